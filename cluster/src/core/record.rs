@@ -1,0 +1,106 @@
+//! What a node remembers of two-phase commit: the records of its log, as values.
+//!
+//! `core::node` makes them, `storage::codec` turns them into bytes and back, and a restart hands
+//! them to `core::node` again in log order. They outlive versions of the program, so they are not
+//! the messages of `protocol::peer`. Nothing here knows how or where they are stored.
+
+use std::sync::Arc;
+
+use protocol::ids::{GroupSeq, Key, MemberId, RingNumber, Value, Version};
+
+/// What the version that a write replaces must be on every participant (R1, H18).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Previous {
+    /// A blind write: whatever is there.
+    Any,
+    /// Exactly this one; [`Version::ZERO`] where the key was absent and never written.
+    Is(Version),
+}
+
+/// One resolved write of a transaction: no condition is left in it, so that every replica does
+/// the same (R1, H19).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// The key written.
+    pub key: Key,
+    /// The new value, or `None` for a tombstone.
+    pub value: Option<Value>,
+    /// What it was evaluated against.
+    pub previous: Previous,
+    /// Room for later kinds of values; 0 now.
+    pub flags: u32,
+    /// Wall-clock milliseconds at which the value expires; 0 = never. Room; 0 now.
+    pub expires_ms: u64,
+}
+
+/// A transaction as a participant prepares it: everything that recovery needs to decide it
+/// without its coordinator (R1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prepared {
+    /// The transaction, and the version of all its writes.
+    pub id: Version,
+    /// The ring under which it was made.
+    pub ring: RingNumber,
+    /// Every member that must have it durably; sorted, never empty.
+    pub participants: Vec<MemberId>,
+    /// The undecided transactions that its result rests on; sorted.
+    pub rests_on: Vec<Version>,
+    /// The writes of this node's keys and of all others of the transaction; never empty.
+    pub writes: Vec<Write>,
+    /// The client's request id, kept with the update (R16).
+    pub once: Option<Once>,
+}
+
+/// The client-chosen name of an update and the hash of its request (R16).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Once {
+    /// 16 to 64 bytes of text.
+    pub name: Arc<str>,
+    /// `xxh3_64` of the request without its id.
+    pub request_hash: u64,
+}
+
+/// One record of a node's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogRecord {
+    /// The transaction is prepared: a yes vote once this is durable.
+    Prepare(Arc<Prepared>),
+    /// The transaction was refused, for ever (R3).
+    Refuse {
+        /// The transaction.
+        id: Version,
+        /// Its participants, sorted.
+        participants: Vec<MemberId>,
+    },
+    /// A prepared transaction is committed.
+    Commit {
+        /// The transaction; its `Prepare` stands earlier in the log.
+        id: Version,
+    },
+    /// The transaction is aborted, prepared here or not.
+    Abort {
+        /// The transaction.
+        id: Version,
+        /// Its participants, sorted.
+        participants: Vec<MemberId>,
+    },
+    /// Every transaction below a point but a few is decided, and confirmed durable by all its
+    /// participants: what is known of it may be forgotten (R8).
+    Settled {
+        /// The first id not covered.
+        below: Version,
+        /// The ids below it that are not settled; sorted.
+        except: Vec<Version>,
+    },
+    /// The newest log ends that the coordinator has seen of the members (R7).
+    Marks(Vec<(MemberId, GroupSeq)>),
+}
+
+/// A decided write on its way into the keystore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The version written.
+    pub version: Version,
+    /// The write.
+    pub write: Write,
+}

@@ -1,0 +1,4 @@
+//! Piazza's servers.
+
+pub mod core;
+pub mod storage;

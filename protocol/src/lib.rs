@@ -1,0 +1,3 @@
+//! What is said between any two parties of Piazza.
+
+pub mod ids;

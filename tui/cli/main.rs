@@ -1,0 +1,3 @@
+//! Piazza's one binary.
+
+fn main() {}
