@@ -107,7 +107,9 @@ pub struct Versioned {
 pub struct InvalidReply(pub String);
 
 /// Reads a reply whose fields, if it is `ok`, are those of `T`; otherwise the error it tells.
-pub fn decode<T: DeserializeOwned>(line: &[u8]) -> Result<Result<T, ErrorReply>, InvalidReply> {
+pub fn decode<T: DeserializeOwned>(
+    line: &[u8],
+) -> Result<Result<T, Box<ErrorReply>>, InvalidReply> {
     let (ok, text) = head(line)?;
     if ok {
         serde_json::from_str(text).map(Ok).map_err(invalid)
@@ -117,7 +119,7 @@ pub fn decode<T: DeserializeOwned>(line: &[u8]) -> Result<Result<T, ErrorReply>,
 }
 
 /// Reads the reply to a `get`.
-pub fn decode_value(line: &[u8]) -> Result<Result<Versioned, ErrorReply>, InvalidReply> {
+pub fn decode_value(line: &[u8]) -> Result<Result<Versioned, Box<ErrorReply>>, InvalidReply> {
     #[derive(Deserialize)]
     struct Body<'a> {
         #[serde(borrow, default)]
@@ -143,7 +145,7 @@ pub fn decode_value(line: &[u8]) -> Result<Result<Versioned, ErrorReply>, Invali
 }
 
 /// Reads the reply to an update.
-pub fn decode_version(line: &[u8]) -> Result<Result<Version, ErrorReply>, InvalidReply> {
+pub fn decode_version(line: &[u8]) -> Result<Result<Version, Box<ErrorReply>>, InvalidReply> {
     #[derive(Deserialize)]
     struct Body {
         #[serde(with = "version_text", default)]
@@ -230,7 +232,7 @@ mod tests {
 
     #[test]
     fn errors_read_back_and_unknown_fields_and_orders_are_no_trouble() {
-        let error = ErrorReply::replica_down("n2");
+        let error = Box::new(ErrorReply::replica_down("n2"));
         let text = line(Some("1"), false, &error_tail(&error));
         assert_eq!(decode_value(text.as_bytes()), Ok(Err(error.clone())));
         assert_eq!(decode_version(text.as_bytes()), Ok(Err(error)));

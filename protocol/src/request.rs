@@ -104,30 +104,33 @@ pub fn parse<'a>(line: &'a [u8], limits: &Limits) -> Result<Request<'a>, Rejecte
         Ok(read) => read,
         Err(error) => {
             let id = fields::salvage_id(line).filter(|id| check_id(id).is_ok());
-            return Err(Rejected { id, error: Box::new(error) });
+            return Err(Rejected { id, error });
         }
     };
     debug_assert_eq!(text.len(), line.len());
     let id = fields.id.take();
     if let Some(Err(sentence)) = id.map(check_id) {
-        let error = Box::new(ErrorReply::bad_field("id", sentence));
+        let error = bad_field("id", sentence);
         return Err(Rejected { id: None, error });
     }
     match interpret(fields, limits) {
         Ok((timeout_ms, op)) => Ok(Request { id, timeout_ms, op }),
-        Err(error) => Err(Rejected { id, error: Box::new(error) }),
+        Err(error) => Err(Rejected { id, error }),
     }
 }
 
-fn read_fields<'a>(line: &'a [u8], limits: &Limits) -> Result<(Fields<'a>, &'a str), ErrorReply> {
+fn read_fields<'a>(
+    line: &'a [u8],
+    limits: &Limits,
+) -> Result<(Fields<'a>, &'a str), Box<ErrorReply>> {
     let text = std::str::from_utf8(line).map_err(|error| {
-        ErrorReply::bad_request(format!(
+        bad_request(format!(
             "the line is not UTF-8 at byte {}: send a value that is not text as value_b64",
             error.valid_up_to() + 1
         ))
     })?;
     if nests_deeper(line, limits.nesting) {
-        return Err(ErrorReply::bad_request(format!(
+        return Err(bad_request(format!(
             "the request is nested more than {} deep: send a structured value as one string",
             limits.nesting
         )));
@@ -136,18 +139,18 @@ fn read_fields<'a>(line: &'a [u8], limits: &Limits) -> Result<(Fields<'a>, &'a s
     Ok((fields, text))
 }
 
-fn broken_json(text: &str, error: &serde_json::Error) -> ErrorReply {
+fn broken_json(text: &str, error: &serde_json::Error) -> Box<ErrorReply> {
     const SHAPE: &str = r#"send one JSON object a line, like {"op":"get","key":"a"}"#;
     if text.starts_with('\u{feff}') {
-        return ErrorReply::bad_request(format!("the line begins with a byte order mark: {SHAPE}"));
+        return bad_request(format!("the line begins with a byte order mark: {SHAPE}"));
     }
     if error.is_data() {
-        return ErrorReply::bad_request(format!("the line is not a JSON object: {SHAPE}"));
+        return bad_request(format!("the line is not a JSON object: {SHAPE}"));
     }
     let cause = error.to_string();
     let cause = cause.split(" at line ").next().unwrap_or_default();
     let column = error.column();
-    ErrorReply::bad_request(format!("broken JSON at byte {column} ({cause}): {SHAPE}"))
+    bad_request(format!("broken JSON at byte {column} ({cause}): {SHAPE}"))
 }
 
 /// Whether brackets outside strings nest deeper than `limit`. Most lines have too few brackets
@@ -186,7 +189,7 @@ fn check_id(raw: &str) -> Result<(), &'static str> {
 fn interpret<'a>(
     mut fields: Fields<'a>,
     limits: &Limits,
-) -> Result<(Option<u32>, Op<'a>), ErrorReply> {
+) -> Result<(Option<u32>, Op<'a>), Box<ErrorReply>> {
     // The op first: the fields of an op that this release does not know are unknown to it too,
     // and the op is what its user has to change.
     let op = match fields.take(Name::Op) {
@@ -194,15 +197,15 @@ fn interpret<'a>(
         Some(other) => return Err(wrong_type("op", "a string", &other)),
         None => {
             let sentence = format!("op is missing: say what to do, one of {OPS}");
-            return Err(ErrorReply::bad_field("op", sentence));
+            return Err(bad_field("op", sentence));
         }
     };
     if !matches!(&*op, "get" | "put" | "del" | "status" | "hello") {
         let sentence = format!("unknown op {:?}: use one of {OPS}", fields::shown(&op));
-        return Err(ErrorReply::bad_field("op", sentence));
+        return Err(bad_field("op", sentence));
     }
     if let Some(problem) = fields.problem.take() {
-        return Err(*problem);
+        return Err(problem);
     }
     let timeout_ms = take_timeout(&mut fields)?;
     let parsed = match &*op {
@@ -220,12 +223,12 @@ fn interpret<'a>(
         Some(name) => {
             let name = name.as_str();
             let sentence = format!("{op} takes no field {name}: leave it out");
-            Err(ErrorReply::bad_field(name, sentence))
+            Err(bad_field(name, sentence))
         }
     }
 }
 
-fn take_timeout(fields: &mut Fields<'_>) -> Result<Option<u32>, ErrorReply> {
+fn take_timeout(fields: &mut Fields<'_>) -> Result<Option<u32>, Box<ErrorReply>> {
     match fields.take(Name::TimeoutMs) {
         None => Ok(None),
         Some(Field::Unsigned(ms)) if (1..=u64::from(TIMEOUT_MS_MAX)).contains(&ms) => {
@@ -233,7 +236,7 @@ fn take_timeout(fields: &mut Fields<'_>) -> Result<Option<u32>, ErrorReply> {
         }
         Some(Field::Unsigned(_)) => {
             let sentence = format!("timeout_ms must be from 1 to {TIMEOUT_MS_MAX}");
-            Err(ErrorReply::bad_field("timeout_ms", sentence))
+            Err(bad_field("timeout_ms", sentence))
         }
         Some(other) => {
             let wanted = "an integer from 1 to 60000";
@@ -242,7 +245,10 @@ fn take_timeout(fields: &mut Fields<'_>) -> Result<Option<u32>, ErrorReply> {
     }
 }
 
-fn take_text<'a>(fields: &mut Fields<'a>, name: Name) -> Result<Option<Cow<'a, str>>, ErrorReply> {
+fn take_text<'a>(
+    fields: &mut Fields<'a>,
+    name: Name,
+) -> Result<Option<Cow<'a, str>>, Box<ErrorReply>> {
     match fields.take(name) {
         None => Ok(None),
         Some(Field::Text(text)) => Ok(Some(text)),
@@ -250,21 +256,24 @@ fn take_text<'a>(fields: &mut Fields<'a>, name: Name) -> Result<Option<Cow<'a, s
     }
 }
 
-fn take_key<'a>(fields: &mut Fields<'a>, limits: &Limits) -> Result<Cow<'a, str>, ErrorReply> {
+fn take_key<'a>(fields: &mut Fields<'a>, limits: &Limits) -> Result<Cow<'a, str>, Box<ErrorReply>> {
     let Some(key) = take_text(fields, Name::Key)? else {
-        return Err(ErrorReply::bad_field("key", "key is missing: say which key, as a string"));
+        return Err(bad_field("key", "key is missing: say which key, as a string"));
     };
     if key.is_empty() {
         let sentence = "key is empty: a key has at least one byte";
-        return Err(ErrorReply::bad_field("key", sentence));
+        return Err(bad_field("key", sentence));
     }
     if key.len() > limits.key_bytes {
-        return Err(ErrorReply::too_large("key", limits.key_bytes, key.len()));
+        return Err(too_large("key", limits.key_bytes, key.len()));
     }
     Ok(key)
 }
 
-fn take_value<'a>(fields: &mut Fields<'a>, limits: &Limits) -> Result<Cow<'a, [u8]>, ErrorReply> {
+fn take_value<'a>(
+    fields: &mut Fields<'a>,
+    limits: &Limits,
+) -> Result<Cow<'a, [u8]>, Box<ErrorReply>> {
     let text = take_text(fields, Name::Value)?;
     let base64 = take_text(fields, Name::ValueB64)?;
     let value = match (text, base64) {
@@ -274,34 +283,34 @@ fn take_value<'a>(fields: &mut Fields<'a>, limits: &Limits) -> Result<Cow<'a, [u
             // Refused by its length before it is decoded, so that nothing large is allocated.
             let decoded_bytes = base64.len() / 4 * 3;
             if decoded_bytes > limits.value_bytes.saturating_add(2) {
-                return Err(ErrorReply::too_large("value", limits.value_bytes, decoded_bytes));
+                return Err(too_large("value", limits.value_bytes, decoded_bytes));
             }
             Cow::Owned(json::decode_base64(&base64).ok_or_else(|| {
                 let sentence = "value_b64 is not base64: use the RFC 4648 alphabet with padding, \
                                 and no blanks";
-                ErrorReply::bad_field("value_b64", sentence)
+                bad_field("value_b64", sentence)
             })?)
         }
         (None, None) => {
             let sentence = "value is missing: give value (text) or value_b64 (any bytes)";
-            return Err(ErrorReply::bad_field("value", sentence));
+            return Err(bad_field("value", sentence));
         }
         (Some(_), Some(_)) => {
             let sentence = "value and value_b64 are both there: give exactly one of them";
-            return Err(ErrorReply::bad_field("value_b64", sentence));
+            return Err(bad_field("value_b64", sentence));
         }
     };
     if value.len() > limits.value_bytes {
-        return Err(ErrorReply::too_large("value", limits.value_bytes, value.len()));
+        return Err(too_large("value", limits.value_bytes, value.len()));
     }
     Ok(value)
 }
 
-fn take_hello<'a>(fields: &mut Fields<'a>) -> Result<Op<'a>, ErrorReply> {
+fn take_hello<'a>(fields: &mut Fields<'a>) -> Result<Op<'a>, Box<ErrorReply>> {
     let client = take_text(fields, Name::Client)?;
     if client.as_ref().is_some_and(|client| client.len() > CLIENT_BYTES_MAX) {
         let sentence = format!("client is too long: use at most {CLIENT_BYTES_MAX} bytes");
-        return Err(ErrorReply::bad_field("client", sentence));
+        return Err(bad_field("client", sentence));
     }
     let read_only = match fields.take(Name::ReadOnly) {
         None => false,
@@ -311,8 +320,20 @@ fn take_hello<'a>(fields: &mut Fields<'a>) -> Result<Op<'a>, ErrorReply> {
     Ok(Op::Hello { client, read_only })
 }
 
-fn wrong_type(name: &str, wanted: &str, got: &Field<'_>) -> ErrorReply {
-    ErrorReply::bad_field(name, format!("{name} must be {wanted}, not {}", got.kind()))
+fn bad_request(sentence: String) -> Box<ErrorReply> {
+    Box::new(ErrorReply::bad_request(sentence))
+}
+
+fn bad_field(name: &str, sentence: impl Into<Cow<'static, str>>) -> Box<ErrorReply> {
+    Box::new(ErrorReply::bad_field(name, sentence))
+}
+
+fn too_large(what: &'static str, limit: usize, actual: usize) -> Box<ErrorReply> {
+    Box::new(ErrorReply::too_large(what, limit, actual))
+}
+
+fn wrong_type(name: &str, wanted: &str, got: &Field<'_>) -> Box<ErrorReply> {
+    bad_field(name, format!("{name} must be {wanted}, not {}", got.kind()))
 }
 
 impl Request<'_> {
