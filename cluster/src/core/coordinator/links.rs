@@ -5,7 +5,7 @@
 //! during one sync; decisions and reads do not wait. Windows are per node: a slow one delays only
 //! its own keys (H62, H63).
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use protocol::ids::{GroupSeq, MemberId, Version};
@@ -56,7 +56,8 @@ pub(super) struct Link {
     /// Decisions that are not confirmed: message and transactions.
     deciding: VecDeque<(u64, Vec<Version>)>,
     unconfirmed: usize,
-    pub(super) reads: BTreeSet<u64>,
+    /// Reads that it was asked for, by the number of the question.
+    pub(super) reads: BTreeMap<u64, u64>,
     settled_told: Option<Time>,
     last_ask: Time,
 }
@@ -136,8 +137,8 @@ impl Link {
         self.unconfirmed += 1;
     }
 
-    pub(super) fn push_read(&mut self, ask: ReadAsk) {
-        self.reads.insert(ask.r);
+    pub(super) fn push_read(&mut self, ask: ReadAsk, read: u64) {
+        self.reads.insert(ask.r, read);
         self.outbox.read.push(ask);
     }
 
@@ -335,8 +336,9 @@ impl Coordinator {
             self.on_vote(now, member, id, Some(refusal.reason));
         }
         for answer in up.read {
-            self.nodes[place].link.reads.remove(&answer.r);
-            self.on_read_answer(now, answer);
+            if let Some(read) = self.nodes[place].link.reads.remove(&answer.r) {
+                self.on_read_answer(now, read, answer);
+            }
         }
         for id in self.nodes[place].link.confirmed(up.durable) {
             self.on_confirmed(now, member, id);

@@ -338,11 +338,11 @@ impl Coordinator {
             asked_oldest: node.link.asked_oldest(),
             exited: false,
         };
-        match detector::verdict(&observed, self.config.heartbeat_ms, now) {
+        match observed.verdict(self.config.heartbeat_ms, now) {
             Verdict::Up if node.caught_up => (NodeState::Up, "caught_up"),
             Verdict::Up => (NodeState::Suspect, "registered"),
-            Verdict::Suspect(reason) => (NodeState::Suspect, reason.as_str()),
-            Verdict::Down(reason) => (NodeState::Down, reason.as_str()),
+            Verdict::Suspect(reason) => (NodeState::Suspect, reason.name()),
+            Verdict::Down(reason) => (NodeState::Down, reason.name()),
         }
     }
 }

@@ -273,6 +273,7 @@ pub struct Coordinator {
     lease_told: Time,
     clock: super::detector::OwnClock,
     started: Time,
+    last_tick: Time,
     arrivals: VecDeque<(ClientId, ClientOp, Time)>,
     last_seq: u64,
     txns: BTreeMap<Seq, updates::Txn>,
@@ -289,6 +290,7 @@ pub struct Coordinator {
     in_doubt: BTreeMap<Version, resolve::InDoubt>,
     settled_told: Time,
     reads: BTreeMap<u64, reads::Read>,
+    /// Numbers reads, and the questions that they are put in.
     last_read: u64,
     parked: BTreeSet<u64>,
     deadlines: BTreeSet<(Time, Deadline)>,
@@ -325,8 +327,9 @@ impl Coordinator {
             cache,
             lease: Lease::new(Vec::new(), lease_ms),
             lease_told: Time(0),
-            clock: super::detector::OwnClock::new(now),
+            clock: super::detector::OwnClock::default(),
             started: now,
+            last_tick: now,
             arrivals: VecDeque::new(),
             last_seq: 0,
             txns: BTreeMap::new(),
@@ -373,11 +376,13 @@ impl Coordinator {
     /// When [`Input::Tick`] is next wanted.
     pub fn next_deadline(&self) -> Time {
         let patience = self.deadlines.first().map_or(Time::NEVER, |(at, _)| *at);
-        patience.min(self.clock.last().plus_ms(TICK_MS))
+        patience.min(self.last_tick.plus_ms(TICK_MS))
     }
 
     fn on_tick(&mut self, now: Time) {
         self.watch_clock(now);
+        self.last_tick = now;
+        self.watch_arrivals(now);
         self.watch_members(now);
         self.claim_step(now);
         while let Some((at, deadline)) = self.deadlines.first().copied() {
@@ -401,7 +406,6 @@ impl Coordinator {
     }
 
     fn reply_error(&mut self, client: ClientId, error: ErrorReply) {
-        self.ops.failed += 1;
         self.reply(client, Answer::Error(Box::new(error)));
     }
 

@@ -6,6 +6,8 @@
 //! the key waits for that; no read waits for anybody else's, but for the fate of a transaction of
 //! an earlier epoch (R6).
 
+use std::collections::BTreeMap;
+
 use protocol::error::ErrorReply;
 use protocol::ids::{Key, Version};
 use protocol::peer::{ReadAnswer, ReadAsk};
@@ -27,6 +29,8 @@ pub(super) struct Read {
     update: Option<(Seq, u64)>,
     /// The set's generation before the node was asked (H23).
     generation: Option<Generation>,
+    /// The number of the question that a node was last asked.
+    asked: u64,
     /// The answer, while it waits for the lease.
     answer: Option<Answer>,
     /// Updates of the same connection on the key that came later.
@@ -35,7 +39,6 @@ pub(super) struct Read {
 
 impl Coordinator {
     pub(super) fn on_get(&mut self, now: Time, client: ClientId, key: Key, deadline: Time) {
-        self.ops.gets += 1;
         if self.reads.len() >= READS_MAX {
             let error = ErrorReply::overloaded("too many reads are waiting", RETRY_AFTER_MS);
             self.reply_error(client, error);
@@ -73,8 +76,17 @@ impl Coordinator {
         if deadline != Time::NEVER {
             self.deadlines.insert((deadline, Deadline::Read(id)));
         }
-        let (generation, answer, holds) = (None, None, Vec::new());
-        self.reads.insert(id, Read { client, key, deadline, update, generation, answer, holds });
+        let read = Read {
+            client,
+            key,
+            deadline,
+            update,
+            generation: None,
+            asked: 0,
+            answer: None,
+            holds: Vec::new(),
+        };
+        self.reads.insert(id, read);
         id
     }
 
@@ -102,11 +114,14 @@ impl Coordinator {
             return;
         };
         let generation = self.cache.generation(key.as_str());
+        self.last_read += 1;
+        let asked = self.last_read;
         if let Some(read) = self.reads.get_mut(&id) {
             read.generation = Some(generation);
+            read.asked = asked;
         }
         if let Some(place) = self.by_member.get(member) {
-            self.nodes[*place].link.push_read(ReadAsk { r: id, k: key });
+            self.nodes[*place].link.push_read(ReadAsk { r: asked, k: key }, id);
         }
     }
 
@@ -117,9 +132,10 @@ impl Coordinator {
         txn.is_some_and(|txn| matches!(txn.phase, TxnPhase::Recovered))
     }
 
-    pub(super) fn on_read_answer(&mut self, now: Time, answer: ReadAnswer) {
-        let id = answer.r;
-        let Some(read) = self.reads.get(&id) else { return };
+    /// A late answer to a question that was put again elsewhere is not one: the set's generation
+    /// was taken for the later question (H23).
+    pub(super) fn on_read_answer(&mut self, now: Time, id: u64, answer: ReadAnswer) {
+        let Some(read) = self.reads.get(&id).filter(|read| read.asked == answer.r) else { return };
         let found = answer.v.map(|value| reply::value_tail(value.0.as_bytes(), answer.at));
         if let (Some(tail), Some(generation)) = (&found, read.generation) {
             self.cache.fill(&read.key, answer.at, tail.clone(), generation);
@@ -189,8 +205,8 @@ impl Coordinator {
     }
 
     /// Reads that a node will not answer any more are asked of another one.
-    pub(super) fn reads_lost(&mut self, now: Time, reads: std::collections::BTreeSet<u64>) {
-        for id in reads {
+    pub(super) fn reads_lost(&mut self, now: Time, reads: BTreeMap<u64, u64>) {
+        for id in reads.into_values() {
             self.start_read(now, id);
         }
     }

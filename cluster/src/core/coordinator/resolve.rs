@@ -39,8 +39,11 @@ pub(super) enum Seen {
     Committed,
     /// Aborted or refused, durably.
     Closed,
-    /// Fenced without it, or told to forget it.
+    /// Fenced without it.
     Never,
+    /// Fenced without it, and told that what may be missing was settled: it either never came
+    /// here, or is decided and confirmed everywhere.
+    Settled,
     /// It may have held it, and lost it.
     LostHere,
 }
@@ -174,7 +177,10 @@ impl Coordinator {
         let mut confirmed = Vec::new();
         let Some(place) = self.by_member.get(&member).copied() else { return };
         let open = self.decided.iter().filter(|(_, outcome)| outcome.awaits(member));
-        for (id, outcome) in open {
+        let open: Vec<(&Version, &Outcome, Option<Seen>)> =
+            open.map(|(id, outcome)| (id, outcome, self.absent(member, *id))).collect();
+        let mut behind = false;
+        for (id, outcome, absent) in open {
             let state = told.get(id).map(|txn| txn.state);
             let link = &mut self.nodes[place].link;
             match (outcome.commit, state) {
@@ -183,7 +189,8 @@ impl Coordinator {
                 (true, Some(TxnState::Prepared)) => link.push_commit(*id),
                 (true, _) => match &outcome.prepare {
                     Some(prepare) => link.push_adopt(prepare.clone(), outcome.choice),
-                    None => confirmed.push(*id),
+                    None if absent == Some(Seen::Settled) => confirmed.push(*id),
+                    None => behind = true,
                 },
                 (false, _) => link.push_abort(*id, outcome.participants.clone()),
             }
@@ -193,6 +200,9 @@ impl Coordinator {
         }
         for id in confirmed {
             self.on_confirmed(now, member, id);
+        }
+        if behind {
+            self.lose(now, place);
         }
     }
 
@@ -298,9 +308,10 @@ impl Coordinator {
             return Some(Seen::LostHere);
         }
         let witness = node.witness.as_ref()?;
-        let settled = id < witness.settled.below && !witness.settled.except.contains(&id);
-        let lost = !settled && id.epoch() <= witness.cut_through;
-        Some(if lost { Seen::LostHere } else { Seen::Never })
+        if id < witness.settled.below && !witness.settled.except.contains(&id) {
+            return Some(Seen::Settled);
+        }
+        Some(if id.epoch() <= witness.cut_through { Seen::LostHere } else { Seen::Never })
     }
 
     /// Counts a node that has just reported as a witness of what it did not name.
@@ -341,7 +352,7 @@ impl Coordinator {
         if all.contains(&Some(Seen::Committed)) {
             return Some((true, false));
         }
-        if all.contains(&Some(Seen::Closed)) || all.contains(&Some(Seen::Never)) {
+        if [Seen::Closed, Seen::Never, Seen::Settled].iter().any(|no| all.contains(&Some(*no))) {
             return Some((false, false));
         }
         let prepare = doubt.prepare.as_ref()?;
@@ -370,7 +381,7 @@ impl Coordinator {
             let link = &mut self.nodes[place].link;
             match (commit, seen) {
                 (true, Some(Seen::Prepared)) if ready => link.push_commit(id),
-                (true, Some(Seen::LostHere)) => match &doubt.prepare {
+                (true, Some(Seen::LostHere | Seen::Never)) => match &doubt.prepare {
                     Some(prepare) if ready => link.push_adopt(prepare.clone(), choice),
                     Some(_) => {}
                     // Committed elsewhere and nowhere to be had as a record: this store is
@@ -380,8 +391,8 @@ impl Coordinator {
                         continue;
                     }
                 },
-                (true, Some(Seen::Committed | Seen::Never)) => continue,
-                (false, Some(Seen::Closed | Seen::Never)) => continue,
+                (true, Some(Seen::Committed | Seen::Settled))
+                | (false, Some(Seen::Closed | Seen::Never | Seen::Settled)) => continue,
                 (false, Some(_)) if ready => link.push_abort(id, doubt.participants.clone()),
                 _ => {}
             }

@@ -138,7 +138,6 @@ impl Coordinator {
         op: UpdateOp,
         deadline: Time,
     ) {
-        self.ops.updates += 1;
         let key = op.key().clone();
         let Some(ring) = self.ring.clone() else { return };
         let mut participants = ring.replicas_of(&key).to_vec();
