@@ -2,4 +2,9 @@
 //! is to be done goes out as values. No clock, socket, file, thread, async or randomness in here
 //! (`tests/tidy.rs` enforces it), so that the same code runs in production and in simulation.
 
+pub mod cache;
+pub mod detector;
+pub mod lease;
 pub mod record;
+pub mod ring;
+pub mod time;
