@@ -16,4 +16,4 @@ pub mod identity;
 pub mod log;
 pub mod small_file;
 
-//KS pub mod keystore;
+pub mod keystore;

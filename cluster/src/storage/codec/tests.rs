@@ -1,5 +1,7 @@
 //! Records read back as written, and no bytes make the reader panic or allocate without bound.
 
+#![allow(clippy::unwrap_used)]
+
 use super::*;
 
 /// A deterministic source of test data (SplitMix64).

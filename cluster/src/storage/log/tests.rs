@@ -3,6 +3,8 @@
 //! Oracle throughout: what opens is the synced groups, or those and the one in flight; or, after
 //! damage, a shorter prefix that says it was cut, or `Lost`. Never other records, never a panic.
 
+#![allow(clippy::unwrap_used)]
+
 use super::*;
 use crate::storage::codec::tests::Source;
 use crate::storage::crash_disk::{CrashDisk, Fate, Sector};
@@ -435,4 +437,296 @@ fn every_flipped_bit_is_noticed_or_harmless() {
     };
     assert!(count(&tail, "lost") > 4096 && count(&tail, "cut") > 0, "{tail:?}");
     assert!(count(&middle, "lost") > 4096 && count(&middle, "cut") == 0, "{middle:?}");
+}
+
+#[test]
+fn every_failed_sync_poisons() {
+    let all = groups(18, 30, 300);
+    for failing in 0.. {
+        let disk = CrashDisk::new();
+        disk.fail_sync_after(failing);
+        let Ok((opened, _)) = open(&disk, 4096) else { continue };
+        let mut log = opened.log;
+        let mut appended = 0;
+        let error = all.iter().find_map(|group| {
+            let error = log.append(log.end().next(), group).err();
+            appended += usize::from(error.is_none());
+            error
+        });
+        let Some(error) = error else {
+            assert!(failing > 40);
+            break;
+        };
+        assert!(matches!(error, LogError::Io { .. }));
+        assert_eq!(log.end(), GroupSeq(appended as u64));
+        for _ in 0..2 {
+            let again = log.append(log.end().next(), &all[0]);
+            assert!(matches!(again, Err(LogError::Poisoned)));
+        }
+        assert!(matches!(log.free_through(GroupSeq(1)), Err(LogError::Poisoned)));
+        assert!(log.prepare_next().is_none());
+        check_crash(&disk, 4096, &all, appended);
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_a_group_and_leaves_no_trace_of_it() {
+    let all = groups(19, 30, 300);
+    let mut refused = 0;
+    for full_after in (0..30_000).step_by(61) {
+        let disk = CrashDisk::new();
+        let mut log = open(&disk, 4096).unwrap().0.log;
+        disk.full_after(full_after, false);
+        for group in &all {
+            let end = log.end();
+            match log.append(end.next(), group) {
+                Ok(()) => {}
+                Err(LogError::DiskFull) => {
+                    refused += 1;
+                    assert_eq!(log.end(), end);
+                    let lost_power = disk.fork();
+                    drop_all(&lost_power);
+                    check_crash(&lost_power, 4096, &all, end.0 as usize);
+                    let killed = disk.fork();
+                    assert_eq!(open(&killed, 4096).unwrap().1, all[..end.0 as usize]);
+                    assert_eq!(open(&killed, 4096).unwrap().0.tail, Tail::Clean);
+                    log.append(end.next(), group).expect("there is space again");
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+        drop_all(&disk);
+        assert_eq!(open(&disk, 4096).unwrap().1, all);
+    }
+    assert!(refused > 400, "{refused} refusals");
+}
+
+#[test]
+fn a_disk_that_stays_full_refuses_new_segments_and_poisons_half_written_groups() {
+    let all = groups(20, 60, 300);
+    for full_after in [0, 700, 4096, 5000, 9000] {
+        let disk = CrashDisk::new();
+        let mut log = open(&disk, 4096).unwrap().0.log;
+        disk.full_after(full_after, true);
+        let failed = all.iter().find_map(|group| log.append(log.end().next(), group).err());
+        let end = log.end().0 as usize;
+        match failed.unwrap() {
+            LogError::DiskFull => {
+                let leftovers = disk.list().unwrap();
+                assert!(leftovers.iter().all(|name| segment::number(name).is_some()));
+            }
+            LogError::Io { .. } => {
+                assert!(matches!(log.append(log.end().next(), &all[0]), Err(LogError::Poisoned)));
+            }
+            other => panic!("{other}"),
+        }
+        drop_all(&disk);
+        assert_eq!(open(&disk, 4096).unwrap().1, all[..end]);
+    }
+}
+
+#[test]
+fn a_missing_or_shortened_segment_is_lost_and_nothing_is_changed() {
+    let all = groups(21, 60, 300);
+    let disk = disk_with(4096, &all);
+    drop(open(&disk, 4096).unwrap());
+    keep_all(&disk);
+    let names = disk.list().unwrap();
+    for (at, name) in names.iter().enumerate() {
+        let gone = disk.fork();
+        gone.remove(name).unwrap();
+        gone.sync_dir().unwrap();
+        match open(&gone, 4096) {
+            // As if freed: the keystore must have what was in it.
+            Ok((opened, read)) if at == 0 => assert_eq!(read, all[opened.first.0 as usize - 1..]),
+            // Only the others that know the log's end can tell (R7).
+            Ok((_, read)) if at == names.len() - 1 => assert_eq!(read, all[..read.len()]),
+            Ok(_) => panic!("a gap was not noticed"),
+            Err(LogError::Lost { .. }) => {}
+            Err(other) => panic!("{other}"),
+        }
+        let short = disk.fork();
+        short.put(name, disk.read(name).unwrap()[..3000].to_vec());
+        short.put("new-1", vec![1]);
+        let operations = short.operations();
+        assert!(matches!(open(&short, 4096), Err(LogError::Lost { .. })));
+        assert_eq!(short.operations(), operations, "nothing was touched");
+    }
+}
+
+#[test]
+fn garbage_files_never_panic() {
+    let mut source = Source(22);
+    let header = SegmentHeader {
+        identity: STORE,
+        number: 1,
+        first: GroupSeq(1),
+        length: 4096,
+        cut_after: None,
+    };
+    for round in 0..3000 {
+        let disk = CrashDisk::new();
+        let mut bytes = source.bytes(4096);
+        if round % 3 > 0 {
+            bytes[..SECTOR].copy_from_slice(&header.encode());
+        }
+        if round % 3 == 2 {
+            // A group with a valid header, any lengths, and garbage for a body.
+            let place = Place { store: STORE.store, segment: 1 };
+            let mut image = Vec::new();
+            let length = source.below(3000) as usize;
+            group::seal(place, GroupSeq(1), source.next() as u32, &vec![0; length], &mut image);
+            let keep = source.below(image.len() as u64 + 1) as usize;
+            bytes[SECTOR..][..keep].copy_from_slice(&image[..keep]);
+        }
+        disk.put(&segment::name(1), bytes);
+        match open(&disk, 4096) {
+            Ok((opened, read)) => {
+                assert!(round % 3 > 0 && read.is_empty());
+                assert_eq!(opened.tail, Tail::Cut { after: GroupSeq(0) });
+            }
+            Err(LogError::Lost { .. }) => {}
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
+fn lengths_are_checked_before_allocation() {
+    let place = Place { store: STORE.store, segment: 1 };
+    let mut image = Vec::new();
+    group::seal(place, GroupSeq(1), 1, &vec![1; 5 << 20], &mut image);
+    let disk = disk_with(4096, &[]);
+    let name = segment::name(1);
+    disk.rot(&name, |bytes| bytes[SECTOR..].copy_from_slice(&image[..4096 - SECTOR]));
+    let (opened, read) = open(&disk, 4096).unwrap();
+    assert!(read.is_empty());
+    assert_eq!(opened.tail, Tail::Cut { after: GroupSeq(0) });
+}
+
+#[test]
+fn bytes_left_from_another_segment_or_store_are_not_groups() {
+    let all = groups(23, 60, 300);
+    let disk = disk_with(4096, &all);
+    let (first, last) = {
+        let log = open(&disk, 4096).unwrap().0.log;
+        (segment::name(1), (segment::name(log.current.number), log.current.offset as usize))
+    };
+    keep_all(&disk);
+    // Behind the last segment's groups are an older segment's, as after recycling.
+    let stale = disk.read(&first).unwrap();
+    let count = 4096 - last.1;
+    assert!(count > 0);
+    disk.rot(&last.0, |bytes| bytes[last.1..].copy_from_slice(&stale[SECTOR..][..count]));
+    let (opened, read) = open(&disk, 4096).unwrap();
+    assert_eq!(read, all);
+    assert_eq!(opened.tail, Tail::Cut { after: opened.end });
+
+    let place = Place { store: Uuid(8), segment: 1 };
+    let mut image = Vec::new();
+    let mut body = Vec::new();
+    codec::encode(&LogRecord::Commit { id: protocol::ids::Version::ZERO }, &mut body);
+    group::seal(place, GroupSeq(1), 1, &body, &mut image);
+    let disk = disk_with(4096, &[]);
+    disk.rot(&segment::name(1), |bytes| bytes[SECTOR..2 * SECTOR].copy_from_slice(&image));
+    assert!(open(&disk, 4096).unwrap().1.is_empty());
+}
+
+#[test]
+fn a_value_crafted_to_look_like_a_later_group_is_only_a_value() {
+    // Any sector of a torn group may be all that is left of it, so a value is tried at all
+    // places: a whole later group in every one of 512 alignments.
+    let place = Place { store: STORE.store, segment: 1 };
+    let mut fake = Vec::new();
+    group::seal(place, GroupSeq(3), 0, &[], &mut fake);
+    let mut first = groups(24, 1, 10);
+    for shift in 0..SECTOR {
+        let mut value = vec![b'x'; shift];
+        (0..4).for_each(|_| value.extend_from_slice(&fake));
+        let write = crate::core::record::Write {
+            key: protocol::ids::Key::new("k").unwrap(),
+            value: Some(value.into()),
+            previous: crate::core::record::Previous::Any,
+            flags: 0,
+            expires_ms: 0,
+        };
+        let prepared = crate::core::record::Prepared {
+            id: protocol::ids::Version::from_number(1),
+            ring: Default::default(),
+            participants: vec![protocol::ids::MemberId(1)],
+            rests_on: vec![],
+            writes: vec![write],
+            once: None,
+        };
+        let last = vec![LogRecord::Prepare(Arc::new(prepared))];
+        let disk = in_flight(16384, &first, &last);
+        let header = offset_of(&disk.unsynced()[0]);
+        disk.power_loss(&mut |s| if offset_of(s) == header { Fate::Drop } else { Fate::Keep });
+        let (opened, read) = open(&disk, 16384).expect("a torn group, not a lost one");
+        assert_eq!((opened.tail, &read), (Tail::Cut { after: GroupSeq(1) }, &first));
+        if shift == SECTOR - 1 {
+            first.push(last);
+        }
+    }
+}
+
+#[test]
+fn strangers_and_newer_logs_are_refused() {
+    let disk = disk_with(4096, &groups(25, 3, 30));
+    let config = |cluster, store| LogConfig {
+        identity: Identity { cluster: Uuid(cluster), store: Uuid(store) },
+        segment_bytes: 4096,
+    };
+    let open_as = |config| Log::open(Arc::new(disk.clone()), config, &mut |_, _| {});
+    for stranger in [config(0xc1, 9), config(9, 0x57)] {
+        let foreign = open_as(stranger);
+        assert!(matches!(foreign, Err(LogError::Foreign { store: Uuid(0x57), .. })));
+    }
+    assert!(open_as(config(0, 0x57)).is_ok(), "a cluster that is not known yet");
+    disk.rot(&segment::name(1), |bytes| {
+        bytes[8] = 7;
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&bytes[..12]);
+        crc.update(&bytes[16..SECTOR]);
+        bytes[12..16].copy_from_slice(&crc.finalize().to_le_bytes());
+    });
+    let Err(LogError::Newer { format: 7, written_by }) = open_as(config(0xc1, 0x57)) else {
+        panic!("a newer format is refused");
+    };
+    assert_eq!(written_by, env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn a_group_that_is_too_long_is_refused_and_the_log_goes_on() {
+    let disk = CrashDisk::new();
+    let mut log = open(&disk, 4096).unwrap().0.log;
+    let value = protocol::ids::Value::from(vec![0; protocol::ids::VALUE_BYTES_MAX]);
+    let write = crate::core::record::Write {
+        key: protocol::ids::Key::new("k").unwrap(),
+        value: Some(value),
+        previous: crate::core::record::Previous::Any,
+        flags: 0,
+        expires_ms: 0,
+    };
+    let prepared = crate::core::record::Prepared {
+        id: protocol::ids::Version::from_number(1),
+        ring: Default::default(),
+        participants: vec![protocol::ids::MemberId(1)],
+        rests_on: vec![],
+        writes: vec![write; 256],
+        once: None,
+    };
+    let group = [LogRecord::Prepare(Arc::new(prepared))];
+    assert!(matches!(log.append(GroupSeq(1), &group), Err(LogError::TooLong(_))));
+    log.append(GroupSeq(1), &[]).unwrap();
+    assert_eq!(log.end(), GroupSeq(1));
+}
+
+#[cfg(feature = "lie-about-sync")]
+#[test]
+fn a_log_that_lies_loses_what_it_acknowledged() {
+    let all = groups(26, 3, 30);
+    let disk = disk_with(16384, &all);
+    drop_all(&disk);
+    assert!(open(&disk, 16384).unwrap().1.is_empty());
 }
