@@ -14,7 +14,10 @@
 //!
 //! Requests are strict, so that a mistake is never half understood; receivers of replies ignore
 //! unknown fields, so that servers can say more later. In reading order:
+//! [`ids`] and [`limits`], then [`frame`] (bytes to lines), [`request`], [`reply`] and [`error`]
+//! (lines to meaning, and back), [`status`], and [`client`].
 
+pub mod client;
 pub mod error;
 pub mod frame;
 pub mod ids;
