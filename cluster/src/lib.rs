@@ -1,4 +1,14 @@
-//! Piazza's servers.
+//! Piazza's servers: coordinator, storage nodes, and the supervisor that owns them as processes.
+//!
+//! * [`core`]: the rules, pure
+//! * [`storage`]: what is durable
+//! * [`shell`]: sockets, threads and clocks around the core
+//! * [`config`], [`process`], [`telemetry`]: what a server is told, how it is tied to its
+//!   supervisor, what it logs
 
+pub mod config;
 pub mod core;
+pub mod process;
+pub mod shell;
 pub mod storage;
+pub mod telemetry;

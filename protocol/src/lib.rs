@@ -23,6 +23,7 @@ pub mod frame;
 pub mod ids;
 pub mod json;
 pub mod limits;
+pub mod peer;
 pub mod reply;
 pub mod request;
 pub mod status;

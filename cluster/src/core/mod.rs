@@ -5,6 +5,8 @@
 pub mod cache;
 pub mod detector;
 pub mod lease;
+pub mod coordinator;
+pub mod node;
 pub mod record;
 pub mod ring;
 pub mod time;

@@ -196,7 +196,7 @@ impl Coordinator {
         let number = RingNumber { epoch: self.epoch, counter: 0 };
         let record = Arc::new(RingRecord { number, ..record });
         self.ring = Some(Arc::new(ring_of(&record)));
-        let members = record.members.iter().map(|member| member.id).collect();
+        let members = record.members.iter().map(|member| member.id);
         self.lease = Lease::new(members, self.config.lease_ms);
         self.record = Some(record);
         self.take_numbers();

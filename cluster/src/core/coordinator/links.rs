@@ -76,6 +76,16 @@ struct Outbox {
 }
 
 impl Link {
+    /// A link that is being made. Until it is, the last attempt counts.
+    pub(super) fn dialing(session: u64, refused: bool) -> Self {
+        Self { session, phase: LinkPhase::Dialing, refused, ..Self::default() }
+    }
+
+    /// No link; `refused` if the last attempt met nobody.
+    pub(super) fn closed(refused: bool) -> Self {
+        Self { refused, ..Self::default() }
+    }
+
     /// The number of the next message, which is sent now.
     pub(super) fn number(&mut self, now: Time) -> u64 {
         self.n_out += 1;
@@ -163,10 +173,9 @@ impl Link {
         if !prepare.is_empty() {
             self.voting.push_back((prepare.len(), now));
         }
-        let outbox = std::mem::replace(
-            outbox,
-            Outbox { prepare: std::mem::take(&mut outbox.prepare), ..Outbox::default() },
-        );
+        let waiting = std::mem::take(&mut self.outbox.prepare);
+        let rest = Outbox { prepare: waiting, ..Outbox::default() };
+        let outbox = std::mem::replace(&mut self.outbox, rest);
         Some(Batch {
             ask: outbox.ask,
             commit: outbox.commit,

@@ -48,6 +48,8 @@ pub(super) struct Node {
     pub(super) end: protocol::ids::GroupSeq,
     /// Its store has proved to have lost something (R7).
     pub(super) lost: bool,
+    /// When it last had no link, or lost the one it had.
+    link_lost: Time,
     pub(super) redial_at: Option<Time>,
     pub(super) redial_ms: u64,
 }
@@ -74,6 +76,7 @@ impl Node {
             marked: false,
             end: protocol::ids::GroupSeq(0),
             lost: false,
+            link_lost: now,
             redial_at: None,
             redial_ms: REDIAL_MS,
         }
@@ -237,7 +240,7 @@ impl Coordinator {
         self.last_session += 1;
         let session = self.last_session;
         node.redial_at = None;
-        node.link = Link { session, phase: LinkPhase::Dialing, ..Link::default() };
+        node.link = Link::dialing(session, node.link.refused);
         self.by_session.insert(session, place);
         self.effects.push(Effect::Dial { session, addr: register.addr });
     }
@@ -283,8 +286,11 @@ impl Coordinator {
             return;
         }
         let session = node.link.session;
+        if node.link.phase == LinkPhase::Ready {
+            node.link_lost = now;
+        }
         let reads = std::mem::take(&mut node.link.reads);
-        node.link = Link { refused, ..Link::default() };
+        node.link = Link::closed(refused);
         node.redial_at = Some(now.plus_ms(node.redial_ms));
         node.redial_ms = (node.redial_ms * 2).min(REDIAL_MS_MAX);
         self.by_session.remove(&session);
@@ -327,8 +333,10 @@ impl Coordinator {
             return (NodeState::Down, "lost");
         }
         let link = match node.link.phase {
-            LinkPhase::Closed if node.link.refused => detector::Link::Refused,
-            LinkPhase::Closed | LinkPhase::Dialing | LinkPhase::Opening => detector::Link::Lost,
+            LinkPhase::Closed | LinkPhase::Dialing if node.link.refused => detector::Link::Refused,
+            LinkPhase::Closed | LinkPhase::Dialing | LinkPhase::Opening => {
+                detector::Link::Lost { since: node.link_lost }
+            }
             LinkPhase::Ready => detector::Link::Up,
         };
         let observed = Observed {

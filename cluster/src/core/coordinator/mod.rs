@@ -22,8 +22,6 @@ mod members;
 mod reads;
 mod resolve;
 mod status;
-#[cfg(test)]
-mod tests;
 mod updates;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -91,7 +89,7 @@ pub struct ClientId {
 }
 
 /// A registration connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RegistrationId(pub u64);
 
 /// What a client wants.
@@ -251,7 +249,6 @@ struct Seq(u64);
 /// * on every key ids rise in queue order, and decisions are made in that order;
 /// * a transaction is in all its participants' outboxes or in none;
 /// * the cache holds only decided values, and never an older one than a node may serve.
-#[derive(Debug)]
 pub struct Coordinator {
     config: Config,
     phase: Phase,
@@ -288,7 +285,6 @@ pub struct Coordinator {
     work: VecDeque<Seq>,
     decided: BTreeMap<Version, decide::Outcome>,
     in_doubt: BTreeMap<Version, resolve::InDoubt>,
-    settled_told: Time,
     reads: BTreeMap<u64, reads::Read>,
     /// Numbers reads, and the questions that they are put in.
     last_read: u64,
@@ -342,7 +338,6 @@ impl Coordinator {
             work: VecDeque::new(),
             decided: BTreeMap::new(),
             in_doubt: BTreeMap::new(),
-            settled_told: now,
             reads: BTreeMap::new(),
             last_read: 0,
             parked: BTreeSet::new(),

@@ -14,8 +14,6 @@
 mod participant;
 mod restart;
 mod session;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -25,6 +23,7 @@ use protocol::peer::{Down, Fence, Prepare, Refusal, RingRecord, Settled, TxnStat
 use serde::{Deserialize, Serialize};
 
 pub use restart::Restart;
+pub(crate) use session::ring_of;
 
 use super::record::{Committed, LogRecord, Prepared};
 use super::ring::Ring;
@@ -38,7 +37,7 @@ pub const CHECKPOINT_BYTES: u64 = 64 << 20;
 const CHECKING_MAX: usize = 65_536;
 
 /// One connection to the node's port, numbered by the shell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
 
 /// What a node keeps in its small state file, whole.
@@ -111,6 +110,8 @@ pub enum Input {
     Tick,
     /// All that had arrived is handed in: say what there is to say.
     Flush,
+    /// Nobody speaks to the node any more: leave nothing undone.
+    Stop,
 }
 
 /// What is to be done, in list order.
@@ -281,6 +282,7 @@ impl NodeCore {
             Input::Checkpointed(through) => self.on_checkpointed(through),
             Input::Tick => self.on_tick(now),
             Input::Flush => self.flush(now),
+            Input::Stop => self.stop(),
         }
         std::mem::take(&mut self.effects)
     }
@@ -413,6 +415,11 @@ impl NodeCore {
         }
         self.maybe_checkpoint();
         self.send_pending();
+    }
+
+    fn stop(&mut self) {
+        self.session = None;
+        self.close_group();
     }
 
     fn exit(&mut self, reason: ExitReason) {

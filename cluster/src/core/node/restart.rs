@@ -121,6 +121,11 @@ impl Restart {
         }
     }
 
+    /// An invalid tail was cut off the log while this epoch was promised (R7).
+    pub fn cut(&mut self, through: protocol::ids::Epoch) {
+        self.node.meta.cut_through = through;
+    }
+
     /// Ends: the log's last group is `end`.
     pub fn finish(mut self, now: Time, end: GroupSeq) -> (NodeCore, Vec<Effect>) {
         self.node.next = end.next();
