@@ -249,7 +249,8 @@ pub fn propose(members: u16, tokens: u16) -> Vec<Vec<Point>> {
 }
 
 /// The members in the order of one round. Member 0 begins the ring, so it must not end it, and no
-/// round begins with `previous`, the end of the one before: two arcs of one member in a row are one.
+/// round begins with `previous`, the end of the one before: two arcs of one member in a row are
+/// one.
 fn order_of_round(members: u16, round: u16, previous: Option<u16>, is_last: bool) -> Vec<u16> {
     if round == 0 {
         return (0..members).collect();
