@@ -1,1 +1,19 @@
-//! Durable state of a node.
+//! Durable state of a node: what a promise, once given, rests on.
+//!
+//! Called by the thread that owns a node's log and the one that owns its keystore, and by the
+//! simulator, which brings its own disk. Synchronous throughout: it blocks, so it never runs on a
+//! thread that serves connections. It knows the records of `core::record`, not what they mean.
+//! It never retries a failed sync, and never guesses: damage that cannot be told from a lost
+//! promise is an error that the caller must not serve after.
+
+pub mod disk;
+pub mod file;
+
+pub mod crash_disk;
+
+pub mod codec;
+pub mod identity;
+pub mod log;
+pub mod small_file;
+
+pub mod keystore;

@@ -1,0 +1,194 @@
+//! Votes in, decisions out: the commit point, aborts, confirmations.
+//!
+//! The commit point is the last yes vote; there is no record of it but the participants' own.
+//! Then, in this order (R12): the cache, the decisions onto the links, the answer. `aborted` is
+//! told only when every participant that could hold the transaction has durably refused or
+//! aborted it (R5).
+
+use std::sync::Arc;
+
+use protocol::error::ErrorReply;
+use protocol::ids::{MemberId, Version};
+use protocol::peer::Prepare;
+use protocol::reply;
+
+use super::super::time::Time;
+use super::updates::TxnPhase;
+use super::{Answer, Coordinator, Seq};
+
+/// A decided transaction that not all participants have confirmed.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) commit: bool,
+    /// A participant is lost: it is shown only when the survivors have it durably (R6).
+    pub(super) choice: bool,
+    pub(super) participants: Vec<MemberId>,
+    pub(super) unconfirmed: Vec<MemberId>,
+    /// The whole of it, for a participant that has lost it.
+    pub(super) prepare: Option<Arc<Prepare>>,
+    /// The place that it still holds in its keys' queues.
+    pub(super) held: Option<Seq>,
+}
+
+impl Outcome {
+    pub(super) fn awaits(&self, member: MemberId) -> bool {
+        self.unconfirmed.contains(&member)
+    }
+}
+
+impl Coordinator {
+    /// A vote: yes, or no with a reason.
+    pub(super) fn on_vote(
+        &mut self,
+        now: Time,
+        member: MemberId,
+        id: Version,
+        no: Option<String>,
+    ) {
+        let Some(seq) = self.by_id.get(&id).copied() else { return };
+        let Some(txn) = self.txns.get_mut(&seq) else { return };
+        let prepare = match &txn.phase {
+            TxnPhase::Sent { prepare, .. } | TxnPhase::Aborting { prepare, .. } => prepare.clone(),
+            TxnPhase::Waiting { .. } | TxnPhase::Recovered => return,
+        };
+        if let Some(place) = self.by_member.get(&member) {
+            self.nodes[*place].link.voted(&prepare);
+        }
+        match no {
+            Some(reason) => self.abort(now, seq, member, &reason),
+            None => {
+                if let TxnPhase::Sent { yes, .. } = &mut txn.phase
+                    && !yes.contains(&member)
+                {
+                    yes.push(member);
+                }
+                self.work.push_back(seq);
+            }
+        }
+    }
+
+    /// Commits it if every participant has said yes and it is first on all its keys.
+    pub(super) fn try_commit(&mut self, now: Time, seq: Seq) -> bool {
+        let Some(txn) = self.txns.get(&seq) else { return false };
+        let TxnPhase::Sent { prepare, yes, .. } = &txn.phase else { return false };
+        let first = |key| self.keys.get(key).is_some_and(|q| q.queue.front() == Some(&seq));
+        if yes.len() < txn.participants.len() || !txn.keys.iter().all(first) {
+            return false;
+        }
+        assert!(txn.participants.iter().all(|member| yes.contains(member)), "R4");
+        let prepare = prepare.clone();
+        self.write_through(&prepare);
+        for member in &prepare.participants {
+            if let Some(place) = self.by_member.get(member) {
+                self.nodes[*place].link.push_commit(prepare.id);
+            }
+        }
+        let outcome = Outcome {
+            commit: true,
+            choice: false,
+            participants: prepare.participants.clone(),
+            unconfirmed: prepare.participants.clone(),
+            prepare: Some(prepare.clone()),
+            held: None,
+        };
+        self.decided.insert(prepare.id, outcome);
+        self.ops.committed += 1;
+        self.finish(now, seq, Ok(Answer::Ok(reply::version_tail(prepare.id))));
+        true
+    }
+
+    /// Several keys are first all taken out, so that a reader may miss but never see half.
+    fn write_through(&mut self, prepare: &Prepare) {
+        if prepare.writes.len() > 1 {
+            for write in &prepare.writes {
+                self.cache.remove(write.key.as_str());
+            }
+        }
+        for write in &prepare.writes {
+            match &write.value {
+                Some(value) => {
+                    let tail = reply::value_tail(value.0.as_bytes(), prepare.id);
+                    self.cache.write(&write.key, prepare.id, tail);
+                }
+                None => self.cache.remove(write.key.as_str()),
+            }
+        }
+    }
+
+    /// Aborts it and, with it, what rests on it.
+    fn abort(&mut self, now: Time, seq: Seq, refused_by: MemberId, reason: &str) {
+        let mut doomed = vec![(seq, Some(refused_by))];
+        while let Some((seq, refused_by)) = doomed.pop() {
+            let Some(txn) = self.txns.get_mut(&seq) else { continue };
+            let participants = txn.participants.clone();
+            match &mut txn.phase {
+                TxnPhase::Sent { prepare, .. } => {
+                    let prepare = prepare.clone();
+                    let id = prepare.id;
+                    let awaited = participants.iter().copied();
+                    let awaited = awaited.filter(|m| Some(*m) != refused_by).collect();
+                    let reason = reason.to_owned();
+                    txn.phase = TxnPhase::Aborting { prepare, awaited, reason };
+                    for member in participants.iter().filter(|m| Some(**m) != refused_by) {
+                        if let Some(place) = self.by_member.get(member) {
+                            let participants = participants.clone();
+                            self.nodes[*place].link.push_abort(id, participants);
+                        }
+                    }
+                    doomed.extend(self.resting_on(id).into_iter().map(|seq| (seq, None)));
+                }
+                TxnPhase::Aborting { awaited, .. } => {
+                    awaited.retain(|member| Some(*member) != refused_by);
+                }
+                TxnPhase::Waiting { .. } | TxnPhase::Recovered => continue,
+            }
+            self.maybe_aborted(now, seq);
+        }
+    }
+
+    fn resting_on(&self, id: Version) -> Vec<Seq> {
+        let rests = |seq: &Seq| {
+            let phase = self.txns.get(seq).map(|txn| &txn.phase);
+            matches!(phase, Some(TxnPhase::Sent { prepare, .. }) if prepare.rests_on.contains(&id))
+        };
+        self.by_id.range(id..).map(|(_, seq)| *seq).filter(rests).collect()
+    }
+
+    fn maybe_aborted(&mut self, now: Time, seq: Seq) {
+        let Some(txn) = self.txns.get(&seq) else { return };
+        let TxnPhase::Aborting { awaited, reason, .. } = &txn.phase else { return };
+        if awaited.is_empty() {
+            let error = ErrorReply::aborted(reason.clone());
+            self.finish(now, seq, Err(error));
+        }
+    }
+
+    /// A participant has made the decision durable.
+    pub(super) fn on_confirmed(&mut self, now: Time, member: MemberId, id: Version) {
+        if let Some(seq) = self.by_id.get(&id).copied() {
+            if let Some(txn) = self.txns.get_mut(&seq)
+                && let TxnPhase::Aborting { awaited, .. } = &mut txn.phase
+            {
+                awaited.retain(|other| *other != member);
+                self.maybe_aborted(now, seq);
+            }
+            return;
+        }
+        let Some(mut outcome) = self.decided.remove(&id) else { return };
+        outcome.unconfirmed.retain(|other| *other != member);
+        self.settle_or_keep(now, id, outcome);
+    }
+
+    /// Frees the keys of a decided transaction as soon as it may be shown, and forgets it when
+    /// all have confirmed.
+    pub(super) fn settle_or_keep(&mut self, now: Time, id: Version, mut outcome: Outcome) {
+        let lost = |member: &MemberId| self.node_of(*member).is_some_and(|node| node.lost);
+        let shown = !outcome.choice || outcome.unconfirmed.iter().all(lost);
+        if shown && let Some(seq) = outcome.held.take() {
+            self.leave_queues(now, seq);
+        }
+        if !outcome.unconfirmed.is_empty() {
+            self.decided.insert(id, outcome);
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! One link a node: what is on its way down, what has come up, how much of both may be open.
+//!
+//! A prepare or decision first goes into the node's outbox; `flush` makes one message of it per
+//! node and turn. Prepares wait for the vote on the batch before, so that a batch is what arrived
+//! during one sync; decisions and reads do not wait. Windows are per node: a slow one delays only
+//! its own keys (H62, H63).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use protocol::ids::{GroupSeq, MemberId, Version};
+use protocol::peer::{Abort, Batch, DownBody, Prepare, ReadAsk, Settled, Up};
+
+use super::super::time::Time;
+use super::{Coordinator, Phase};
+
+/// Transactions out at one node, not voted on or decided but not confirmed.
+const WINDOW_TXNS: usize = 8_192;
+/// Bytes of their values.
+const WINDOW_BYTES: usize = 8 << 20;
+/// Messages out on a link without an answer; beyond, the link is given up.
+const UNANSWERED_MAX: usize = 65_536;
+/// Time between two announcements of what is settled, milliseconds.
+const SETTLED_EVERY_MS: u64 = 250;
+/// Most exceptions named in one; with more, only what lies below all of them is announced.
+const SETTLED_EXCEPT_MAX: usize = 4_096;
+
+/// How far a link is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum LinkPhase {
+    #[default]
+    Closed,
+    Dialing,
+    /// The claim is sent, the report not yet made use of.
+    Opening,
+    Ready,
+}
+
+/// A link and its windows.
+#[derive(Debug, Default)]
+pub(super) struct Link {
+    pub(super) session: u64,
+    pub(super) phase: LinkPhase,
+    /// The last attempt met nobody.
+    pub(super) refused: bool,
+    n_out: u64,
+    n_in: u64,
+    /// Messages not yet acknowledged, with the time each was sent.
+    sent: VecDeque<(u64, Time)>,
+    outbox: Outbox,
+    /// Batches of prepares that await votes: how many each, and since when.
+    voting: VecDeque<(usize, Time)>,
+    /// Transactions in outbox or awaiting votes, and bytes of them.
+    pub(super) window_txns: usize,
+    pub(super) window_bytes: usize,
+    /// Decisions that are not confirmed: message and transactions.
+    deciding: VecDeque<(u64, Vec<Version>)>,
+    unconfirmed: usize,
+    /// Reads that it was asked for, by the number of the question.
+    pub(super) reads: BTreeMap<u64, u64>,
+    settled_told: Option<Time>,
+    last_ask: Time,
+}
+
+/// What the next message will hold.
+#[derive(Debug, Default)]
+struct Outbox {
+    commit: Vec<Version>,
+    adopt: Vec<Arc<Prepare>>,
+    abort: Vec<Abort>,
+    read: Vec<ReadAsk>,
+    prepare: Vec<Arc<Prepare>>,
+    sync: bool,
+    ask: bool,
+    caught_up: bool,
+}
+
+impl Link {
+    /// The number of the next message, which is sent now.
+    pub(super) fn number(&mut self, now: Time) -> u64 {
+        self.n_out += 1;
+        self.sent.push_back((self.n_out, now));
+        self.n_out
+    }
+
+    /// When the oldest thing was asked that has no answer yet.
+    pub(super) fn asked_oldest(&self) -> Option<Time> {
+        let voting = self.voting.front().map(|(_, at)| *at);
+        let asked = self.sent.front().map(|(_, at)| *at);
+        voting.into_iter().chain(asked).min()
+    }
+
+    /// Whether one more transaction of this size may be handed over.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        let txns = self.window_txns + self.unconfirmed;
+        self.phase == LinkPhase::Ready
+            && txns < WINDOW_TXNS
+            && (self.window_bytes == 0 || self.window_bytes + bytes <= WINDOW_BYTES)
+    }
+
+    pub(super) fn push_prepare(&mut self, prepare: Arc<Prepare>) {
+        self.window_txns += 1;
+        self.window_bytes += bytes_of(&prepare);
+        self.outbox.prepare.push(prepare);
+    }
+
+    /// A vote is in: its place in the window is free, the batch one nearer to its end.
+    pub(super) fn voted(&mut self, prepare: &Prepare) {
+        self.window_txns = self.window_txns.saturating_sub(1);
+        self.window_bytes = self.window_bytes.saturating_sub(bytes_of(prepare));
+        if let Some((left, _)) = self.voting.front_mut() {
+            *left -= 1;
+            if *left == 0 {
+                self.voting.pop_front();
+            }
+        }
+    }
+
+    pub(super) fn push_commit(&mut self, id: Version) {
+        self.outbox.commit.push(id);
+        self.unconfirmed += 1;
+    }
+
+    pub(super) fn push_adopt(&mut self, prepare: Arc<Prepare>, sync: bool) {
+        self.outbox.adopt.push(prepare);
+        self.outbox.sync |= sync;
+        self.unconfirmed += 1;
+    }
+
+    /// Asks that the decisions in the next message be synced before they are confirmed.
+    pub(super) fn want_sync(&mut self) {
+        self.outbox.sync = true;
+    }
+
+    pub(super) fn push_abort(&mut self, id: Version, participants: Vec<MemberId>) {
+        self.outbox.abort.push(Abort { id, participants });
+        self.unconfirmed += 1;
+    }
+
+    pub(super) fn push_read(&mut self, ask: ReadAsk, read: u64) {
+        self.reads.insert(ask.r, read);
+        self.outbox.read.push(ask);
+    }
+
+    pub(super) fn push_caught_up(&mut self) {
+        self.outbox.caught_up = true;
+    }
+
+    fn take(&mut self, now: Time, batches_max: usize) -> Option<Batch> {
+        let outbox = &mut self.outbox;
+        let slot = self.voting.len() < batches_max;
+        let prepares = slot && !outbox.prepare.is_empty();
+        let decisions = !(outbox.commit.is_empty() && outbox.adopt.is_empty());
+        let decisions = decisions || !outbox.abort.is_empty();
+        // With prepares waiting for a slot a message is about to go: decisions join it.
+        let alone = decisions && outbox.prepare.is_empty();
+        let urgent = !outbox.read.is_empty() || outbox.ask || outbox.caught_up || outbox.sync;
+        let urgent = urgent || !outbox.abort.is_empty();
+        if !(prepares || alone || urgent) {
+            return None;
+        }
+        let prepare = if prepares { std::mem::take(&mut outbox.prepare) } else { Vec::new() };
+        if !prepare.is_empty() {
+            self.voting.push_back((prepare.len(), now));
+        }
+        let outbox = std::mem::replace(
+            outbox,
+            Outbox { prepare: std::mem::take(&mut outbox.prepare), ..Outbox::default() },
+        );
+        Some(Batch {
+            ask: outbox.ask,
+            commit: outbox.commit,
+            adopt: outbox.adopt,
+            sync: outbox.sync,
+            abort: outbox.abort,
+            read: outbox.read,
+            prepare,
+            settled: None,
+            marks: Vec::new(),
+            caught_up: outbox.caught_up,
+        })
+    }
+
+    fn remember_decisions(&mut self, n: u64, batch: &Batch) {
+        let ids = batch.commit.iter().copied();
+        let ids = ids.chain(batch.adopt.iter().map(|prepare| prepare.id));
+        let ids: Vec<Version> = ids.chain(batch.abort.iter().map(|abort| abort.id)).collect();
+        if !ids.is_empty() {
+            self.deciding.push_back((n, ids));
+        }
+    }
+
+    /// The transactions whose decisions are durable now that messages through `n` are.
+    fn confirmed(&mut self, n: u64) -> Vec<Version> {
+        let mut confirmed = Vec::new();
+        while self.deciding.front().is_some_and(|(sent, _)| *sent <= n) {
+            let Some((_, ids)) = self.deciding.pop_front() else { break };
+            self.unconfirmed = self.unconfirmed.saturating_sub(ids.len());
+            confirmed.extend(ids);
+        }
+        confirmed
+    }
+}
+
+/// What a transaction counts for in a window.
+pub(super) fn bytes_of(prepare: &Prepare) -> usize {
+    let value = |write: &protocol::peer::WireWrite| write.value.as_ref().map_or(0, |v| v.0.len());
+    prepare.writes.iter().map(|write| value(write) + write.key.as_bytes().len() + 64).sum()
+}
+
+impl Coordinator {
+    /// Sends every node what is due to it, one message each.
+    pub(super) fn flush(&mut self, now: Time) {
+        self.run_work(now);
+        let batches_max = self.config.batches_out_max;
+        let marks_news = std::mem::take(&mut self.marks_news);
+        for place in 0..self.nodes.len() {
+            let link = &mut self.nodes[place].link;
+            if link.phase != LinkPhase::Ready {
+                continue;
+            }
+            let Some(mut batch) = link.take(now, batches_max) else {
+                self.marks_news |= marks_news;
+                continue;
+            };
+            if !batch.prepare.is_empty() {
+                batch.marks = self.marks.iter().map(|(member, seq)| (*member, *seq)).collect();
+            }
+            batch.settled = self.settled_news(now, place);
+            let n = self.nodes[place].link.n_out + 1;
+            self.nodes[place].link.remember_decisions(n, &batch);
+            let sent = self.send(now, place, DownBody::Batch(batch));
+            assert_eq!(sent, n);
+        }
+    }
+
+    /// What has become forgettable, now and then (R8).
+    fn settled_news(&mut self, now: Time, place: usize) -> Option<Settled> {
+        let told = self.nodes[place].link.settled_told;
+        if self.phase != Phase::Active
+            || told.is_some_and(|told| now < told.plus_ms(SETTLED_EVERY_MS))
+        {
+            return None;
+        }
+        self.nodes[place].link.settled_told = Some(now);
+        Some(self.settled())
+    }
+
+    fn settled(&self) -> Settled {
+        let open = || {
+            let undecided = self.by_id.keys().chain(self.in_doubt.keys());
+            undecided.chain(self.decided.keys()).copied()
+        };
+        let count = self.by_id.len() + self.in_doubt.len() + self.decided.len();
+        let next = Version::new(self.epoch, self.counter + 1);
+        if count > SETTLED_EXCEPT_MAX {
+            let below = open().min().unwrap_or(next);
+            return Settled { below, except: Vec::new() };
+        }
+        let except: BTreeSet<Version> = open().collect();
+        Settled { below: next, except: except.into_iter().collect() }
+    }
+
+    /// Asks for a sign of life where nothing else is on its way (the lease needs answers).
+    pub(super) fn ask_now_and_then(&mut self, now: Time, place: usize) {
+        let every = (self.config.lease_ms / 8).clamp(10, 500);
+        let link = &mut self.nodes[place].link;
+        if link.phase != LinkPhase::Ready || !link.sent.is_empty() {
+            return;
+        }
+        if now >= link.last_ask.plus_ms(every) {
+            link.last_ask = now;
+            link.outbox.ask = true;
+        }
+    }
+
+    pub(super) fn on_up(&mut self, now: Time, session: u64, up: Up) {
+        let Some(place) = self.by_session.get(&session).copied() else { return };
+        if let Some(by) = up.fenced {
+            if by > self.epoch || (by == self.epoch && up.epoch == self.epoch) {
+                self.deposed(now, by);
+            }
+            return;
+        }
+        let link = &mut self.nodes[place].link;
+        if up.session != session || up.epoch != self.epoch || up.n <= link.n_in {
+            return;
+        }
+        let broken = up.n != link.n_in + 1 || up.ack > link.n_out || up.durable > link.n_out;
+        if broken || link.sent.len() > UNANSWERED_MAX {
+            self.end_link(now, place, false);
+            self.watch_members(now);
+            return;
+        }
+        link.n_in = up.n;
+        self.nodes[place].last_heard = now;
+        self.acknowledged(now, place, up.ack);
+        self.raise_mark(place, up.end);
+        self.take_up(now, place, up);
+    }
+
+    fn acknowledged(&mut self, now: Time, place: usize, through: u64) {
+        let link = &mut self.nodes[place].link;
+        let mut newest = None;
+        while link.sent.front().is_some_and(|(n, _)| *n <= through) {
+            newest = link.sent.pop_front().map(|(_, at)| at);
+        }
+        let (Some(sent), Some(member)) = (newest, self.nodes[place].id) else { return };
+        self.lease.answered(member, sent);
+        self.renew_lease(now);
+    }
+
+    fn raise_mark(&mut self, place: usize, end: GroupSeq) {
+        let Some(member) = self.nodes[place].id else { return };
+        let mark = self.marks.entry(member).or_default();
+        if end > *mark {
+            *mark = end;
+            self.marks_news = true;
+        }
+    }
+
+    fn take_up(&mut self, now: Time, place: usize, up: Up) {
+        self.nodes[place].end = up.end;
+        if let Some(report) = up.report {
+            self.on_report(now, place, report);
+        }
+        if let Some(number) = up.installed {
+            self.on_installed(now, place, number);
+        }
+        let Some(member) = self.nodes[place].id else { return };
+        for counter in up.yes {
+            self.on_vote(now, member, Version::new(self.epoch, counter), None);
+        }
+        for refusal in up.no {
+            let id = Version::new(self.epoch, refusal.c);
+            self.on_vote(now, member, id, Some(refusal.reason));
+        }
+        for answer in up.read {
+            if let Some(read) = self.nodes[place].link.reads.remove(&answer.r) {
+                self.on_read_answer(now, read, answer);
+            }
+        }
+        for id in self.nodes[place].link.confirmed(up.durable) {
+            self.on_confirmed(now, member, id);
+        }
+        if up.marked {
+            self.nodes[place].marked = true;
+            self.claim_step(now);
+        }
+        if up.caught_up {
+            self.nodes[place].caught_up = true;
+            self.watch_members(now);
+        }
+        self.uncramp();
+    }
+}

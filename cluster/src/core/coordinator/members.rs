@@ -1,0 +1,348 @@
+//! The nodes as the coordinator sees them: registration, heartbeats, verdicts, links to open.
+//!
+//! A registration grants nothing (R15): it only says where to dial. What a node is worth is shown
+//! by its report (`resolve`). Membership is fixed from the founding on.
+
+use protocol::ids::{Incarnation, MemberId, NodeName, Uuid};
+use protocol::peer::{
+    Down, DownBody, Heartbeat, Open, PEER_PROTOCOL, Register, Registered, Report, RingRecord,
+};
+use protocol::status::NodeState;
+
+use super::super::detector::{self, Observed, Verdict};
+use super::super::time::Time;
+use super::links::{Link, LinkPhase};
+use super::{Coordinator, Effect, Note, Phase, RegistrationId};
+
+/// First wait before a lost link is dialled again, milliseconds; doubles up to the last.
+const REDIAL_MS: u64 = 20;
+const REDIAL_MS_MAX: u64 = 500;
+
+/// One node.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) uuid: Uuid,
+    pub(super) name: NodeName,
+    /// Its number, once the ring is known.
+    pub(super) id: Option<MemberId>,
+    pub(super) register: Option<Register>,
+    pub(super) registered_on: Option<RegistrationId>,
+    pub(super) link: Link,
+    pub(super) last_heard: Time,
+    pub(super) heartbeat: Option<Heartbeat>,
+    pub(super) heartbeat_at: Option<Time>,
+    pub(super) heartbeats: u64,
+    pub(super) state: NodeState,
+    /// It has learned what it missed in its present incarnation.
+    pub(super) caught_up: bool,
+    /// What it said when this epoch was claimed, until it is made use of.
+    pub(super) report: Option<Box<Report>>,
+    /// What it said first about the promise before this epoch.
+    pub(super) before: Option<protocol::peer::Fence>,
+    /// Its state as a witness for R6, once it has reported under this epoch.
+    pub(super) witness: Option<super::resolve::Witness>,
+    /// The newest ring that it holds durably.
+    pub(super) installed: Option<protocol::ids::RingNumber>,
+    pub(super) marked: bool,
+    /// The end of its log, as last told.
+    pub(super) end: protocol::ids::GroupSeq,
+    /// Its store has proved to have lost something (R7).
+    pub(super) lost: bool,
+    pub(super) redial_at: Option<Time>,
+    pub(super) redial_ms: u64,
+}
+
+impl Node {
+    fn new(register: &Register, now: Time) -> Self {
+        Self {
+            uuid: register.uuid,
+            name: register.name.clone(),
+            id: None,
+            register: None,
+            registered_on: None,
+            link: Link::default(),
+            last_heard: now,
+            heartbeat: None,
+            heartbeat_at: None,
+            heartbeats: 0,
+            state: NodeState::Suspect,
+            caught_up: false,
+            report: None,
+            before: None,
+            witness: None,
+            installed: None,
+            marked: false,
+            end: protocol::ids::GroupSeq(0),
+            lost: false,
+            redial_at: None,
+            redial_ms: REDIAL_MS,
+        }
+    }
+
+    pub(super) fn incarnation(&self) -> Option<Incarnation> {
+        self.register.as_ref().map(|register| register.incarnation)
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.state == NodeState::Up
+    }
+}
+
+impl Coordinator {
+    pub(super) fn on_register(&mut self, now: Time, conn: RegistrationId, register: Register) {
+        if let Err(reason) = self.admit(&register) {
+            self.note(Note::Alarm(format!("{} may not register: {reason}", register.name)));
+            let answer = Registered::Refused { reason };
+            self.effects.push(Effect::Registered { conn, answer });
+            return;
+        }
+        let place = self.nodes.iter().position(|node| node.uuid == register.uuid);
+        let place = place.unwrap_or_else(|| {
+            self.nodes.push(Node::new(&register, now));
+            self.nodes.len() - 1
+        });
+        let welcome = Registered::Welcome { version: env!("CARGO_PKG_VERSION").to_owned() };
+        self.effects.push(Effect::Registered { conn, answer: welcome });
+        let node = &mut self.nodes[place];
+        let restarted = node.incarnation() != Some(register.incarnation);
+        node.last_heard = now;
+        node.registered_on = Some(conn);
+        node.register = Some(register);
+        node.redial_ms = REDIAL_MS;
+        if restarted {
+            node.caught_up = false;
+            node.heartbeat = None;
+            self.end_link(now, place, false);
+        }
+        self.take_numbers();
+        self.dial(now, place);
+        self.claim_step(now);
+    }
+
+    /// Whether the node may take part, or the sentence that says why not.
+    fn admit(&self, register: &Register) -> Result<(), String> {
+        if register.protocol != PEER_PROTOCOL {
+            return Err(format!(
+                "it speaks version {} of the servers' protocol, this coordinator {PEER_PROTOCOL}: \
+                 run the same piazza everywhere",
+                register.protocol
+            ));
+        }
+        let cluster = self.known_cluster();
+        let theirs = register.ring.as_ref().map(|ring| ring.cluster);
+        if let (Some(ours), Some(theirs)) = (cluster, theirs)
+            && ours != theirs
+        {
+            return Err(format!("its directory belongs to cluster {theirs}, not to {ours}"));
+        }
+        for node in &self.nodes {
+            if node.uuid != register.uuid && node.name == register.name {
+                return Err(format!("another store registered under the name {}", node.name));
+            }
+            let known = node.register.as_ref().filter(|_| node.uuid == register.uuid);
+            if let Some(known) = known {
+                let older = register.incarnation < known.incarnation;
+                let twin = register.incarnation == known.incarnation && register.addr != known.addr;
+                if older || twin {
+                    return Err("another process runs on a copy of its directory".to_owned());
+                }
+            }
+        }
+        if let Some(record) = &self.record
+            && !record.members.iter().any(|member| member.uuid == register.uuid)
+        {
+            return Err(format!(
+                "the cluster has its {} members and membership is fixed: a directory that was \
+                 wiped cannot come back as {}",
+                record.members.len(),
+                register.name
+            ));
+        }
+        let full = self.nodes.len() >= usize::from(self.config.nodes).max(self.members());
+        if full && !self.nodes.iter().any(|node| node.uuid == register.uuid) {
+            return Err(format!("{} nodes have registered already", self.nodes.len()));
+        }
+        Ok(())
+    }
+
+    pub(super) fn known_cluster(&self) -> Option<Uuid> {
+        let ours = self.record.as_ref().map(|record| record.cluster);
+        let told = || self.nodes.iter().filter_map(|node| node.register.as_ref()?.ring.as_ref());
+        ours.or_else(|| told().next().map(|ring| ring.cluster))
+    }
+
+    fn members(&self) -> usize {
+        let of = |record: &RingRecord| record.members.len();
+        let told = self.nodes.iter().filter_map(|node| node.register.as_ref()?.ring.as_ref());
+        self.record.as_deref().map(of).or_else(|| told.map(of).max()).unwrap_or(0)
+    }
+
+    pub(super) fn on_unregistered(&mut self, now: Time, conn: RegistrationId) {
+        let place = self.nodes.iter().position(|node| node.registered_on == Some(conn));
+        let Some(place) = place else { return };
+        self.nodes[place].registered_on = None;
+        self.watch_members(now);
+    }
+
+    pub(super) fn on_heartbeat(&mut self, now: Time, heartbeat: &Heartbeat) {
+        let node = self.nodes.iter_mut().find(|node| node.uuid == heartbeat.uuid);
+        let Some(node) = node else { return };
+        let registered = node.incarnation();
+        let cluster = self.record.as_ref().map(|record| record.cluster);
+        let foreign = heartbeat.cluster.is_some() && cluster.is_some();
+        if registered != Some(heartbeat.incarnation) || (foreign && heartbeat.cluster != cluster) {
+            return;
+        }
+        let stale = node.heartbeat.as_ref().is_some_and(|newest| newest.seq >= heartbeat.seq);
+        if stale {
+            return;
+        }
+        node.last_heard = now;
+        node.heartbeat_at = Some(now);
+        node.heartbeats += 1;
+        node.heartbeat = Some(heartbeat.clone());
+        self.watch_members(now);
+    }
+
+    /// Numbers the nodes once the ring names them.
+    pub(super) fn take_numbers(&mut self) {
+        let Some(record) = self.record.clone() else { return };
+        for (place, node) in self.nodes.iter_mut().enumerate() {
+            let member = record.members.iter().find(|member| member.uuid == node.uuid);
+            node.id = member.map(|member| member.id);
+            if let Some(id) = node.id {
+                self.by_member.insert(id, place);
+            }
+        }
+    }
+
+    pub(super) fn node_of(&self, member: MemberId) -> Option<&Node> {
+        self.by_member.get(&member).map(|place| &self.nodes[*place])
+    }
+
+    /// The name by which people know a member.
+    pub(super) fn name_of(&self, member: MemberId) -> String {
+        let record = self.record.as_ref();
+        let member = record.and_then(|r| r.members.iter().find(|other| other.id == member));
+        member.map_or_else(|| "a node".to_owned(), |member| member.name.to_string())
+    }
+
+    /// Begins a link to a node where one is wanted and none is.
+    pub(super) fn dial(&mut self, now: Time, place: usize) {
+        let claiming = !matches!(self.phase, Phase::Gathering { .. } | Phase::Stopped);
+        let node = &mut self.nodes[place];
+        let wanted = claiming && !node.lost && node.link.phase == LinkPhase::Closed;
+        let due = node.redial_at.is_none_or(|at| at <= now);
+        let Some(register) = node.register.as_ref().filter(|_| wanted && due) else { return };
+        self.last_session += 1;
+        let session = self.last_session;
+        node.redial_at = None;
+        node.link = Link { session, phase: LinkPhase::Dialing, ..Link::default() };
+        self.by_session.insert(session, place);
+        self.effects.push(Effect::Dial { session, addr: register.addr });
+    }
+
+    pub(super) fn on_link_up(&mut self, now: Time, session: u64) {
+        let Some(place) = self.by_session.get(&session).copied() else { return };
+        let cluster = self.known_cluster();
+        let node = &mut self.nodes[place];
+        let (store, Some(incarnation)) = (node.uuid, node.incarnation()) else { return };
+        node.link.phase = LinkPhase::Opening;
+        let open = Open {
+            protocol: PEER_PROTOCOL,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            coordinator: self.config.instance,
+            cluster,
+            store,
+            incarnation,
+        };
+        self.send(now, place, DownBody::Open(open));
+    }
+
+    /// Sends one message on a node's link.
+    pub(super) fn send(&mut self, now: Time, place: usize, body: DownBody) -> u64 {
+        let epoch = self.epoch;
+        let link = &mut self.nodes[place].link;
+        let n = link.number(now);
+        let session = link.session;
+        let down = Box::new(Down { session, n, epoch, body });
+        self.effects.push(Effect::Send { session, down });
+        n
+    }
+
+    pub(super) fn on_link_lost(&mut self, now: Time, session: u64, refused: bool) {
+        let Some(place) = self.by_session.get(&session).copied() else { return };
+        self.end_link(now, place, refused);
+        self.watch_members(now);
+    }
+
+    /// Ends a node's link, if it has one, and plans the next attempt.
+    pub(super) fn end_link(&mut self, now: Time, place: usize, refused: bool) {
+        let node = &mut self.nodes[place];
+        if node.link.phase == LinkPhase::Closed {
+            return;
+        }
+        let session = node.link.session;
+        let reads = std::mem::take(&mut node.link.reads);
+        node.link = Link { refused, ..Link::default() };
+        node.redial_at = Some(now.plus_ms(node.redial_ms));
+        node.redial_ms = (node.redial_ms * 2).min(REDIAL_MS_MAX);
+        self.by_session.remove(&session);
+        self.effects.push(Effect::HangUp { session });
+        self.reads_lost(now, reads);
+    }
+
+    /// After a pause of this process all silence is its own (H43).
+    pub(super) fn watch_clock(&mut self, now: Time) {
+        let Some(gap) = self.clock.tick(now, super::TICK_MS * 1000) else { return };
+        for node in &mut self.nodes {
+            node.last_heard = Time(node.last_heard.0.saturating_add(gap).min(now.0));
+        }
+    }
+
+    /// Gives each node its verdict, and dials those that are due.
+    pub(super) fn watch_members(&mut self, now: Time) {
+        for place in 0..self.nodes.len() {
+            self.dial(now, place);
+            self.ask_now_and_then(now, place);
+            let (state, reason) = self.verdict(now, place);
+            let node = &mut self.nodes[place];
+            if node.state != state {
+                let was_up = node.is_up();
+                node.state = state;
+                let note = Note::Member { node: node.name.clone(), state, reason };
+                self.note(note);
+                if was_up {
+                    self.on_member_silent(now, place);
+                } else if state == NodeState::Up {
+                    self.on_member_up(now);
+                }
+            }
+        }
+    }
+
+    fn verdict(&self, now: Time, place: usize) -> (NodeState, &'static str) {
+        let node = &self.nodes[place];
+        if node.lost {
+            return (NodeState::Down, "lost");
+        }
+        let link = match node.link.phase {
+            LinkPhase::Closed if node.link.refused => detector::Link::Refused,
+            LinkPhase::Closed | LinkPhase::Dialing | LinkPhase::Opening => detector::Link::Lost,
+            LinkPhase::Ready => detector::Link::Up,
+        };
+        let observed = Observed {
+            registered: node.register.is_some(),
+            link,
+            last_heard: node.last_heard,
+            asked_oldest: node.link.asked_oldest(),
+            exited: false,
+        };
+        match observed.verdict(self.config.heartbeat_ms, now) {
+            Verdict::Up if node.caught_up => (NodeState::Up, "caught_up"),
+            Verdict::Up => (NodeState::Suspect, "registered"),
+            Verdict::Suspect(reason) => (NodeState::Suspect, reason.name()),
+            Verdict::Down(reason) => (NodeState::Down, reason.name()),
+        }
+    }
+}

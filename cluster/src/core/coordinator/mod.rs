@@ -1,0 +1,433 @@
+//! The coordinator, pure: the one decider of its epoch.
+//!
+//! `shell::coordinator` (and the simulator) hands it [`Input`]s and performs its [`Effect`]s in
+//! list order. Data flows one way through the modules below, in this order:
+//!
+//! * `members`: who has registered, who is alive; opens and ends links
+//! * `claim`: epoch, founding, the ring in force, the wait for old leases (R2, R11, R15)
+//! * `links`: sessions with the nodes: batches down, answers up, windows
+//! * `resolve`: what reports prove about transactions of earlier epochs (R6, R7)
+//! * `updates`: queues of each key, evaluation, ids, handing over
+//! * `decide`: votes, the commit point, aborts, confirmations, what is settled (R4, R5, R8, R12)
+//! * `reads`: misses, program order, the lease check
+//! * `status`: the picture of it all
+//!
+//! Never: keeps anything that a restart would miss; tells a result before it may (section 7 of
+//! the design); shows an undecided write.
+
+mod claim;
+mod decide;
+mod links;
+mod members;
+mod reads;
+mod resolve;
+mod status;
+#[cfg(test)]
+mod tests;
+mod updates;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use protocol::error::ErrorReply;
+use protocol::ids::{Epoch, GroupSeq, Key, MemberId, Uuid, Value, Version};
+use protocol::peer::{Down, Heartbeat, Register, Registered, RingRecord, Up};
+use protocol::status::Status;
+
+use super::cache::Cache;
+use super::lease::Lease;
+use super::ring::Ring;
+use super::time::Time;
+
+pub use claim::Phase;
+
+/// Updates that wait to be handed over; more are `overloaded`.
+const QUEUED_MAX: usize = 65_536;
+/// Bytes of values in those.
+const QUEUED_BYTES_MAX: usize = 64 << 20;
+/// Reads that wait for a node or for their turn; more are `overloaded`.
+const READS_MAX: usize = 65_536;
+/// Requests that wait for the coordinator to become active; more are `overloaded`.
+const ARRIVALS_MAX: usize = 65_536;
+/// Time between two [`Input::Tick`] at most, milliseconds.
+const TICK_MS: u64 = 50;
+/// How long a refused request is asked to wait.
+const RETRY_AFTER_MS: u64 = 100;
+
+/// What a coordinator is told at its start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// This process.
+    pub instance: Uuid,
+    /// The cluster's UUID, should this coordinator found it.
+    pub cluster_if_founded: Uuid,
+    /// Its name in `status`.
+    pub name: String,
+    /// How many nodes found a cluster.
+    pub nodes: u16,
+    /// Copies of each key, at the founding.
+    pub replicas: u16,
+    /// Points a node, at the founding.
+    pub tokens: u16,
+    /// The nodes' heartbeat interval.
+    pub heartbeat_ms: u64,
+    /// How long answers of half of the members let it tell what it knows (R11).
+    pub lease_ms: u64,
+    /// Coordinators that are known to be dead: their leases need no waiting.
+    pub reaped: Vec<Uuid>,
+    /// Prepare messages out at a node at a time.
+    pub batches_out_max: usize,
+}
+
+/// One request of one client connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ClientId {
+    /// The connection.
+    pub conn: u64,
+    /// The request's place on it.
+    pub slot: u64,
+}
+
+/// A registration connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RegistrationId(pub u64);
+
+/// What a client wants.
+#[derive(Debug, Clone)]
+pub enum ClientOp {
+    /// The value of a key.
+    Get(Key),
+    /// A blind write.
+    Put(Key, Value),
+    /// A delete, where the key is there.
+    Del(Key),
+    /// The picture of it all.
+    Status,
+}
+
+/// What a client is told.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// Yes, with this encoded rest of the reply line.
+    Ok(Bytes),
+    /// No.
+    Error(Box<ErrorReply>),
+    /// The answer to `status`.
+    Status(Box<Status>),
+}
+
+/// What has happened.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A client asks.
+    Request {
+        /// Who, and which request of it.
+        client: ClientId,
+        /// What.
+        op: ClientOp,
+        /// How long it waits.
+        timeout_ms: u64,
+    },
+    /// A client connection has ended: nobody waits for its answers.
+    ClientGone(u64),
+    /// A node announces itself.
+    Register {
+        /// On this connection.
+        conn: RegistrationId,
+        /// Who it is.
+        register: Box<Register>,
+    },
+    /// A registration connection has ended.
+    Unregistered(RegistrationId),
+    /// A dialled link is up.
+    LinkUp {
+        /// Its session.
+        session: u64,
+    },
+    /// A link has ended or could not be made.
+    LinkLost {
+        /// Its session.
+        session: u64,
+        /// Nobody listens there.
+        refused: bool,
+    },
+    /// A message from a node.
+    Up {
+        /// The session that it came on.
+        session: u64,
+        /// The message.
+        up: Box<Up>,
+    },
+    /// A heartbeat, already known to be newer than the ones before.
+    Heartbeat(Box<Heartbeat>),
+    /// Time has passed.
+    Tick,
+    /// All that had arrived is handed in: send what is due.
+    Flush,
+    /// Stop for good, gracefully.
+    Stop,
+}
+
+/// What is to be done, in list order.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// Answer a client.
+    Reply {
+        /// Whom.
+        client: ClientId,
+        /// What.
+        answer: Answer,
+    },
+    /// Answer a registration.
+    Registered {
+        /// On this connection, which is closed after a refusal.
+        conn: RegistrationId,
+        /// The answer.
+        answer: Registered,
+    },
+    /// Connect to a node.
+    Dial {
+        /// The session of the new link.
+        session: u64,
+        /// Where.
+        addr: SocketAddr,
+    },
+    /// End a link.
+    HangUp {
+        /// Its session.
+        session: u64,
+    },
+    /// Send on a link.
+    Send {
+        /// Its session.
+        session: u64,
+        /// The message.
+        down: Box<Down>,
+    },
+    /// What the cache holds may be told until this moment.
+    Lease(Time),
+    /// Something for the log, and later for those who watch.
+    Note(Note),
+    /// From now on results may be told.
+    Active {
+        /// The epoch.
+        epoch: Epoch,
+        /// The cluster.
+        cluster: Uuid,
+    },
+    /// Everything is handed back: the process may end.
+    Released,
+}
+
+/// A change worth a line in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// A node is seen in another state.
+    Member {
+        /// Its name.
+        node: protocol::ids::NodeName,
+        /// The new state.
+        state: protocol::status::NodeState,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The coordinator has come one step further.
+    Phase(&'static str, Epoch),
+    /// A transaction of an earlier epoch is decided.
+    Resolved(Version, bool),
+    /// Something that an operator should look at.
+    Alarm(String),
+}
+
+/// An update's place in the order of arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Seq(u64);
+
+/// A coordinator's whole state.
+///
+/// Invariants, asserted as they change:
+/// * on every key ids rise in queue order, and decisions are made in that order;
+/// * a transaction is in all its participants' outboxes or in none;
+/// * the cache holds only decided values, and never an older one than a node may serve.
+#[derive(Debug)]
+pub struct Coordinator {
+    config: Config,
+    phase: Phase,
+    epoch: Epoch,
+    /// The next id's counter.
+    counter: u64,
+    record: Option<Arc<RingRecord>>,
+    ring: Option<Arc<Ring>>,
+    nodes: Vec<members::Node>,
+    /// Places in `nodes` by member number.
+    by_member: BTreeMap<MemberId, usize>,
+    /// Places in `nodes` by the session of their link.
+    by_session: BTreeMap<u64, usize>,
+    last_session: u64,
+    marks: BTreeMap<MemberId, GroupSeq>,
+    marks_news: bool,
+    cache: Arc<Cache>,
+    lease: Lease,
+    lease_told: Time,
+    clock: super::detector::OwnClock,
+    started: Time,
+    last_tick: Time,
+    arrivals: VecDeque<(ClientId, ClientOp, Time)>,
+    last_seq: u64,
+    txns: BTreeMap<Seq, updates::Txn>,
+    by_id: BTreeMap<Version, Seq>,
+    keys: BTreeMap<Key, updates::KeyQueue>,
+    queued: usize,
+    queued_bytes: usize,
+    /// Updates that wait for room at a node.
+    cramped: BTreeSet<Seq>,
+    /// Updates whose negative answer waits for the lease.
+    leaseless: BTreeSet<Seq>,
+    work: VecDeque<Seq>,
+    decided: BTreeMap<Version, decide::Outcome>,
+    in_doubt: BTreeMap<Version, resolve::InDoubt>,
+    settled_told: Time,
+    reads: BTreeMap<u64, reads::Read>,
+    /// Numbers reads, and the questions that they are put in.
+    last_read: u64,
+    parked: BTreeSet<u64>,
+    deadlines: BTreeSet<(Time, Deadline)>,
+    ops: status::Ops,
+    effects: Vec<Effect>,
+}
+
+/// Whose patience ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Deadline {
+    Update(Seq),
+    Read(u64),
+}
+
+impl Coordinator {
+    /// A coordinator that knows nothing yet. `cache` is shared with the connections' tasks.
+    pub fn new(config: Config, cache: Arc<Cache>, now: Time) -> Self {
+        assert!(config.nodes >= 1 && config.tokens >= 1, "checked with the flags");
+        assert!((1..=config.nodes).contains(&config.replicas), "checked with the flags");
+        let lease_ms = config.lease_ms;
+        Self {
+            config,
+            phase: Phase::Gathering { not_before: now, above: Epoch(0), attempts: 0 },
+            epoch: Epoch(0),
+            counter: 0,
+            record: None,
+            ring: None,
+            nodes: Vec::new(),
+            by_member: BTreeMap::new(),
+            by_session: BTreeMap::new(),
+            last_session: 0,
+            marks: BTreeMap::new(),
+            marks_news: false,
+            cache,
+            lease: Lease::new(Vec::new(), lease_ms),
+            lease_told: Time(0),
+            clock: super::detector::OwnClock::default(),
+            started: now,
+            last_tick: now,
+            arrivals: VecDeque::new(),
+            last_seq: 0,
+            txns: BTreeMap::new(),
+            by_id: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            queued: 0,
+            queued_bytes: 0,
+            cramped: BTreeSet::new(),
+            leaseless: BTreeSet::new(),
+            work: VecDeque::new(),
+            decided: BTreeMap::new(),
+            in_doubt: BTreeMap::new(),
+            settled_told: now,
+            reads: BTreeMap::new(),
+            last_read: 0,
+            parked: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            ops: status::Ops::default(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// Takes in what has happened; returns what is to be done.
+    pub fn handle(&mut self, now: Time, input: Input) -> Vec<Effect> {
+        match input {
+            Input::Request { client, op, timeout_ms } => {
+                self.on_request(now, client, op, now.plus_ms(timeout_ms));
+            }
+            Input::ClientGone(conn) => self.on_client_gone(conn),
+            Input::Register { conn, register } => self.on_register(now, conn, *register),
+            Input::Unregistered(conn) => self.on_unregistered(now, conn),
+            Input::LinkUp { session } => self.on_link_up(now, session),
+            Input::LinkLost { session, refused } => self.on_link_lost(now, session, refused),
+            Input::Up { session, up } => self.on_up(now, session, *up),
+            Input::Heartbeat(heartbeat) => self.on_heartbeat(now, &heartbeat),
+            Input::Tick => self.on_tick(now),
+            Input::Flush => self.flush(now),
+            Input::Stop => self.on_stop(now),
+        }
+        self.run_work(now);
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When [`Input::Tick`] is next wanted.
+    pub fn next_deadline(&self) -> Time {
+        let patience = self.deadlines.first().map_or(Time::NEVER, |(at, _)| *at);
+        patience.min(self.last_tick.plus_ms(TICK_MS))
+    }
+
+    fn on_tick(&mut self, now: Time) {
+        self.watch_clock(now);
+        self.last_tick = now;
+        self.watch_arrivals(now);
+        self.watch_members(now);
+        self.claim_step(now);
+        while let Some((at, deadline)) = self.deadlines.first().copied() {
+            if at > now {
+                break;
+            }
+            self.deadlines.pop_first();
+            match deadline {
+                Deadline::Update(seq) => self.on_update_deadline(now, seq),
+                Deadline::Read(read) => self.on_read_deadline(read),
+            }
+        }
+    }
+
+    fn note(&mut self, note: Note) {
+        self.effects.push(Effect::Note(note));
+    }
+
+    fn reply(&mut self, client: ClientId, answer: Answer) {
+        self.effects.push(Effect::Reply { client, answer });
+    }
+
+    fn reply_error(&mut self, client: ClientId, error: ErrorReply) {
+        self.reply(client, Answer::Error(Box::new(error)));
+    }
+
+    fn on_request(&mut self, now: Time, client: ClientId, op: ClientOp, deadline: Time) {
+        if let ClientOp::Status = op {
+            let status = Box::new(self.status(now));
+            self.reply(client, Answer::Status(status));
+            return;
+        }
+        if !matches!(self.phase, Phase::Active) {
+            self.on_early_request(client, op, deadline);
+            return;
+        }
+        match op {
+            ClientOp::Get(key) => self.on_get(now, client, key, deadline),
+            ClientOp::Put(key, value) => {
+                self.on_update(now, client, updates::UpdateOp::Put(key, value), deadline);
+            }
+            ClientOp::Del(key) => {
+                self.on_update(now, client, updates::UpdateOp::Del(key), deadline);
+            }
+            ClientOp::Status => {}
+        }
+    }
+}

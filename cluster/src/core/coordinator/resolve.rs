@@ -1,0 +1,411 @@
+//! What the nodes' reports prove: continuity (R7), and the fate of transactions that an earlier
+//! coordinator, or an earlier session of this one, left open (R6).
+//!
+//! Each participant of such a transaction is a witness. A node that was fenced without it can
+//! never get it any more (R2), so `Never` is final; a node that cut its log says `LostHere`.
+//!
+//! witnesses                                         | decision
+//! --------------------------------------------------|----------------------------------
+//! any committed                                     | commit
+//! any aborted, refused or never                     | abort
+//! all prepared, and what it rests on committed      | commit
+//! all survivors prepared, the others lost           | commit, a choice: durable at all
+//!                                                   | survivors before it is shown
+//! otherwise                                         | wait
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use protocol::ids::{Epoch, MemberId, RingNumber, Version};
+use protocol::peer::{DownBody, Prepare, Report, ReportedTxn, Settled, TxnState};
+
+use super::super::time::Time;
+use super::decide::Outcome;
+use super::links::LinkPhase;
+use super::updates::{Txn, TxnPhase};
+use super::{Coordinator, Note, Phase, Seq};
+
+/// What a node's silence about a transaction means, as of its last report in this epoch.
+#[derive(Debug, Clone)]
+pub(super) struct Witness {
+    cut_through: Epoch,
+    settled: Settled,
+}
+
+/// What one participant shows of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    Prepared,
+    Committed,
+    /// Aborted or refused, durably.
+    Closed,
+    /// Fenced without it.
+    Never,
+    /// Fenced without it, and told that what may be missing was settled: it either never came
+    /// here, or is decided and confirmed everywhere.
+    Settled,
+    /// It may have held it, and lost it.
+    LostHere,
+}
+
+/// A transaction of an earlier epoch whose fate is open.
+#[derive(Debug)]
+pub(super) struct InDoubt {
+    participants: Vec<MemberId>,
+    prepare: Option<Arc<Prepare>>,
+    seen: BTreeMap<MemberId, Seen>,
+    /// Its place at the head of its keys' queues, if its keys are known.
+    seq: Option<Seq>,
+}
+
+impl Coordinator {
+    pub(super) fn on_report(&mut self, now: Time, place: usize, report: Box<Report>) {
+        let node = &mut self.nodes[place];
+        let expected = node.link.phase == LinkPhase::Opening && node.uuid == report.store;
+        if !expected || node.incarnation() != Some(report.incarnation) {
+            self.end_link(now, place, false);
+            return;
+        }
+        if node.before.is_none() {
+            node.before = report.before;
+        }
+        node.installed = report.ring.as_ref().map(|ring| ring.number);
+        node.report = Some(report);
+        match self.phase {
+            Phase::Claiming { .. } => self.claim_step(now),
+            Phase::Recovering { .. } | Phase::Active | Phase::Stopping { .. }
+                if self.nodes[place].installed == self.record.as_ref().map(|r| r.number) =>
+            {
+                self.take_report(now, place);
+            }
+            _ => self.install(now, place),
+        }
+    }
+
+    pub(super) fn on_installed(&mut self, now: Time, place: usize, number: RingNumber) {
+        self.nodes[place].installed = Some(number);
+        let current = self.record.as_ref().map(|record| record.number);
+        match self.phase {
+            Phase::Installing { .. } => self.claim_step(now),
+            Phase::Recovering { .. } | Phase::Active | Phase::Stopping { .. }
+                if current == Some(number) =>
+            {
+                self.take_report(now, place);
+            }
+            _ => {}
+        }
+    }
+
+    /// Makes use of a report: the node's link is ready after it, and what it had missed is on
+    /// its way.
+    pub(super) fn take_report(&mut self, now: Time, place: usize) {
+        let Some(report) = self.nodes[place].report.take() else { return };
+        let Some(member) = self.nodes[place].id else { return };
+        if !self.continuous(now, place, member, &report) {
+            return;
+        }
+        let Report { cut_through, settled, txns, .. } = *report;
+        self.nodes[place].link.phase = LinkPhase::Ready;
+        self.nodes[place].witness = Some(Witness { cut_through, settled });
+        let told: BTreeMap<Version, ReportedTxn> =
+            txns.into_iter().map(|txn| (txn.id, txn)).collect();
+        self.resume_decided(now, member, &told);
+        self.resume_undecided(now, member, &told);
+        for txn in told.into_values() {
+            self.witness(member, txn);
+        }
+        self.missing_at(member);
+        self.resolve_all(now);
+        self.nodes[place].link.push_caught_up();
+        self.mark_late(now, place);
+        self.watch_members(now);
+    }
+
+    /// R7: a store whose log ends before what anybody has seen of it has lost something.
+    fn continuous(&mut self, now: Time, place: usize, member: MemberId, report: &Report) -> bool {
+        for (other, mark) in &report.marks {
+            let known = self.marks.entry(*other).or_default();
+            *known = (*known).max(*mark);
+        }
+        let behind = |node: &super::members::Node, mark| {
+            node.witness.is_some() && !node.lost && node.end < mark
+        };
+        let marks = self.marks.clone();
+        let lost: Vec<usize> = marks
+            .iter()
+            .filter_map(|(other, mark)| {
+                let place = *self.by_member.get(other)?;
+                behind(&self.nodes[place], *mark).then_some(place)
+            })
+            .collect();
+        for other in lost {
+            self.lose(now, other);
+        }
+        let mark = marks.get(&member).copied().unwrap_or_default();
+        if self.nodes[place].end < mark {
+            self.lose(now, place);
+            return false;
+        }
+        true
+    }
+
+    fn lose(&mut self, now: Time, place: usize) {
+        let node = &mut self.nodes[place];
+        let (end, mark) = (node.end, node.id.and_then(|id| self.marks.get(&id)).copied());
+        let reason = format!(
+            "{}'s log ends at group {}, but group {} was acknowledged: its disk has lost data \
+             that other nodes rely on. Its directory must not be used again; the other copies of \
+             its keys are intact.",
+            node.name,
+            end.0,
+            mark.unwrap_or_default().0
+        );
+        node.lost = true;
+        self.note(Note::Alarm(reason.clone()));
+        self.send(now, place, DownBody::Lost { reason });
+        self.watch_members(now);
+        self.resolve_all(now);
+    }
+
+    /// Decisions that the node has not confirmed: told again, or seen to be there.
+    fn resume_decided(
+        &mut self,
+        now: Time,
+        member: MemberId,
+        told: &BTreeMap<Version, ReportedTxn>,
+    ) {
+        let mut confirmed = Vec::new();
+        let Some(place) = self.by_member.get(&member).copied() else { return };
+        let open = self.decided.iter().filter(|(_, outcome)| outcome.awaits(member));
+        let open: Vec<(&Version, &Outcome, Option<Seen>)> =
+            open.map(|(id, outcome)| (id, outcome, self.absent(member, *id))).collect();
+        let mut behind = false;
+        for (id, outcome, absent) in open {
+            let state = told.get(id).map(|txn| txn.state);
+            let link = &mut self.nodes[place].link;
+            match (outcome.commit, state) {
+                (true, Some(TxnState::Committed))
+                | (false, Some(TxnState::Aborted | TxnState::Refused)) => confirmed.push(*id),
+                (true, Some(TxnState::Prepared)) => link.push_commit(*id),
+                (true, _) => match &outcome.prepare {
+                    Some(prepare) => link.push_adopt(prepare.clone(), outcome.choice),
+                    None if absent == Some(Seen::Settled) => confirmed.push(*id),
+                    None => behind = true,
+                },
+                (false, _) => link.push_abort(*id, outcome.participants.clone()),
+            }
+            if outcome.choice {
+                link.want_sync();
+            }
+        }
+        for id in confirmed {
+            self.on_confirmed(now, member, id);
+        }
+        if behind {
+            self.lose(now, place);
+        }
+    }
+
+    /// Transactions of this epoch that are out: the report is the vote, or the question is put
+    /// again (R4: a vote counts only from the node's present incarnation).
+    fn resume_undecided(
+        &mut self,
+        now: Time,
+        member: MemberId,
+        told: &BTreeMap<Version, ReportedTxn>,
+    ) {
+        let ids: Vec<(Version, Seq)> = self.by_id.iter().map(|(id, seq)| (*id, *seq)).collect();
+        let Some(place) = self.by_member.get(&member).copied() else { return };
+        for (id, seq) in ids {
+            let Some(txn) = self.txns.get_mut(&seq) else { continue };
+            if !txn.participants.contains(&member) {
+                continue;
+            }
+            let state = told.get(&id).map(|txn| txn.state);
+            match &mut txn.phase {
+                TxnPhase::Sent { prepare, yes, .. } => {
+                    yes.retain(|other| *other != member);
+                    match state {
+                        Some(TxnState::Prepared) => yes.push(member),
+                        Some(_) => self.on_vote(now, member, id, Some("refused before".into())),
+                        None => self.nodes[place].link.push_prepare(prepare.clone()),
+                    }
+                    self.work.push_back(seq);
+                }
+                TxnPhase::Aborting { .. } => match state {
+                    Some(TxnState::Aborted | TxnState::Refused) => {
+                        self.on_confirmed(now, member, id);
+                    }
+                    _ => {
+                        let participants = txn.participants.clone();
+                        self.nodes[place].link.push_abort(id, participants);
+                    }
+                },
+                TxnPhase::Waiting { .. } | TxnPhase::Recovered => {}
+            }
+        }
+    }
+
+    /// Takes in what a node remembers of a transaction of an earlier epoch.
+    fn witness(&mut self, member: MemberId, txn: ReportedTxn) {
+        let known = self.decided.contains_key(&txn.id) || self.by_id.contains_key(&txn.id);
+        if known || txn.id.epoch() == self.epoch {
+            return;
+        }
+        let seen = match txn.state {
+            TxnState::Prepared => Seen::Prepared,
+            TxnState::Committed => Seen::Committed,
+            TxnState::Aborted | TxnState::Refused => Seen::Closed,
+        };
+        let id = txn.id;
+        if !self.in_doubt.contains_key(&id) {
+            let mut others = BTreeMap::new();
+            for other in &txn.participants {
+                if let Some(absent) = self.absent(*other, id) {
+                    others.insert(*other, absent);
+                }
+            }
+            let participants = txn.participants.clone();
+            let doubt = InDoubt { participants, prepare: None, seen: others, seq: None };
+            self.in_doubt.insert(id, doubt);
+        }
+        let Some(doubt) = self.in_doubt.get_mut(&id) else { return };
+        doubt.seen.insert(member, seen);
+        if doubt.prepare.is_none()
+            && let Some(prepare) = txn.prepared
+        {
+            doubt.prepare = Some(prepare.clone());
+            let seq = self.occupy(&prepare);
+            if let Some(doubt) = self.in_doubt.get_mut(&id) {
+                doubt.seq = Some(seq);
+            }
+        }
+    }
+
+    /// Puts a transaction of an earlier epoch at the head of its keys' queues: its keys are
+    /// neither read nor written until it is decided.
+    fn occupy(&mut self, prepare: &Prepare) -> Seq {
+        let seq = self.next_seq();
+        let keys: Vec<_> = prepare.writes.iter().map(|write| write.key.clone()).collect();
+        for key in &keys {
+            let queue = self.keys.entry(key.clone()).or_default();
+            let after = queue.queue.iter().take_while(|other| {
+                self.txns.get(other).is_some_and(|txn| matches!(txn.phase, TxnPhase::Recovered))
+            });
+            let place = after.count();
+            queue.queue.insert(place, seq);
+            queue.resolved += 1;
+        }
+        self.txns.insert(seq, Txn::recovered(keys, prepare.participants.clone()));
+        seq
+    }
+
+    /// What a node that says nothing of a transaction shows by that; `None` if it has not
+    /// reported under this epoch.
+    fn absent(&self, member: MemberId, id: Version) -> Option<Seen> {
+        let node = self.node_of(member)?;
+        if node.lost {
+            return Some(Seen::LostHere);
+        }
+        let witness = node.witness.as_ref()?;
+        if id < witness.settled.below && !witness.settled.except.contains(&id) {
+            return Some(Seen::Settled);
+        }
+        Some(if id.epoch() <= witness.cut_through { Seen::LostHere } else { Seen::Never })
+    }
+
+    /// Counts a node that has just reported as a witness of what it did not name.
+    fn missing_at(&mut self, member: MemberId) {
+        let ids: Vec<Version> = self
+            .in_doubt
+            .iter()
+            .filter(|(_, doubt)| {
+                doubt.participants.contains(&member) && !doubt.seen.contains_key(&member)
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            let absent = self.absent(member, id);
+            if let (Some(absent), Some(doubt)) = (absent, self.in_doubt.get_mut(&id)) {
+                doubt.seen.insert(member, absent);
+            }
+        }
+    }
+
+    /// Decides what can be decided, older ones first: a later one may rest on them.
+    pub(super) fn resolve_all(&mut self, now: Time) {
+        let ids: Vec<Version> = self.in_doubt.keys().copied().collect();
+        for id in ids {
+            let Some((commit, choice)) = self.fate(id) else { continue };
+            self.resolve(now, id, commit, choice);
+        }
+    }
+
+    /// R6.
+    fn fate(&self, id: Version) -> Option<(bool, bool)> {
+        let doubt = self.in_doubt.get(&id)?;
+        let seen = |member: &MemberId| match self.node_of(*member) {
+            Some(node) if node.lost => Some(Seen::LostHere),
+            _ => doubt.seen.get(member).copied(),
+        };
+        let all: Vec<Option<Seen>> = doubt.participants.iter().map(seen).collect();
+        if all.contains(&Some(Seen::Committed)) {
+            return Some((true, false));
+        }
+        if [Seen::Closed, Seen::Never, Seen::Settled].iter().any(|no| all.contains(&Some(*no))) {
+            return Some((false, false));
+        }
+        let prepare = doubt.prepare.as_ref()?;
+        for on in &prepare.rests_on {
+            // One that nobody reports was settled: committed, or this one aborted with it.
+            if self.in_doubt.contains_key(on) {
+                return None;
+            }
+            if self.decided.get(on).is_some_and(|outcome| !outcome.commit) {
+                return Some((false, false));
+            }
+        }
+        let choice = all.contains(&Some(Seen::LostHere));
+        all.iter().all(Option::is_some).then_some((true, choice))
+    }
+
+    fn resolve(&mut self, now: Time, id: Version, commit: bool, choice: bool) {
+        let Some(doubt) = self.in_doubt.remove(&id) else { return };
+        self.note(Note::Resolved(id, commit));
+        let mut unconfirmed = Vec::new();
+        let mut lost = Vec::new();
+        for member in &doubt.participants {
+            let seen = doubt.seen.get(member).copied();
+            let Some(place) = self.by_member.get(member).copied() else { continue };
+            let ready = self.nodes[place].link.phase == LinkPhase::Ready;
+            let link = &mut self.nodes[place].link;
+            match (commit, seen) {
+                (true, Some(Seen::Prepared)) if ready => link.push_commit(id),
+                (true, Some(Seen::LostHere | Seen::Never)) => match &doubt.prepare {
+                    Some(prepare) if ready => link.push_adopt(prepare.clone(), choice),
+                    Some(_) => {}
+                    // Committed elsewhere and nowhere to be had as a record: this store is
+                    // behind, and copying is not a matter of the log.
+                    None => {
+                        lost.push(place);
+                        continue;
+                    }
+                },
+                (true, Some(Seen::Committed | Seen::Settled))
+                | (false, Some(Seen::Closed | Seen::Never | Seen::Settled)) => continue,
+                (false, Some(_)) if ready => link.push_abort(id, doubt.participants.clone()),
+                _ => {}
+            }
+            if choice {
+                self.nodes[place].link.want_sync();
+            }
+            unconfirmed.push(*member);
+        }
+        let InDoubt { participants, prepare, seq, .. } = doubt;
+        let outcome = Outcome { commit, choice, participants, unconfirmed, prepare, held: seq };
+        self.settle_or_keep(now, id, outcome);
+        for place in lost {
+            self.lose(now, place);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The picture of it all, as `status` shows it.
+//!
+//! Built only when asked for. What clients asked for is counted where they are answered, by
+//! `shell::connection`, which adds it.
+
+use std::collections::BTreeMap;
+
+use protocol::ids::MemberId;
+use protocol::status::{
+    CacheStatus, ClusterStatus, CoordinatorState, CoordinatorStatus, NodeState, NodeStatus,
+    OpsStatus, PointStatus, RingStatus, Status,
+};
+
+use super::super::time::Time;
+use super::members::Node;
+use super::updates::TxnPhase;
+use super::{Coordinator, Phase};
+
+/// What is counted of transactions since the start.
+#[derive(Debug, Default)]
+pub(super) struct Ops {
+    pub(super) committed: u64,
+    pub(super) aborted: u64,
+}
+
+impl Coordinator {
+    /// What is known now.
+    pub fn status(&self, now: Time) -> Status {
+        let stats = self.cache.stats();
+        let shape = self.cache.shape();
+        let supervisor = self.nodes.iter().filter_map(|n| n.register.as_ref()?.supervisor);
+        let mut nodes: Vec<NodeStatus> = self.nodes.iter().map(|n| self.node(now, n)).collect();
+        nodes.extend(self.absent_members());
+        nodes.sort_by(|a, b| a.id.cmp(&b.id).then_with(|| a.name.cmp(&b.name)));
+        Status {
+            cluster: self.cluster_status(),
+            coordinator: self.coordinator_status(now),
+            ring: self.ring_status(),
+            copies: self.copies(&nodes),
+            nodes,
+            cache: CacheStatus {
+                sets: u64::from(shape.sets),
+                ways: u64::from(shape.ways),
+                hits: stats.hits,
+                misses: stats.misses,
+                evictions: stats.evictions,
+            },
+            ops: OpsStatus::default(),
+            txns: BTreeMap::from([
+                ("open".to_owned(), self.by_id.len() as u64),
+                ("waiting".to_owned(), self.queued as u64),
+                ("committed".to_owned(), self.ops.committed),
+                ("aborted".to_owned(), self.ops.aborted),
+                ("in_doubt".to_owned(), self.in_doubt.len() as u64),
+            ]),
+            keys_in_doubt: self.keys_in_doubt(),
+            changes: Vec::new(),
+            incidents: Vec::new(),
+            supervisor: supervisor.map(|addr| addr.to_string()).next(),
+        }
+    }
+
+    fn cluster_status(&self) -> ClusterStatus {
+        let record = self.record.as_ref();
+        let replicas = record.map_or(self.config.replicas, |record| record.replicas);
+        let tokens = record.map_or(self.config.tokens, |record| record.tokens);
+        let nodes = record.map_or(usize::from(self.config.nodes), |r| r.members.len());
+        ClusterStatus {
+            uuid: self.known_cluster(),
+            name: String::new(),
+            replicas: u32::from(replicas),
+            tokens: u32::from(tokens),
+            nodes: nodes as u32,
+            limits: protocol::limits::Limits::default(),
+            heartbeat_ms: self.config.heartbeat_ms,
+            lease_ms: self.config.lease_ms,
+            evict_after_ms: None,
+        }
+    }
+
+    fn coordinator_status(&self, now: Time) -> CoordinatorStatus {
+        let state = match self.phase {
+            Phase::Gathering { .. } | Phase::Claiming { .. } => CoordinatorState::Claiming,
+            Phase::Installing { .. } => CoordinatorState::Fencing,
+            Phase::Recovering { .. } => CoordinatorState::Recovering,
+            Phase::Active => CoordinatorState::Active,
+            Phase::Stopping { .. } | Phase::Stopped => CoordinatorState::Standby,
+        };
+        CoordinatorStatus {
+            name: self.config.name.clone(),
+            epoch: self.epoch,
+            uptime_ms: now.since_us(self.started) / 1000,
+            state,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: None,
+        }
+    }
+
+    fn ring_status(&self) -> RingStatus {
+        let Some(record) = &self.record else { return RingStatus::default() };
+        let of = |member: &protocol::peer::RingMember| {
+            let node = member.name.clone();
+            let points = member.points.clone().into_iter();
+            points.map(move |hash| PointStatus { hash, node: node.clone() })
+        };
+        let mut points: Vec<PointStatus> = record.members.iter().flat_map(of).collect();
+        points.sort_by_key(|point| point.hash);
+        RingStatus { epoch: record.number, points }
+    }
+
+    fn node(&self, now: Time, node: &Node) -> NodeStatus {
+        let record = self.record.as_ref();
+        let member = record.and_then(|r| r.members.iter().find(|m| m.uuid == node.uuid));
+        let register = node.register.as_ref();
+        let heartbeat = node.heartbeat.as_ref();
+        NodeStatus {
+            name: node.name.clone(),
+            id: member.and_then(|member| member.points.first().copied()),
+            uuid: Some(node.uuid),
+            version: register.map(|r| r.version.clone()).unwrap_or_default(),
+            state: if node.id.is_none() { NodeState::Joining } else { node.state },
+            paused: false,
+            addr: register.map(|r| r.addr.to_string()),
+            pid: register.map(|r| r.pid),
+            supervisor: register.and_then(|r| r.supervisor).map(|addr| addr.to_string()),
+            incarnation: node.incarnation().unwrap_or_default(),
+            heartbeat_age_ms: node.heartbeat_at.map(|at| now.since_us(at) / 1000),
+            heartbeats: node.heartbeats,
+            keys_primary: heartbeat.map(|h| h.keys_primary),
+            keys_replica: heartbeat.map(|h| h.keys_replica),
+            cache: None,
+            log_bytes: heartbeat.map(|h| h.log_bytes),
+            fsync_us: heartbeat.map(|h| h.fsync_us),
+            undecided: heartbeat.map_or(0, |h| h.undecided),
+        }
+    }
+
+    /// Members that have not registered with this coordinator.
+    fn absent_members(&self) -> Vec<NodeStatus> {
+        let Some(record) = &self.record else { return Vec::new() };
+        let absent = record.members.iter().filter(|m| self.nodes.iter().all(|n| n.uuid != m.uuid));
+        absent
+            .map(|member| NodeStatus {
+                name: member.name.clone(),
+                id: member.points.first().copied(),
+                uuid: Some(member.uuid),
+                version: String::new(),
+                state: NodeState::Down,
+                paused: false,
+                addr: None,
+                pid: None,
+                supervisor: None,
+                incarnation: protocol::ids::Incarnation(0),
+                heartbeat_age_ms: None,
+                heartbeats: 0,
+                keys_primary: None,
+                keys_replica: None,
+                cache: None,
+                log_bytes: None,
+                fsync_us: None,
+                undecided: 0,
+            })
+            .collect()
+    }
+
+    /// Keys by how many of their copies are on nodes that are up: each node's primary keys are
+    /// told by its heartbeat, and have as many live copies as their replicas are up. With several
+    /// points a node this is an estimate: its keys are shared out as its arcs are.
+    fn copies(&self, nodes: &[NodeStatus]) -> BTreeMap<u32, u64> {
+        let mut copies = BTreeMap::new();
+        let (Some(ring), Some(record)) = (&self.ring, &self.record) else { return copies };
+        let up = |member: &MemberId| self.node_of(*member).is_some_and(Node::is_up);
+        for member in &record.members {
+            let keys = nodes.iter().find(|node| node.name == member.name);
+            let keys = keys.and_then(|node| node.keys_primary).unwrap_or(0);
+            let arcs = member.points.len() as u64;
+            for (nth, point) in (0..arcs).zip(&member.points) {
+                let live = ring.replicas_at(*point).iter().filter(|m| up(m)).count() as u32;
+                let share = keys / arcs + u64::from(nth < keys % arcs);
+                if share > 0 {
+                    *copies.entry(live).or_default() += share;
+                }
+            }
+        }
+        copies
+    }
+
+    fn keys_in_doubt(&self) -> u64 {
+        let held = self.txns.values().filter(|txn| matches!(txn.phase, TxnPhase::Recovered));
+        held.map(|txn| txn.keys.len() as u64).sum()
+    }
+}

@@ -1,0 +1,432 @@
+//! A storage node's part in two-phase commit, pure: it prepares, votes, applies and remembers.
+//!
+//! `shell::node` (and the simulator) hands it [`Input`]s and performs its [`Effect`]s **in list
+//! order**; log and state file are one FIFO lane, the keystore is another. A vote leaves only
+//! after [`Input::Synced`] for the group that holds its record: persist, then send.
+//!
+//! * `session`: who may speak to us; claims, reports, the fence (R2)
+//! * `participant`: prepare, commit, abort, read
+//! * `restart`: from a log back to this state
+//!
+//! Never: evaluates a condition (the coordinator ships resolved writes, H19), decides a
+//! transaction, answers a coordinator of a lower epoch.
+
+mod participant;
+mod restart;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, MemberId, NodeName, Uuid, Version};
+use protocol::peer::{Down, Fence, Prepare, Refusal, RingRecord, Settled, TxnState, Up};
+use serde::{Deserialize, Serialize};
+
+pub use restart::Restart;
+
+use super::record::{Committed, LogRecord, Prepared};
+use super::ring::Ring;
+use super::time::Time;
+
+/// What is unsynced when no more work comes is synced after this long, milliseconds.
+const IDLE_SYNC_MS: u64 = 50;
+/// Bytes logged between two checkpoints of the keystore, unless configured.
+pub const CHECKPOINT_BYTES: u64 = 64 << 20;
+/// Most conditional prepares that wait for a look into the keystore at a time.
+const CHECKING_MAX: usize = 65_536;
+
+/// One connection to the node's port, numbered by the shell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConnId(pub u64);
+
+/// What a node keeps in its small state file, whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// The store's name for ever.
+    pub store: Uuid,
+    /// The node's name.
+    pub name: NodeName,
+    /// How often the directory has been started.
+    pub incarnation: Incarnation,
+    /// The epoch promised (R2).
+    pub fence: Fence,
+    /// The newest ring; none before the founding.
+    pub ring: Option<RingRecord>,
+    /// That a transaction of an epoch up to this one is missing here proves nothing: an invalid
+    /// tail was cut off the log under it, or a start ended before the log was read (R7, H52).
+    pub cut_through: Epoch,
+}
+
+/// What a key holds in the keystore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The version of the value or tombstone; zero where the key was never written.
+    pub version: Version,
+    /// The value, if the key is there.
+    pub value: Option<protocol::ids::Value>,
+}
+
+/// Why a value is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ReadToken {
+    /// The coordinator asked, on this session, under this number.
+    Asked {
+        /// The session.
+        session: u64,
+        /// The coordinator's number.
+        r: u64,
+    },
+    /// A conditional write is to be checked against it: the transaction and the place in it.
+    Check(Version, usize),
+}
+
+/// What has happened.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A message came.
+    Down {
+        /// On this connection.
+        conn: ConnId,
+        /// The message.
+        down: Down,
+    },
+    /// A connection has ended.
+    Disconnected(ConnId),
+    /// The state file of [`Effect::SaveMeta`] with this number is durable.
+    MetaSaved(u64),
+    /// The group is durable, and so are all before it.
+    Synced(GroupSeq),
+    /// A look into the keystore is done.
+    ReadDone {
+        /// Why it was asked.
+        token: ReadToken,
+        /// What is there.
+        found: Found,
+    },
+    /// The keystore has made everything through this group durable.
+    Checkpointed(GroupSeq),
+    /// Time has passed.
+    Tick,
+    /// All that had arrived is handed in: say what there is to say.
+    Flush,
+}
+
+/// What is to be done, in list order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Send on a connection.
+    Send {
+        /// The connection.
+        conn: ConnId,
+        /// The message.
+        up: Box<Up>,
+    },
+    /// End a connection.
+    Close(ConnId),
+    /// Make the state file durable, then hand in [`Input::MetaSaved`]. Same lane as `Log`.
+    SaveMeta {
+        /// The whole file.
+        meta: Box<Meta>,
+        /// Its number, rising.
+        number: u64,
+    },
+    /// Append one group and sync, then hand in [`Input::Synced`].
+    Log {
+        /// The group's number, contiguous.
+        seq: GroupSeq,
+        /// Its records.
+        records: Vec<LogRecord>,
+    },
+    /// Apply decided writes; keystore lane.
+    Apply {
+        /// The writes, this node's keys only.
+        writes: Vec<Committed>,
+        /// All decisions in groups through this one have been handed over for applying.
+        through: GroupSeq,
+    },
+    /// Look a key up, behind all earlier `Apply`s; keystore lane.
+    Read {
+        /// To be given back.
+        token: ReadToken,
+        /// The key.
+        key: Key,
+    },
+    /// Make the keystore durable, then hand in [`Input::Checkpointed`]; keystore lane.
+    Checkpoint {
+        /// As in `Apply`.
+        through: GroupSeq,
+    },
+    /// Groups through this one are not needed any more.
+    FreeLog {
+        /// The last group not needed.
+        through: GroupSeq,
+    },
+    /// The ring is known or new: count keys by these ranges.
+    Ranges(Arc<Ring>),
+    /// The node takes part fully from now on.
+    CaughtUp,
+    /// Stop the process.
+    Exit(ExitReason),
+}
+
+/// Why a node must not go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExitReason {
+    /// The store has proved to have lost something: do not start it again (R7).
+    Lost(String),
+    /// A broken rule of the commit protocol: a bug, or two clusters mixed up (H14).
+    Broken(String),
+}
+
+/// What the node remembers of a transaction.
+#[derive(Debug, Clone)]
+struct Txn {
+    state: TxnState,
+    participants: Vec<MemberId>,
+    /// The whole of it while it is undecided.
+    prepared: Option<Arc<Prepared>>,
+    /// The group that holds its first record.
+    group: GroupSeq,
+    /// The group that holds its decision, once there is one.
+    decided: GroupSeq,
+    /// When it was prepared here.
+    since: Time,
+}
+
+/// A group on its way to the disk, and what may be said once it is there.
+#[derive(Debug)]
+struct Group {
+    seq: GroupSeq,
+    /// The session whose votes these are.
+    session: u64,
+    yes: Vec<u64>,
+    no: Vec<Refusal>,
+    /// All decisions in messages through this number are in this group or an earlier one.
+    covers: u64,
+}
+
+/// A conditional prepare that waits for looks into the keystore.
+#[derive(Debug)]
+struct Checking {
+    prepare: Arc<Prepare>,
+    /// Looks still to come.
+    looks: usize,
+    /// The first write whose condition failed.
+    failed: Option<Key>,
+}
+
+/// A node's whole state.
+///
+/// Invariants, asserted as they change:
+/// * `synced < next`; the groups in `in_flight` are exactly those between, in order.
+/// * a transaction's state moves only from prepared to committed or aborted (H14).
+/// * nothing is sent on a session of an epoch other than the promised one.
+#[derive(Debug)]
+pub struct NodeCore {
+    meta: Meta,
+    me: Option<MemberId>,
+    ring: Option<Arc<Ring>>,
+    metas_saved: u64,
+    metas_sent: u64,
+    session: Option<session::Session>,
+    txns: BTreeMap<Version, Txn>,
+    /// How many remembered transactions have their first record in each group.
+    pins: BTreeMap<GroupSeq, u32>,
+    /// Of forgotten transactions whose decision no checkpoint covers yet: the group of that
+    /// decision, and the first group that it needs.
+    late_pins: BTreeMap<GroupSeq, GroupSeq>,
+    /// Undecided transactions by key, in order of arrival.
+    undecided: BTreeMap<Key, Vec<Version>>,
+    checking: BTreeMap<Version, Checking>,
+    /// Prepares that rest on one being checked.
+    behind: BTreeMap<Version, Vec<Arc<Prepare>>>,
+    settled: Settled,
+    marks: BTreeMap<MemberId, GroupSeq>,
+    next: GroupSeq,
+    synced: GroupSeq,
+    in_flight: VecDeque<Group>,
+    buffer: Vec<LogRecord>,
+    buffer_yes: Vec<u64>,
+    buffer_no: Vec<Refusal>,
+    buffer_since: Option<Time>,
+    sync_wanted: bool,
+    bytes_since_checkpoint: u64,
+    checkpoint_bytes: u64,
+    checkpoint: CheckpointState,
+    checkpointed: GroupSeq,
+    effects: Vec<Effect>,
+}
+
+/// Where the node is between two checkpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CheckpointState {
+    Idle,
+    /// The keystore is at it.
+    Running,
+    /// Marks and the settled point are being logged anew, so that old segments may go.
+    Carrying(GroupSeq),
+}
+
+impl NodeCore {
+    /// Takes in what has happened; returns what is to be done.
+    pub fn handle(&mut self, now: Time, input: Input) -> Vec<Effect> {
+        match input {
+            Input::Down { conn, down } => self.on_down(now, conn, down),
+            Input::Disconnected(conn) => self.on_disconnected(conn),
+            Input::MetaSaved(number) => self.on_meta_saved(number),
+            Input::Synced(seq) => self.on_synced(seq),
+            Input::ReadDone { token, found } => self.on_read_done(now, token, found),
+            Input::Checkpointed(through) => self.on_checkpointed(through),
+            Input::Tick => self.on_tick(now),
+            Input::Flush => self.flush(now),
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When [`Input::Tick`] is next wanted.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.buffer_since.map(|since| since.plus_ms(IDLE_SYNC_MS))
+    }
+
+    /// The durable state of the node's small file.
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// How many transactions are prepared and undecided, and since when the oldest is.
+    pub fn undecided(&self) -> (u64, Option<Time>) {
+        let mut count = 0;
+        let mut oldest = None;
+        for txn in self.undecided.values().flatten().filter_map(|id| self.txns.get(id)) {
+            count += 1;
+            oldest = Some(oldest.map_or(txn.since, |other: Time| other.min(txn.since)));
+        }
+        (count, oldest)
+    }
+
+    /// The number of this node in its ring, once it has one.
+    pub fn member(&self) -> Option<MemberId> {
+        self.me
+    }
+
+    fn on_tick(&mut self, now: Time) {
+        if self.buffer_since.is_some_and(|since| now >= since.plus_ms(IDLE_SYNC_MS)) {
+            self.close_group();
+        }
+    }
+
+    /// Puts a record into the next group. Without `sync` it may wait for company.
+    fn record(&mut self, now: Time, record: LogRecord, sync: bool) {
+        self.bytes_since_checkpoint += record_bytes(&record);
+        self.buffer.push(record);
+        self.sync_wanted |= sync;
+        if self.buffer_since.is_none() {
+            self.buffer_since = Some(now);
+        }
+    }
+
+    /// Sends what is buffered to the log as one group, even if only votes wait for it.
+    fn close_group(&mut self) {
+        if self.buffer.is_empty() && self.buffer_yes.is_empty() && self.buffer_no.is_empty() {
+            self.buffer_since = None;
+            self.sync_wanted = false;
+            return;
+        }
+        let seq = self.next;
+        self.next = seq.next();
+        let session = self.session.as_ref();
+        self.in_flight.push_back(Group {
+            seq,
+            session: session.map_or(0, |session| session.id),
+            yes: std::mem::take(&mut self.buffer_yes),
+            no: std::mem::take(&mut self.buffer_no),
+            covers: session.map_or(0, |session| session.n_in),
+        });
+        let records = std::mem::take(&mut self.buffer);
+        self.effects.push(Effect::Log { seq, records });
+        self.buffer_since = None;
+        self.sync_wanted = false;
+    }
+
+    fn on_synced(&mut self, seq: GroupSeq) {
+        let group = self.in_flight.pop_front().expect("a group was synced that was never sent");
+        assert_eq!(group.seq, seq, "groups are synced in order");
+        assert!(seq < self.next);
+        self.synced = seq;
+        if let Some(session) = self.session.as_mut().filter(|s| s.id == group.session) {
+            session.out.yes.extend(group.yes);
+            session.out.no.extend(group.no);
+            session.durable = session.durable.max(group.covers);
+        }
+        self.after_progress();
+        if let CheckpointState::Carrying(carried) = self.checkpoint
+            && seq >= carried
+        {
+            self.checkpoint = CheckpointState::Idle;
+            self.free_log();
+        }
+    }
+
+    /// Starts a checkpoint when enough has been logged since the last one.
+    fn maybe_checkpoint(&mut self) {
+        if self.checkpoint == CheckpointState::Idle
+            && self.bytes_since_checkpoint >= self.checkpoint_bytes
+        {
+            self.checkpoint = CheckpointState::Running;
+            self.bytes_since_checkpoint = 0;
+            self.effects.push(Effect::Checkpoint { through: self.synced });
+        }
+    }
+
+    /// Old segments also hold the newest marks and settled point: they are logged anew before
+    /// any segment goes.
+    fn on_checkpointed(&mut self, through: GroupSeq) {
+        self.checkpointed = self.checkpointed.max(through);
+        self.late_pins = self.late_pins.split_off(&through.next());
+        let marks = self.marks.iter().map(|(member, seq)| (*member, *seq)).collect();
+        let settled = &self.settled;
+        let settled =
+            LogRecord::Settled { below: settled.below, except: settled.except.clone() };
+        self.buffer.push(LogRecord::Marks(marks));
+        self.buffer.push(settled);
+        self.checkpoint = CheckpointState::Carrying(self.next);
+        self.close_group();
+    }
+
+    /// A group is needed while the first record of an unsettled transaction is in it (R8), or a
+    /// decision that no checkpoint of the keystore covers.
+    fn free_log(&mut self) {
+        let first_needed = self.pins.keys().next().into_iter().chain(self.late_pins.values()).min();
+        let unpinned = first_needed.map_or(self.synced, |seq| GroupSeq(seq.0 - 1));
+        let through = unpinned.min(self.checkpointed);
+        if through > GroupSeq(0) {
+            self.effects.push(Effect::FreeLog { through });
+        }
+    }
+
+    /// Says what there is to say, and closes the group if somebody waits for it.
+    fn flush(&mut self, _now: Time) {
+        if self.sync_wanted {
+            self.close_group();
+        }
+        self.maybe_checkpoint();
+        self.send_pending();
+    }
+
+    fn exit(&mut self, reason: ExitReason) {
+        self.effects.push(Effect::Exit(reason));
+    }
+
+    fn broken(&mut self, what: String) {
+        self.exit(ExitReason::Broken(what));
+    }
+}
+
+/// About how many bytes a record takes in the log.
+fn record_bytes(record: &LogRecord) -> u64 {
+    let LogRecord::Prepare(prepared) = record else { return 48 };
+    let write = |w: &super::record::Write| w.key.as_bytes().len() + w.value.as_ref().map_or(0, |v| v.len()) + 48;
+    prepared.writes.iter().map(write).sum::<usize>() as u64 + 64
+}

@@ -1,0 +1,372 @@
+//! What a node does with a batch: decisions, then reads, then prepares.
+//!
+//! state here  | on              | does                                     | next
+//! ------------|-----------------|------------------------------------------|----------
+//! unknown     | prepare         | record Prepare, sync, then yes           | prepared
+//! unknown     | unfit prepare   | record Refuse, sync, then no (R3)        | refused
+//! prepared    | commit          | record Commit, apply                     | committed
+//! any but committed | abort     | record Abort, sync; with all that rest on it | aborted
+//! unknown     | adopt           | record Prepare and Commit, sync, apply   | committed
+//!
+//! Never: commits what is aborted or aborts what is committed (H14: that stops the process);
+//! answers a repeated prepare otherwise than the first time.
+
+use std::sync::Arc;
+
+use protocol::ids::{Key, Version};
+use protocol::peer::{Abort, Batch, Prepare, ReadAnswer, Refusal, TxnState, WireValue};
+
+use super::super::record::{Committed, LogRecord, Prepared, Previous, Write};
+use super::super::time::Time;
+use super::{CHECKING_MAX, Checking, Effect, Found, NodeCore, ReadToken, Txn};
+
+impl NodeCore {
+    pub(super) fn on_batch(&mut self, now: Time, batch: Batch) {
+        let decides = !batch.commit.is_empty() || !batch.adopt.is_empty() || !batch.abort.is_empty();
+        for prepare in batch.adopt {
+            self.adopt(now, &prepare);
+        }
+        for id in batch.commit {
+            self.commit(now, id);
+        }
+        for abort in batch.abort {
+            self.abort(now, &abort);
+        }
+        self.sync_wanted |= batch.sync;
+        let Some(session) = self.session.as_mut() else { return };
+        let (id, n) = (session.id, session.n_in);
+        session.ask |= batch.ask;
+        if decides {
+            session.decided_n = n;
+        }
+        if batch.caught_up {
+            session.caught_up_at = Some(n);
+            self.sync_wanted = true;
+        }
+        for ask in batch.read {
+            let token = ReadToken::Asked { session: id, r: ask.r };
+            self.effects.push(Effect::Read { token, key: ask.k });
+        }
+        if !batch.marks.is_empty() {
+            for (member, seq) in &batch.marks {
+                let mark = self.marks.entry(*member).or_default();
+                *mark = (*mark).max(*seq);
+            }
+            self.record(now, LogRecord::Marks(batch.marks), false);
+        }
+        if let Some(settled) = batch.settled {
+            self.settle(now, settled);
+        }
+        for prepare in batch.prepare {
+            self.prepare(now, prepare);
+        }
+    }
+
+    fn prepare(&mut self, now: Time, prepare: Arc<Prepare>) {
+        let id = prepare.id;
+        if let Some(txn) = self.txns.get(&id) {
+            match txn.state {
+                TxnState::Prepared | TxnState::Committed => self.buffer_yes.push(id.counter()),
+                TxnState::Refused | TxnState::Aborted => self.buffer_no.push(refusal(id, "over")),
+            }
+            // The earlier answer may still be on its way to the disk: it rides behind it.
+            self.sync_wanted = true;
+            return;
+        }
+        if self.checking.contains_key(&id) {
+            return;
+        }
+        if let Some(first) = prepare.rests_on.iter().find(|on| self.checking.contains_key(on)) {
+            self.behind.entry(*first).or_default().push(prepare);
+            return;
+        }
+        if let Err(reason) = self.fits(&prepare) {
+            self.refuse(now, &prepare, reason);
+            return;
+        }
+        let looks = self.looks(&prepare);
+        if looks.is_empty() {
+            self.accept(now, &prepare);
+            return;
+        }
+        for (place, key) in &looks {
+            let token = ReadToken::Check(id, *place);
+            self.effects.push(Effect::Read { token, key: key.clone() });
+        }
+        let checking = Checking { prepare, looks: looks.len(), failed: None };
+        self.checking.insert(id, checking);
+    }
+
+    /// Whether the prepare may be taken at all, before any look into the keystore.
+    fn fits(&self, prepare: &Prepare) -> Result<(), &'static str> {
+        let Some(session) = &self.session else { return Err("no session") };
+        let ring = self.meta.ring.as_ref().map(|ring| ring.number);
+        if prepare.id.epoch() != session.epoch {
+            return Err("another epoch");
+        }
+        if ring != Some(prepare.ring) {
+            return Err("another ring");
+        }
+        if !self.me.is_some_and(|me| prepare.participants.contains(&me)) {
+            return Err("not a participant");
+        }
+        if prepare.writes.is_empty() || self.checking.len() >= CHECKING_MAX {
+            return Err("out of bounds");
+        }
+        let stands = |id: &Version| match self.txns.get(id) {
+            Some(txn) => matches!(txn.state, TxnState::Prepared | TxnState::Committed),
+            None => self.is_settled(*id),
+        };
+        if !prepare.rests_on.iter().all(stands) {
+            return Err("what it rests on is not here");
+        }
+        Ok(())
+    }
+
+    /// The conditions that only the keystore can tell: those not met by an undecided write that
+    /// the transaction names (H18).
+    fn looks(&self, prepare: &Prepare) -> Vec<(usize, Key)> {
+        let mut looks = Vec::new();
+        for (place, write) in prepare.writes.iter().enumerate() {
+            let Some(previous) = write.previous else { continue };
+            let pending = self.undecided.get(&write.key).and_then(|ids| ids.last());
+            if pending != Some(&previous) && self.holds(&write.key) {
+                looks.push((place, write.key.clone()));
+            }
+        }
+        looks
+    }
+
+    /// Whether this node is one of the key's replicas.
+    fn holds(&self, key: &Key) -> bool {
+        let (Some(ring), Some(me)) = (&self.ring, self.me) else { return false };
+        ring.replicas_of(key).contains(&me)
+    }
+
+    pub(super) fn on_read_done(&mut self, now: Time, token: ReadToken, found: Found) {
+        match token {
+            ReadToken::Asked { session, r } => {
+                if let Some(current) = self.session.as_mut().filter(|s| s.id == session) {
+                    let v = found.value.map(WireValue);
+                    current.out.read.push(ReadAnswer { r, v, at: found.version });
+                }
+            }
+            ReadToken::Check(id, place) => self.on_check(now, id, place, &found),
+        }
+    }
+
+    fn on_check(&mut self, now: Time, id: Version, place: usize, found: &Found) {
+        let Some(checking) = self.checking.get_mut(&id) else { return };
+        let Some(write) = checking.prepare.writes.get(place) else { return };
+        if write.previous != Some(found.version) && checking.failed.is_none() {
+            checking.failed = Some(write.key.clone());
+        }
+        checking.looks -= 1;
+        if checking.looks > 0 {
+            return;
+        }
+        let Some(checking) = self.checking.remove(&id) else { return };
+        match checking.failed {
+            None => self.accept(now, &checking.prepare),
+            Some(_) => self.refuse(now, &checking.prepare, "another version is here"),
+        }
+        for prepare in self.behind.remove(&id).unwrap_or_default() {
+            self.prepare(now, prepare);
+        }
+    }
+
+    fn accept(&mut self, now: Time, prepare: &Prepare) {
+        let prepared = Arc::new(from_wire(prepare));
+        let txn = self.remember(now, prepare.id, TxnState::Prepared, &prepare.participants);
+        txn.prepared = Some(prepared.clone());
+        for write in &prepared.writes {
+            self.undecided.entry(write.key.clone()).or_default().push(prepare.id);
+        }
+        self.record(now, LogRecord::Prepare(prepared), true);
+        self.buffer_yes.push(prepare.id.counter());
+    }
+
+    fn refuse(&mut self, now: Time, prepare: &Prepare, reason: &str) {
+        let (id, participants) = (prepare.id, prepare.participants.clone());
+        self.remember(now, id, TxnState::Refused, &participants);
+        self.record(now, LogRecord::Refuse { id, participants }, true);
+        self.buffer_no.push(refusal(id, reason));
+    }
+
+    pub(super) fn remember(
+        &mut self,
+        now: Time,
+        id: Version,
+        state: TxnState,
+        participants: &[protocol::ids::MemberId],
+    ) -> &mut Txn {
+        *self.pins.entry(self.next).or_default() += 1;
+        let participants = participants.to_vec();
+        let (group, decided) = (self.next, self.next);
+        let txn = Txn { state, participants, prepared: None, group, decided, since: now };
+        let entry = self.txns.entry(id);
+        assert!(matches!(entry, std::collections::btree_map::Entry::Vacant(_)));
+        entry.or_insert(txn)
+    }
+
+    /// Takes a prepared transaction out of the undecided ones, with the new state.
+    pub(super) fn decide(&mut self, id: Version, state: TxnState) -> Option<Arc<Prepared>> {
+        let txn = self.txns.get_mut(&id)?;
+        assert_eq!(txn.state, TxnState::Prepared, "{id} was decided before");
+        txn.state = state;
+        txn.decided = self.next;
+        let prepared = txn.prepared.take()?;
+        for write in &prepared.writes {
+            if let Some(ids) = self.undecided.get_mut(&write.key) {
+                ids.retain(|other| *other != id);
+                if ids.is_empty() {
+                    self.undecided.remove(&write.key);
+                }
+            }
+        }
+        Some(prepared)
+    }
+
+    fn commit(&mut self, now: Time, id: Version) {
+        let state = self.txns.get(&id).map(|txn| txn.state);
+        match state {
+            Some(TxnState::Prepared) => {
+                let Some(prepared) = self.decide(id, TxnState::Committed) else { return };
+                self.record(now, LogRecord::Commit { id }, false);
+                self.apply(&prepared);
+            }
+            Some(TxnState::Committed) => {}
+            None if self.is_settled(id) => {}
+            state => self.broken(format!("told to commit {id}, which is {state:?} here")),
+        }
+    }
+
+    fn adopt(&mut self, now: Time, prepare: &Prepare) {
+        let id = prepare.id;
+        match self.txns.get(&id).map(|txn| txn.state) {
+            Some(TxnState::Prepared | TxnState::Committed) => self.commit(now, id),
+            None if self.is_settled(id) => {}
+            None => {
+                let prepared = Arc::new(from_wire(prepare));
+                self.remember(now, id, TxnState::Committed, &prepare.participants);
+                self.record(now, LogRecord::Prepare(prepared.clone()), true);
+                self.record(now, LogRecord::Commit { id }, true);
+                self.apply(&prepared);
+            }
+            state => self.broken(format!("told to adopt {id}, which is {state:?} here")),
+        }
+    }
+
+    /// Aborts it and, in the same group, every prepared one that rests on it.
+    fn abort(&mut self, now: Time, abort: &Abort) {
+        let mut aborts = vec![abort.clone()];
+        while let Some(Abort { id, participants }) = aborts.pop() {
+            self.checking.remove(&id);
+            for prepare in self.behind.remove(&id).unwrap_or_default() {
+                self.refuse(now, &prepare, "what it rests on is aborted");
+            }
+            match self.txns.get(&id).map(|txn| txn.state) {
+                Some(TxnState::Aborted) => continue,
+                Some(TxnState::Refused) => self.set_state(id, TxnState::Aborted),
+                None if self.is_settled(id) => continue,
+                None => {
+                    self.remember(now, id, TxnState::Aborted, &participants);
+                }
+                Some(TxnState::Prepared) => {
+                    self.decide(id, TxnState::Aborted);
+                }
+                Some(TxnState::Committed) => {
+                    self.broken(format!("told to abort {id}, which is committed here"));
+                    return;
+                }
+            }
+            self.record(now, LogRecord::Abort { id, participants }, true);
+            aborts.extend(self.resting_on(id));
+        }
+    }
+
+    pub(super) fn set_state(&mut self, id: Version, state: TxnState) {
+        if let Some(txn) = self.txns.get_mut(&id) {
+            txn.state = state;
+        }
+    }
+
+    fn resting_on(&self, id: Version) -> Vec<Abort> {
+        let rests = |prepared: &Arc<Prepared>| prepared.rests_on.contains(&id);
+        self.txns
+            .range(id..)
+            .filter(|(_, txn)| txn.prepared.as_ref().is_some_and(rests))
+            .map(|(id, txn)| Abort { id: *id, participants: txn.participants.clone() })
+            .collect()
+    }
+
+    fn apply(&mut self, prepared: &Prepared) {
+        let writes: Vec<Committed> = self.committed(prepared);
+        if let Some(Effect::Apply { writes: more, .. }) = self.effects.last_mut() {
+            more.extend(writes);
+        } else {
+            self.effects.push(Effect::Apply { writes, through: self.synced });
+        }
+    }
+
+    /// The writes of a transaction that this node holds.
+    pub(super) fn committed(&self, prepared: &Prepared) -> Vec<Committed> {
+        let mine = prepared.writes.iter().filter(|write| self.holds(&write.key));
+        mine.map(|write| Committed { version: prepared.id, write: write.clone() }).collect()
+    }
+
+    /// Forgets what every participant has decided durably (R8).
+    pub(super) fn settle(&mut self, now: Time, settled: protocol::peer::Settled) {
+        if settled.below < self.settled.below {
+            return;
+        }
+        let (below, except) = (settled.below, settled.except.clone());
+        self.forget(settled);
+        self.record(now, LogRecord::Settled { below, except }, false);
+    }
+
+    pub(super) fn forget(&mut self, settled: protocol::peer::Settled) {
+        self.settled = settled;
+        let below = self.txns.range(..self.settled.below);
+        let gone: Vec<Version> = below
+            .filter(|(id, txn)| self.is_settled(**id) && txn.state != TxnState::Prepared)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            let Some(txn) = self.txns.remove(&id) else { continue };
+            if txn.decided > self.checkpointed {
+                let first = self.late_pins.entry(txn.decided).or_insert(txn.group);
+                *first = txn.group.min(*first);
+            }
+            if let Some(pins) = self.pins.get_mut(&txn.group) {
+                *pins -= 1;
+                if *pins == 0 {
+                    self.pins.remove(&txn.group);
+                }
+            }
+        }
+    }
+}
+
+fn refusal(id: Version, reason: &str) -> Refusal {
+    Refusal { c: id.counter(), reason: reason.to_owned() }
+}
+
+/// A transaction as the node keeps it, from how it is said between servers.
+pub(crate) fn from_wire(prepare: &Prepare) -> Prepared {
+    let write = |w: &protocol::peer::WireWrite| Write {
+        key: w.key.clone(),
+        value: w.value.as_ref().map(|value| value.0.clone()),
+        previous: w.previous.map_or(Previous::Any, Previous::Is),
+        flags: 0,
+        expires_ms: 0,
+    };
+    Prepared {
+        id: prepare.id,
+        ring: prepare.ring,
+        participants: prepare.participants.clone(),
+        rests_on: prepare.rests_on.clone(),
+        writes: prepare.writes.iter().map(write).collect(),
+        once: None,
+    }
+}

@@ -1,0 +1,134 @@
+//! From a log back to a node's state: records are replayed in order, decided writes that the
+//! keystore may lack are handed out again.
+//!
+//! Called by `shell::node` and the simulator before anything listens (R9, H34).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use protocol::ids::{GroupSeq, MemberId, Version};
+use protocol::peer::{Settled, TxnState};
+
+use super::super::record::{Committed, LogRecord};
+use super::super::time::Time;
+use super::{CheckpointState, Effect, Meta, NodeCore};
+
+/// A node on its way up: feed it [`Restart::replay`], then take the node with
+/// [`Restart::finish`].
+#[derive(Debug)]
+pub struct Restart {
+    node: NodeCore,
+    /// Decisions in groups through this one are in the keystore already.
+    through: GroupSeq,
+}
+
+impl Restart {
+    /// Begins: `meta` as saved for this start, `through` as the keystore says,
+    /// `checkpoint_bytes` as in [`super::CHECKPOINT_BYTES`].
+    pub fn new(meta: Meta, through: GroupSeq, checkpoint_bytes: u64) -> Self {
+        let mut node = NodeCore {
+            meta,
+            me: None,
+            ring: None,
+            metas_saved: 0,
+            metas_sent: 0,
+            session: None,
+            txns: BTreeMap::new(),
+            pins: BTreeMap::new(),
+            late_pins: BTreeMap::new(),
+            undecided: BTreeMap::new(),
+            checking: BTreeMap::new(),
+            behind: BTreeMap::new(),
+            settled: Settled { below: Version::ZERO, except: Vec::new() },
+            marks: BTreeMap::new(),
+            next: GroupSeq(1),
+            synced: GroupSeq(0),
+            in_flight: VecDeque::new(),
+            buffer: Vec::new(),
+            buffer_yes: Vec::new(),
+            buffer_no: Vec::new(),
+            buffer_since: None,
+            sync_wanted: false,
+            bytes_since_checkpoint: 0,
+            checkpoint_bytes,
+            checkpoint: CheckpointState::Idle,
+            checkpointed: through,
+            effects: Vec::new(),
+        };
+        node.take_ring();
+        Self { node, through }
+    }
+
+    /// Takes in one record of group `seq`; adds to `apply` the writes that it proves decided.
+    pub fn replay(&mut self, seq: GroupSeq, record: LogRecord, apply: &mut Vec<Committed>) {
+        let node = &mut self.node;
+        node.next = seq;
+        node.bytes_since_checkpoint += super::record_bytes(&record);
+        match record {
+            LogRecord::Prepare(prepared) => {
+                if node.txns.contains_key(&prepared.id) || node.is_settled(prepared.id) {
+                    return;
+                }
+                let (id, participants) = (prepared.id, prepared.participants.clone());
+                for write in &prepared.writes {
+                    node.undecided.entry(write.key.clone()).or_default().push(id);
+                }
+                let txn = node.remember(Time::default(), id, TxnState::Prepared, &participants);
+                txn.prepared = Some(prepared);
+            }
+            LogRecord::Refuse { id, participants } => {
+                self.closed(id, &participants, TxnState::Refused);
+            }
+            LogRecord::Abort { id, participants } => {
+                self.closed(id, &participants, TxnState::Aborted);
+            }
+            LogRecord::Commit { id } => {
+                // Its prepare is gone only when it was settled and in a checkpoint.
+                let undecided =
+                    node.txns.get(&id).is_some_and(|txn| txn.state == TxnState::Prepared);
+                if undecided && let Some(prepared) = node.decide(id, TxnState::Committed)
+                    && seq > self.through
+                {
+                    apply.extend(node.committed(&prepared));
+                }
+            }
+            LogRecord::Settled { below, except } => {
+                if below >= node.settled.below {
+                    node.forget(Settled { below, except });
+                }
+            }
+            LogRecord::Marks(marks) => self.marks(marks),
+        }
+    }
+
+    fn marks(&mut self, marks: Vec<(MemberId, GroupSeq)>) {
+        for (member, seq) in marks {
+            let mark = self.node.marks.entry(member).or_default();
+            *mark = (*mark).max(seq);
+        }
+    }
+
+    fn closed(&mut self, id: Version, participants: &[MemberId], state: TxnState) {
+        let node = &mut self.node;
+        match node.txns.get(&id).map(|txn| txn.state) {
+            Some(TxnState::Prepared) => {
+                node.decide(id, state);
+            }
+            Some(TxnState::Refused) => node.set_state(id, state),
+            None if !node.is_settled(id) => {
+                node.remember(Time::default(), id, state, participants);
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends: the log's last group is `end`.
+    pub fn finish(mut self, now: Time, end: GroupSeq) -> (NodeCore, Vec<Effect>) {
+        self.node.next = end.next();
+        self.node.synced = end;
+        for txn in self.node.txns.values_mut() {
+            txn.since = now;
+        }
+        let effects = std::mem::take(&mut self.node.effects);
+        (self.node, effects)
+    }
+}

@@ -1,0 +1,379 @@
+//! Who may speak to a node: sessions, claims of epochs, the durable fence, reports (R2, R7).
+//!
+//! A message counts only if it is the next one of the current session; anything else ends that
+//! session, and the coordinator begins a new one. Called by `core::node` only.
+
+use protocol::ids::{Epoch, GroupSeq, Version};
+use protocol::peer::{
+    Down, DownBody, Fence, Open, PEER_PROTOCOL, Prepare, ReadAnswer, Refusal, Report, ReportedTxn,
+    RingRecord, TxnState, Up, WireValue, WireWrite,
+};
+use std::sync::Arc;
+
+use super::super::record::{Prepared, Previous};
+use super::super::ring::Ring;
+use super::super::time::Time;
+use super::{ConnId, Effect, ExitReason, NodeCore};
+
+/// One coordinator's link.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) conn: ConnId,
+    pub(super) id: u64,
+    pub(super) epoch: Epoch,
+    /// The last message taken in.
+    pub(super) n_in: u64,
+    n_out: u64,
+    /// Set until the report is sent.
+    opening: Option<Opening>,
+    pub(super) durable: u64,
+    durable_told: u64,
+    /// The last message that held a decision.
+    pub(super) decided_n: u64,
+    pub(super) ask: bool,
+    pub(super) out: Pending,
+    /// The message that said `caught_up`, until it is confirmed.
+    pub(super) caught_up_at: Option<u64>,
+}
+
+/// What must be durable before the report is sent.
+#[derive(Debug)]
+struct Opening {
+    before: Option<Fence>,
+    meta: u64,
+    group: GroupSeq,
+}
+
+/// What is to be said with the next message up.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    pub(super) yes: Vec<u64>,
+    pub(super) no: Vec<Refusal>,
+    pub(super) read: Vec<ReadAnswer>,
+    report: Option<Box<Report>>,
+    /// A ring to confirm once the state file with this number is saved.
+    install: Vec<(u64, protocol::ids::RingNumber)>,
+    mark: Vec<u64>,
+}
+
+impl NodeCore {
+    pub(super) fn on_down(&mut self, now: Time, conn: ConnId, down: Down) {
+        if let DownBody::Open(open) = &down.body {
+            self.on_open(conn, &down, open);
+            return;
+        }
+        let Some(session) = self.session.as_mut().filter(|session| session.conn == conn) else {
+            self.effects.push(Effect::Close(conn));
+            return;
+        };
+        let in_order = down.session == session.id && down.epoch == session.epoch;
+        if in_order && down.n <= session.n_in {
+            return;
+        }
+        if !in_order || down.n != session.n_in + 1 {
+            self.close_session();
+            return;
+        }
+        session.n_in = down.n;
+        assert_eq!(session.epoch, self.meta.fence.epoch, "a session outlived its epoch");
+        match down.body {
+            DownBody::Open(_) => {}
+            DownBody::Install(ring) => self.on_install(ring),
+            DownBody::Mark { active, released } => {
+                self.meta.fence.active |= active;
+                self.meta.fence.released |= released;
+                let number = self.save_meta();
+                self.pending().mark.push(number);
+            }
+            DownBody::Batch(batch) => self.on_batch(now, batch),
+            DownBody::Lost { reason } => self.exit(ExitReason::Lost(reason)),
+        }
+    }
+
+    /// Only called with a session: the callers act on one of its messages.
+    fn pending(&mut self) -> &mut Pending {
+        &mut self.session.as_mut().expect("a message has a session").out
+    }
+
+    pub(super) fn on_disconnected(&mut self, conn: ConnId) {
+        if self.session.as_ref().is_some_and(|session| session.conn == conn) {
+            self.session = None;
+        }
+    }
+
+    fn close_session(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.effects.push(Effect::Close(session.conn));
+        }
+    }
+
+    fn on_open(&mut self, conn: ConnId, down: &Down, open: &Open) {
+        let mine = open.store == self.meta.store && open.incarnation == self.meta.incarnation;
+        let known = self.meta.ring.as_ref().map(|ring| ring.cluster);
+        let foreign = known.is_some() && open.cluster.is_some() && known != open.cluster;
+        if !mine || foreign || open.protocol != PEER_PROTOCOL || down.n != 1 {
+            self.effects.push(Effect::Close(conn));
+            return;
+        }
+        let fence = self.meta.fence;
+        let same = down.epoch == fence.epoch && fence.coordinator == Some(open.coordinator);
+        if down.epoch < fence.epoch || (down.epoch == fence.epoch && !same) {
+            let up = Up { fenced: Some(fence.epoch), ..self.empty_up(down.session, down.epoch) };
+            self.effects.push(Effect::Send { conn, up: Box::new(up) });
+            self.effects.push(Effect::Close(conn));
+            return;
+        }
+        if same && self.session.as_ref().is_some_and(|session| session.id >= down.session) {
+            // A late message of an older session of the same coordinator.
+            self.effects.push(Effect::Close(conn));
+            return;
+        }
+        self.close_session();
+        self.begin_session(conn, down, open, same);
+    }
+
+    fn begin_session(&mut self, conn: ConnId, down: &Down, open: &Open, same: bool) {
+        let before = (!same).then_some(self.meta.fence);
+        if !same {
+            self.meta.fence = Fence {
+                epoch: down.epoch,
+                coordinator: Some(open.coordinator),
+                active: false,
+                released: false,
+            };
+            self.save_meta();
+        }
+        // Votes that waited for the next group belong to the session that has ended.
+        self.buffer_yes.clear();
+        self.buffer_no.clear();
+        self.drop_checks();
+        self.close_group();
+        let last_group = GroupSeq(self.next.0 - 1);
+        self.session = Some(Session {
+            conn,
+            id: down.session,
+            epoch: down.epoch,
+            n_in: 1,
+            n_out: 0,
+            opening: Some(Opening { before, meta: self.metas_sent, group: last_group }),
+            durable: 0,
+            durable_told: 0,
+            decided_n: 0,
+            ask: false,
+            out: Pending::default(),
+            caught_up_at: None,
+        });
+        self.after_progress();
+    }
+
+    pub(super) fn save_meta(&mut self) -> u64 {
+        self.metas_sent += 1;
+        let (meta, number) = (Box::new(self.meta.clone()), self.metas_sent);
+        self.effects.push(Effect::SaveMeta { meta, number });
+        number
+    }
+
+    pub(super) fn on_meta_saved(&mut self, number: u64) {
+        assert!(number > self.metas_saved && number <= self.metas_sent);
+        self.metas_saved = number;
+        self.after_progress();
+    }
+
+    fn on_install(&mut self, ring: RingRecord) {
+        let known = self.meta.ring.as_ref();
+        if known.is_some_and(|known| known.cluster != ring.cluster) {
+            self.close_session();
+            return;
+        }
+        let number = ring.number;
+        let newer = known.is_none_or(|known| known.number < number);
+        if newer {
+            self.meta.ring = Some(ring);
+            self.take_ring();
+            self.save_meta();
+        }
+        let saved_with = self.metas_sent;
+        self.pending().install.push((saved_with, number));
+        self.after_progress();
+    }
+
+    /// Derives what is used of the ring record.
+    pub(super) fn take_ring(&mut self) {
+        let Some(record) = &self.meta.ring else { return };
+        let store = self.meta.store;
+        self.me = record.members.iter().find(|m| m.uuid == store).map(|m| m.id);
+        let ring = Arc::new(ring_of(record));
+        self.effects.push(Effect::Ranges(ring.clone()));
+        self.ring = Some(ring);
+    }
+
+    /// Something became durable: the report or a confirmation may be due.
+    pub(super) fn after_progress(&mut self) {
+        let (saved, synced) = (self.metas_saved, self.synced);
+        let Some(session) = self.session.as_mut() else { return };
+        let ready = session
+            .opening
+            .as_ref()
+            .is_some_and(|opening| opening.meta <= saved && opening.group <= synced);
+        if ready {
+            let before = session.opening.take().and_then(|opening| opening.before);
+            let report = self.report(before);
+            self.pending().report = Some(Box::new(report));
+        }
+    }
+
+    fn report(&self, before: Option<Fence>) -> Report {
+        let txns = self.txns.iter().map(|(id, txn)| ReportedTxn {
+            id: *id,
+            participants: txn.participants.clone(),
+            state: txn.state,
+            prepared: txn.prepared.as_ref().map(|prepared| Arc::new(to_wire(prepared))),
+        });
+        Report {
+            store: self.meta.store,
+            incarnation: self.meta.incarnation,
+            ring: self.meta.ring.clone(),
+            before,
+            cut_through: self.meta.cut_through,
+            marks: self.marks.iter().map(|(member, seq)| (*member, *seq)).collect(),
+            settled: self.settled.clone(),
+            txns: txns.collect(),
+        }
+    }
+
+    fn empty_up(&self, session: u64, epoch: Epoch) -> Up {
+        Up {
+            session,
+            n: 0,
+            epoch,
+            ack: 0,
+            durable: 0,
+            end: self.synced,
+            yes: Vec::new(),
+            no: Vec::new(),
+            read: Vec::new(),
+            report: None,
+            fenced: None,
+            installed: None,
+            marked: false,
+            caught_up: false,
+        }
+    }
+
+    /// With nothing new to log, what has been taken in is as durable as what came before it.
+    fn cover(&mut self) {
+        let Some(session) = self.session.as_mut() else { return };
+        if !self.buffer.is_empty() {
+            return;
+        }
+        match self.in_flight.back_mut() {
+            None => session.durable = session.n_in,
+            Some(group) if group.session == session.id => group.covers = session.n_in,
+            Some(_) => {}
+        }
+    }
+
+    /// Sends one message up if there is anything to say.
+    pub(super) fn send_pending(&mut self) {
+        self.cover();
+        let saved = self.metas_saved;
+        let Some(session) = self.session.as_mut() else { return };
+        if session.opening.is_some() {
+            return;
+        }
+        let out = &mut session.out;
+        let installed = out.install.iter().filter(|(meta, _)| *meta <= saved).map(|(_, n)| *n);
+        let installed = installed.max();
+        out.install.retain(|(meta, _)| *meta > saved);
+        let marked = out.mark.iter().any(|meta| *meta <= saved);
+        out.mark.retain(|meta| *meta > saved);
+        let caught_up = session.caught_up_at.is_some_and(|n| n <= session.durable);
+        let nothing = !session.ask && out.yes.is_empty() && out.no.is_empty();
+        let nothing = nothing && out.read.is_empty() && out.report.is_none();
+        if nothing && installed.is_none() && !marked && !caught_up && !session.durable_news() {
+            return;
+        }
+        session.n_out += 1;
+        session.ask = false;
+        session.told_durable();
+        if caught_up {
+            session.caught_up_at = None;
+        }
+        let up = Up {
+            session: session.id,
+            n: session.n_out,
+            epoch: session.epoch,
+            ack: session.n_in,
+            durable: session.durable,
+            end: self.synced,
+            yes: std::mem::take(&mut session.out.yes),
+            no: std::mem::take(&mut session.out.no),
+            read: std::mem::take(&mut session.out.read),
+            report: session.out.report.take(),
+            fenced: None,
+            installed,
+            marked,
+            caught_up,
+        };
+        let conn = session.conn;
+        assert_eq!(up.epoch, self.meta.fence.epoch, "an answer under a fenced epoch");
+        self.effects.push(Effect::Send { conn, up: Box::new(up) });
+        if caught_up {
+            self.effects.push(Effect::CaughtUp);
+        }
+    }
+
+    /// Checks and votes of a session that has ended are void; the coordinator asks again.
+    fn drop_checks(&mut self) {
+        self.checking.clear();
+        self.behind.clear();
+    }
+
+    /// Whether the coordinator has been told that the transaction may be forgotten (R8).
+    pub(super) fn is_settled(&self, id: Version) -> bool {
+        id < self.settled.below && self.settled.except.binary_search(&id).is_err()
+    }
+}
+
+impl Session {
+    /// Decisions became durable that the coordinator has not heard of.
+    fn durable_news(&self) -> bool {
+        self.decided_n > self.durable_told && self.durable >= self.decided_n
+    }
+
+    fn told_durable(&mut self) {
+        self.durable_told = self.durable;
+    }
+}
+
+/// The ring that a record describes.
+pub(crate) fn ring_of(record: &RingRecord) -> Ring {
+    let points = record.members.iter().flat_map(|m| m.points.iter().map(|p| (*p, m.id)));
+    Ring::new(points.collect(), record.replicas)
+}
+
+/// A prepared transaction as it is said between servers.
+pub(crate) fn to_wire(prepared: &Prepared) -> Prepare {
+    let write = |w: &super::super::record::Write| WireWrite {
+        key: w.key.clone(),
+        value: w.value.clone().map(WireValue),
+        previous: match w.previous {
+            Previous::Any => None,
+            Previous::Is(version) => Some(version),
+        },
+    };
+    Prepare {
+        id: prepared.id,
+        ring: prepared.ring,
+        participants: prepared.participants.clone(),
+        rests_on: prepared.rests_on.clone(),
+        writes: prepared.writes.iter().map(write).collect(),
+    }
+}
+
+impl NodeCore {
+    /// How many remembered transactions are in this state; for display.
+    pub fn count_in(&self, state: TxnState) -> usize {
+        self.txns.values().filter(|txn| txn.state == state).count()
+    }
+}

@@ -1,0 +1,22 @@
+//! The one place that reads a clock for the core: CLOCK_BOOTTIME, which goes on while the machine
+//! is suspended, so that a lease never outlives what it was granted for (R11, H30).
+
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+
+use crate::core::time::Time;
+
+/// Now, for the core.
+pub fn now() -> Time {
+    let read = clock_gettime(ClockId::CLOCK_BOOTTIME);
+    let time = read.expect("CLOCK_BOOTTIME is there since Linux 2.6.39");
+    let micros = Duration::from(time).as_micros();
+    Time(u64::try_from(micros).expect("half a million years of uptime"))
+}
+
+/// When the runtime's clock shows `at`, for a sleep.
+pub(crate) fn instant_of(at: Time) -> tokio::time::Instant {
+    let ahead = at.since_us(now()).min(24 * 3_600_000_000);
+    tokio::time::Instant::now() + Duration::from_micros(ahead)
+}

@@ -1,0 +1,397 @@
+//! One client connection: lines in, replies out, in order.
+//!
+//! A `get` that the cache can answer is answered here, in the connection's own task: one read,
+//! all whole lines of it, one write. Everything else goes to the core, and so does a `get` of a
+//! key for which this connection has any request there: program order. The lease is checked after
+//! the value was read (R11).
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use protocol::error::{ErrorCode, ErrorReply};
+use protocol::frame::{Frame, Framer, HTTP_RESPONSE};
+use protocol::ids::{Key, Value};
+use protocol::limits::Limits;
+use protocol::reply::{self, HelloReply};
+use protocol::request::{self, Op, Request};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::clock;
+use super::coordinator::Event;
+use super::counters::Counters;
+use crate::core::cache::Cache;
+use crate::core::coordinator::{Answer, ClientId, ClientOp, Input};
+use crate::core::time::Time;
+
+/// Replies are written out when this many bytes have gathered.
+const OUT_BYTES: usize = 64 << 10;
+/// How often a connection's time limits are looked at.
+const LOOK_AROUND: Duration = Duration::from_millis(2_500);
+
+/// What all client connections share.
+pub(super) struct Shared {
+    pub(super) cache: Arc<Cache>,
+    /// Until when the cache's content may be told, microseconds of the core's clock.
+    pub(super) lease_until: AtomicU64,
+    pub(super) limits: Limits,
+    pub(super) counters: Counters,
+    pub(super) core: mpsc::Sender<Event>,
+}
+
+/// An answer of the core, for a slot of the connection.
+pub(super) struct Reply {
+    pub(super) slot: u64,
+    pub(super) answer: Answer,
+}
+
+/// A request whose reply is not written yet.
+struct Slot {
+    id: Option<Box<str>>,
+    op: usize,
+    /// The key's hash, while the core has the request.
+    key: Option<u64>,
+    bytes: usize,
+    reply: Option<(Option<ErrorCode>, Bytes)>,
+}
+
+/// Why a connection is over.
+enum End {
+    /// The client has sent all it will.
+    Input,
+    /// It is to be closed now.
+    Closed,
+}
+
+/// One client.
+pub(super) struct Connection {
+    id: u64,
+    shared: Arc<Shared>,
+    writer: OwnedWriteHalf,
+    out: Vec<u8>,
+    slots: VecDeque<Slot>,
+    first_slot: u64,
+    in_flight_bytes: usize,
+    /// Requests in the core by key hash.
+    in_core: HashMap<u64, u32>,
+    read_only: bool,
+    last_active: Instant,
+    line_since: Option<Instant>,
+}
+
+/// Serves a client until either side has had enough.
+pub(super) async fn serve(id: u64, stream: TcpStream, shared: Arc<Shared>) {
+    let (replies_in, replies) = mpsc::channel(shared.limits.in_flight_requests + 1);
+    if shared.core.send(Event::Client { conn: id, replies: replies_in }).await.is_err() {
+        return;
+    }
+    let core = shared.core.clone();
+    let (reader, writer) = stream.into_split();
+    let connection = Connection {
+        id,
+        shared,
+        writer,
+        out: Vec::new(),
+        slots: VecDeque::new(),
+        first_slot: 0,
+        in_flight_bytes: 0,
+        in_core: HashMap::new(),
+        read_only: false,
+        last_active: Instant::now(),
+        line_since: None,
+    };
+    if let Err(error) = connection.run(reader, replies).await {
+        tracing::debug!(conn = id, %error, "client connection ended");
+    }
+    let _ = core.send(Event::Core(Input::ClientGone(id))).await;
+}
+
+impl Connection {
+    async fn run(
+        mut self,
+        mut reader: OwnedReadHalf,
+        mut replies: mpsc::Receiver<Reply>,
+    ) -> io::Result<()> {
+        let mut framer = Framer::new(self.shared.limits.line_bytes);
+        let mut look_around = tokio::time::interval(LOOK_AROUND);
+        look_around.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut open = true;
+        while open || !self.slots.is_empty() {
+            let may_read = open && self.has_room();
+            tokio::select! {
+                biased;
+                reply = replies.recv() => {
+                    let Some(reply) = reply else { return Ok(()) };
+                    self.on_reply(reply);
+                    while let Ok(reply) = replies.try_recv() {
+                        self.on_reply(reply);
+                    }
+                }
+                read = reader.read_buf(framer.read_space()), if may_read => {
+                    self.last_active = Instant::now();
+                    open = read? > 0;
+                }
+                _ = look_around.tick() => {
+                    if self.is_overdue() {
+                        return Ok(());
+                    }
+                    continue;
+                }
+            }
+            match self.take_lines(&mut framer, open).await? {
+                Some(End::Closed) => return self.flush().await,
+                Some(End::Input) => open = false,
+                None => {}
+            }
+            self.flush().await?;
+        }
+        self.flush().await
+    }
+
+    /// Runs the whole lines that have come, as far as the limits of one connection allow.
+    async fn take_lines(&mut self, framer: &mut Framer, open: bool) -> io::Result<Option<End>> {
+        while self.has_room() {
+            match framer.next_frame() {
+                Some(Frame::Line(line)) => {
+                    if let Some(input) = self.on_line(line) {
+                        self.to_core(input).await?;
+                    }
+                }
+                Some(Frame::TooLong) => self.on_too_long(),
+                Some(Frame::Http) => {
+                    self.out.extend_from_slice(HTTP_RESPONSE.as_bytes());
+                    return Ok(Some(End::Closed));
+                }
+                None if open => {
+                    let mid_line = framer.is_mid_line();
+                    let since = *self.line_since.get_or_insert_with(Instant::now);
+                    self.line_since = mid_line.then_some(since);
+                    return Ok(None);
+                }
+                None => {
+                    let last = match framer.finish() {
+                        Some(Frame::Line(line)) => self.on_line(line),
+                        Some(Frame::TooLong) => {
+                            self.on_too_long();
+                            None
+                        }
+                        Some(Frame::Http) => {
+                            self.out.extend_from_slice(HTTP_RESPONSE.as_bytes());
+                            return Ok(Some(End::Closed));
+                        }
+                        None => None,
+                    };
+                    if let Some(input) = last {
+                        self.to_core(input).await?;
+                    }
+                    return Ok(Some(End::Input));
+                }
+            }
+            self.line_since = None;
+            if self.out.len() >= OUT_BYTES {
+                self.flush().await?;
+            }
+        }
+        Ok(None)
+    }
+
+    async fn to_core(&mut self, input: Input) -> io::Result<()> {
+        match self.shared.core.try_send(Event::Core(input)) {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::TrySendError::Full(event)) => {
+                self.shared.core.send(event).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let limits = &self.shared.limits;
+        self.slots.len() < limits.in_flight_requests
+            && (self.in_flight_bytes == 0 || self.in_flight_bytes < limits.in_flight_bytes)
+    }
+
+    fn on_too_long(&mut self) {
+        let error = ErrorReply::line_too_long(self.shared.limits.line_bytes);
+        self.answer(None, Counters::op("other"), Some(error.code), reply::error_tail(&error));
+    }
+
+    /// Answers a line at once, or returns what the core is to do for it.
+    fn on_line(&mut self, line: &[u8]) -> Option<Input> {
+        let shared = Arc::clone(&self.shared);
+        let request = match request::parse(line, &shared.limits) {
+            Ok(request) => request,
+            Err(rejected) => {
+                let tail = reply::error_tail(&rejected.error);
+                let (id, code) = (rejected.id, rejected.error.code);
+                self.answer(id, Counters::op("other"), Some(code), tail);
+                return None;
+            }
+        };
+        if let Op::Get { key } = &request.op
+            && self.answer_hit(&request, key)
+        {
+            return None;
+        }
+        if self.read_only && request.op.is_update() {
+            let error = ErrorReply::read_only(request.op.name());
+            let (op, tail) = (Counters::op(request.op.name()), reply::error_tail(&error));
+            self.answer(request.id, op, Some(error.code), tail);
+            return None;
+        }
+        self.pass_on(&request, line.len())
+    }
+
+    /// A hit, told only if the lease holds after the value was read.
+    fn answer_hit(&mut self, request: &Request<'_>, key: &str) -> bool {
+        if !self.in_core.is_empty() && self.in_core.contains_key(&hash(key)) {
+            return false;
+        }
+        let shared = &self.shared;
+        let may_tell = || clock::now() < Time(shared.lease_until.load(Ordering::Acquire));
+        match shared.cache.get(key) {
+            Some(tail) if may_tell() => {
+                self.answer(request.id, 0, None, tail);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Makes a request the core's, with a slot for its reply.
+    fn pass_on(&mut self, request: &Request<'_>, bytes: usize) -> Option<Input> {
+        let (key, op) = match &request.op {
+            Op::Get { key } => (Some(key), ClientOp::Get(self.key(key)?)),
+            Op::Put { key, value } => {
+                let value = Value(Bytes::copy_from_slice(value));
+                (Some(key), ClientOp::Put(self.key(key)?, value))
+            }
+            Op::Del { key } => (Some(key), ClientOp::Del(self.key(key)?)),
+            Op::Status => (None, ClientOp::Status),
+            Op::Hello { read_only, .. } => {
+                self.read_only |= *read_only;
+                self.hello(request.id);
+                return None;
+            }
+        };
+        let key = key.map(|key| hash(key));
+        if let Some(key) = key {
+            *self.in_core.entry(key).or_default() += 1;
+        }
+        let slot = self.first_slot + self.slots.len() as u64;
+        let id = request.id.map(Into::into);
+        let counted = Counters::op(request.op.name());
+        self.in_flight_bytes += bytes;
+        self.slots.push_back(Slot { id, op: counted, key, bytes, reply: None });
+        let client = ClientId { conn: self.id, slot };
+        let timeout_ms = request.timeout_ms.map_or(self.shared.limits.op_ms, u64::from);
+        Some(Input::Request { client, op, timeout_ms })
+    }
+
+    /// The parser has held the key to its limits.
+    fn key(&self, text: &str) -> Option<Key> {
+        Key::new(text).ok()
+    }
+
+    fn hello(&mut self, id: Option<&str>) {
+        let hello = HelloReply {
+            server: format!("piazza {}", env!("CARGO_PKG_VERSION")),
+            protocol: 1,
+            cluster: None,
+            limits: self.shared.limits.clone(),
+        };
+        self.answer(id, Counters::op("hello"), None, reply::object_tail(&hello));
+    }
+
+    /// Writes a reply, behind those that are still awaited.
+    fn answer(&mut self, id: Option<&str>, op: usize, code: Option<ErrorCode>, tail: Bytes) {
+        if self.slots.is_empty() {
+            self.shared.counters.count(op, code);
+            reply::write_reply(&mut self.out, id, code.is_none(), &tail);
+            return;
+        }
+        let id = id.map(Into::into);
+        let reply = Some((code, tail));
+        self.slots.push_back(Slot { id, op, key: None, bytes: 0, reply });
+    }
+
+    fn on_reply(&mut self, reply: Reply) {
+        let place = reply.slot.checked_sub(self.first_slot).and_then(|p| usize::try_from(p).ok());
+        let Some(slot) = place.and_then(|place| self.slots.get_mut(place)) else { return };
+        let (code, tail) = match reply.answer {
+            Answer::Ok(tail) => (None, tail),
+            Answer::Error(error) => (Some(error.code), reply::error_tail(&error)),
+            Answer::Status(mut status) => {
+                status.ops = self.shared.counters.status();
+                status.cluster.limits = self.shared.limits.clone();
+                status.coordinator.pid = Some(std::process::id());
+                (None, reply::object_tail(&*status))
+            }
+        };
+        slot.reply = Some((code, tail));
+        if let Some(key) = slot.key.take()
+            && let Some(count) = self.in_core.get_mut(&key)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.in_core.remove(&key);
+            }
+        }
+        while self.slots.front().is_some_and(|slot| slot.reply.is_some()) {
+            let Some(slot) = self.slots.pop_front() else { break };
+            self.first_slot += 1;
+            self.in_flight_bytes -= slot.bytes;
+            let Some((code, tail)) = slot.reply else { break };
+            self.shared.counters.count(slot.op, code);
+            reply::write_reply(&mut self.out, slot.id.as_deref(), code.is_none(), &tail);
+        }
+    }
+
+    /// Writes out what there is; a socket that takes nothing for too long is given up.
+    async fn flush(&mut self) -> io::Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let mut sent = 0;
+        // Most often the socket takes it all at once, and no timer is needed.
+        match self.writer.try_write(&self.out) {
+            Ok(written) => sent = written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        let stalled = Duration::from_millis(self.shared.limits.stalled_ms);
+        while sent < self.out.len() {
+            let write = tokio::time::timeout(stalled, self.writer.write(&self.out[sent..]));
+            let written = write.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            sent += written;
+        }
+        self.out.clear();
+        if self.out.capacity() > 4 * OUT_BYTES {
+            self.out = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// Idle for too long, or a line that does not come to its end.
+    fn is_overdue(&self) -> bool {
+        let limits = &self.shared.limits;
+        let idle = self.last_active.elapsed() > Duration::from_millis(limits.idle_ms);
+        let line = Duration::from_millis(limits.line_ms);
+        let slow = self.line_since.is_some_and(|since| since.elapsed() > line);
+        (idle && self.slots.is_empty()) || slow
+    }
+}
+
+fn hash(key: &str) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(key.as_bytes())
+}

@@ -1,0 +1,297 @@
+//! The coordinator's process: binds, listens, and runs the one loop that owns the core.
+//!
+//! The loop takes what has arrived, hands it to `core::coordinator` input by input, performs the
+//! effects in order, then says `Flush`: so a batch is what arrived while the last one was out.
+//! What nodes say comes on a lane of its own, which clients cannot fill (R13).
+
+use std::collections::HashMap;
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use protocol::ids::Uuid;
+use protocol::limits::Limits;
+use protocol::peer::{Register, Registered};
+use tokio::net::UdpSocket;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+
+use super::connection::{Reply, Shared};
+use super::counters::Counters;
+use super::link::Link;
+use super::{clock, listener, registration};
+use crate::config::CoordinatorConfig;
+use crate::core::cache::{Cache, CacheShape};
+use crate::core::coordinator::{Config, Coordinator, Effect, Input, Note, RegistrationId};
+use crate::process::{self, Announcer};
+
+/// Requests that may wait for the loop; then the connections wait.
+const CLIENT_LANE: usize = 16_384;
+/// Messages of nodes that may wait for the loop; then the links wait.
+const PEER_LANE: usize = 4_096;
+/// Inputs between two flushes at most.
+const TURN_MAX: usize = 4_096;
+
+/// What comes to the loop.
+pub(super) enum Event {
+    /// Something for the core.
+    Core(Input),
+    /// A client has connected; its answers go there.
+    Client {
+        /// Its number.
+        conn: u64,
+        /// Where its answers go.
+        replies: mpsc::Sender<Reply>,
+    },
+    /// A node announces itself.
+    Register {
+        /// Its connection.
+        conn: RegistrationId,
+        /// Who it is.
+        register: Box<Register>,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Registered>,
+    },
+}
+
+/// Runs a coordinator until it is stopped.
+pub fn run_coordinator(config: CoordinatorConfig) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run(config)),
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the coordinator cannot run");
+            eprintln!("piazza coordinator: {error}");
+            ExitCode::from(5)
+        }
+    }
+}
+
+struct Driver {
+    core: Coordinator,
+    shared: Arc<Shared>,
+    announcer: Announcer,
+    events: mpsc::Sender<Event>,
+    clients: HashMap<u64, mpsc::Sender<Reply>>,
+    links: HashMap<u64, Link>,
+    registrations: HashMap<RegistrationId, oneshot::Sender<Registered>>,
+    released: bool,
+}
+
+async fn run(config: CoordinatorConfig) -> io::Result<()> {
+    let announcer = Announcer::start()?;
+    let named = |what: &str, addr| {
+        let what = what.to_owned();
+        move |error: io::Error| io::Error::new(error.kind(), format!("{what} {addr}: {error}"))
+    };
+    let clients = listener::bind(config.listen).map_err(named("client port", config.listen))?;
+    let (peers, udp) = bind_peer_port(config.peer_listen).await?;
+    let (client_addr, peer_addr) = (clients.local_addr()?, peers.local_addr()?);
+    let shape = CacheShape { sets: config.cache.sets(), ways: config.cache.ways() as u16 };
+    let seed = process::random_uuid()?.0 as u64;
+    let cache = Arc::new(Cache::new(shape, config.cache_bytes, seed));
+    let (client_lane, mut from_clients) = mpsc::channel(CLIENT_LANE);
+    let (peer_lane, mut from_peers) = mpsc::channel(PEER_LANE);
+    let shared = Arc::new(Shared {
+        cache: Arc::clone(&cache),
+        lease_until: AtomicU64::new(0),
+        limits: limits_of(&config),
+        counters: Counters::new(),
+        core: client_lane,
+    });
+    let core = Coordinator::new(core_config(&config, process::random_uuid()?), cache, clock::now());
+    let mut driver = Driver {
+        core,
+        shared: Arc::clone(&shared),
+        announcer: announcer.clone(),
+        events: peer_lane.clone(),
+        clients: HashMap::new(),
+        links: HashMap::new(),
+        registrations: HashMap::new(),
+        released: false,
+    };
+    tokio::spawn(listener::accept(clients, Arc::clone(&shared)));
+    tokio::spawn(registration::accept(peers, peer_lane.clone()));
+    tokio::spawn(registration::heartbeats(udp, peer_lane.clone()));
+    tokio::spawn(count_seconds(shared));
+    tokio::spawn(stop_on_signal(peer_lane));
+    tracing::info!(client = %client_addr, peer = %peer_addr, "coordinator listens");
+    announcer.coordinator_listening(client_addr, peer_addr);
+    while !driver.released {
+        driver.turn(&mut from_peers, &mut from_clients).await;
+    }
+    tracing::info!("coordinator has stopped");
+    Ok(())
+}
+
+/// Registration and heartbeats share one port number.
+async fn bind_peer_port(
+    addr: std::net::SocketAddr,
+) -> io::Result<(tokio::net::TcpListener, UdpSocket)> {
+    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+    // A free TCP port whose UDP twin is taken is tried again when any port will do.
+    for _ in 0..16 {
+        let tcp = listener::bind(addr)
+            .map_err(|error| io::Error::new(error.kind(), format!("peer port {addr}: {error}")))?;
+        match UdpSocket::bind(tcp.local_addr()?).await {
+            Ok(udp) => return Ok((tcp, udp)),
+            Err(error) => last = error,
+        }
+        if addr.port() != 0 {
+            break;
+        }
+    }
+    Err(io::Error::new(last.kind(), format!("heartbeat port {addr}: {last}")))
+}
+
+fn limits_of(config: &CoordinatorConfig) -> Limits {
+    Limits {
+        key_bytes: config.key_bytes_max,
+        value_bytes: config.value_bytes_max,
+        ..Limits::default()
+    }
+}
+
+fn core_config(config: &CoordinatorConfig, cluster_if_founded: Uuid) -> Config {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    Config {
+        instance: config.instance,
+        cluster_if_founded,
+        name: "coordinator".to_owned(),
+        nodes: config.nodes,
+        replicas: config.replicas,
+        tokens: config.tokens,
+        heartbeat_ms: ms(config.heartbeat),
+        lease_ms: ms(config.lease),
+        reaped: config.reaped.clone(),
+        batches_out_max: 1,
+    }
+}
+
+async fn count_seconds(shared: Arc<Shared>) {
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        second.tick().await;
+        shared.counters.tick();
+    }
+}
+
+async fn stop_on_signal(events: mpsc::Sender<Event>) {
+    let (Ok(mut term), Ok(mut int)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("cannot listen for signals; stop this process with SIGKILL");
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        let _ = events.send(Event::Core(Input::Stop)).await;
+    }
+}
+
+impl Driver {
+    /// Waits for something to happen and deals with all that has.
+    async fn turn(
+        &mut self,
+        from_peers: &mut mpsc::Receiver<Event>,
+        from_clients: &mut mpsc::Receiver<Event>,
+    ) {
+        let deadline = clock::instant_of(self.core.next_deadline());
+        let first = tokio::select! {
+            biased;
+            event = from_peers.recv() => event,
+            event = from_clients.recv() => event,
+            () = tokio::time::sleep_until(deadline) => Some(Event::Core(Input::Tick)),
+        };
+        let Some(first) = first else { return };
+        self.take(first);
+        for _ in 0..TURN_MAX {
+            let Ok(event) = from_peers.try_recv().or_else(|_| from_clients.try_recv()) else {
+                break;
+            };
+            self.take(event);
+        }
+        let now = clock::now();
+        if self.core.next_deadline() <= now {
+            self.hand_in(Input::Tick);
+        }
+        self.hand_in(Input::Flush);
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Core(input) => {
+                if let Input::ClientGone(conn) = input {
+                    self.clients.remove(&conn);
+                }
+                self.hand_in(input);
+            }
+            Event::Client { conn, replies } => {
+                self.clients.insert(conn, replies);
+            }
+            Event::Register { conn, register, answer } => {
+                self.registrations.insert(conn, answer);
+                self.hand_in(Input::Register { conn, register });
+            }
+        }
+    }
+
+    fn hand_in(&mut self, input: Input) {
+        for effect in self.core.handle(clock::now(), input) {
+            self.perform(effect);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Reply { client, answer } => {
+                // A connection has room for the answer to each request that it may have open.
+                if let Some(replies) = self.clients.get(&client.conn) {
+                    let _ = replies.try_send(Reply { slot: client.slot, answer });
+                }
+            }
+            Effect::Registered { conn, answer } => {
+                if let Some(waiting) = self.registrations.remove(&conn) {
+                    let _ = waiting.send(answer);
+                }
+            }
+            Effect::Dial { session, addr } => {
+                self.links.insert(session, Link::dial(session, addr, self.events.clone()));
+            }
+            Effect::HangUp { session } => {
+                self.links.remove(&session);
+            }
+            Effect::Send { session, down } => {
+                let sent = self.links.get(&session).is_some_and(|link| link.send(down));
+                if !sent {
+                    self.links.remove(&session);
+                    self.hand_in(Input::LinkLost { session, refused: false });
+                }
+            }
+            Effect::Lease(until) => self.shared.lease_until.store(until.0, Ordering::Release),
+            Effect::Note(note) => log(&note),
+            Effect::Active { epoch, cluster } => self.announcer.active(epoch, cluster),
+            Effect::Released => self.released = true,
+        }
+    }
+}
+
+fn log(note: &Note) {
+    match note {
+        Note::Member { node, state, reason } => {
+            tracing::info!(%node, %state, reason, "node");
+        }
+        Note::Phase(phase, epoch) => tracing::info!(phase, %epoch, "coordinator"),
+        Note::Resolved(id, commit) => tracing::info!(%id, commit, "left open before, decided"),
+        Note::Alarm(what) => tracing::error!("{what}"),
+    }
+}

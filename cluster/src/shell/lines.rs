@@ -1,0 +1,58 @@
+//! JSON lines on a socket between servers: one message a line, bounded, both ways.
+//!
+//! Used by links and registrations. A line that cannot be read ends the connection: between
+//! servers it is a bug or a stranger, and a new session puts everything right.
+
+use std::io;
+
+use protocol::frame::{Frame, Framer, HTTP_RESPONSE};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+/// Reads messages.
+pub(super) struct LineReader {
+    socket: OwnedReadHalf,
+    framer: Framer,
+}
+
+impl LineReader {
+    pub(super) fn new(socket: OwnedReadHalf, line_bytes_max: usize) -> Self {
+        Self { socket, framer: Framer::new(line_bytes_max) }
+    }
+
+    /// The next message; `None` at the end of the connection.
+    pub(super) async fn next<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
+        loop {
+            match self.framer.next_frame() {
+                Some(Frame::Line(line)) => {
+                    let text = std::str::from_utf8(line).map_err(io::Error::other)?;
+                    return serde_json::from_str(text).map(Some).map_err(io::Error::other);
+                }
+                Some(Frame::TooLong) => return Err(io::Error::other("a line is too long")),
+                Some(Frame::Http) => return Err(io::Error::other(HTTP_RESPONSE)),
+                None => {}
+            }
+            if self.socket.read_buf(self.framer.read_space()).await? == 0 {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+/// Appends one message and its newline.
+pub(super) fn write_line(out: &mut Vec<u8>, message: &impl Serialize) {
+    serde_json::to_writer(&mut *out, message).expect("plain data always serializes");
+    out.push(b'\n');
+}
+
+/// Sends what has been written.
+pub(super) async fn send(socket: &mut OwnedWriteHalf, out: &mut Vec<u8>) -> io::Result<()> {
+    socket.write_all(out).await?;
+    out.clear();
+    if out.capacity() > 1 << 20 {
+        *out = Vec::new();
+    }
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! The world outside the core: sockets, threads, clocks and disks, turned into the core's inputs,
+//! and its effects into deeds. Holds no rules of its own.
+//!
+//! * `clock`: the one place that reads a clock
+//! * `lines`: JSON lines on a socket, both ways
+//! * `counters`: what clients asked for and what became of it
+//! * `connection`: one client; answers cache hits by itself
+//! * `listener`: accepts clients
+//! * `coordinator`: the coordinator's loop
+//! * `link`: the coordinator's end of a node's link
+//! * `registration`: nodes that announce themselves, and their heartbeats
+//! * `directory`: a node's directory: lock, store, state file
+//! * `lanes`: a node's two threads, log and keystore
+//! * `node`: the node's loop
+//!
+//! Both servers run on one thread that serves sockets and the core; what blocks has threads of
+//! its own.
+
+pub mod clock;
+mod connection;
+pub mod coordinator;
+mod counters;
+mod directory;
+mod lanes;
+mod lines;
+mod link;
+mod listener;
+pub mod node;
+mod registration;
+
+pub use coordinator::run_coordinator;
+pub use node::run_node;

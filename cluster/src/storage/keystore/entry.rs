@@ -1,0 +1,130 @@
+//! What the keystore on disk writes: one entry for each key, and one about the whole.
+//!
+//! Called by `fjall`. The bytes come back from a storage engine that has checksums of its own;
+//! they are checked all the same, and never make the reader panic.
+//!
+//! entry   | field      | width | meaning (little-endian)
+//! --------|------------|-------|-----------------------------------------------------
+//! a key's | kind       | 1     | 1 value, 2 tombstone
+//!         | flags      | 4     | as in the write
+//!         | version    | 8     | of the write
+//!         | expires    | 8     | as in the write
+//!         | checksum   | 4     | of key, version and value
+//!         | value      | rest  | nothing for a tombstone
+//! whole   | magic      | 8     | `piazzaKS`
+//!         | format     | 4     | 1
+//!         | crc        | 4     | CRC-32 of the entry without this field
+//!         | written by | 32    | version of the program, UTF-8, padded with zeros
+//!         | cluster    | 16    | cluster UUID; 0 before the cluster was founded
+//!         | store      | 16    | store UUID
+//!         | through    | 8     | the last group whose decisions are all in
+//!         | ranges     | 4+24n | point, live keys and hash of each
+
+use protocol::ids::{GroupSeq, Uuid, VALUE_BYTES_MAX, Value, Version};
+
+use super::ranges::Ranges;
+use super::{KeystoreError, Stored};
+use crate::storage::codec::{BadRecord, Reader};
+use crate::storage::identity::{Identity, put_program, read_program};
+
+const VALUE: u8 = 1;
+const TOMBSTONE: u8 = 2;
+const MAGIC: &[u8; 8] = b"piazzaKS";
+const FORMAT: u32 = 1;
+const CRC_AT: usize = 12;
+
+pub(super) fn encode(stored: &Stored) -> Vec<u8> {
+    let value = stored.value.as_ref().map_or(&[][..], Value::as_bytes);
+    let mut bytes = Vec::with_capacity(25 + value.len());
+    bytes.push(if stored.is_live() { VALUE } else { TOMBSTONE });
+    bytes.extend_from_slice(&stored.flags.to_le_bytes());
+    bytes.extend_from_slice(&stored.version.number().to_le_bytes());
+    bytes.extend_from_slice(&stored.expires_ms.to_le_bytes());
+    bytes.extend_from_slice(&stored.checksum.to_le_bytes());
+    bytes.extend_from_slice(value);
+    bytes
+}
+
+/// The entry in `bytes`; `None` if they are none.
+pub(super) fn decode(bytes: &[u8]) -> Option<Stored> {
+    let read = || -> Result<Option<Stored>, BadRecord> {
+        let mut reader = Reader::new(bytes);
+        let kind = reader.u8()?;
+        let flags = reader.u32()?;
+        let version = Version::from_number(reader.u64()?);
+        let expires_ms = reader.u64()?;
+        let checksum = reader.u32()?;
+        let value = reader.take(reader.left())?;
+        let value = match kind {
+            VALUE if value.len() <= VALUE_BYTES_MAX => Some(Value::from(value.to_vec())),
+            TOMBSTONE if value.is_empty() => None,
+            _ => return Ok(None),
+        };
+        Ok(Some(Stored { version, value, flags, expires_ms, checksum }))
+    };
+    read().ok().flatten()
+}
+
+/// What is said about the whole.
+#[derive(Debug, Clone)]
+pub(super) struct Whole {
+    pub(super) identity: Identity,
+    pub(super) through: GroupSeq,
+    pub(super) ranges: Ranges,
+}
+
+impl Whole {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&FORMAT.to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        put_program(&mut bytes);
+        bytes.extend_from_slice(&self.identity.cluster.0.to_le_bytes());
+        bytes.extend_from_slice(&self.identity.store.0.to_le_bytes());
+        bytes.extend_from_slice(&self.through.0.to_le_bytes());
+        self.ranges.encode(&mut bytes);
+        let crc = crc(&bytes);
+        bytes[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    /// Reads it, and refuses what is not for `ours`.
+    pub(super) fn read(bytes: &[u8], ours: &Identity) -> Result<Self, KeystoreError> {
+        let corrupt = || KeystoreError::Corrupt("its header cannot be read".into());
+        let whole = bytes.len() >= CRC_AT + 4
+            && bytes[..MAGIC.len()] == *MAGIC
+            && bytes[CRC_AT..CRC_AT + 4] == crc(bytes).to_le_bytes();
+        if !whole {
+            return Err(corrupt());
+        }
+        let mut reader = Reader::new(&bytes[MAGIC.len()..]);
+        let head = Self::head(&mut reader).map_err(|_| corrupt())?;
+        let (format, written_by, identity) = head;
+        if format > FORMAT {
+            return Err(KeystoreError::Newer { format, written_by });
+        }
+        if !ours.accepts(&identity) {
+            let Identity { cluster, store } = identity;
+            return Err(KeystoreError::Foreign { store, cluster });
+        }
+        let through = GroupSeq(reader.u64().map_err(|_| corrupt())?);
+        let ranges = Ranges::decode(&mut reader).ok().flatten().ok_or_else(corrupt)?;
+        Ok(Self { identity: *ours, through, ranges })
+    }
+
+    fn head(reader: &mut Reader<'_>) -> Result<(u32, String, Identity), BadRecord> {
+        let format = reader.u32()?;
+        reader.u32()?;
+        let written_by = read_program(reader)?;
+        let identity = Identity { cluster: Uuid(reader.u128()?), store: Uuid(reader.u128()?) };
+        Ok((format, written_by, identity))
+    }
+}
+
+fn crc(bytes: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&bytes[..CRC_AT]);
+    crc.update(&bytes[CRC_AT + 4..]);
+    crc.finalize()
+}

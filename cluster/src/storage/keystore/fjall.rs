@@ -1,0 +1,359 @@
+//! The keystore on disk: a table in memory in front of an LSM-tree.
+//!
+//! What was applied since the last checkpoint is in memory only, sorted. A checkpoint writes it
+//! as finished tables, syncs them and registers them with one atomic change of the tree's
+//! manifest, together with the counts and the group up to which it goes. So the tree is always
+//! exactly a checkpoint, and the engine's journal is never written: a torn page in it, over which
+//! the engine refuses to open, cannot be.
+//! Reads look at the writes since the last checkpoint, then at those being written, then at the
+//! tree. Never writes through the engine's journal or its memtable.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fjall::{Database, KeyspaceCreateOptions};
+use protocol::ids::{GroupSeq, Key};
+
+use super::entry::{self, Whole};
+use super::ranges::{RangeCount, Ranges};
+use super::{Checkpoint, Checkpointed, Keystore, KeystoreError, Stored};
+use crate::core::record::Committed;
+use crate::storage::identity::Identity;
+
+/// The name of the one keyspace.
+const KEYSPACE: &str = "keys";
+/// Under which the tree has what is said about the whole; sorts before all keys.
+const WHOLE: &[u8] = &[0];
+/// What a key's name in the tree begins with.
+const KEY: u8 = 1;
+/// How many tables may lie unsorted on top of the tree before a checkpoint waits for them to be
+/// merged: each costs a read one more look.
+const UNSORTED_TABLES_MAX: usize = 24;
+/// How long a checkpoint waits for that: it is about speed only.
+const MERGE_WAIT: Duration = Duration::from_secs(30);
+/// The default size of the cache of the tree's blocks, bytes.
+pub const CACHE_BYTES: u64 = 32 << 20;
+
+type Table = BTreeMap<Key, Stored>;
+
+/// A keystore on disk.
+///
+/// Invariants: the tree is exactly the state as of `checkpointed`; `fresh` holds what was applied
+/// since the last checkpoint was begun, `frozen` what the one under way writes; a newer place
+/// holds a newer version of a key.
+pub struct FjallKeystore {
+    tree: fjall::Keyspace,
+    identity: Identity,
+    fresh: Table,
+    fresh_bytes: u64,
+    frozen: Option<Arc<Frozen>>,
+    ranges: Ranges,
+    through: GroupSeq,
+    checkpointed: GroupSeq,
+    /// Last, so that its threads end after everything else has let go.
+    database: Database,
+}
+
+struct Frozen {
+    table: Table,
+    bytes: u64,
+    through: GroupSeq,
+    /// The entry about the whole.
+    whole: Vec<u8>,
+}
+
+impl From<fjall::Error> for KeystoreError {
+    fn from(error: fjall::Error) -> Self {
+        Self::Failed(format!("{error:?}"))
+    }
+}
+
+impl FjallKeystore {
+    /// Opens the keystore in the directory `path`, or makes one there if there is nothing; its
+    /// parent must exist. `cache_bytes` bounds the cache of the tree's blocks.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Newer`, `Foreign`, `Failed`.
+    pub fn open(path: &Path, identity: Identity, cache_bytes: u64) -> Result<Self, KeystoreError> {
+        let failed = |error: std::io::Error| {
+            KeystoreError::Failed(format!("directory {}: {error}", path.display()))
+        };
+        if !path.try_exists().map_err(failed)? {
+            create(path, identity, cache_bytes)?;
+        }
+        empty_journals(path).map_err(failed)?;
+        let (database, tree) = open_engine(path, cache_bytes)?;
+        let Some(bytes) = tree.get(WHOLE)? else {
+            return Err(KeystoreError::Corrupt("its header is missing".into()));
+        };
+        let Whole { identity, through, ranges } = Whole::read(&bytes, &identity)?;
+        Ok(Self {
+            tree,
+            identity,
+            fresh: Table::new(),
+            fresh_bytes: 0,
+            frozen: None,
+            ranges,
+            through,
+            checkpointed: through,
+            database,
+        })
+    }
+
+    /// How many bytes the keystore takes on disk.
+    pub fn disk_bytes(&self) -> Result<u64, KeystoreError> {
+        Ok(self.database.disk_space()?)
+    }
+
+    /// Gives the store its cluster, from the next checkpoint on.
+    pub fn set_cluster(&mut self, cluster: protocol::ids::Uuid) {
+        self.identity.cluster = cluster;
+    }
+
+    fn frozen_table(&self) -> Option<&Table> {
+        self.frozen.as_deref().map(|frozen| &frozen.table)
+    }
+
+    /// What is under `key`, its checksum not yet verified.
+    fn find(&self, key: &Key) -> Result<Option<Stored>, KeystoreError> {
+        let in_memory = self.fresh.get(key).or_else(|| self.frozen_table()?.get(key));
+        if let Some(stored) = in_memory {
+            return Ok(Some(stored.clone()));
+        }
+        let Some(bytes) = self.tree.get(name_of(key))? else { return Ok(None) };
+        decode(key, &bytes).map(Some)
+    }
+
+    /// Shows every key after `after` with what is under it, in order, until `visit` says no.
+    fn walk(
+        &self,
+        after: Option<&Key>,
+        visit: &mut dyn FnMut(Key, Stored) -> Result<bool, KeystoreError>,
+    ) -> Result<(), KeystoreError> {
+        let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let empty = Table::new();
+        let frozen = self.frozen_table().unwrap_or(&empty);
+        let mut fresh = self.fresh.range::<Key, _>(range).peekable();
+        let mut frozen = frozen.range::<Key, _>(range).peekable();
+        let from = after.map_or(vec![KEY], name_of);
+        let from = if after.is_some() { Bound::Excluded(from) } else { Bound::Included(from) };
+        let mut tree = self.tree.range((from, Bound::<Vec<u8>>::Unbounded)).map(|guard| {
+            let (name, bytes) = guard.into_inner()?;
+            let key = key_of(&name)?;
+            decode(&key, &bytes).map(|stored| (key, stored))
+        });
+        let mut below = tree.next().transpose()?;
+        loop {
+            let least = [fresh.peek().map(|(k, _)| *k), frozen.peek().map(|(k, _)| *k)]
+                .into_iter()
+                .chain([below.as_ref().map(|(k, _)| k)])
+                .flatten()
+                .min()
+                .cloned();
+            let Some(key) = least else { return Ok(()) };
+            let newest = fresh.next_if(|(k, _)| **k == key).map(|(_, stored)| stored.clone());
+            let newer = frozen.next_if(|(k, _)| **k == key).map(|(_, stored)| stored.clone());
+            let mut oldest = None;
+            if below.as_ref().is_some_and(|(k, _)| *k == key) {
+                oldest = below.take().map(|(_, stored)| stored);
+                below = tree.next().transpose()?;
+            }
+            let stored = newest.or(newer).or(oldest).expect("the least key is somewhere");
+            if !visit(key, stored)? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn open_engine(
+    path: &Path,
+    cache_bytes: u64,
+) -> Result<(Database, fjall::Keyspace), KeystoreError> {
+    // The engine has assertions about what it reads; damage must end as an error like any other.
+    let opened = catch_unwind(AssertUnwindSafe(|| -> fjall::Result<_> {
+        let database = Database::builder(path)
+            .cache_size(cache_bytes)
+            .worker_threads(1)
+            .manual_journal_persist(true)
+            .open()?;
+        let options = || KeyspaceCreateOptions::default().manual_journal_persist(true);
+        let tree = database.keyspace(KEYSPACE, options)?;
+        Ok((database, tree))
+    }));
+    match opened {
+        Ok(opened) => Ok(opened?),
+        Err(_) => Err(KeystoreError::Corrupt("the engine cannot read its files".into())),
+    }
+}
+
+/// Makes an empty keystore beside its place and moves it there when it is whole: the engine does
+/// not open what it has made half.
+fn create(path: &Path, identity: Identity, cache_bytes: u64) -> Result<(), KeystoreError> {
+    let failed = |error: std::io::Error| {
+        KeystoreError::Failed(format!("directory {}: {error}", path.display()))
+    };
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    if beside.try_exists().map_err(failed)? {
+        fs::remove_dir_all(&beside).map_err(failed)?;
+    }
+    let (database, tree) = open_engine(&beside, cache_bytes)?;
+    let whole = Whole { identity, through: GroupSeq(0), ranges: Ranges::default() };
+    ingest(&tree, &Table::new(), &whole.encode())?;
+    drop(tree);
+    drop(database);
+    let sync = |directory: &Path| File::open(directory).and_then(|d| d.sync_all());
+    sync(&beside).map_err(failed)?;
+    fs::rename(&beside, path).map_err(failed)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    sync(parent.unwrap_or(Path::new("."))).map_err(failed)
+}
+
+/// Empties the engine's journals. Nothing of ours is ever in them, and over some kinds of damage
+/// to them the engine does not open.
+fn empty_journals(path: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let file = entry?.path();
+        if file.extension().is_some_and(|extension| extension == "jnl") {
+            OpenOptions::new().write(true).open(&file)?.set_len(0)?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds `table` and `whole` to the tree: durable on return, all or nothing.
+fn ingest(tree: &fjall::Keyspace, table: &Table, whole: &[u8]) -> Result<(), KeystoreError> {
+    let mut ingestion = tree.start_ingestion()?;
+    ingestion.write(WHOLE, whole)?;
+    for (key, stored) in table {
+        ingestion.write(name_of(key), entry::encode(stored))?;
+    }
+    ingestion.finish()?;
+    Ok(())
+}
+
+fn wait_for_merges(tree: &fjall::Keyspace) {
+    let pause = Duration::from_millis(10);
+    let mut waited = Duration::ZERO;
+    while tree.l0_table_count() > UNSORTED_TABLES_MAX && waited < MERGE_WAIT {
+        std::thread::sleep(pause);
+        waited += pause;
+    }
+}
+
+fn name_of(key: &Key) -> Vec<u8> {
+    let mut name = Vec::with_capacity(1 + key.as_bytes().len());
+    name.push(KEY);
+    name.extend_from_slice(key.as_bytes());
+    name
+}
+
+fn key_of(name: &[u8]) -> Result<Key, KeystoreError> {
+    let text = name.strip_prefix(&[KEY]).and_then(|text| std::str::from_utf8(text).ok());
+    let key = text.and_then(|text| Key::new(text).ok());
+    key.ok_or_else(|| KeystoreError::Corrupt("it has a key that is none".into()))
+}
+
+fn decode(key: &Key, bytes: &[u8]) -> Result<Stored, KeystoreError> {
+    entry::decode(bytes)
+        .ok_or_else(|| KeystoreError::Corrupt(format!("what is under key {key:?} is no entry")))
+}
+
+impl Keystore for FjallKeystore {
+    fn get(&self, key: &Key) -> Result<Option<Stored>, KeystoreError> {
+        self.find(key)?.map(|stored| stored.verified(key)).transpose()
+    }
+
+    fn apply(&mut self, writes: &[Committed], through: GroupSeq) -> Result<(), KeystoreError> {
+        for committed in writes {
+            let key = &committed.write.key;
+            let before = self.find(key)?;
+            if before.as_ref().is_some_and(|before| before.version >= committed.version) {
+                continue;
+            }
+            let after = Stored::of(committed);
+            self.ranges.change(key, before.as_ref(), Some(&after))?;
+            self.fresh_bytes += after.bytes(key);
+            if let Some(gone) = self.fresh.insert(key.clone(), after) {
+                self.fresh_bytes -= gone.bytes(key);
+            }
+        }
+        self.through = self.through.max(through);
+        Ok(())
+    }
+
+    fn through(&self) -> GroupSeq {
+        self.through
+    }
+
+    fn checkpointed(&self) -> GroupSeq {
+        self.checkpointed
+    }
+
+    fn unsaved_bytes(&self) -> u64 {
+        self.fresh_bytes + self.frozen.as_deref().map_or(0, |frozen| frozen.bytes)
+    }
+
+    fn begin_checkpoint(&mut self) -> Option<Checkpoint> {
+        if self.frozen.is_some() {
+            return None;
+        }
+        let (identity, through) = (self.identity, self.through);
+        let whole = Whole { identity, through, ranges: self.ranges.clone() }.encode();
+        let table = std::mem::take(&mut self.fresh);
+        let bytes = std::mem::take(&mut self.fresh_bytes);
+        let frozen = Arc::new(Frozen { table, bytes, through, whole });
+        self.frozen = Some(Arc::clone(&frozen));
+        let tree = self.tree.clone();
+        Some(Checkpoint(Box::new(move || {
+            wait_for_merges(&tree);
+            ingest(&tree, &frozen.table, &frozen.whole)
+        })))
+    }
+
+    fn end_checkpoint(&mut self, done: Checkpointed) -> Result<GroupSeq, KeystoreError> {
+        assert!(self.frozen.is_some(), "a checkpoint was begun");
+        // After an error the frozen table stays readable, and the log still has it.
+        done.0?;
+        let frozen = self.frozen.take().expect("a checkpoint was begun");
+        self.checkpointed = frozen.through;
+        Ok(frozen.through)
+    }
+
+    fn set_ranges(&mut self, points: &[u64]) -> Result<(), KeystoreError> {
+        if self.ranges.points() == points {
+            return Ok(());
+        }
+        let mut ranges = Ranges::new(points);
+        self.walk(None, &mut |key, stored| {
+            ranges.change(&key, None, Some(&stored)).map(|()| true)
+        })?;
+        self.ranges = ranges;
+        Ok(())
+    }
+
+    fn counts(&self) -> &[RangeCount] {
+        self.ranges.counts()
+    }
+
+    fn scan(&self, after: Option<&Key>, limit: usize) -> Result<Vec<(Key, Stored)>, KeystoreError> {
+        let mut found = Vec::new();
+        if limit > 0 {
+            self.walk(after, &mut |key, stored| {
+                if stored.is_live() {
+                    let stored = stored.verified(&key)?;
+                    found.push((key, stored));
+                }
+                Ok(found.len() < limit)
+            })?;
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,149 @@
+//! A keystore in memory, for simulation and `--storage memory`.
+//!
+//! It can lose its power as one on disk does: back to the last checkpoint, or to any point
+//! between that and now, since what a disk writes of its own accord is a prefix. Deterministic;
+//! nothing outlives the process.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use protocol::ids::{GroupSeq, Key};
+
+use super::ranges::{RangeCount, Ranges};
+use super::{Checkpoint, Checkpointed, Keystore, KeystoreError, Stored};
+use crate::core::record::Committed;
+
+/// A keystore in memory.
+#[derive(Default)]
+pub struct MemoryKeystore {
+    keys: BTreeMap<Key, Stored>,
+    ranges: Ranges,
+    through: GroupSeq,
+    checkpointed: GroupSeq,
+    /// What each batch since the last checkpoint replaced, oldest first.
+    undo: Vec<Undo>,
+    unsaved_bytes: u64,
+    /// Of the checkpoint under way: how many of `undo` it covers, and up to which group.
+    freezing: Option<(usize, GroupSeq)>,
+}
+
+struct Undo {
+    replaced: Vec<(Key, Option<Stored>)>,
+    through: GroupSeq,
+    bytes: u64,
+}
+
+impl MemoryKeystore {
+    /// An empty keystore.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many batches were applied since the last finished checkpoint.
+    pub fn unsaved_batches(&self) -> usize {
+        self.undo.len()
+    }
+
+    /// Loses power: of the batches since the last finished checkpoint only the first `keep` are
+    /// left, durable. A checkpoint under way is gone.
+    ///
+    /// # Panics
+    /// If there are fewer than `keep`.
+    pub fn crash(&mut self, keep: usize) {
+        assert!(keep <= self.undo.len(), "only unsaved batches can be lost");
+        for undo in self.undo.drain(keep..).rev() {
+            for (key, before) in undo.replaced.into_iter().rev() {
+                let now = match &before {
+                    Some(stored) => self.keys.insert(key.clone(), stored.clone()),
+                    None => self.keys.remove(&key),
+                };
+                let uncounted = self.ranges.change(&key, now.as_ref(), before.as_ref());
+                uncounted.expect("what is in memory was counted");
+            }
+            self.through = undo.through;
+        }
+        self.undo.clear();
+        self.checkpointed = self.through;
+        self.unsaved_bytes = 0;
+        self.freezing = None;
+    }
+}
+
+impl Keystore for MemoryKeystore {
+    fn get(&self, key: &Key) -> Result<Option<Stored>, KeystoreError> {
+        self.keys.get(key).cloned().map(|stored| stored.verified(key)).transpose()
+    }
+
+    fn apply(&mut self, writes: &[Committed], through: GroupSeq) -> Result<(), KeystoreError> {
+        let mut undo = Undo { replaced: Vec::new(), through: self.through, bytes: 0 };
+        for committed in writes {
+            let key = &committed.write.key;
+            let before = self.keys.get(key);
+            if before.is_some_and(|before| before.version >= committed.version) {
+                continue;
+            }
+            let after = Stored::of(committed);
+            self.ranges.change(key, before, Some(&after))?;
+            undo.bytes += after.bytes(key);
+            undo.replaced.push((key.clone(), self.keys.insert(key.clone(), after)));
+        }
+        self.unsaved_bytes += undo.bytes;
+        self.through = self.through.max(through);
+        self.undo.push(undo);
+        Ok(())
+    }
+
+    fn through(&self) -> GroupSeq {
+        self.through
+    }
+
+    fn checkpointed(&self) -> GroupSeq {
+        self.checkpointed
+    }
+
+    fn unsaved_bytes(&self) -> u64 {
+        self.unsaved_bytes
+    }
+
+    fn begin_checkpoint(&mut self) -> Option<Checkpoint> {
+        if self.freezing.is_some() {
+            return None;
+        }
+        self.freezing = Some((self.undo.len(), self.through));
+        Some(Checkpoint(Box::new(|| Ok(()))))
+    }
+
+    fn end_checkpoint(&mut self, done: Checkpointed) -> Result<GroupSeq, KeystoreError> {
+        let (batches, through) = self.freezing.take().expect("a checkpoint was begun");
+        done.0?;
+        let saved: u64 = self.undo.drain(..batches).map(|undo| undo.bytes).sum();
+        self.unsaved_bytes -= saved;
+        self.checkpointed = through;
+        Ok(through)
+    }
+
+    fn set_ranges(&mut self, points: &[u64]) -> Result<(), KeystoreError> {
+        if self.ranges.points() == points {
+            return Ok(());
+        }
+        let mut ranges = Ranges::new(points);
+        for (key, stored) in &self.keys {
+            ranges.change(key, None, Some(stored))?;
+        }
+        self.ranges = ranges;
+        Ok(())
+    }
+
+    fn counts(&self) -> &[RangeCount] {
+        self.ranges.counts()
+    }
+
+    fn scan(&self, after: Option<&Key>, limit: usize) -> Result<Vec<(Key, Stored)>, KeystoreError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let live = self.keys.range::<Key, _>((from, Bound::Unbounded));
+        live.filter(|(_, stored)| stored.is_live())
+            .take(limit)
+            .map(|(key, stored)| Ok((key.clone(), stored.clone().verified(key)?)))
+            .collect()
+    }
+}

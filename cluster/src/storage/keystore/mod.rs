@@ -1,0 +1,173 @@
+//! The decided values of a node's keys, behind one small trait.
+//!
+//! Called by the one thread that owns a node's keystore. It is never synced for an update: the
+//! log is, and what was applied since the last checkpoint is applied again from the log after a
+//! crash. A checkpoint makes everything up to one group durable, all or nothing; then the log's
+//! older groups may go. Never shows a value whose checksum is wrong, never lets an older version
+//! replace a newer one, and counts keys by what it holds, not by what it was told.
+//!
+//! `fjall` keeps them on disk, `memory` in memory for simulation and `--storage memory`; `ranges`
+//! is the count of live keys that both keep.
+
+use protocol::ids::{GroupSeq, Key, Uuid, Value, Version};
+
+use super::codec;
+use crate::core::record::Committed;
+
+mod entry;
+pub mod fjall;
+pub mod memory;
+mod ranges;
+#[cfg(test)]
+mod tests;
+
+pub use self::ranges::{RANGES_MAX, RangeCount, point_of};
+
+/// What is stored under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The version of the last write.
+    pub version: Version,
+    /// The value, or `None`: the write was a deletion (a tombstone).
+    pub value: Option<Value>,
+    /// As in the write.
+    pub flags: u32,
+    /// As in the write; wall clock, ms; 0 = never.
+    pub expires_ms: u64,
+    /// [`codec::checksum`] of key, version and value.
+    pub checksum: u32,
+}
+
+impl Stored {
+    /// What `committed` leaves behind.
+    pub fn of(committed: &Committed) -> Self {
+        let Committed { version, write } = committed;
+        Self {
+            version: *version,
+            value: write.value.clone(),
+            flags: write.flags,
+            expires_ms: write.expires_ms,
+            checksum: codec::checksum(&write.key, *version, write.value.as_ref()),
+        }
+    }
+
+    /// Whether there is a value.
+    pub fn is_live(&self) -> bool {
+        self.value.is_some()
+    }
+
+    /// Refuses it if it is not what was once written under `key`.
+    fn verified(self, key: &Key) -> Result<Self, KeystoreError> {
+        if self.checksum == codec::checksum(key, self.version, self.value.as_ref()) {
+            return Ok(self);
+        }
+        Err(KeystoreError::Corrupt(format!("the checksum of key {key:?} is wrong")))
+    }
+
+    /// Roughly how many bytes it takes in memory.
+    fn bytes(&self, key: &Key) -> u64 {
+        (key.as_bytes().len() + self.value.as_ref().map_or(0, Value::len) + 160) as u64
+    }
+}
+
+/// Why the keystore cannot do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum KeystoreError {
+    /// What is stored is not what was written: the store must not serve.
+    #[error(
+        "the keystore is damaged: {0}; this store has lost data, start it with an empty \
+             directory to let it rejoin as a new one"
+    )]
+    Corrupt(String),
+    /// The storage engine or the disk failed: the process must end.
+    #[error("the keystore failed: {0}; stop this process and check the disk")]
+    Failed(String),
+    /// A newer program wrote it.
+    #[error(
+        "the keystore has format {format}, written by version {written_by}; start that \
+             version or a newer one"
+    )]
+    Newer {
+        /// The keystore's format.
+        format: u32,
+        /// The version of the program that wrote it.
+        written_by: String,
+    },
+    /// It belongs to another store or cluster.
+    #[error(
+        "the keystore belongs to store {store} of cluster {cluster}; give each node a \
+             directory of its own"
+    )]
+    Foreign {
+        /// The store that it belongs to.
+        store: Uuid,
+        /// The cluster that it belongs to.
+        cluster: Uuid,
+    },
+}
+
+/// The work of making a frozen state durable; for any thread, one at a time.
+pub struct Checkpoint(Box<dyn FnOnce() -> Result<(), KeystoreError> + Send>);
+
+/// The outcome of [`Checkpoint::run`], for [`Keystore::end_checkpoint`].
+pub struct Checkpointed(Result<(), KeystoreError>);
+
+impl Checkpoint {
+    /// Writes and syncs what was frozen. Blocks for as long as the disk takes.
+    pub fn run(self) -> Checkpointed {
+        Checkpointed((self.0)())
+    }
+}
+
+/// A store of the newest decided write of each key.
+///
+/// After `Failed` or `Corrupt` the owner stops using it.
+pub trait Keystore: Send {
+    /// What is stored under `key`, tombstones too; `None` if nothing ever was.
+    fn get(&self, key: &Key) -> Result<Option<Stored>, KeystoreError>;
+
+    /// Applies decided writes, as one step: all decisions in the log's groups up to and including
+    /// `through` are in afterwards. A write loses against a newer or the same version; so
+    /// applying a write again changes nothing. A lower `through` than before is ignored.
+    fn apply(&mut self, writes: &[Committed], through: GroupSeq) -> Result<(), KeystoreError>;
+
+    /// All decisions in the log's groups up to and including this one are in.
+    fn through(&self) -> GroupSeq;
+
+    /// The same of what is durable: the last finished checkpoint. Groups after it are needed.
+    fn checkpointed(&self) -> GroupSeq;
+
+    /// How many bytes of memory hold what is not in a finished checkpoint, roughly. The owner
+    /// begins a checkpoint when they are many, and holds updates back while they are too many.
+    fn unsaved_bytes(&self) -> u64;
+
+    /// Freezes what was applied so far, for a checkpoint that runs elsewhere; reads and applies
+    /// go on meanwhile. `None` while another one is under way.
+    fn begin_checkpoint(&mut self) -> Option<Checkpoint>;
+
+    /// Ends the checkpoint that was begun: returns up to which group all is durable now.
+    fn end_checkpoint(&mut self, done: Checkpointed) -> Result<GroupSeq, KeystoreError>;
+
+    /// Makes everything applied so far durable, here and now.
+    ///
+    /// # Panics
+    /// If a checkpoint is under way.
+    fn checkpoint(&mut self) -> Result<GroupSeq, KeystoreError> {
+        let work = self.begin_checkpoint().expect("no checkpoint is under way");
+        self.end_checkpoint(work.run())
+    }
+
+    /// Counts by these ring points from now on, sorted and at most [`RANGES_MAX`]. Reads all keys
+    /// unless they are the points that are counted by already.
+    ///
+    /// # Panics
+    /// If the points do not rise or are too many.
+    fn set_ranges(&mut self, points: &[u64]) -> Result<(), KeystoreError>;
+
+    /// How many live keys each range has, and the hash of them, in the order of the points. A key
+    /// belongs to the first point at or after its own ([`point_of`]), or else to the first one.
+    fn counts(&self) -> &[RangeCount];
+
+    /// The first `limit` live keys after `after`, sorted by their bytes.
+    fn scan(&self, after: Option<&Key>, limit: usize) -> Result<Vec<(Key, Stored)>, KeystoreError>;
+}

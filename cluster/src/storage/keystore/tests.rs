@@ -1,0 +1,425 @@
+//! Both keystores against one naive model, replays, crashes between checkpoints, and damage.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use protocol::ids::{Epoch, GroupSeq, Key, Uuid, Value, Version};
+
+use super::fjall::FjallKeystore;
+use super::memory::MemoryKeystore;
+use super::*;
+use crate::core::record::{Previous, Write};
+use crate::storage::codec::tests::Source;
+use crate::storage::identity::Identity;
+
+const STORE: Identity = Identity { cluster: Uuid(0xc1), store: Uuid(0x57) };
+
+/// A directory that goes with the test.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("piazza-keystore-{}-{count}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn keystore(&self) -> PathBuf {
+        self.0.join("keystore")
+    }
+
+    fn open(&self) -> Result<FjallKeystore, KeystoreError> {
+        FjallKeystore::open(&self.keystore(), STORE, 1 << 20)
+    }
+
+    fn copy(&self) -> Self {
+        let copy = Self::new();
+        copy_all(&self.0, &copy.0);
+        copy
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut left = vec![self.keystore()];
+        while let Some(path) = left.pop() {
+            if path.is_dir() {
+                left.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            } else {
+                found.push(path);
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_all(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// The plainest thing that could be right.
+#[derive(Clone, Default, PartialEq, Debug)]
+struct Model {
+    keys: HashMap<Key, (Version, Option<Value>)>,
+    through: GroupSeq,
+}
+
+impl Model {
+    fn apply(&mut self, writes: &[Committed], through: GroupSeq) {
+        for Committed { version, write } in writes {
+            let newer = self.keys.get(&write.key).is_none_or(|(old, _)| old < version);
+            if newer {
+                self.keys.insert(write.key.clone(), (*version, write.value.clone()));
+            }
+        }
+        self.through = self.through.max(through);
+    }
+
+    fn live(&self) -> BTreeMap<Key, (Version, Value)> {
+        let live = self.keys.iter().filter_map(|(key, (version, value))| {
+            value.clone().map(|value| (key.clone(), (*version, value)))
+        });
+        live.collect()
+    }
+
+    fn count(&self, points: &[u64]) -> Vec<u64> {
+        let mut counts = vec![0; points.len()];
+        if points.is_empty() {
+            return counts;
+        }
+        for key in self.live().keys() {
+            let at = points.iter().position(|point| *point >= point_of(key)).unwrap_or(0);
+            counts[at] += 1;
+        }
+        counts
+    }
+}
+
+fn check(keystore: &dyn Keystore, model: &Model, points: &[u64]) {
+    assert_eq!(keystore.through(), model.through);
+    for (key, (version, value)) in &model.keys {
+        let stored = keystore.get(key).unwrap().expect("it was written");
+        assert_eq!((stored.version, &stored.value), (*version, value));
+    }
+    assert_eq!(keystore.get(&Key::new("never written").unwrap()).unwrap(), None);
+    let live: Vec<_> = model.live().into_iter().collect();
+    let all = keystore.scan(None, usize::MAX).unwrap();
+    let all: Vec<_> = all.into_iter().map(|(k, s)| (k, (s.version, s.value.unwrap()))).collect();
+    assert_eq!(all, live);
+    let mut paged = Vec::new();
+    while let page = keystore.scan(paged.last(), 7).unwrap()
+        && !page.is_empty()
+    {
+        paged.extend(page.into_iter().map(|(key, _)| key));
+    }
+    assert!(paged.iter().eq(live.iter().map(|(key, _)| key)));
+    assert!(keystore.scan(None, 0).unwrap().is_empty());
+    let counts: Vec<_> = keystore.counts().iter().map(|count| count.live).collect();
+    assert_eq!(counts, model.count(points));
+}
+
+/// Counts of a keystore that was told only what is left: what a recount would say.
+fn recount(model: &Model, points: &[u64]) -> Vec<RangeCount> {
+    let mut fresh = MemoryKeystore::new();
+    fresh.set_ranges(points).unwrap();
+    let writes: Vec<_> = model
+        .keys
+        .iter()
+        .map(|(key, (version, value))| committed(key.clone(), *version, value.clone()))
+        .collect();
+    fresh.apply(&writes, model.through).unwrap();
+    fresh.counts().to_vec()
+}
+
+fn committed(key: Key, version: Version, value: Option<Value>) -> Committed {
+    let previous = Previous::Any;
+    Committed { version, write: Write { key, value, previous, flags: 0, expires_ms: 0 } }
+}
+
+fn batch(source: &mut Source) -> Vec<Committed> {
+    let mut writes = Vec::new();
+    for _ in 0..source.below(8) {
+        let key = Key::new(&format!("key {}", source.below(60))).unwrap();
+        let version = Version::new(Epoch(1), source.below(400));
+        let length = source.below(30) as usize;
+        let value = (source.below(4) > 0).then(|| Value::from(source.bytes(length)));
+        // The model cannot tell two writes of one version apart, and there never are two.
+        if writes.iter().all(|w: &Committed| w.write.key != key) {
+            writes.push(committed(key, version, value));
+        }
+    }
+    writes
+}
+
+/// A value that follows from key and version, as in a real history.
+fn settle(writes: &mut [Committed]) {
+    for Committed { version, write } in writes {
+        let number = version.number() ^ point_of(&write.key);
+        let text = format!("value {number}");
+        write.value = (!number.is_multiple_of(4)).then(|| Value::from(text.as_str()));
+    }
+}
+
+fn points(source: &mut Source) -> Vec<u64> {
+    let mut points: Vec<_> = (0..source.below(6)).map(|_| source.next()).collect();
+    points.sort_unstable();
+    points.dedup();
+    points
+}
+
+type Restart<'a, K> = &'a mut dyn FnMut(K, &mut Source, &[Model]) -> (K, Model);
+
+/// Does `steps` random things to a keystore and to the model. `restart` loses what it must.
+fn run<K: Keystore>(seed: u64, steps: usize, mut keystore: K, restart: Restart<'_, K>) {
+    let mut source = Source(seed);
+    // The state after each batch since the last checkpoint.
+    let mut states = vec![Model::default()];
+    let mut under_way: Option<(Checkpoint, usize)> = None;
+    let mut ranges = Vec::new();
+    let mut done = Vec::new();
+    for _ in 0..steps {
+        let mut model = states.last().unwrap().clone();
+        match source.below(12) {
+            0..=5 => {
+                let mut writes = batch(&mut source);
+                settle(&mut writes);
+                let through = GroupSeq(model.through.0 + 1);
+                keystore.apply(&writes, through).unwrap();
+                model.apply(&writes, through);
+                done.push((writes, through));
+                states.push(model.clone());
+            }
+            6 if !done.is_empty() => {
+                // Applied again, as after a restart: nothing changes.
+                let from = source.below(done.len() as u64) as usize;
+                let counts = keystore.counts().to_vec();
+                for (writes, through) in &done[from..] {
+                    model.apply(writes, *through);
+                    keystore.apply(writes, *through).unwrap();
+                    states.push(model.clone());
+                }
+                assert_eq!(keystore.counts(), counts);
+            }
+            7 if under_way.is_none() => {
+                assert_eq!(keystore.checkpoint().unwrap(), model.through);
+                states.drain(..states.len() - 1);
+                assert_eq!(keystore.unsaved_bytes(), 0);
+            }
+            8 if under_way.is_none() => {
+                under_way = Some((keystore.begin_checkpoint().unwrap(), states.len() - 1));
+            }
+            9 => {
+                if let Some((work, at)) = under_way.take() {
+                    assert!(keystore.begin_checkpoint().is_none());
+                    let through = keystore.end_checkpoint(work.run()).unwrap();
+                    assert_eq!(through, states[at].through);
+                    states.drain(..at);
+                }
+            }
+            10 => {
+                ranges = points(&mut source);
+                keystore.set_ranges(&ranges).unwrap();
+            }
+            11 => {
+                under_way = None;
+                (keystore, model) = restart(keystore, &mut source, &states);
+                keystore.set_ranges(&ranges).unwrap();
+                states = vec![model.clone()];
+                done.retain(|(_, through)| *through <= model.through);
+                assert_eq!(keystore.checkpointed(), model.through);
+            }
+            _ => {}
+        }
+        check(&keystore, &model, &ranges);
+        assert_eq!(keystore.counts(), recount(&model, &ranges));
+        assert_eq!(keystore.checkpointed(), states[0].through);
+    }
+}
+
+#[test]
+fn memory_does_what_the_model_does_and_crashes_to_any_prefix() {
+    for seed in 0..40 {
+        run(seed, 120, MemoryKeystore::new(), &mut |mut keystore, source, states| {
+            assert_eq!(keystore.unsaved_batches(), states.len() - 1);
+            let keep = source.below(states.len() as u64) as usize;
+            keystore.crash(keep);
+            (keystore, states[keep].clone())
+        });
+    }
+}
+
+#[test]
+fn fjall_does_what_the_model_does_and_restarts_at_its_checkpoint() {
+    for seed in 100..104 {
+        let directory = Directory::new();
+        let first = directory.open().unwrap();
+        run(seed, 100, first, &mut |keystore, _, states| {
+            drop(keystore);
+            (directory.open().unwrap(), states[0].clone())
+        });
+    }
+}
+
+fn filled(directory: &Directory, seed: u64, checkpoints: usize) -> (FjallKeystore, Model) {
+    let mut keystore = directory.open().unwrap();
+    keystore.set_ranges(&[u64::MAX / 2, u64::MAX]).unwrap();
+    let mut model = Model::default();
+    let mut source = Source(seed);
+    for _ in 0..checkpoints {
+        let mut writes = batch(&mut source);
+        settle(&mut writes);
+        let through = model.through.next();
+        keystore.apply(&writes, through).unwrap();
+        model.apply(&writes, through);
+        keystore.checkpoint().unwrap();
+    }
+    (keystore, model)
+}
+
+#[test]
+fn a_killed_fjall_is_exactly_its_last_checkpoint() {
+    let directory = Directory::new();
+    let (mut keystore, before) = filled(&directory, 1, 6);
+    let mut writes: Vec<_> = batch(&mut Source(77));
+    writes.push(committed(Key::new("new").unwrap(), Version::new(Epoch(2), 1), None));
+    settle(&mut writes);
+    let mut after = before.clone();
+    after.apply(&writes, GroupSeq(7));
+    keystore.apply(&writes, GroupSeq(7)).unwrap();
+    let points = [u64::MAX / 2, u64::MAX];
+    let expect = |model: &Model| {
+        let copy = directory.copy();
+        check(&copy.open().unwrap(), model, &points);
+    };
+    expect(&before);
+    let work = keystore.begin_checkpoint().unwrap();
+    expect(&before);
+    let done = work.run();
+    expect(&after);
+    keystore.end_checkpoint(done).unwrap();
+    expect(&after);
+    check(&keystore, &after, &points);
+}
+
+#[test]
+fn damage_to_the_journal_does_not_matter() {
+    let directory = Directory::new();
+    let (keystore, model) = filled(&directory, 2, 3);
+    drop(keystore);
+    let journals: Vec<_> = directory
+        .files()
+        .into_iter()
+        .filter(|f| f.extension().is_some_and(|e| e == "jnl"))
+        .collect();
+    assert!(!journals.is_empty());
+    let mut source = Source(5);
+    for tag in 0..6 {
+        let mut garbage = source.bytes(10_000);
+        garbage[0] = tag;
+        fs::write(&journals[0], &garbage).unwrap();
+        check(&directory.open().unwrap(), &model, &[u64::MAX / 2, u64::MAX]);
+    }
+}
+
+#[test]
+fn damage_to_any_file_is_an_error_or_harmless() {
+    let directory = Directory::new();
+    let (keystore, model) = filled(&directory, 3, 5);
+    drop(keystore);
+    let mut outcomes = [0; 3];
+    let mut source = Source(6);
+    for (at, file) in directory.files().iter().enumerate() {
+        let length = fs::metadata(file).unwrap().len();
+        for _ in 0..if length == 0 { 0 } else { 6 } {
+            let damaged = directory.copy();
+            let copy = &damaged.files()[at];
+            let mut bytes = fs::read(copy).unwrap();
+            let byte = source.below(bytes.len() as u64) as usize;
+            bytes[byte] ^= 1 << source.below(8);
+            fs::write(copy, bytes).unwrap();
+            let Ok(keystore) = damaged.open() else {
+                outcomes[0] += 1;
+                continue;
+            };
+            let mut failed = keystore.scan(None, usize::MAX).is_err();
+            for (key, (version, value)) in &model.keys {
+                match keystore.get(key) {
+                    Ok(Some(stored)) => {
+                        assert_eq!((stored.version, &stored.value), (*version, value));
+                    }
+                    Ok(None) => panic!("{key:?} vanished with {}", file.display()),
+                    Err(_) => failed = true,
+                }
+            }
+            outcomes[1 + usize::from(failed)] += 1;
+        }
+    }
+    println!("not opened, harmless, noticed by a read: {outcomes:?}");
+    assert!(outcomes[0] > 0 && outcomes[1] > 0);
+}
+
+#[test]
+fn a_half_made_keystore_is_made_anew() {
+    let directory = Directory::new();
+    drop(directory.open().unwrap());
+    fs::rename(directory.keystore(), directory.0.join("keystore.new")).unwrap();
+    let journal = directory.0.join("keystore.new").join("0.jnl");
+    fs::remove_file(journal).unwrap();
+    check(&directory.open().unwrap(), &Model::default(), &[]);
+}
+
+#[test]
+fn a_strangers_keystore_is_refused() {
+    let directory = Directory::new();
+    drop(directory.open().unwrap());
+    let other = Identity { store: Uuid(9), ..STORE };
+    let opened = FjallKeystore::open(&directory.keystore(), other, 1 << 20);
+    assert!(matches!(opened, Err(KeystoreError::Foreign { store: Uuid(0x57), .. })));
+    let unfounded = Identity { cluster: Uuid(0), ..STORE };
+    assert!(FjallKeystore::open(&directory.keystore(), unfounded, 1 << 20).is_ok());
+}
+
+#[test]
+fn overwritten_versions_do_not_pile_up() {
+    let directory = Directory::new();
+    let mut keystore = directory.open().unwrap();
+    let value = Value::from(vec![7; 2000]);
+    for round in 1..=60 {
+        let writes: Vec<_> = (0..100)
+            .map(|key| {
+                let key = Key::new(&format!("key {key}")).unwrap();
+                committed(key, Version::new(Epoch(1), round), Some(value.clone()))
+            })
+            .collect();
+        keystore.apply(&writes, GroupSeq(round)).unwrap();
+        keystore.checkpoint().unwrap();
+    }
+    // 12 MB were written, 200 kB are live; merging goes on in the background.
+    drop(keystore);
+    let keystore = directory.open().unwrap();
+    assert_eq!(keystore.scan(None, 1000).unwrap().len(), 100);
+    assert!(keystore.disk_bytes().unwrap() < 6_000_000, "{}", keystore.disk_bytes().unwrap());
+}

@@ -1,0 +1,423 @@
+//! The log of a node: the memory of its promises, and the only one.
+//!
+//! Called by the one thread that owns it. A group is durable when `append` returns; a failed sync
+//! ends the log for good (R9), a full disk does not. Records come back at `open` in the order in
+//! which they were appended, all or, after damage, none. Knows nothing of what records mean: its
+//! owner says up to where it is no longer needed.
+//!
+//! In reading order: `group` is the unit of writing, `segment` the file of groups, `open` the
+//! start-up; here is what happens in between.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use protocol::ids::{GroupSeq, Uuid};
+
+use self::group::Place;
+use self::segment::{Blank, SegmentHeader};
+use super::codec;
+use super::disk::{Disk, DiskFile, SECTOR};
+use super::identity::Identity;
+use crate::core::record::LogRecord;
+
+mod group;
+mod open;
+mod segment;
+#[cfg(test)]
+mod tests;
+
+pub use self::open::{Opened, Tail};
+
+/// The default length of a segment, bytes.
+pub const SEGMENT_BYTES: u64 = 64 << 20;
+/// The shortest and longest length of a segment that can be configured, bytes.
+pub const SEGMENT_BYTES_RANGE: std::ops::RangeInclusive<u64> = 2048..=1 << 32;
+/// The longest group that can be appended, bytes of encoded records.
+pub const GROUP_BYTES_MAX: usize = 256 << 20;
+
+/// Whose log it is and how it is laid out.
+#[derive(Debug, Clone, Copy)]
+pub struct LogConfig {
+    /// The store, and its cluster if it was founded.
+    pub identity: Identity,
+    /// The length of new segments, bytes: a multiple of 512 within [`SEGMENT_BYTES_RANGE`].
+    pub segment_bytes: u64,
+}
+
+impl LogConfig {
+    /// The default layout.
+    pub fn new(identity: Identity) -> Self {
+        Self { identity, segment_bytes: SEGMENT_BYTES }
+    }
+
+    fn check(&self) {
+        let bytes = self.segment_bytes;
+        assert!(SEGMENT_BYTES_RANGE.contains(&bytes), "a segment of {bytes} bytes");
+        assert!(bytes.is_multiple_of(SECTOR as u64), "segments are whole sectors");
+    }
+}
+
+/// Why the log cannot do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The disk is full: the group was not appended and leaves no trace; the log can be used on.
+    #[error("the disk is full: free some space; until then updates are refused")]
+    DiskFull,
+    /// The group is longer than [`GROUP_BYTES_MAX`]: not appended; the log can be used on.
+    #[error("a group of {0} bytes is more than the log takes at a time; split it")]
+    TooLong(usize),
+    /// The disk failed: the process must end without another promise (R9).
+    #[error("cannot {what}: {error}; stop this process and check the disk")]
+    Io {
+        /// What was being done.
+        what: &'static str,
+        /// What the disk said.
+        error: io::Error,
+    },
+    /// An earlier call failed: the process must end.
+    #[error("the log failed before; stop this process and check the disk")]
+    Poisoned,
+    /// Groups that were durable once are gone or damaged: the store must not serve. Nothing on
+    /// the disk was changed.
+    #[error(
+        "{sentence}; this store has lost data, start it with an empty directory to let it \
+             rejoin as a new one"
+    )]
+    Lost {
+        /// What is missing.
+        sentence: String,
+    },
+    /// A newer program wrote it.
+    #[error(
+        "the log has format {format}, written by version {written_by}; start that version or \
+             a newer one"
+    )]
+    Newer {
+        /// The log's format.
+        format: u32,
+        /// The version of the program that wrote it.
+        written_by: String,
+    },
+    /// It belongs to another store or cluster.
+    #[error(
+        "the log belongs to store {store} of cluster {cluster}; give each node a directory \
+             of its own"
+    )]
+    Foreign {
+        /// The store that it belongs to.
+        store: Uuid,
+        /// The cluster that it belongs to.
+        cluster: Uuid,
+    },
+}
+
+impl LogError {
+    fn io(what: &'static str) -> impl Fn(io::Error) -> Self {
+        move |error| Self::Io { what, error }
+    }
+
+    fn lost(sentence: String) -> Self {
+        Self::Lost { sentence }
+    }
+}
+
+/// A node's log, open for appending.
+///
+/// Invariants:
+/// * segments and groups are numbered without gaps; `sealed` is in order and before `current`;
+/// * every group up to `end` is durable, unless `poisoned`;
+/// * everything in `current` from `offset` on is zero, in the file and on the disk.
+pub struct Log {
+    disk: Arc<dyn Disk>,
+    config: LogConfig,
+    sealed: VecDeque<Sealed>,
+    current: Current,
+    end: GroupSeq,
+    spare: Spare,
+    temporaries: u64,
+    poisoned: bool,
+    body: Vec<u8>,
+    image: Vec<u8>,
+}
+
+/// A segment that is full.
+struct Sealed {
+    number: u64,
+    first: GroupSeq,
+    last: GroupSeq,
+    /// Bytes.
+    length: u64,
+}
+
+/// The segment that is appended to.
+struct Current {
+    file: Box<dyn DiskFile>,
+    number: u64,
+    first: GroupSeq,
+    /// Bytes.
+    length: u64,
+    /// Where the next group goes.
+    offset: u64,
+}
+
+enum Spare {
+    Wanted,
+    Asked,
+    Ready(Blank),
+}
+
+/// The work of making the next segment ahead of its need; for any thread.
+pub struct PrepareNext {
+    disk: Arc<dyn Disk>,
+    name: String,
+    length: u64,
+}
+
+/// The outcome of [`PrepareNext::run`], for [`Log::prepared`].
+pub struct Prepared(Result<Blank, LogError>);
+
+impl PrepareNext {
+    /// Fills a file with zeros and syncs it: some tens of milliseconds for 64 MiB.
+    pub fn run(self) -> Prepared {
+        Prepared(Blank::make(self.disk.as_ref(), self.name, self.length))
+    }
+}
+
+impl Log {
+    /// Opens the log in `disk`, makes one if there is none, and shows all its records in order.
+    ///
+    /// The names `log-*` and `new-*` of the directory are the log's; it leaves others alone.
+    /// What was shown counts only if the log opens.
+    ///
+    /// # Errors
+    /// `Lost`, `Newer`, `Foreign`: nothing on the disk was changed. `Io`, `DiskFull`: try again
+    /// when the disk is well.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        config: LogConfig,
+        visit: &mut dyn FnMut(GroupSeq, LogRecord),
+    ) -> Result<Opened, LogError> {
+        open::open(disk, config, visit)
+    }
+
+    fn new(
+        disk: Arc<dyn Disk>,
+        config: LogConfig,
+        sealed: VecDeque<Sealed>,
+        current: Current,
+        end: GroupSeq,
+    ) -> Self {
+        Self {
+            disk,
+            config,
+            sealed,
+            current,
+            end,
+            spare: Spare::Wanted,
+            temporaries: 0,
+            poisoned: false,
+            body: Vec::new(),
+            image: Vec::new(),
+        }
+    }
+
+    /// Appends `records` as group `seq`; durable on return, all or none.
+    ///
+    /// # Errors
+    /// After `DiskFull` and `TooLong` the log is as before. After any other the group may or may
+    /// not be found at the next start, and every later call fails.
+    ///
+    /// # Panics
+    /// If `seq` is not the one after [`Log::end`].
+    pub fn append(&mut self, seq: GroupSeq, records: &[LogRecord]) -> Result<(), LogError> {
+        assert_eq!(seq, self.end.next(), "groups are numbered without gaps");
+        self.check()?;
+        self.body.clear();
+        records.iter().for_each(|record| codec::encode(record, &mut self.body));
+        if self.body.len() > GROUP_BYTES_MAX {
+            return Err(LogError::TooLong(self.body.len()));
+        }
+        let extent = group::extent(self.body.len()) as u64;
+        let fits = extent <= self.current.length - self.current.offset;
+        self.poisoned = true;
+        let appended = if fits {
+            self.append_here(seq, records.len() as u32)
+        } else {
+            self.append_to_next(seq, records.len() as u32, extent)
+        };
+        self.poisoned = !matches!(appended, Ok(()) | Err(LogError::DiskFull));
+        if appended.is_ok() {
+            self.end = seq;
+        }
+        assert!(self.current.offset <= self.current.length);
+        appended
+    }
+
+    fn seal(&mut self, segment: u64, seq: GroupSeq, records: u32) {
+        let place = Place { store: self.config.identity.store, segment };
+        group::seal(place, seq, records, &self.body, &mut self.image);
+    }
+
+    fn append_here(&mut self, seq: GroupSeq, records: u32) -> Result<(), LogError> {
+        self.image.clear();
+        self.seal(self.current.number, seq, records);
+        let current = &mut self.current;
+        match current.file.write_at(&self.image, current.offset) {
+            Ok(()) => {}
+            Err(error) if segment::is_full(&error) => {
+                // Half a group may be there: it goes, durably, before anything else comes (H56).
+                self.image.fill(0);
+                let zeroed = current.file.write_at(&self.image, current.offset);
+                let done = zeroed.and_then(|()| current.file.sync_data());
+                done.map_err(LogError::io("take back a group from a full disk"))?;
+                return Err(LogError::DiskFull);
+            }
+            Err(error) => return Err(LogError::io("write the log")(error)),
+        }
+        if !cfg!(feature = "lie-about-sync") {
+            current.file.sync_data().map_err(LogError::io("sync the log"))?;
+        }
+        current.offset += self.image.len() as u64;
+        Ok(())
+    }
+
+    /// Starts the next segment with the group: two syncs, the file's and the directory's (H54).
+    fn append_to_next(&mut self, seq: GroupSeq, records: u32, extent: u64) -> Result<(), LogError> {
+        let needed = extent + SECTOR as u64;
+        let mut blank = self.blank(needed)?;
+        let number = self.current.number + 1;
+        let header = SegmentHeader {
+            identity: self.config.identity,
+            number,
+            first: seq,
+            length: blank.length,
+            cut_after: None,
+        };
+        self.image.clear();
+        self.image.extend_from_slice(&header.encode());
+        self.seal(number, seq, records);
+        match blank.file.write_at(&self.image, 0) {
+            Ok(()) => {}
+            Err(error) if segment::is_full(&error) => {
+                segment::discard(self.disk.as_ref(), &blank.name)?;
+                return Err(LogError::DiskFull);
+            }
+            Err(error) => return Err(LogError::io("write the log")(error)),
+        }
+        blank.file.sync_data().map_err(LogError::io("sync the log"))?;
+        let name = segment::name(number);
+        self.disk.rename(&blank.name, &name).map_err(LogError::io("name a segment"))?;
+        self.disk.sync_dir().map_err(LogError::io("sync the log's directory"))?;
+        let (file, length) = (blank.file, blank.length);
+        let next = Current { file, number, first: seq, length, offset: self.image.len() as u64 };
+        let full = std::mem::replace(&mut self.current, next);
+        let Current { number, first, length, .. } = full;
+        self.sealed.push_back(Sealed { number, first, last: self.end, length });
+        Ok(())
+    }
+
+    /// A blank of at least `needed` bytes: the spare one, or one made now.
+    fn blank(&mut self, needed: u64) -> Result<Blank, LogError> {
+        match std::mem::replace(&mut self.spare, Spare::Wanted) {
+            Spare::Ready(blank) if blank.length >= needed => return Ok(blank),
+            other => self.spare = other,
+        }
+        let length = needed.max(self.config.segment_bytes);
+        let name = self.temporary();
+        Blank::make(self.disk.as_ref(), name, length)
+    }
+
+    fn temporary(&mut self) -> String {
+        self.temporaries += 1;
+        segment::temporary_name(self.temporaries)
+    }
+
+    /// The work of making the next segment, unless it is made or being made. To be run on another
+    /// thread, its outcome brought back to [`Log::prepared`]; without it an append that needs a
+    /// new segment makes it itself.
+    pub fn prepare_next(&mut self) -> Option<PrepareNext> {
+        if self.poisoned || !matches!(self.spare, Spare::Wanted) {
+            return None;
+        }
+        self.spare = Spare::Asked;
+        let (disk, name) = (Arc::clone(&self.disk), self.temporary());
+        Some(PrepareNext { disk, name, length: self.config.segment_bytes })
+    }
+
+    /// Takes what [`PrepareNext::run`] has made.
+    ///
+    /// # Errors
+    /// `DiskFull`: the log can be used on, and will ask again. Any other poisons it.
+    pub fn prepared(&mut self, made: Prepared) -> Result<(), LogError> {
+        self.check()?;
+        match made.0 {
+            Ok(blank) => {
+                self.spare = Spare::Ready(blank);
+                Ok(())
+            }
+            Err(error) => {
+                self.spare = Spare::Wanted;
+                self.poisoned = !matches!(error, LogError::DiskFull);
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes the segments whose groups are all `through` or older; never the current one.
+    /// Returns how many it removed.
+    ///
+    /// # Errors
+    /// Any poisons the log.
+    pub fn free_through(&mut self, through: GroupSeq) -> Result<usize, LogError> {
+        self.check()?;
+        let mut freed = 0;
+        while self.sealed.front().is_some_and(|sealed| sealed.last <= through) {
+            let name = segment::name(self.sealed[0].number);
+            self.poisoned = true;
+            self.disk.remove(&name).map_err(LogError::io("remove a segment of the log"))?;
+            // One by one: were a later removal durable and an earlier one not, there would be a
+            // gap.
+            self.disk.sync_dir().map_err(LogError::io("sync the log's directory"))?;
+            self.poisoned = false;
+            self.sealed.pop_front();
+            freed += 1;
+        }
+        Ok(freed)
+    }
+
+    /// The last group; 0 if there was none.
+    pub fn end(&self) -> GroupSeq {
+        self.end
+    }
+
+    /// The first group that is still there, or the next one if there is none.
+    pub fn first(&self) -> GroupSeq {
+        self.sealed.front().map_or(self.current.first, |sealed| sealed.first)
+    }
+
+    /// How many bytes the log takes on disk.
+    pub fn bytes(&self) -> u64 {
+        let sealed: u64 = self.sealed.iter().map(|sealed| sealed.length).sum();
+        sealed + self.current.length + self.spare_bytes()
+    }
+
+    /// How many bytes can be appended, at least, without asking the disk for more space: the
+    /// reserve for decisions when the disk is full (R14).
+    pub fn room(&self) -> u64 {
+        self.current.length - self.current.offset + self.spare_bytes().saturating_sub(SECTOR as u64)
+    }
+
+    fn spare_bytes(&self) -> u64 {
+        if let Spare::Ready(blank) = &self.spare { blank.length } else { 0 }
+    }
+
+    /// Gives the store its cluster: segments made from now on say so.
+    pub fn set_cluster(&mut self, cluster: Uuid) {
+        self.config.identity.cluster = cluster;
+    }
+
+    fn check(&self) -> Result<(), LogError> {
+        if self.poisoned { Err(LogError::Poisoned) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,459 @@
+//! What coordinator and nodes say to each other: JSON lines over TCP, heartbeats as one JSON
+//! object a datagram.
+//!
+//! A node announces itself at the coordinator's registration port ([`Register`]); the coordinator
+//! then dials the port named there and owns that link. On a link every message down carries the
+//! session, a contiguous number and the epoch, so that a loss, a repetition or a message of an old
+//! coordinator is seen at once; every message up acknowledges what it has seen. A gap ends the
+//! session, and a new session begins with [`Open`], which is also the claim of an epoch (R2).
+//! Plain data: nothing here decides anything.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{
+    Epoch, GroupSeq, Incarnation, Key, MemberId, NodeName, Point, RingNumber, Uuid, Value, Version,
+};
+
+/// The version of this protocol; both ends must speak the same one.
+pub const PEER_PROTOCOL: u32 = 1;
+/// Longest line between servers, bytes: a batch or report at its limits, with every byte escaped.
+pub const PEER_LINE_BYTES_MAX: usize = 64 << 20;
+
+/// How keys are placed on nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placement {
+    /// Consistent hashing on a ring of 2^64 points.
+    Ring,
+}
+
+/// One member of a ring.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RingMember {
+    /// Its number in this cluster.
+    pub id: MemberId,
+    /// Its store.
+    pub uuid: Uuid,
+    /// Its name.
+    pub name: NodeName,
+    /// Its places on the ring; the first one is the node's own id.
+    pub points: Vec<Point>,
+}
+
+/// The durable record of who is in the cluster and where: the first one is the founding record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RingRecord {
+    /// Rings are ordered by it.
+    pub number: RingNumber,
+    /// The cluster, named at its founding.
+    pub cluster: Uuid,
+    /// Copies of each key, 1..=members.
+    pub replicas: u16,
+    /// Points a member.
+    pub tokens: u16,
+    /// How keys are placed.
+    pub placement: Placement,
+    /// The members by ascending id; never empty, ids, UUIDs, names and points all distinct.
+    pub members: Vec<RingMember>,
+}
+
+/// A node's durable promise: the highest epoch that it answers to (R2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Fence {
+    /// The epoch; 0 = none yet.
+    pub epoch: Epoch,
+    /// The coordinator process that claimed it first; an epoch is bound to one (H16).
+    pub coordinator: Option<Uuid>,
+    /// Whether that coordinator had waited out the leases before it.
+    pub active: bool,
+    /// Whether that coordinator has stopped for good and answers nobody any more.
+    pub released: bool,
+}
+
+/// Node to coordinator, first line on the registration connection, which then stays open and
+/// silent: its end tells either side that the other has gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Register {
+    /// [`PEER_PROTOCOL`] of the node.
+    pub protocol: u32,
+    /// The node's program version.
+    pub version: String,
+    /// The node's name.
+    pub name: NodeName,
+    /// The node's store.
+    pub uuid: Uuid,
+    /// Which start of that store this is.
+    pub incarnation: Incarnation,
+    /// Where the node listens.
+    pub addr: SocketAddr,
+    /// Its process id.
+    pub pid: u32,
+    /// The endpoint of the supervisor that owns it.
+    pub supervisor: Option<SocketAddr>,
+    /// False with `--storage memory`.
+    pub durable: bool,
+    /// The epoch it has promised.
+    pub fence: Epoch,
+    /// The newest ring it holds; none before the founding.
+    pub ring: Option<RingRecord>,
+}
+
+/// Coordinator to node: the answer to [`Register`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Registered {
+    /// The node is known now; the coordinator dials it.
+    Welcome {
+        /// The program version of the coordinator.
+        version: String,
+    },
+    /// The node cannot be part of this cluster.
+    Refused {
+        /// One sentence that says what to do.
+        reason: String,
+    },
+}
+
+/// A message from the coordinator on a node's link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Down {
+    /// The session it belongs to; rises with each one of this coordinator.
+    pub session: u64,
+    /// Its number in the session, contiguous from 1.
+    pub n: u64,
+    /// The epoch in whose name it is sent.
+    pub epoch: Epoch,
+    /// What is said.
+    pub body: DownBody,
+}
+
+/// What a coordinator says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DownBody {
+    /// First in each session: claims the epoch, asks for the [`Report`].
+    Open(Open),
+    /// Take this ring; it is answered once durable.
+    Install(RingRecord),
+    /// Note durably how far this epoch's coordinator has come.
+    Mark {
+        /// It has waited out the leases before it.
+        active: bool,
+        /// It has stopped and answers nobody any more.
+        released: bool,
+    },
+    /// Prepares, decisions and reads; an empty one is a question whether the node is there.
+    Batch(Batch),
+    /// The store has proved to have lost something: stop (R7).
+    Lost {
+        /// What was found, a sentence for the operator.
+        reason: String,
+    },
+}
+
+/// The claim of an epoch and the beginning of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Open {
+    /// [`PEER_PROTOCOL`] of the coordinator.
+    pub protocol: u32,
+    /// The coordinator's program version.
+    pub version: String,
+    /// The coordinator process.
+    pub coordinator: Uuid,
+    /// The cluster, if the coordinator knows it.
+    pub cluster: Option<Uuid>,
+    /// The store that it means to reach.
+    pub store: Uuid,
+    /// The start of that store that it means to reach.
+    pub incarnation: Incarnation,
+}
+
+/// What a node is to do, in this order: decisions, then reads, then prepares.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Batch {
+    /// An answer is wanted soon even if nothing below asks for one.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ask: bool,
+    /// Transactions that are committed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commit: Vec<Version>,
+    /// Transactions that are committed though this node lost them: log, then commit (R6).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adopt: Vec<Arc<Prepare>>,
+    /// Committed as a choice, some participant being lost: sync before confirming (R6).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub sync: bool,
+    /// Transactions that are aborted, prepared here or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub abort: Vec<Abort>,
+    /// Values asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read: Vec<ReadAsk>,
+    /// Transactions to vote on, ids rising.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prepare: Vec<Arc<Prepare>>,
+    /// What may be forgotten (R8).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Settled>,
+    /// The newest log ends known of the members (R7).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<(MemberId, GroupSeq)>,
+    /// The node has now been told all that it had missed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub caught_up: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// A transaction to be prepared, the same text for every participant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prepare {
+    /// The transaction, and the version of all its writes.
+    pub id: Version,
+    /// The ring under which it was made.
+    pub ring: RingNumber,
+    /// All members that must have it durably; sorted.
+    #[serde(rename = "at")]
+    pub participants: Vec<MemberId>,
+    /// The undecided transactions that its result rests on; sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rests_on: Vec<Version>,
+    /// Its writes, resolved.
+    pub writes: Vec<WireWrite>,
+}
+
+/// One resolved write; a tombstone where there is no value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireWrite {
+    /// The key.
+    #[serde(rename = "k")]
+    pub key: Key,
+    /// The value.
+    #[serde(default, rename = "v", skip_serializing_if = "Option::is_none")]
+    pub value: Option<WireValue>,
+    /// The version that it replaces; absent = whatever is there.
+    #[serde(default, rename = "prev", skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Version>,
+}
+
+/// A value on the wire: text as a JSON string, anything else as base64.
+///
+/// The first character says which: `t` text, `b` base64 (RFC 4648, padded).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WireValue(pub Value);
+
+impl Serialize for WireValue {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match std::str::from_utf8(self.0.as_bytes()) {
+            Ok(value) => {
+                let mut text = String::with_capacity(value.len() + 1);
+                text.push('t');
+                text.push_str(value);
+                s.serialize_str(&text)
+            }
+            Err(_) => {
+                let mut text = vec![b'b'];
+                crate::json::write_base64(&mut text, self.0.as_bytes());
+                s.serialize_str(&String::from_utf8_lossy(&text))
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for WireValue {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
+        match text.as_bytes().first() {
+            Some(b't') => Ok(Self(Value::from(&text[1..]))),
+            Some(b'b') => crate::json::decode_base64(&text[1..])
+                .map(|bytes| Self(Value::from(bytes)))
+                .ok_or_else(|| D::Error::custom("a value is not base64")),
+            _ => Err(D::Error::custom("a value begins with neither t nor b")),
+        }
+    }
+}
+
+/// A transaction that is aborted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Abort {
+    /// The transaction.
+    pub id: Version,
+    /// Its participants, sorted.
+    #[serde(rename = "at")]
+    pub participants: Vec<MemberId>,
+}
+
+/// A question for the last decided value of a key, as of its place on the link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadAsk {
+    /// The coordinator's number for the question.
+    pub r: u64,
+    /// The key.
+    pub k: Key,
+}
+
+/// What may be forgotten: all transactions below a point but a few (R8).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// The first id not covered.
+    pub below: Version,
+    /// The ids below it that are not settled; sorted.
+    pub except: Vec<Version>,
+}
+
+/// A message from a node on its link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Up {
+    /// The session it belongs to.
+    pub session: u64,
+    /// Its number in the session, contiguous from 1.
+    pub n: u64,
+    /// The session's epoch.
+    pub epoch: Epoch,
+    /// All messages down through this number have been taken in.
+    pub ack: u64,
+    /// All decisions in messages down through this number are durable here.
+    pub durable: u64,
+    /// The durable end of the log (R7).
+    pub end: GroupSeq,
+    /// Counters of this epoch's transactions that are durably prepared: yes votes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub yes: Vec<u64>,
+    /// Transactions durably refused: no votes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub no: Vec<Refusal>,
+    /// Values read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read: Vec<ReadAnswer>,
+    /// The answer to [`Open`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Box<Report>>,
+    /// The answer to an [`Open`] of an epoch that is over: the epoch promised instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fenced: Option<Epoch>,
+    /// This ring is durable here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installed: Option<RingNumber>,
+    /// The last [`DownBody::Mark`] is durable here.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub marked: bool,
+    /// Everything of the batch that said `caught_up` is taken in and durable.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub caught_up: bool,
+}
+
+/// A durable no.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The transaction's counter in this epoch.
+    pub c: u64,
+    /// Why, for logs and traces.
+    pub reason: String,
+}
+
+/// The answer to a [`ReadAsk`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadAnswer {
+    /// The question's number.
+    pub r: u64,
+    /// The value; absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub v: Option<WireValue>,
+    /// The version of the value or of the tombstone; zero where the key was never written.
+    pub at: Version,
+}
+
+/// All that a claimant needs to know of a node, durable and fenced before it is said (R2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The store that answers.
+    pub store: Uuid,
+    /// Which start of it.
+    pub incarnation: Incarnation,
+    /// The newest ring it holds.
+    pub ring: Option<RingRecord>,
+    /// The promise that this claim replaced; absent when the claim was known already.
+    pub before: Option<Fence>,
+    /// That a transaction of an epoch up to this one is missing here means "lost here", not
+    /// "never was": an invalid tail was cut off the log under it (R7, H52). 0 = none.
+    pub cut_through: Epoch,
+    /// The newest log ends that it has recorded of the members (R7).
+    pub marks: Vec<(MemberId, GroupSeq)>,
+    /// What it has been told to forget (R8).
+    pub settled: Settled,
+    /// Every transaction it remembers that it has not been told to forget.
+    pub txns: Vec<ReportedTxn>,
+}
+
+/// What a node remembers of one transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedTxn {
+    /// The transaction.
+    pub id: Version,
+    /// Its participants, sorted.
+    #[serde(rename = "at")]
+    pub participants: Vec<MemberId>,
+    /// What it is here.
+    pub state: TxnState,
+    /// The whole of it while it is undecided here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared: Option<Arc<Prepare>>,
+}
+
+/// What a transaction is at one participant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TxnState {
+    /// Durably prepared, not decided here.
+    Prepared,
+    /// Refused for ever.
+    Refused,
+    /// Committed.
+    Committed,
+    /// Aborted.
+    Aborted,
+}
+
+/// A heartbeat: sent by a node, never answered, trusted for nothing but display and liveness
+/// (R15). Older ones than the newest seen are ignored (H45).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The cluster; none before the founding.
+    pub cluster: Option<Uuid>,
+    /// The sender's store.
+    pub uuid: Uuid,
+    /// Which start of it.
+    pub incarnation: Incarnation,
+    /// Rises with each heartbeat of the incarnation.
+    pub seq: u64,
+    /// Milliseconds between heartbeats.
+    pub interval_ms: u64,
+    /// Milliseconds since the node started.
+    pub uptime_ms: u64,
+    /// Microseconds of the last sync of the log.
+    pub fsync_us: u64,
+    /// Transactions prepared and not decided.
+    pub undecided: u64,
+    /// Age of the oldest of them.
+    pub undecided_oldest_ms: u64,
+    /// Live keys of which this node is the primary.
+    pub keys_primary: u64,
+    /// Live keys of which it is another replica.
+    pub keys_replica: u64,
+    /// Bytes of log kept.
+    pub log_bytes: u64,
+    /// Reads answered since the start.
+    pub reads: u64,
+    /// Writes applied since the start.
+    pub writes: u64,
+    /// Resident memory.
+    pub rss_bytes: u64,
+    /// Processor time used.
+    pub cpu_us: u64,
+}

@@ -1,0 +1,271 @@
+//! The fields of one request line, read in a single pass and not yet understood.
+//!
+//! Called by `request::parse` only. Knows which names exist and what JSON is, nothing about what
+//! an operation wants. It reads on after the first problem, so that an `id` that comes later in
+//! the line is still found; it never keeps more than the line itself.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::error::ErrorReply;
+
+/// How much of a client's text an error sentence repeats, characters.
+const SHOWN_CHARS_MAX: usize = 64;
+
+/// The fields that some operation of this release takes, `id` aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Name {
+    Op,
+    TimeoutMs,
+    Key,
+    Value,
+    ValueB64,
+    Client,
+    ReadOnly,
+}
+
+/// In the order of the enum.
+const NAMES: [(Name, &str); 7] = [
+    (Name::Op, "op"),
+    (Name::TimeoutMs, "timeout_ms"),
+    (Name::Key, "key"),
+    (Name::Value, "value"),
+    (Name::ValueB64, "value_b64"),
+    (Name::Client, "client"),
+    (Name::ReadOnly, "read_only"),
+];
+
+impl Name {
+    pub(super) fn as_str(self) -> &'static str {
+        NAMES[self as usize].1
+    }
+}
+
+/// The content of a field, as far as any operation could want it.
+#[derive(Debug)]
+pub(super) enum Field<'a> {
+    Text(Cow<'a, str>),
+    Unsigned(u64),
+    Bool(bool),
+    /// Something that no field may be, in words.
+    Other(&'static str),
+}
+
+impl Field<'_> {
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "a string",
+            Self::Unsigned(_) => "an integer",
+            Self::Bool(_) => "true or false",
+            Self::Other(kind) => kind,
+        }
+    }
+}
+
+/// All fields of a line.
+#[derive(Debug, Default)]
+pub(super) struct Fields<'a> {
+    /// The JSON text of `id`, not yet checked.
+    pub(super) id: Option<&'a str>,
+    known: [Option<Field<'a>>; NAMES.len()],
+    /// The first unknown or repeated field.
+    pub(super) problem: Option<Box<ErrorReply>>,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn take(&mut self, name: Name) -> Option<Field<'a>> {
+        self.known[name as usize].take()
+    }
+
+    /// A field that nobody has taken.
+    pub(super) fn first_left(&self) -> Option<Name> {
+        self.known.iter().position(Option::is_some).map(|at| NAMES[at].0)
+    }
+
+    fn repeated(&mut self, name: &str) {
+        self.set_problem(name, format!("{name} is there twice: give it once"));
+    }
+
+    fn unknown(&mut self, name: &str) {
+        let later = matches!(name, "if_absent" | "once" | "version");
+        let sentence = if later {
+            format!("{name} is not supported by this version of the server: leave it out")
+        } else {
+            format!("unknown field {:?}: leave it out, or check its spelling", shown(name))
+        };
+        self.set_problem(&shown(name), sentence);
+    }
+
+    fn set_problem(&mut self, name: &str, sentence: String) {
+        if self.problem.is_none() {
+            self.problem = Some(Box::new(ErrorReply::bad_field(name, sentence)));
+        }
+    }
+}
+
+/// The beginning of a client's text, short enough for an error sentence.
+pub(super) fn shown(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(SHOWN_CHARS_MAX) {
+        None => Cow::Borrowed(text),
+        Some((end, _)) => Cow::Owned(format!("{}...", &text[..end])),
+    }
+}
+
+/// Reads the one object that `line` must be.
+pub(super) fn read(line: &str) -> serde_json::Result<Fields<'_>> {
+    serde_json::from_str(line)
+}
+
+/// The JSON text of the line's first `id`, from a line of which nothing else need be right: it is
+/// found if everything before it is JSON. Unchecked but for being a JSON value.
+pub(super) fn salvage_id(line: &[u8]) -> Option<&str> {
+    struct Salvage<'a, 's>(&'s mut Option<&'a str>);
+    impl<'de> Visitor<'de> for Salvage<'de, '_> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+            while let Some(NameText(name)) = map.next_key()? {
+                if name == "id" {
+                    *self.0 = Some(map.next_value::<&RawValue>()?.get());
+                    break;
+                }
+                map.next_value::<IgnoredAny>()?;
+            }
+            Ok(())
+        }
+    }
+    let mut id = None;
+    // The result does not matter: the line is known to be broken, and what was found counts.
+    let _ = serde_json::Deserializer::from_slice(line).deserialize_map(Salvage(&mut id));
+    id
+}
+
+/// The text of a JSON string, or `None` if it is not one (a lone surrogate, say).
+pub(super) fn string(raw: &str) -> Option<Cow<'_, str>> {
+    serde_json::from_str::<NameText<'_>>(raw).ok().map(|text| text.0)
+}
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct AllFields;
+        impl<'de> Visitor<'de> for AllFields {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Fields::default();
+                while let Some(NameText(name)) = map.next_key()? {
+                    if let Some((known, _)) = NAMES.iter().find(|(_, text)| *text == name) {
+                        let field = map.next_value()?;
+                        if fields.known[*known as usize].is_some() {
+                            fields.repeated(&name);
+                        } else {
+                            fields.known[*known as usize] = Some(field);
+                        }
+                    } else if name == "id" {
+                        let raw = map.next_value::<&RawValue>()?.get();
+                        if fields.id.is_some() {
+                            fields.repeated("id");
+                        } else {
+                            fields.id = Some(raw);
+                        }
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                        fields.unknown(&name);
+                    }
+                }
+                Ok(fields)
+            }
+        }
+        d.deserialize_map(AllFields)
+    }
+}
+
+/// A string that is borrowed wherever it has no escapes: `Cow`'s own reading always copies.
+struct NameText<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for NameText<'de> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = NameText<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(NameText(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(NameText(Cow::Owned(text.to_owned())))
+            }
+        }
+        d.deserialize_str(Text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Field<'de> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        d.deserialize_any(AnyField)
+    }
+}
+
+struct AnyField;
+
+impl<'de> Visitor<'de> for AnyField {
+    type Value = Field<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Field::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Field::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Field::Unsigned(number))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(Field::Other("a negative number"))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Field::Other("a number with a fraction or exponent"))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(Field::Bool(value))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Field::Other("null"))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Field::Other("a list"))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Field::Other("an object"))
+    }
+}

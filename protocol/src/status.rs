@@ -1,0 +1,319 @@
+//! What `status` answers: one object, enough to draw the whole console once.
+//!
+//! The coordinator fills it, clients and the console read it. Plain data, no behaviour. Parts that
+//! a server does not produce are absent or empty; receivers ignore fields they do not know.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Epoch, Incarnation, NodeName, Point, RingNumber, Uuid};
+use crate::limits::Limits;
+
+/// The answer to `status`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// What was decided when the cluster was founded.
+    pub cluster: ClusterStatus,
+    /// The coordinator that answers.
+    pub coordinator: CoordinatorStatus,
+    /// Who owns which part of the keys.
+    #[serde(default)]
+    pub ring: RingStatus,
+    /// Every node that is a member or has registered, by name.
+    #[serde(default)]
+    pub nodes: Vec<NodeStatus>,
+    /// The coordinator's cache.
+    #[serde(default)]
+    pub cache: CacheStatus,
+    /// What clients asked for.
+    #[serde(default)]
+    pub ops: OpsStatus,
+    /// Transactions by state: `open`, `committed`, `aborted`, `in_doubt`.
+    #[serde(default)]
+    pub txns: BTreeMap<String, u64>,
+    /// How many keys have how many live copies.
+    #[serde(default)]
+    pub copies: BTreeMap<u32, u64>,
+    /// Keys whose last update is in doubt.
+    #[serde(default)]
+    pub keys_in_doubt: u64,
+    /// Membership changes under way or just ended.
+    #[serde(default)]
+    pub changes: Vec<ChangeStatus>,
+    /// Defects met since the coordinator started.
+    #[serde(default)]
+    pub incidents: Vec<IncidentStatus>,
+    /// The address of the supervisor that started the coordinator, if one did.
+    #[serde(default)]
+    pub supervisor: Option<String>,
+}
+
+/// The cluster as a whole.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClusterStatus {
+    /// Made when the cluster was founded; none before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<Uuid>,
+    /// What its operator calls it.
+    pub name: String,
+    /// How many nodes hold each key.
+    pub replicas: u32,
+    /// Ring points a node.
+    pub tokens: u32,
+    /// How many nodes the cluster is made of.
+    pub nodes: u32,
+    /// The limits clients are held to.
+    pub limits: Limits,
+    /// How often a node reports, milliseconds.
+    pub heartbeat_ms: u64,
+    /// How long a coordinator may answer reads after its last contact, milliseconds.
+    pub lease_ms: u64,
+    /// How long a suspect is waited for, milliseconds; none: for ever.
+    pub evict_after_ms: Option<u64>,
+}
+
+/// What a coordinator is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CoordinatorState {
+    /// Waits for nodes to grant it a new epoch.
+    Claiming,
+    /// Shuts out the coordinators of lower epochs.
+    Fencing,
+    /// Finds out what its predecessor left undecided.
+    Recovering,
+    /// Serves.
+    Active,
+    /// Waits for the active one to fall silent.
+    Standby,
+    /// A state that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+impl fmt::Display for CoordinatorState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Claiming => "claiming",
+            Self::Fencing => "fencing",
+            Self::Recovering => "recovering",
+            Self::Active => "active",
+            Self::Standby => "standby",
+            Self::Other => "other",
+        })
+    }
+}
+
+/// The coordinator that answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CoordinatorStatus {
+    /// Its name.
+    #[serde(default)]
+    pub name: String,
+    /// Its term of office; 0 while it has none.
+    #[serde(default)]
+    pub epoch: Epoch,
+    /// How long it has been running, milliseconds.
+    #[serde(default)]
+    pub uptime_ms: u64,
+    /// What it is doing.
+    pub state: CoordinatorState,
+    /// The version of its program.
+    #[serde(default)]
+    pub version: String,
+    /// Its process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+}
+
+/// The ring in force.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RingStatus {
+    /// The ring's number.
+    pub epoch: RingNumber,
+    /// The points of all nodes, in order.
+    pub points: Vec<PointStatus>,
+}
+
+/// One point of the ring: its node owns the keys from the point before up to this one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PointStatus {
+    /// Where it is.
+    pub hash: Point,
+    /// Whose it is.
+    pub node: NodeName,
+}
+
+/// How the coordinator sees a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeState {
+    /// It is learning what it shall hold.
+    Joining,
+    /// It is well.
+    Up,
+    /// Its connection is lost, or it has been silent or stuck for three heartbeat intervals; or it
+    /// has come back and is learning what it missed.
+    Suspect,
+    /// Its process is gone, or it has been suspect for three more intervals.
+    Down,
+    /// Its place has been given to others.
+    Evicted,
+    /// It hands over what it holds.
+    Leaving,
+    /// A state that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+impl fmt::Display for NodeState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Joining => "joining",
+            Self::Up => "up",
+            Self::Suspect => "suspect",
+            Self::Down => "down",
+            Self::Evicted => "evicted",
+            Self::Leaving => "leaving",
+            Self::Other => "other",
+        })
+    }
+}
+
+/// One node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// Its name.
+    pub name: NodeName,
+    /// Its first point on the ring, once it has one.
+    #[serde(default)]
+    pub id: Option<Point>,
+    /// Its store.
+    #[serde(default)]
+    pub uuid: Option<Uuid>,
+    /// The version of its program.
+    #[serde(default)]
+    pub version: String,
+    /// How it is.
+    pub state: NodeState,
+    /// Whether its supervisor says that it is paused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+    /// Where it serves.
+    #[serde(default)]
+    pub addr: Option<String>,
+    /// Its process.
+    #[serde(default)]
+    pub pid: Option<u32>,
+    /// The address of its supervisor, if it has one.
+    #[serde(default)]
+    pub supervisor: Option<String>,
+    /// How often it was started.
+    #[serde(default)]
+    pub incarnation: Incarnation,
+    /// How long ago its last heartbeat came, milliseconds; none: never.
+    #[serde(default)]
+    pub heartbeat_age_ms: Option<u64>,
+    /// Heartbeats received.
+    #[serde(default)]
+    pub heartbeats: u64,
+    /// Keys of which it is the first replica.
+    #[serde(default)]
+    pub keys_primary: Option<u64>,
+    /// Keys of which it is a further replica.
+    #[serde(default)]
+    pub keys_replica: Option<u64>,
+    /// Its cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheStatus>,
+    /// The length of its log, bytes.
+    #[serde(default)]
+    pub log_bytes: Option<u64>,
+    /// How long its last sync took, microseconds.
+    #[serde(default)]
+    pub fsync_us: Option<u64>,
+    /// Transactions it holds undecided.
+    #[serde(default)]
+    pub undecided: u64,
+}
+
+/// A cache's shape and counters.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CacheStatus {
+    /// Number of sets.
+    pub sets: u64,
+    /// Entries a set.
+    pub ways: u64,
+    /// Reads answered from it.
+    pub hits: u64,
+    /// Reads it could not answer.
+    pub misses: u64,
+    /// Entries that gave way to others.
+    pub evictions: u64,
+}
+
+/// What clients asked for, since the coordinator started.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OpsStatus {
+    /// Requests by op, then by outcome: `ok` or an error code.
+    pub total: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Requests a second by op, over the last 5 seconds.
+    pub per_s: BTreeMap<String, f64>,
+}
+
+/// A membership change.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ChangeStatus {
+    /// Its name, as in `c7`.
+    pub change: String,
+    /// What it does: `evict`, `remove`, `add`, `rebalance`, `repair`.
+    pub action: String,
+    /// The node it is about.
+    pub node: Option<String>,
+    /// `running`, `waiting`, `done`, `cancelled`, `failed`.
+    pub state: String,
+    /// Keys copied.
+    pub keys_done: u64,
+    /// Keys to copy in all, if known.
+    pub keys_total: Option<u64>,
+    /// Bytes copied.
+    pub bytes_done: u64,
+    /// Why it waits or failed.
+    pub reason: Option<String>,
+}
+
+/// A defect that a server met.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct IncidentStatus {
+    /// Its id, under which it was logged.
+    pub id: String,
+    /// What happened.
+    pub what: String,
+    /// When, milliseconds since 1970.
+    pub wall_ms: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_a_server_may_say_is_enough() {
+        let text = r#"{"cluster":{},"coordinator":{"state":"dreaming","mood":1},
+            "nodes":[{"name":"n1","state":"suspect"}],"copies":{"2":7}}"#;
+        let status: Status = serde_json::from_str(text).unwrap();
+        assert_eq!(status.coordinator.state, CoordinatorState::Other);
+        assert_eq!(status.nodes[0].state, NodeState::Suspect);
+        assert_eq!(status.copies[&2], 7);
+        let text = serde_json::to_string(&status).unwrap();
+        assert_eq!(serde_json::from_str::<Status>(&text).unwrap(), status);
+    }
+}
