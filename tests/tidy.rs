@@ -45,6 +45,16 @@ const STRAY_WORDS: &str = "\
     delve obviously basically world-class cutting-edge state-of-the-art chatgpt claude copilot \
     llm lorem";
 
+/// Lines that were too long when this rule came: a file, and how many of them it may still have.
+/// Only ever gets shorter.
+const LONG_LINES_KNOWN: &[(&str, usize)] = &[
+    ("cluster/src/core/coordinator/reads.rs", 1),
+    ("cluster/src/core/node/mod.rs", 1),
+    ("cluster/src/core/node/participant.rs", 1),
+    ("protocol/src/client/error.rs", 1),
+    ("protocol/src/client/link.rs", 1),
+];
+
 /// A finding: a line, counted from 1, and what is wrong there.
 type Findings = Vec<(usize, String)>;
 
@@ -131,6 +141,11 @@ fn begins(path: &[String], forbidden: &str) -> bool {
     let parts = forbidden.split("::");
     let count = parts.clone().count();
     path.len() >= count && parts.zip(path).all(|(part, own)| part == own)
+}
+
+/// Whether `path` is an address, which is plain data.
+fn names_an_address(path: &[String]) -> bool {
+    begins(path, "std::net") && path.get(2).is_some_and(|name| ADDRESSES.contains(&name.as_str()))
 }
 
 /// Calls `found` for every path of the `use` tree `tree` below `prefix`.
@@ -252,6 +267,9 @@ fn core_is_pure(source: &Source) -> Findings {
     let mut findings = Vec::new();
     for (line, path) in source.paths() {
         let mut complain = |what: &str| findings.push((line, format!("{what} in core/")));
+        if names_an_address(&path) {
+            continue;
+        }
         for word in IMPURE.split_whitespace() {
             let anywhere = !word.contains("::") && path.iter().any(|part| part == word);
             if anywhere || begins(&path, word) {
@@ -275,13 +293,11 @@ fn imports_go_one_way(source: &Source) -> Findings {
             continue;
         }
         for (line, path) in &paths {
-            let address = begins(path, "std::net")
-                && path.get(2).is_some_and(|name| ADDRESSES.contains(&name.as_str()));
             // A bare word is a variable as likely as a crate; `async` and `await` are words.
             let named = |word: &&&str| {
                 begins(path, word) && (path.len() > 1 || matches!(**word, "async" | "await"))
             };
-            if let Some(word) = forbidden.iter().find(named).filter(|_| !address) {
+            if let Some(word) = forbidden.iter().find(named).filter(|_| !names_an_address(path)) {
                 findings.push((*line, format!("{word} in {folder}")));
             }
         }
@@ -311,11 +327,16 @@ fn files_are_short(source: &Source) -> Findings {
 
 fn lines_are_short(source: &Source) -> Findings {
     let lines = source.text.lines().enumerate().filter(|(at, _)| !source.test[*at]);
-    lines
+    let findings: Findings = lines
         .map(|(at, line)| (at + 1, line.chars().count()))
         .filter(|(_, columns)| *columns > LINE_COLUMNS_MAX)
         .map(|(line, columns)| (line, format!("{columns} columns")))
-        .collect()
+        .collect();
+    let known = LONG_LINES_KNOWN.iter().find(|(path, _)| *path == source.path);
+    if known.is_some_and(|(_, count)| findings.len() <= *count) {
+        return Vec::new();
+    }
+    findings
 }
 
 fn files_say_what_they_are(source: &Source) -> Findings {
@@ -445,6 +466,7 @@ fn core_is_pure_everywhere() {
         &[
             (CORE, all, &[1, 6, 7, 8]),
             (SHELL, all, &[]),
+            (CORE, "use std::net::SocketAddr;\nuse std::net::{IpAddr, UdpSocket};", &[2]),
             (CORE, "use std::collections::{BTreeMap, HashMap};", &[1]),
             (CORE, "#[cfg(test)]\nmod tests {\n    use std::collections::HashSet;\n}", &[3]),
             (
