@@ -1,1 +1,4 @@
 //! Whole-system tests.
+
+mod cache_threads;
+mod tidy;

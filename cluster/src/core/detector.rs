@@ -1,9 +1,9 @@
 //! The failure detector for one node: from what was seen of it and the time to a verdict.
 //!
-//! `core::members` keeps one `Observed` and one `Heartbeats` per node and asks for the verdict after
-//! each change and at `next_change`. Suspicion is a hint (R15): it moves displays, refuses new
-//! updates and starts the clock of an eviction, but only a majority ever decides anything. No
-//! verdict here remembers another one: a node that is heard again is up again.
+//! Its owner keeps one `Observed` and one `Heartbeats` per node and asks for the verdict after each
+//! change and at `next_change`. Suspicion is a hint (R15): it moves displays, refuses new updates
+//! and starts the clock of an eviction, but only a majority ever decides anything. No verdict here
+//! remembers another one: a node that is heard again is up again.
 
 use protocol::ids::{Incarnation, Uuid};
 
@@ -175,7 +175,7 @@ impl Observed {
 /// Tells a node's new heartbeats from doubled, late and foreign ones (H45).
 ///
 /// Invariant: `(incarnation, seq_newest)` only rises. A heartbeat does not bring in a new
-/// incarnation, only a registration does, so that one forged packet cannot shut out a node for ever.
+/// incarnation, only a registration does, so that one forged packet cannot shut a node out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heartbeats {
     store: Uuid,

@@ -249,7 +249,8 @@ pub fn propose(members: u16, tokens: u16) -> Vec<Vec<Point>> {
 }
 
 /// The members in the order of one round. Member 0 begins the ring, so it must not end it, and no
-/// round begins with `previous`, the end of the one before: two arcs of one member in a row are one.
+/// round begins with `previous`, the end of the one before: two arcs of one member in a row are
+/// one.
 fn order_of_round(members: u16, round: u16, previous: Option<u16>, is_last: bool) -> Vec<u16> {
     if round == 0 {
         return (0..members).collect();
@@ -257,7 +258,7 @@ fn order_of_round(members: u16, round: u16, previous: Option<u16>, is_last: bool
     let count = u32::from(members);
     // 0, n-1, 1, n-2, ...: all differences of neighbours occur. Odd numbers of members need the
     // sequence backwards as well to be even-handed.
-    let zigzag = |at: u32| if at % 2 == 0 { at / 2 } else { count - at.div_ceil(2) };
+    let zigzag = |at: u32| if at.is_multiple_of(2) { at / 2 } else { count - at.div_ceil(2) };
     let turn = u32::from(round) - 1;
     let mut order: Vec<u16> = (0..count).map(|at| ((zigzag(at) + turn) % count) as u16).collect();
     if members % 2 == 1 && (turn / count) % 2 == 1 {

@@ -1,7 +1,5 @@
 //! Tests of the cache: against a naive model, the holes by name, bounds, and many threads.
 
-use std::sync::Arc;
-
 use protocol::ids::Epoch;
 
 use super::*;

