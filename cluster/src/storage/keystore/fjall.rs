@@ -13,7 +13,7 @@ use std::fs::{self, File, OpenOptions};
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use fjall::{Database, KeyspaceCreateOptions};
@@ -43,15 +43,17 @@ type Table = BTreeMap<Key, Stored>;
 
 /// A keystore on disk.
 ///
-/// Invariants: the tree is exactly the state as of `checkpointed`; `fresh` holds what was applied
-/// since the last checkpoint was begun, `frozen` what the one under way writes; a newer place
-/// holds a newer version of a key.
+/// Invariants: the tree is exactly the state of a checkpoint, the last finished one or the one
+/// under way; `fresh` holds what was applied since a checkpoint was last begun, `frozen` what the
+/// one under way writes, until that is in the tree; a newer place holds a newer version of a key.
 pub struct FjallKeystore {
     tree: fjall::Keyspace,
     identity: Identity,
     fresh: Table,
     fresh_bytes: u64,
-    frozen: Option<Arc<Frozen>>,
+    frozen: Arc<RwLock<Table>>,
+    /// Of the checkpoint under way.
+    under_way: Option<UnderWay>,
     ranges: Ranges,
     through: GroupSeq,
     checkpointed: GroupSeq,
@@ -59,12 +61,9 @@ pub struct FjallKeystore {
     database: Database,
 }
 
-struct Frozen {
-    table: Table,
+struct UnderWay {
     bytes: u64,
     through: GroupSeq,
-    /// The entry about the whole.
-    whole: Vec<u8>,
 }
 
 impl From<fjall::Error> for KeystoreError {
@@ -97,7 +96,8 @@ impl FjallKeystore {
             identity,
             fresh: Table::new(),
             fresh_bytes: 0,
-            frozen: None,
+            frozen: Arc::default(),
+            under_way: None,
             ranges,
             through,
             checkpointed: through,
@@ -115,18 +115,23 @@ impl FjallKeystore {
         self.identity.cluster = cluster;
     }
 
-    fn frozen_table(&self) -> Option<&Table> {
-        self.frozen.as_deref().map(|frozen| &frozen.table)
+    fn frozen(&self) -> RwLockReadGuard<'_, Table> {
+        self.frozen.read().expect("no one panics while writing to it")
     }
 
     /// What is under `key`, its checksum not yet verified.
     fn find(&self, key: &Key) -> Result<Option<Stored>, KeystoreError> {
-        let in_memory = self.fresh.get(key).or_else(|| self.frozen_table()?.get(key));
-        if let Some(stored) = in_memory {
+        if let Some(stored) = self.fresh.get(key) {
             return Ok(Some(stored.clone()));
         }
-        let Some(bytes) = self.tree.get(name_of(key))? else { return Ok(None) };
-        decode(key, &bytes).map(Some)
+        // Before the tree: it is emptied only when the tree has what was in it.
+        if let Some(stored) = self.frozen().get(key) {
+            return Ok(Some(stored.clone()));
+        }
+        match guarded(|| Ok(self.tree.get(name_of(key))?))? {
+            Some(bytes) => decode(key, &bytes).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Shows every key after `after` with what is under it, in order, until `visit` says no.
@@ -136,8 +141,7 @@ impl FjallKeystore {
         visit: &mut dyn FnMut(Key, Stored) -> Result<bool, KeystoreError>,
     ) -> Result<(), KeystoreError> {
         let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-        let empty = Table::new();
-        let frozen = self.frozen_table().unwrap_or(&empty);
+        let frozen = self.frozen();
         let mut fresh = self.fresh.range::<Key, _>(range).peekable();
         let mut frozen = frozen.range::<Key, _>(range).peekable();
         let from = after.map_or(vec![KEY], name_of);
@@ -147,7 +151,8 @@ impl FjallKeystore {
             let key = key_of(&name)?;
             decode(&key, &bytes).map(|stored| (key, stored))
         });
-        let mut below = tree.next().transpose()?;
+        let mut next = || guarded(|| tree.next().transpose());
+        let mut below = next()?;
         loop {
             let least = [fresh.peek().map(|(k, _)| *k), frozen.peek().map(|(k, _)| *k)]
                 .into_iter()
@@ -161,7 +166,7 @@ impl FjallKeystore {
             let mut oldest = None;
             if below.as_ref().is_some_and(|(k, _)| *k == key) {
                 oldest = below.take().map(|(_, stored)| stored);
-                below = tree.next().transpose()?;
+                below = next()?;
             }
             let stored = newest.or(newer).or(oldest).expect("the least key is somewhere");
             if !visit(key, stored)? {
@@ -175,8 +180,7 @@ fn open_engine(
     path: &Path,
     cache_bytes: u64,
 ) -> Result<(Database, fjall::Keyspace), KeystoreError> {
-    // The engine has assertions about what it reads; damage must end as an error like any other.
-    let opened = catch_unwind(AssertUnwindSafe(|| -> fjall::Result<_> {
+    guarded(|| {
         let database = Database::builder(path)
             .cache_size(cache_bytes)
             .worker_threads(1)
@@ -185,11 +189,14 @@ fn open_engine(
         let options = || KeyspaceCreateOptions::default().manual_journal_persist(true);
         let tree = database.keyspace(KEYSPACE, options)?;
         Ok((database, tree))
-    }));
-    match opened {
-        Ok(opened) => Ok(opened?),
-        Err(_) => Err(KeystoreError::Corrupt("the engine cannot read its files".into())),
-    }
+    })
+}
+
+/// Does `read`. The engine has assertions about what it reads; here damage ends as an error.
+fn guarded<T>(read: impl FnOnce() -> Result<T, KeystoreError>) -> Result<T, KeystoreError> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        Err(KeystoreError::Corrupt("the engine cannot make sense of its files".into()))
+    })
 }
 
 /// Makes an empty keystore beside its place and moves it there when it is whole: the engine does
@@ -298,33 +305,40 @@ impl Keystore for FjallKeystore {
     }
 
     fn unsaved_bytes(&self) -> u64 {
-        self.fresh_bytes + self.frozen.as_deref().map_or(0, |frozen| frozen.bytes)
+        self.fresh_bytes + self.under_way.as_ref().map_or(0, |under_way| under_way.bytes)
     }
 
     fn begin_checkpoint(&mut self) -> Option<Checkpoint> {
-        if self.frozen.is_some() {
+        if self.under_way.is_some() {
             return None;
         }
         let (identity, through) = (self.identity, self.through);
         let whole = Whole { identity, through, ranges: self.ranges.clone() }.encode();
-        let table = std::mem::take(&mut self.fresh);
         let bytes = std::mem::take(&mut self.fresh_bytes);
-        let frozen = Arc::new(Frozen { table, bytes, through, whole });
-        self.frozen = Some(Arc::clone(&frozen));
-        let tree = self.tree.clone();
+        self.under_way = Some(UnderWay { bytes, through });
+        let table = std::mem::take(&mut self.fresh);
+        *self.frozen.write().expect("no one panics while writing to it") = table;
+        let (tree, frozen) = (self.tree.clone(), Arc::clone(&self.frozen));
         Some(Checkpoint(Box::new(move || {
             wait_for_merges(&tree);
-            ingest(&tree, &frozen.table, &frozen.whole)
+            let table = frozen.read().expect("no one panics while writing to it");
+            guarded(|| ingest(&tree, &table, &whole))?;
+            drop(table);
+            // Freed here and not where updates wait: it takes longer than many of them.
+            let mut frozen = frozen.write().expect("no one panics while writing to it");
+            let table = std::mem::take(&mut *frozen);
+            drop(frozen);
+            drop(table);
+            Ok(())
         })))
     }
 
     fn end_checkpoint(&mut self, done: Checkpointed) -> Result<GroupSeq, KeystoreError> {
-        assert!(self.frozen.is_some(), "a checkpoint was begun");
         // After an error the frozen table stays readable, and the log still has it.
         done.0?;
-        let frozen = self.frozen.take().expect("a checkpoint was begun");
-        self.checkpointed = frozen.through;
-        Ok(frozen.through)
+        let UnderWay { through, .. } = self.under_way.take().expect("a checkpoint was begun");
+        self.checkpointed = through;
+        Ok(through)
     }
 
     fn set_ranges(&mut self, points: &[u64]) -> Result<(), KeystoreError> {
