@@ -19,8 +19,10 @@
 //!   tells them apart; if S places another one first, the two can change places in S: the one
 //!   moves forward, which it may, the other moves back to a place before the end of the first,
 //!   which comes before its own end.
+//! * **A configuration that took at least as much from each stock** of spares as another one that is
+//!   equal otherwise: whatever continues it continues that one too.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::ValueId;
 
@@ -122,12 +124,18 @@ impl Window {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default)]
 struct Config {
     placed: Window,
     holds: Option<ValueId>,
-    spare_puts_used: usize,
-    spare_dels_used: usize,
+    used: Used,
+}
+
+/// How much was taken from each stock of spares.
+#[derive(Debug, Clone, Copy, Default)]
+struct Used {
+    puts: usize,
+    dels: usize,
 }
 
 /// An order, as a list that shares its beginning with others: index of the one before, and this.
@@ -140,7 +148,8 @@ pub(super) struct Search<'a> {
     problem: &'a Problem,
     /// For each value read: when the last of its reads began.
     last_read: HashMap<ValueId, u64>,
-    seen: HashSet<Config>,
+    /// Every configuration met, with the least that was taken from the stocks on the way to it.
+    seen: HashMap<(Window, Option<ValueId>), Vec<Used>>,
     trail: Trail,
     todo: Vec<(Config, usize, usize)>,
 }
@@ -156,7 +165,7 @@ impl<'a> Search<'a> {
             }
         }
         let todo = vec![(Config::default(), NOTHING, 0)];
-        Self { problem, last_read, seen: HashSet::new(), trail: Vec::new(), todo }
+        Self { problem, last_read, seen: HashMap::new(), trail: Vec::new(), todo }
     }
 
     /// Searches.
@@ -169,11 +178,21 @@ impl<'a> Search<'a> {
             if self.seen.len() >= CONFIGS_MAX {
                 return Found::GaveUp;
             }
-            if self.seen.insert(config.clone()) {
+            if self.is_new(&config) {
                 self.branch(&config, end, count, bound, &waiting);
             }
         }
         Found::NoOrder
+    }
+
+    fn is_new(&mut self, config: &Config) -> bool {
+        let before = self.seen.entry((config.placed.clone(), config.holds)).or_default();
+        let used = config.used;
+        if before.iter().any(|least| least.puts <= used.puts && least.dels <= used.dels) {
+            return false;
+        }
+        before.push(used);
+        true
     }
 
     /// Places all reads that fit now. Returns the end of the task that must end first, and all
@@ -245,20 +264,20 @@ impl<'a> Search<'a> {
                         continue;
                     }
                     if config.holds.is_none() {
-                        if !begun(&self.problem.spare_puts, config.spare_puts_used) {
+                        if !begun(&self.problem.spare_puts, config.used.puts) {
                             continue;
                         }
-                        after.spare_puts_used += 1;
+                        after.used.puts += 1;
                         spare = Some(Placed::SparePut);
                     }
                     after.holds = None;
                 }
                 Kind::Read(None) => {
                     // It did not fit by itself, so the key is not empty.
-                    if !begun(&self.problem.spare_dels, config.spare_dels_used) {
+                    if !begun(&self.problem.spare_dels, config.used.dels) {
                         continue;
                     }
-                    after.spare_dels_used += 1;
+                    after.used.dels += 1;
                     after.holds = None;
                     spare = Some(Placed::SpareDel);
                 }
