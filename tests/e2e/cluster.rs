@@ -18,7 +18,7 @@ use std::{fs, thread};
 
 use serde_json::{Value, json};
 
-use super::procs::{Mark, TempDir, sigkill, wait_for};
+use super::procs::{Mark, TempDir, dying_with_us, sigkill, wait_for};
 use super::wire::ask;
 
 /// How long a cluster may take to be ready, or healthy again, on a machine that stalls.
@@ -197,7 +197,7 @@ fn binary() -> PathBuf {
 fn up(mark: &Mark, dir: &TempDir, arguments: &[String]) -> (Child, Ready) {
     let log_path = dir.path().join("supervisor.log");
     let log = File::options().create(true).append(true).open(&log_path).expect("a log file");
-    let mut command = Command::new(binary());
+    let mut command = dying_with_us(binary());
     command.args(["up", "--headless", "--any-port", "--dir"]).arg(dir.path().join("data"));
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
     // A group of its own: Ctrl-C at the tests is not meant for it, its end comes by drop.

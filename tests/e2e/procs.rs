@@ -4,9 +4,10 @@
 //! environment, which children inherit: also those that a test never heard of, and never those of
 //! somebody else. Never kills by name.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
@@ -20,27 +21,34 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// How long the death of a killed process may take on a machine that stalls.
 const DEATH_MAX: Duration = Duration::from_secs(60);
 
+/// In a directory that shall stay.
+const KEPT: &str = "kept-after-failure";
+
 /// A directory of its own under cargo's directory for tests, on a real disk; removed on drop.
 #[derive(Debug)]
-pub(crate) struct TempDir(PathBuf);
+pub(crate) struct TempDir {
+    path: PathBuf,
+    kept: AtomicBool,
+}
 
 impl TempDir {
     /// An empty directory whose name begins with `name`.
     pub(crate) fn new(name: &str) -> Self {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{name}-{}-{number}", std::process::id());
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let all = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        remove_orphans(all);
+        let path = all.join(format!("{name}-{}-{number}", std::process::id()));
         fs::create_dir_all(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        Self(path)
+        Self { path, kept: AtomicBool::new(false) }
     }
 
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
-    /// Leaves `kept`, a path below this directory, and removes the rest.
+    /// Removes all now but `kept`, paths below this directory, which stay when it is dropped.
     pub(crate) fn keep_only(&self, kept: &[PathBuf]) {
         fn prune(dir: &Path, kept: &[PathBuf]) {
             for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
@@ -57,14 +65,29 @@ impl TempDir {
                 }
             }
         }
-        prune(&self.0, kept);
+        prune(&self.path, kept);
+        self.kept.store(true, Ordering::Relaxed);
+        let _ = fs::write(self.path.join(KEPT), "");
     }
 }
 
 impl Drop for TempDir {
     fn drop(&mut self) {
-        if !thread::panicking() {
-            let _ = fs::remove_dir_all(&self.0);
+        if !self.kept.load(Ordering::Relaxed) {
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// Removes what a run left behind that was ended without a chance to clean up.
+fn remove_orphans(all: &Path) {
+    for entry in fs::read_dir(all).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        // "name-PID-number", as given above.
+        let pid = name.to_str().and_then(|name| name.rsplit('-').nth(1)?.parse::<u32>().ok());
+        let ended = pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists());
+        if ended && !entry.path().join(KEPT).exists() {
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }
@@ -131,6 +154,19 @@ impl Drop for Mark {
     fn drop(&mut self) {
         self.kill_all();
     }
+}
+
+/// A command that is killed when the thread that started it ends, in whatever way: Ctrl-C at a test
+/// or a SIGKILL of it runs no destructor. The process is that of `program` itself.
+pub(crate) fn dying_with_us(program: impl AsRef<OsStr>) -> Command {
+    // Of util-linux, so everywhere; doing it here would need unsafe code.
+    const SETPRIV: &str = "/usr/bin/setpriv";
+    if !Path::new(SETPRIV).exists() {
+        return Command::new(program);
+    }
+    let mut command = Command::new(SETPRIV);
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
 }
 
 /// SIGKILL to one process.
