@@ -1,4 +1,18 @@
-//! Whole-system tests.
+//! Whole-system tests: does it hold together?
+//!
+//! Run all with `cargo test --test main`, one module with `cargo test --test main e2e::words`. What
+//! is measured is shown with `-- --nocapture`. In reading order:
+//!
+//! * `tidy`: the rules of the code that a machine keeps: purity, imports, lengths.
+//! * `cache_threads`: the cache, hammered by several threads.
+//! * `check`: is a recorded history right? The linearizability and durability checkers, used by all
+//!   that follow, and their own tests.
+//! * `supervisor`: the supervisor with real processes that are not servers.
+//! * `e2e`: real processes that are killed while clients write down what they are told.
+//!
+//! The benchmarks beside it are programs of their own: `cargo bench --bench versus -- --help`.
 
 mod cache_threads;
+mod check;
+mod e2e;
 mod tidy;

@@ -1,0 +1,160 @@
+//! What a user meets who talks to the port by hand, or with a program of ten lines.
+
+use serde_json::{Value, json};
+
+use super::cluster::Cluster;
+use super::wire::{Conn, Reply};
+
+#[test]
+fn conversation() {
+    let cluster = Cluster::start("conversation", 2, 2, &[]);
+    let open = || Conn::open(cluster.addr()).expect("the cluster is ready");
+    a_one_liner_is_answered_and_closed(open());
+    a_last_line_without_newline_is_run(open());
+    answers_come_in_the_order_of_requests_with_their_ids(open());
+    a_read_sees_the_update_before_it(open());
+    bad_lines_are_answered_and_the_connection_lives_on(open());
+    blank_lines_and_carriage_returns_are_ignored(open());
+    a_browser_is_told_and_left(open());
+    updates_say_what_they_found(open());
+}
+
+/// The answers of `lines`, sent together.
+fn answers(conn: &mut Conn, lines: &[Value]) -> Vec<Value> {
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    conn.send(text).expect("sending");
+    lines.iter().map(|line| receive(conn, &line.to_string())).collect()
+}
+
+fn receive(conn: &mut Conn, about: &str) -> Value {
+    conn.receive().unwrap_or_else(|error| panic!("no answer to {about}: {error}"))
+}
+
+/// `printf '{"op":"get","key":"a"}\n' | nc -q1 127.0.0.1 8080`
+fn a_one_liner_is_answered_and_closed(mut conn: Conn) {
+    conn.send("{\"op\":\"get\",\"key\":\"never-put\"}\n").expect("sending");
+    conn.end_of_input().expect("closing one side");
+    let answer = receive(&mut conn, "a get");
+    assert_eq!((&answer["ok"], &answer["code"]), (&json!(false), &json!("not_found")), "{answer}");
+    assert!(answer["error"].is_string(), "a sentence for a person: {answer}");
+    assert_eq!(conn.receive_rest().expect("a clean end"), "");
+}
+
+fn a_last_line_without_newline_is_run(mut conn: Conn) {
+    conn.send("{\"op\":\"put\",\"key\":\"last\",\"value\":\"1\"}\n").expect("sending");
+    conn.send("{\"op\":\"get\",\"key\":\"last\"}").expect("sending");
+    conn.end_of_input().expect("closing one side");
+    assert_eq!(receive(&mut conn, "a put")["ok"], true);
+    assert_eq!(receive(&mut conn, "a get")["value"], "1");
+    assert_eq!(conn.receive_rest().expect("a clean end"), "");
+}
+
+fn answers_come_in_the_order_of_requests_with_their_ids(mut conn: Conn) {
+    // Slow ones (puts) between quick ones (gets), and one that is wrong.
+    let requests: Vec<Value> = (0..200)
+        .map(|number| match number % 4 {
+            0 => json!({"op": "put", "key": format!("k{number}"), "value": "v", "id": number}),
+            1 => json!({"op": "get", "key": "k0", "id": format!("text {number}")}),
+            2 => json!({"op": "del", "key": "nobody", "id": -number}),
+            _ => json!({"op": "dance", "id": number}),
+        })
+        .collect();
+    for (request, answer) in requests.iter().zip(answers(&mut conn, &requests)) {
+        assert_eq!(answer["id"], request["id"], "{request}: {answer}");
+    }
+    let big = json!({"op": "get", "key": "k0", "id": u64::MAX});
+    assert_eq!(answers(&mut conn, &[big])[0]["id"], u64::MAX);
+    let none = json!({"op": "get", "key": "k0"});
+    assert_eq!(answers(&mut conn, &[none])[0].get("id"), None, "no id asked, none answered");
+}
+
+fn a_read_sees_the_update_before_it(mut conn: Conn) {
+    for number in 0..100 {
+        let value = number.to_string();
+        let put = json!({"op": "put", "key": "pipelined", "value": value});
+        let get = json!({"op": "get", "key": "pipelined"});
+        let del = json!({"op": "del", "key": "pipelined"});
+        let all = answers(&mut conn, &[put, get.clone(), del, get]);
+        assert_eq!(all[0]["ok"], true, "{}", all[0]);
+        assert_eq!((&all[1]["value"], &all[1]["version"]), (&json!(value), &all[0]["version"]));
+        assert_eq!(all[2]["ok"], true, "{}", all[2]);
+        assert_eq!(all[3]["code"], "not_found", "{}", all[3]);
+    }
+}
+
+fn bad_lines_are_answered_and_the_connection_lives_on(mut conn: Conn) {
+    let long = format!("{{\"op\":\"get\",\"key\":\"{}\"}}", "x".repeat(2 << 20));
+    let long_key = format!("{{\"op\":\"get\",\"key\":\"{}\"}}", "x".repeat(257));
+    let deep = format!("{{\"op\":\"get\",\"key\":{}1{}}}", "[".repeat(500), "]".repeat(500));
+    let bad: &[(&str, &[u8])] = &[
+        ("broken JSON", b"{\"op\":\"get\",\"key\":"),
+        ("no object", b"[1,2]"),
+        ("a bare word", b"hello"),
+        ("no op", b"{\"key\":\"a\"}"),
+        ("no key", b"{\"op\":\"get\"}"),
+        ("an unknown op", b"{\"op\":\"dance\",\"key\":\"a\"}"),
+        ("a wrong type", b"{\"op\":\"get\",\"key\":7}"),
+        ("an unknown field", b"{\"op\":\"get\",\"key\":\"a\",\"colour\":1}"),
+        ("a duplicate field", b"{\"op\":\"get\",\"key\":\"a\",\"key\":\"b\"}"),
+        ("an empty key", b"{\"op\":\"get\",\"key\":\"\"}"),
+        ("invalid UTF-8", b"{\"op\":\"get\",\"key\":\"\xff\xfe\"}"),
+        ("something behind", b"{\"op\":\"get\",\"key\":\"a\"} {}"),
+        ("no value", b"{\"op\":\"put\",\"key\":\"a\"}"),
+        ("two values", b"{\"op\":\"put\",\"key\":\"a\",\"value\":\"\",\"value_b64\":\"\"}"),
+        ("bad base64", b"{\"op\":\"put\",\"key\":\"a\",\"value_b64\":\"?\"}"),
+        ("a lone surrogate", b"{\"op\":\"get\",\"key\":\"\\ud800\"}"),
+        ("a NUL", b"\0"),
+        ("a key too long", long_key.as_bytes()),
+        ("nested too deep", deep.as_bytes()),
+        ("a line too long", long.as_bytes()),
+    ];
+    for (what, line) in bad {
+        conn.send([line, &b"\n"[..]].concat()).expect("sending");
+        let answer = receive(&mut conn, what);
+        let code = answer["code"].as_str().unwrap_or_default();
+        assert_eq!(answer["ok"], false, "{what}: {answer}");
+        assert!(matches!(code, "bad_request" | "too_large"), "{what}: {answer}");
+        assert!(answer["error"].is_string(), "{what}: {answer}");
+        assert!(matches!(conn.put("alive", what), Reply::Ok(_)), "the connection, after {what}");
+    }
+}
+
+fn blank_lines_and_carriage_returns_are_ignored(mut conn: Conn) {
+    conn.send("\n\r\n\n{\"op\":\"get\",\"key\":\"nobody\",\"id\":1}\r\n\n").expect("sending");
+    conn.send("{\"op\":\"get\",\"key\":\"nobody\",\"id\":2}\n").expect("sending");
+    assert_eq!(receive(&mut conn, "the first")["id"], 1);
+    assert_eq!(receive(&mut conn, "the second")["id"], 2);
+}
+
+fn a_browser_is_told_and_left(mut conn: Conn) {
+    conn.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sending");
+    let text = conn.receive_rest().expect("an answer, then the end");
+    assert!(text.starts_with("HTTP/1.1 400"), "{text}");
+    assert!(text.contains("piazza console"), "{text}");
+}
+
+fn updates_say_what_they_found(mut conn: Conn) {
+    let key = "story";
+    let all = answers(
+        &mut conn,
+        &[
+            json!({"op": "update", "key": key, "value": "0"}),
+            json!({"op": "del", "key": key}),
+            json!({"op": "put", "key": key, "value": "1", "if_absent": true}),
+            json!({"op": "put", "key": key, "value": "2", "if_absent": true}),
+            json!({"op": "get", "key": key}),
+            json!({"op": "update", "key": key, "value": "3"}),
+        ],
+    );
+    let codes: Vec<&Value> = all.iter().map(|answer| &answer["code"]).collect();
+    let expected = [json!("not_found"), json!("not_found"), Value::Null, json!("exists")];
+    assert_eq!(codes[..4], expected.iter().collect::<Vec<_>>(), "{all:?}");
+    assert_eq!(all[3]["version"], all[2]["version"], "the version of what exists");
+    assert_eq!(all[4]["value"], "1");
+    assert_eq!(all[5]["ok"], true);
+    let swap = |version: &Value, value: &str| json!({"op": "cas", "key": key, "value": value, "version": version});
+    let all = answers(&mut conn, &[swap(&all[5]["version"], "4"), swap(&all[5]["version"], "5")]);
+    assert_eq!(all[0]["ok"], true, "{}", all[0]);
+    assert_eq!(all[1]["code"], "version_mismatch", "{}", all[1]);
+    assert_eq!(all[1]["version"], all[0]["version"], "the current one");
+}

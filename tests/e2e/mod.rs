@@ -1,0 +1,27 @@
+//! Tests on real processes, over real sockets and disks.
+//!
+//! The tools, each used by those below it:
+//! * `procs`: processes and directories that do not outlive their test;
+//! * `wire`: a raw client, independent of the project's own;
+//! * `cluster`: a `piazza up` of one's own, and how to kill its parts;
+//! * `workload`: clients that write down what they are told;
+//! * `toy`: tests of these tools against a server that is wrong on purpose.
+//!
+//! The tests:
+//! * `conversation`: what a user meets who talks to the port by hand;
+//! * `words`: a whole dictionary goes in, and comes out again after everything was killed;
+//! * `replica_down`: while one node is down, its keys are refused quickly, the others go on;
+//! * `kill_loop`: servers are killed one after the other under load;
+//! * `kill_all`: everything is killed at once under load, again and again.
+
+pub(crate) mod cluster;
+pub(crate) mod procs;
+mod toy;
+pub(crate) mod wire;
+pub(crate) mod workload;
+
+mod conversation;
+mod kill_all;
+mod kill_loop;
+mod replica_down;
+mod words;
