@@ -11,4 +11,5 @@ pub mod core;
 pub mod process;
 pub mod shell;
 pub mod storage;
+pub mod supervisor;
 pub mod telemetry;

@@ -66,7 +66,8 @@ pub fn init(log_dir: Option<&Path>, name: &str) -> Result<Guard, TelemetryError>
             Guard { worker: None, lost: None }
         }
         Some(dir) => {
-            let failed = |error: String| TelemetryError::Directory(dir.display().to_string(), error);
+            let failed =
+                |error: String| TelemetryError::Directory(dir.display().to_string(), error);
             std::fs::create_dir_all(dir).map_err(|error| failed(error.to_string()))?;
             let files = RollingFileAppender::builder()
                 .rotation(Rotation::DAILY)

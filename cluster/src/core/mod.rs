@@ -10,3 +10,4 @@ pub mod node;
 pub mod record;
 pub mod ring;
 pub mod time;
+pub mod restart;
