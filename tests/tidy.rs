@@ -311,7 +311,7 @@ fn functions_are_short(source: &Source) -> Findings {
         let mut names = words(code).skip_while(|(word, _)| *word != "fn").skip(1);
         let Some((name, _)) = names.next() else { continue };
         let length = end_of_item(&source.code, line - 1).map_or(0, |end| end + 2 - line);
-        // `fn` of a type, as in `Box<dyn Fn>` or `fn(u8) -> u8`, has no name before its parenthesis.
+        // `fn` as a type, like `fn(u8) -> u8`, has no name before its parenthesis.
         if code.contains(&format!("fn {name}")) && length > FUNCTION_LINES_MAX {
             findings.push((line, format!("fn {name} has {length} lines")));
         }
