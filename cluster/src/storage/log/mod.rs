@@ -30,7 +30,7 @@ mod tests;
 pub use self::open::{Opened, Tail};
 
 /// The default length of a segment, bytes.
-pub const SEGMENT_BYTES: u64 = 64 << 20;
+pub const SEGMENT_BYTES: u64 = 16 << 20;
 /// The shortest and longest length of a segment that can be configured, bytes.
 pub const SEGMENT_BYTES_RANGE: std::ops::RangeInclusive<u64> = 2048..=1 << 32;
 /// The longest group that can be appended, bytes of encoded records.
