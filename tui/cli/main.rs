@@ -1,3 +1,34 @@
-//! Piazza's one binary.
+//! Piazza's one binary: what was typed, to one function a subcommand, to the exit code.
+//!
+//! Nothing is decided here. `args` holds the whole grammar; each command is a file of its own,
+//! a screenful that builds, calls and prints; `print` says what every exit code means.
 
-fn main() {}
+mod address;
+mod args;
+mod import;
+mod kv;
+mod print;
+mod records;
+mod status;
+mod wait;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+
+/// The servers allocate and free small things all the time, on many threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match Args::parse().command {
+        Command::Get(args) => kv::get(args),
+        Command::Put(args) => kv::put(args),
+        Command::Del(args) => kv::del(args),
+        Command::Status(args) => status::run(args),
+        Command::Wait(args) => wait::run(args),
+        Command::Import(args) => import::run(args),
+    }
+}
