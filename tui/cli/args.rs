@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 /// A replicated key-value store that you can watch think.
 #[derive(Debug, Parser)]
-#[command(name = "piazza", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "piazza", version, after_help = EXIT_CODES)]
 pub(crate) struct Args {
     /// What to do.
     #[command(subcommand)]
@@ -19,9 +19,14 @@ pub(crate) struct Args {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done; 1 not there, or the condition is not met; 2 wrong usage or request; 3 refused \
-and safe to try again, or never connected; 4 it is not known whether the update happened; \
-5 anything else; 130 Ctrl-C.";
+Exit codes:
+  0  done
+  1  not there, or the condition is not met
+  2  wrong usage, or a request that can only be refused
+  3  refused and safe to try again, or never connected
+  4  it is not known whether the update happened
+  5  anything else
+  130  Ctrl-C";
 
 /// Every subcommand.
 #[derive(Debug, Subcommand)]
@@ -43,8 +48,10 @@ pub(crate) enum Command {
 /// Where the cluster is, and how to answer: the same for every client command.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Common {
-    /// The coordinator's address, or several with commas between them, tried in turn
-    /// [env: PIAZZA_ADDR] [default: the cluster in ./piazza-data if it runs, else 127.0.0.1:8080].
+    /// The coordinator's address; several with commas between them are tried in turn.
+    ///
+    /// Without it and --dir: PIAZZA_ADDR, else the cluster in ./piazza-data if it is running, else
+    /// 127.0.0.1:8080.
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "dir")]
     pub(crate) addr: Option<String>,
     /// The directory of a cluster that `piazza up` runs on this machine.
@@ -119,8 +126,9 @@ pub(crate) enum Goal {
 /// `import`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ImportArgs {
-    /// A file, or `-` for standard input. Lines of JSON, {"key":"a","value":"b"}, or value_b64 in
-    /// place of value.
+    /// A file, or `-` for standard input; lines like {"key":"a","value":"b"}.
+    ///
+    /// Bytes that are not text stand as "value_b64" in place of "value".
     pub(crate) file: PathBuf,
     /// The lines are `key,value` instead, with the quotes of RFC 4180 and no header.
     #[arg(long)]

@@ -261,9 +261,15 @@ async fn put_until_done(line: Arc<Line>, record: Record) -> Result<Record, Failu
 /// The connection, made anew when it is lost.
 struct Line {
     target: Target,
-    client: Mutex<Client>,
+    connection: Mutex<Connection>,
     /// The import has failed: nothing is repeated any more.
     given_up: AtomicBool,
+}
+
+struct Connection {
+    client: Client,
+    /// The last attempt to connect anew, if it failed.
+    failed: Option<(Instant, io::ErrorKind, String)>,
 }
 
 impl Line {
@@ -271,15 +277,34 @@ impl Line {
         let client = Client::connect(&target.addresses, Options::default())
             .await
             .map_err(|error| Failure::connecting(&error, &target.hint))?;
-        Ok(Self { target, client: Mutex::new(client), given_up: AtomicBool::new(false) })
+        let connection = Mutex::new(Connection { client, failed: None });
+        Ok(Self { target, connection, given_up: AtomicBool::new(false) })
     }
 
     async fn client(&self) -> Result<Client, ClientError> {
-        let mut client = self.client.lock().await;
-        if client.is_lost() {
-            *client = Client::connect(&self.target.addresses, Options::default()).await?;
+        let mut connection = self.connection.lock().await;
+        if !connection.client.is_lost() {
+            return Ok(connection.client.clone());
         }
-        Ok(client.clone())
+        // All puts under way come here at once: one attempt, however long it takes, counts for
+        // every one that waited for it.
+        if let Some((at, kind, text)) = &connection.failed
+            && at.elapsed() < PAUSE_MIN
+        {
+            return Err(ClientError::NotConnected(io::Error::new(*kind, text.as_str())));
+        }
+        match Client::connect(&self.target.addresses, Options::default()).await {
+            Ok(client) => {
+                *connection = Connection { client: client.clone(), failed: None };
+                Ok(client)
+            }
+            Err(error) => {
+                if let ClientError::NotConnected(cause) = &error {
+                    connection.failed = Some((Instant::now(), cause.kind(), cause.to_string()));
+                }
+                Err(error)
+            }
+        }
     }
 
     async fn put(&self, record: &Record) -> Result<(), ClientError> {

@@ -11,6 +11,8 @@ use std::process::ExitCode;
 
 use protocol::client::{Client, ClientError, Options};
 use protocol::error::{ErrorCode, ErrorReply};
+use protocol::json;
+use protocol::reply::error_tail;
 
 use crate::address;
 use crate::args::Common;
@@ -127,7 +129,7 @@ pub(crate) fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Res
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime
         .map_err(|error| Failure::new(Exit::Other, "system", format!("cannot start: {error}")))?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         tokio::select! {
             result = work => result,
             // Without a handler Ctrl-C ends the process by itself, so an error needs no answer.
@@ -135,7 +137,10 @@ pub(crate) fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Res
                 Err(Failure::new(Exit::Interrupted, "interrupted", ""))
             }
         }
-    })
+    });
+    // Looking up a name may still be going on in a thread of its own; nobody waits for it.
+    runtime.shutdown_background();
+    result
 }
 
 /// Prints the failure, if it is one, and turns the result into the exit code.
@@ -146,7 +151,7 @@ pub(crate) fn finish(result: Result<Exit, Failure>, json: bool) -> ExitCode {
             if !failure.message.is_empty() {
                 let line = failure_line(&failure, json, io::stderr().is_terminal());
                 // Where standard error is closed too there is nobody left to tell.
-                let _ = io::stderr().write_all(line.as_bytes());
+                let _ = io::stderr().write_all(&line);
             }
             failure.exit
         }
@@ -154,23 +159,30 @@ pub(crate) fn finish(result: Result<Exit, Failure>, json: bool) -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
-fn failure_line(failure: &Failure, json: bool, terminal: bool) -> String {
-    if !json {
+fn failure_line(failure: &Failure, as_json: bool, terminal: bool) -> Vec<u8> {
+    if !as_json {
         let message = if terminal {
             escaped(failure.message.as_bytes(), false)
         } else {
             failure.message.clone()
         };
-        return format!("piazza: {message}\n");
+        return format!("piazza: {message}\n").into_bytes();
     }
-    let mut object = match failure.reply.as_deref().map(serde_json::to_value) {
-        Some(Ok(serde_json::Value::Object(fields))) => fields,
-        _ => serde_json::Map::new(),
-    };
-    object.insert("ok".into(), false.into());
-    object.insert("code".into(), failure.code.into());
-    object.insert("error".into(), failure.message.as_str().into());
-    format!("{}\n", serde_json::Value::Object(object))
+    let mut line = b"{\"ok\":false".to_vec();
+    match &failure.reply {
+        Some(reply) => {
+            let reply = ErrorReply { error: failure.message.clone().into(), ..(**reply).clone() };
+            line.extend_from_slice(&error_tail(&reply));
+        }
+        None => {
+            line.extend_from_slice(b",\"code\":");
+            json::write_string(&mut line, failure.code);
+            line.extend_from_slice(b",\"error\":");
+            json::write_string(&mut line, &failure.message);
+            line.extend_from_slice(b"}\n");
+        }
+    }
+    line
 }
 
 /// Writes to standard output, whole and at once.
@@ -232,13 +244,15 @@ mod tests {
         let reply = Box::new(ErrorReply::replica_down("n\x1b1"));
         let failure = Failure::from(ClientError::Retry(reply));
         assert_eq!((failure.exit, failure.code), (Exit::Refused, "replica_down"));
-        let line = failure_line(&failure, false, true);
+        let line = String::from_utf8(failure_line(&failure, false, true)).unwrap();
         assert!(line.starts_with("piazza: node n\\u{1b}1 holds a copy"), "{line}");
         let line = failure_line(&failure, true, false);
-        let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert!(line.starts_with(b"{\"ok\":false,\"code\":\"replica_down\",\"error\":\"node n"));
+        let object: serde_json::Value = serde_json::from_slice(&line).unwrap();
         assert_eq!(object["code"], "replica_down");
         assert_eq!(object["node"], "n\x1b1");
-        assert_eq!(object["ok"], false);
+        let line = failure_line(&Failure::usage("no \"x\""), true, false);
+        assert_eq!(line, b"{\"ok\":false,\"code\":\"usage\",\"error\":\"no \\\"x\\\"\"}\n");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use protocol::client::ClientError;
 use protocol::request::Op;
 use protocol::status::{CoordinatorState, NodeState, NodeStatus, Status};
 
@@ -22,7 +23,7 @@ pub(crate) fn run(args: StatusArgs) -> ExitCode {
             let mut line = client.ask(Op::Status).await?;
             protocol::reply::decode::<serde::de::IgnoredAny>(&line)
                 .map_err(|error| Failure::new(Exit::Other, "protocol", error.to_string()))?
-                .map_err(|error| Failure::from(protocol::client::ClientError::Retry(error)))?;
+                .map_err(|error| Failure::from(ClientError::from_read(error)))?;
             line.push(b'\n');
             print::output(&line)?;
         } else {
