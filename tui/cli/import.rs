@@ -43,6 +43,7 @@ pub(crate) fn run(args: ImportArgs) -> ExitCode {
         let target = address::resolve(&args.common)?;
         let format = if args.csv { Format::Csv } else { Format::Json };
         let bar = progress_bar(bytes);
+        // Cleared here too: Ctrl-C drops the import where it stands.
         let result = print::block_on(import(input, format, target, &bar, json));
         bar.finish_and_clear();
         result
@@ -79,7 +80,7 @@ fn progress_bar(bytes: Option<u64>) -> ProgressBar {
         None => (ProgressBar::no_length(), "{spinner} {bytes}, {msg} keys, {elapsed}"),
     };
     match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
+        Ok(style) => bar.with_style(style).with_message("0"),
         // Only a mistake in the template; a plain bar is as good.
         Err(_) => bar,
     }
@@ -117,6 +118,8 @@ async fn import(
         }
     }
     puts.finish(bar).await;
+    // Before anything else is written to the terminal.
+    bar.finish_and_clear();
     let done = puts.done;
     if let Some(failure) = puts.failure {
         let message = format!("{} (imported {} before)", failure.message, keys(done));
