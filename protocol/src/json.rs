@@ -20,21 +20,21 @@ pub fn write_string(out: &mut impl BufMut, text: &str) {
 /// Appends `"value":"text"`, or `"value_b64":"..."` where the bytes are not UTF-8 or contain
 /// control characters other than tab, newline and carriage return. This is the rule for replies.
 pub fn write_value(out: &mut impl BufMut, value: &[u8]) {
-    match as_readable(value) {
-        Some(text) => write_text_value(out, text),
-        None => write_base64_value(out, value),
+    match kind(value) {
+        Kind::Plain => write_plain_value(out, value),
+        Kind::Readable => write_escaped_value(out, value),
+        Kind::Bytes => write_base64_value(out, value),
     }
 }
 
 /// Like [`write_value`], but chooses base64 also where escapes would make the text longer than
 /// that: so that every value within its limit fits a request line within its own.
 pub fn write_value_compact(out: &mut impl BufMut, value: &[u8]) {
-    let escapes = |text: &str| text.bytes().filter(|b| must_escape(*b)).count();
-    match as_readable(value) {
-        Some(text) if is_plain(value) || escapes(text) <= text.len() / 3 => {
-            write_text_value(out, text);
-        }
-        _ => write_base64_value(out, value),
+    let few_escapes = || value.iter().filter(|b| must_escape(**b)).count() <= value.len() / 3;
+    match kind(value) {
+        Kind::Plain => write_plain_value(out, value),
+        Kind::Readable if few_escapes() => write_escaped_value(out, value),
+        Kind::Readable | Kind::Bytes => write_base64_value(out, value),
     }
 }
 
@@ -57,10 +57,16 @@ pub fn write_number(out: &mut impl BufMut, number: u64) {
 /// Appends `bytes` in base64 (RFC 4648, section 4, padded), without quotes.
 pub fn write_base64(out: &mut impl BufMut, bytes: &[u8]) {
     let letter = |group: u32, shift: u32| ALPHABET[(group >> shift & 63) as usize];
+    // In pieces of a fixed size, because appending to a buffer costs more than four letters do.
+    const TRIPLES: usize = 32;
     let (triples, rest) = bytes.as_chunks::<3>();
-    for [a, b, c] in triples {
-        let group = u32::from_be_bytes([0, *a, *b, *c]);
-        out.put_slice(&[letter(group, 18), letter(group, 12), letter(group, 6), letter(group, 0)]);
+    for piece in triples.chunks(TRIPLES) {
+        let mut letters = [[0; 4]; TRIPLES];
+        for ([a, b, c], quad) in piece.iter().zip(&mut letters) {
+            let group = u32::from_be_bytes([0, *a, *b, *c]);
+            *quad = [letter(group, 18), letter(group, 12), letter(group, 6), letter(group, 0)];
+        }
+        out.put_slice(letters[..piece.len()].as_flattened());
     }
     match rest {
         [a] => {
@@ -129,9 +135,37 @@ fn decode_quad(quad: [u8; 4]) -> Option<u32> {
     ((a | b | c | d) < 64).then_some(a << 18 | b << 12 | c << 6 | d)
 }
 
-fn write_text_value(out: &mut impl BufMut, text: &str) {
-    out.put_slice(b"\"value\":");
-    write_string(out, text);
+/// How a value can be written.
+enum Kind {
+    /// Text that needs no escape.
+    Plain,
+    /// Text that a reader may meet, with escapes.
+    Readable,
+    /// Not text, or text with control characters.
+    Bytes,
+}
+
+fn kind(value: &[u8]) -> Kind {
+    let Ok(text) = std::str::from_utf8(value) else {
+        return Kind::Bytes;
+    };
+    if is_plain(value) {
+        return Kind::Plain;
+    }
+    let harmless = |c: char| !c.is_control() || matches!(c, '\t' | '\n' | '\r');
+    if text.chars().all(harmless) { Kind::Readable } else { Kind::Bytes }
+}
+
+fn write_plain_value(out: &mut impl BufMut, text: &[u8]) {
+    out.put_slice(b"\"value\":\"");
+    out.put_slice(text);
+    out.put_u8(b'"');
+}
+
+fn write_escaped_value(out: &mut impl BufMut, text: &[u8]) {
+    out.put_slice(b"\"value\":\"");
+    write_escaped(out, text);
+    out.put_u8(b'"');
 }
 
 fn write_base64_value(out: &mut impl BufMut, value: &[u8]) {
@@ -140,22 +174,16 @@ fn write_base64_value(out: &mut impl BufMut, value: &[u8]) {
     out.put_u8(b'"');
 }
 
-/// The value as text, if a reader may meet it as text.
-fn as_readable(value: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(value).ok()?;
-    let harmless = |c: char| !c.is_control() || matches!(c, '\t' | '\n' | '\r');
-    (is_plain(value) || text.chars().all(harmless)).then_some(text)
-}
-
 /// Whether the bytes, known to be UTF-8, can stand in a JSON string as they are and contain no
 /// control character. Errs on the side of no: the byte 0xc2 begins the controls U+0080 to U+009F,
 /// but other characters too.
 fn is_plain(bytes: &[u8]) -> bool {
-    let suspect = |b: u8| must_escape(b) || b == 0x7f || b == 0xc2;
-    let (blocks, rest) = bytes.as_chunks::<16>();
-    // No early exit within a block, so that the compiler turns it into vector instructions.
-    let clean = |block: &[u8; 16]| !block.iter().fold(false, |found, b| found | suspect(*b));
-    blocks.iter().all(clean) && !rest.iter().any(|b| suspect(*b))
+    // Without early exit or short cut within a block, so that the compiler turns it into vector
+    // instructions.
+    let suspect = |b: u8| (b < 0x20) | (b == b'"') | (b == b'\\') | (b == 0x7f) | (b == 0xc2);
+    let (blocks, rest) = bytes.as_chunks::<32>();
+    let clean = |block: &[u8; 32]| block.iter().fold(0, |found, b| found | u8::from(suspect(*b)));
+    blocks.iter().all(|block| clean(block) == 0) && !rest.iter().any(|b| suspect(*b))
 }
 
 fn must_escape(b: u8) -> bool {

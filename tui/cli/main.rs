@@ -1,36 +1,39 @@
-//! Piazza's one binary.
+//! Piazza's one binary: what was typed, to one function a subcommand, to the exit code.
+//!
+//! Nothing is decided here. `args` holds the whole grammar; each command is a file of its own,
+//! a screenful that builds, calls and prints; `print` says what every exit code means.
 
+mod address;
+mod args;
+mod import;
+mod kv;
+mod print;
+mod records;
 mod serve;
+mod status;
 mod up;
+mod wait;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 
-/// A replicated key-value store that you can watch think.
-#[derive(Parser)]
-#[command(name = "piazza", version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
+use args::{Args, Command};
 
-#[derive(Subcommand)]
-enum Command {
-    /// Runs a whole cluster on this machine, each server a process of its own
-    Up(up::UpArgs),
-    /// Stops the cluster in a directory
-    Down(up::DownArgs),
-    #[command(hide = true)]
-    Coordinator(serve::CoordinatorArgs),
-    #[command(hide = true)]
-    Node(serve::NodeArgs),
-}
+/// The servers allocate and free small things all the time, on many threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    match Args::parse().command {
         Command::Up(args) => up::up(args),
         Command::Down(args) => up::down(&args),
+        Command::Get(args) => kv::get(args),
+        Command::Put(args) => kv::put(args),
+        Command::Del(args) => kv::del(args),
+        Command::Status(args) => status::run(args),
+        Command::Wait(args) => wait::run(args),
+        Command::Import(args) => import::run(args),
         Command::Coordinator(args) => serve::coordinator(args, cluster::shell::run_coordinator),
         Command::Node(args) => serve::node(args, cluster::shell::run_node),
     }

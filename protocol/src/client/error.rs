@@ -37,7 +37,7 @@ pub enum ClientError {
     #[error("the connection was lost before the answer came ({0}): try again")]
     Lost(io::Error),
     /// No answer to a read, or no room to send an update at all, in this time: safe to repeat.
-    #[error("no answer within {} ms, and nothing was changed: try again, or wait longer", .0.as_millis())]
+    #[error("no answer within {} ms, and nothing was changed: try again", .0.as_millis())]
     Late(Duration),
     /// A read was answered with something that is no reply of this protocol.
     #[error("{0}")]
@@ -93,7 +93,8 @@ impl ClientError {
         }
     }
 
-    pub(super) fn from_read(reply: Box<ErrorReply>) -> Self {
+    /// What the error reply to a read means; for programs that use [`super::Client::ask`].
+    pub fn from_read(reply: Box<ErrorReply>) -> Self {
         match reply.code.remedy() {
             Remedy::Fix => Self::Fix(reply),
             Remedy::Condition => Self::Condition(reply),
@@ -102,7 +103,8 @@ impl ClientError {
         }
     }
 
-    pub(super) fn from_update(reply: Box<ErrorReply>) -> Self {
+    /// What the error reply to an update means; for programs that use [`super::Client::ask`].
+    pub fn from_update(reply: Box<ErrorReply>) -> Self {
         match reply.code.remedy() {
             Remedy::Unknown => {
                 Self::Unknown { version: reply.version, cause: UnknownCause::Server(reply) }

@@ -157,7 +157,9 @@ impl Link {
         let takes = !self.closing && self.out.is_empty();
         let event = tokio::select! {
             count = self.incoming.recv_many(batch, BATCH), if takes => Event::Commands(count),
-            ready = self.stream.writable(), if !self.out.is_empty() => ready.map(|()| Event::Writable)?,
+            ready = self.stream.writable(), if !self.out.is_empty() => {
+                ready.map(|()| Event::Writable)?
+            }
             ready = self.stream.readable() => ready.map(|()| Event::Readable)?,
             () = &mut self.overdue, if self.overdue_armed => Event::Overdue,
         };

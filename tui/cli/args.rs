@@ -1,0 +1,201 @@
+//! What can be typed: the whole grammar of `piazza`, and its help.
+//!
+//! Read by `main`; each command's own file takes its struct from here. No I/O, no defaults that
+//! depend on the machine: those are in `address`. Every sentence here is read by strangers.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// A replicated key-value store that you can watch think.
+#[derive(Debug, Parser)]
+#[command(name = "piazza", version, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  not there, or the condition is not met
+  2  wrong usage, or a request that can only be refused
+  3  refused and safe to try again, or never connected
+  4  it is not known whether the update happened
+  5  anything else
+  130  Ctrl-C";
+
+/// Every subcommand.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a whole cluster on this machine, each server a process of its own.
+    Up(crate::up::UpArgs),
+    /// Stop the cluster in a directory.
+    Down(crate::up::DownArgs),
+    /// Print the value of a key.
+    Get(GetArgs),
+    /// Set a key, whether it exists or not.
+    Put(PutArgs),
+    /// Remove a key.
+    Del(DelArgs),
+    /// Show how the cluster is, and what to do if anything is wrong.
+    Status(StatusArgs),
+    /// Wait until the cluster answers, or until nothing is missing.
+    Wait(WaitArgs),
+    /// Put many keys, from a file or standard input.
+    Import(ImportArgs),
+    /// One coordinator; `up` starts it.
+    #[command(hide = true)]
+    Coordinator(crate::serve::CoordinatorArgs),
+    /// One storage node; `up` starts it.
+    #[command(hide = true)]
+    Node(crate::serve::NodeArgs),
+}
+
+/// Where the cluster is, and how to answer: the same for every client command.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Common {
+    /// The coordinator's address; several with commas between them are tried in turn.
+    ///
+    /// Without it and --dir: PIAZZA_ADDR, else the cluster in ./piazza-data if it is running, else
+    /// 127.0.0.1:8080.
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "dir")]
+    pub(crate) addr: Option<String>,
+    /// The directory of a cluster that `piazza up` runs on this machine.
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+    /// Answer in JSON, one object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `get`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct GetArgs {
+    /// The key.
+    pub(crate) key: String,
+    /// Write exactly the value's bytes: nothing escaped, no newline added.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) raw: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// `put`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PutArgs {
+    /// The key.
+    pub(crate) key: String,
+    /// The value; `-` or nothing: exactly the bytes of standard input.
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) value: Option<OsString>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// `del`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DelArgs {
+    /// The key.
+    pub(crate) key: String,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// `status`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// `wait`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct WaitArgs {
+    /// What to wait for.
+    pub(crate) goal: Goal,
+    /// Give up after this long: 500ms, 30s, 2m.
+    #[arg(long, default_value = "30s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// What `wait` can wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Goal {
+    /// The coordinator serves: reads and updates are answered.
+    Ready,
+    /// It serves, every node is up, and every key has all its copies.
+    Healthy,
+}
+
+/// `import`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ImportArgs {
+    /// A file, or `-` for standard input; lines like {"key":"a","value":"b"}.
+    ///
+    /// Bytes that are not text stand as "value_b64" in place of "value".
+    pub(crate) file: PathBuf,
+    /// The lines are `key,value` instead, with the quotes of RFC 4180 and no header.
+    #[arg(long)]
+    pub(crate) csv: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// A duration as it is typed: a number with `ms`, `s`, `m` or `h`; without: seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let wrong = || format!("{text:?} is not a duration: durations look like 500ms, 30s or 2m");
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let unit_ms = match unit {
+        "ms" => 1,
+        "" | "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    // A year is beyond any use, and keeps every sum of times far from overflow.
+    let ms = number.checked_mul(unit_ms).filter(|ms| *ms <= 31_536_000_000).ok_or_else(wrong)?;
+    Ok(Duration::from_millis(ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_read_strictly() {
+        let ms = |text| duration(text).map(|duration| duration.as_millis());
+        assert_eq!(ms("500ms"), Ok(500));
+        assert_eq!(ms("30s"), Ok(30_000));
+        assert_eq!(ms("30"), Ok(30_000));
+        assert_eq!(ms("2m"), Ok(120_000));
+        for wrong in ["", "s", "-1s", "1.5s", "1 s", "1d", "99999999999999999999", "9999999999h"] {
+            assert!(duration(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_may_be_a_negative_number_or_a_dash() {
+        for value in ["-5", "-", "", "a b"] {
+            let args = Args::try_parse_from(["piazza", "put", "k", value, "--json"]).unwrap();
+            let Command::Put(put) = args.command else { panic!("{args:?}") };
+            assert_eq!(put.value, Some(value.into()));
+            assert!(put.common.json);
+        }
+        assert!(Args::try_parse_from(["piazza", "get", "k", "--addr", "a", "--dir", "b"]).is_err());
+        assert!(Args::try_parse_from(["piazza", "wait", "rady"]).is_err());
+    }
+}

@@ -1,0 +1,272 @@
+//! How commands end and what they print: exit codes, failures, text that is safe on a terminal.
+//!
+//! Every client command runs inside [`with_client`] or ends with [`finish`]. Results go to
+//! standard output, failures to standard error. A closed pipe is a silent success: whoever read
+//! us has read enough.
+
+use std::fmt::Write as _;
+use std::future::Future;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use protocol::client::{Client, ClientError, Options};
+use protocol::error::{ErrorCode, ErrorReply};
+use protocol::json;
+use protocol::reply::error_tail;
+
+use crate::address;
+use crate::args::Common;
+
+/// What the exit code says. Scripts rely on these numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done.
+    Done = 0,
+    /// Not there, or the condition is not met.
+    NotThere = 1,
+    /// Wrong usage; a request that can only be refused.
+    Usage = 2,
+    /// Refused and safe to try again, or never connected.
+    Refused = 3,
+    /// It is not known whether the update happened.
+    Unknown = 4,
+    /// Anything else.
+    Other = 5,
+    /// Ctrl-C.
+    Interrupted = 130,
+}
+
+/// Why a command did not do what it should.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    /// A stable word for programs.
+    pub(crate) code: &'static str,
+    /// A sentence that says what to do.
+    pub(crate) message: String,
+    /// The server's own words with their details, if it was the server who refused.
+    pub(crate) reply: Option<Box<ErrorReply>>,
+}
+
+impl Failure {
+    /// A failure that no server took part in.
+    pub(crate) fn new(exit: Exit, code: &'static str, message: impl Into<String>) -> Self {
+        Self { exit, code, message: message.into(), reply: None }
+    }
+
+    /// What was typed is wrong.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, "usage", message)
+    }
+
+    /// The failure of an attempt to connect; `hint` says how to start or find the cluster.
+    pub(crate) fn connecting(error: &ClientError, hint: &str) -> Self {
+        let cause = match error {
+            ClientError::NotConnected(cause) => cause.to_string(),
+            other => other.to_string(),
+        };
+        Self::new(Exit::Refused, "not_connected", format!("cannot connect to {cause}: {hint}"))
+    }
+
+    /// The same failure with where or when it happened in front.
+    pub(crate) fn within(self, place: &str) -> Self {
+        Self { message: format!("{place}: {}", self.message), ..self }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let reply = error.reply().cloned().map(Box::new);
+        let told = reply.as_ref().map(|reply| reply.code);
+        let (exit, code) = match &error {
+            ClientError::Fix(reply) => match reply.code {
+                ErrorCode::BadRequest | ErrorCode::TooLarge => (Exit::Usage, "bad_request"),
+                _ => (Exit::Other, "forbidden"),
+            },
+            ClientError::Condition(_) => (Exit::NotThere, "not_found"),
+            ClientError::Retry(_) => (Exit::Refused, "unavailable"),
+            ClientError::NotConnected(_) => (Exit::Refused, "not_connected"),
+            ClientError::Lost(_) => (Exit::Refused, "connection_lost"),
+            ClientError::Late(_) => (Exit::Refused, "timeout"),
+            ClientError::Unknown { .. } => (Exit::Unknown, "unknown_outcome"),
+            ClientError::Protocol(_) => (Exit::Other, "protocol"),
+            ClientError::Report(_) => (Exit::Other, "internal"),
+        };
+        let code = told.map_or(code, ErrorCode::as_str);
+        Self { exit, code, message: error.to_string(), reply }
+    }
+}
+
+impl From<io::Error> for Failure {
+    /// For errors of our own output; a closed pipe ends the command in silence.
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::new(Exit::Done, "closed_pipe", "");
+        }
+        Self::new(Exit::Other, "output", format!("cannot write the output: {error}"))
+    }
+}
+
+/// Runs `work` with a connection to the cluster that `common` names, and prints why it failed.
+pub(crate) fn with_client(
+    common: &Common,
+    work: impl AsyncFnOnce(Client) -> Result<Exit, Failure>,
+) -> ExitCode {
+    let connected = || {
+        let target = address::resolve(common)?;
+        block_on(async {
+            let client = Client::connect(&target.addresses, Options::default())
+                .await
+                .map_err(|error| Failure::connecting(&error, &target.hint))?;
+            work(client).await
+        })
+    };
+    finish(connected(), common.json)
+}
+
+/// Runs `work` to its end or to Ctrl-C.
+pub(crate) fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime
+        .map_err(|error| Failure::new(Exit::Other, "system", format!("cannot start: {error}")))?;
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = work => result,
+            // Without a handler Ctrl-C ends the process by itself, so an error needs no answer.
+            Ok(()) = tokio::signal::ctrl_c() => {
+                Err(Failure::new(Exit::Interrupted, "interrupted", ""))
+            }
+        }
+    });
+    // Looking up a name may still be going on in a thread of its own; nobody waits for it.
+    runtime.shutdown_background();
+    result
+}
+
+/// Prints the failure, if it is one, and turns the result into the exit code.
+pub(crate) fn finish(result: Result<Exit, Failure>, json: bool) -> ExitCode {
+    let exit = match result {
+        Ok(exit) => exit,
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                let line = failure_line(&failure, json, io::stderr().is_terminal());
+                // Where standard error is closed too there is nobody left to tell.
+                let _ = io::stderr().write_all(&line);
+            }
+            failure.exit
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn failure_line(failure: &Failure, as_json: bool, terminal: bool) -> Vec<u8> {
+    if !as_json {
+        let message = if terminal {
+            escaped(failure.message.as_bytes(), false)
+        } else {
+            failure.message.clone()
+        };
+        return format!("piazza: {message}\n").into_bytes();
+    }
+    let mut line = b"{\"ok\":false".to_vec();
+    match &failure.reply {
+        Some(reply) => {
+            let reply = ErrorReply { error: failure.message.clone().into(), ..(**reply).clone() };
+            line.extend_from_slice(&error_tail(&reply));
+        }
+        None => {
+            line.extend_from_slice(b",\"code\":");
+            json::write_string(&mut line, failure.code);
+            line.extend_from_slice(b",\"error\":");
+            json::write_string(&mut line, &failure.message);
+            line.extend_from_slice(b"}\n");
+        }
+    }
+    line
+}
+
+/// Writes to standard output, whole and at once.
+pub(crate) fn output(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()?;
+    Ok(())
+}
+
+/// Whether standard output is a terminal, on which nothing from outside may be obeyed.
+pub(crate) fn on_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Whether standard output should be coloured.
+pub(crate) fn in_colour() -> bool {
+    on_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// `bytes` as text that a terminal only shows: control characters, invisible direction marks and
+/// what is not UTF-8 as escapes. `lines` keeps newlines and tabs, for values of several lines.
+pub(crate) fn escaped(bytes: &[u8], lines: bool) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\n' | '\t' if lines => out.push(c),
+                c if c.is_control() || redirects(c) => out.extend(c.escape_default()),
+                c => out.push(c),
+            }
+        }
+        for b in chunk.invalid() {
+            let _ = write!(out, "\\x{b:02x}");
+        }
+    }
+    out
+}
+
+/// Characters that make a terminal show the rest of a line in another order than it is.
+fn redirects(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_is_told_nothing_it_would_obey() {
+        assert_eq!(escaped(b"a\x1b[31mb\r\n\t\x07", false), "a\\u{1b}[31mb\\r\\n\\t\\u{7}");
+        assert_eq!(escaped(b"one\n\ttwo\r", true), "one\n\ttwo\\r");
+        assert_eq!(escaped("é\u{9b}\u{202e}".as_bytes(), true), "é\\u{9b}\\u{202e}");
+        assert_eq!(escaped(b"\xff\xfe ok", true), "\\xff\\xfe ok");
+    }
+
+    #[test]
+    fn failures_are_told_to_people_and_to_programs() {
+        let reply = Box::new(ErrorReply::replica_down("n\x1b1"));
+        let failure = Failure::from(ClientError::Retry(reply));
+        assert_eq!((failure.exit, failure.code), (Exit::Refused, "replica_down"));
+        let line = String::from_utf8(failure_line(&failure, false, true)).unwrap();
+        assert!(line.starts_with("piazza: node n\\u{1b}1 holds a copy"), "{line}");
+        let line = failure_line(&failure, true, false);
+        assert!(line.starts_with(b"{\"ok\":false,\"code\":\"replica_down\",\"error\":\"node n"));
+        let object: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        assert_eq!(object["code"], "replica_down");
+        assert_eq!(object["node"], "n\x1b1");
+        let line = failure_line(&Failure::usage("no \"x\""), true, false);
+        assert_eq!(line, b"{\"ok\":false,\"code\":\"usage\",\"error\":\"no \\\"x\\\"\"}\n");
+    }
+
+    #[test]
+    fn exit_codes_follow_who_must_act() {
+        let exit = |error: ErrorReply| Failure::from(ClientError::Fix(Box::new(error))).exit;
+        assert_eq!(exit(ErrorReply::too_large("key", 1, 2)), Exit::Usage);
+        assert_eq!(exit(ErrorReply::bad_field("key", "no")), Exit::Usage);
+        assert_eq!(exit(ErrorReply::read_only("put")), Exit::Other);
+        let lost = || io::Error::from(io::ErrorKind::ConnectionReset);
+        assert_eq!(Failure::from(ClientError::Lost(lost())).exit, Exit::Refused);
+        assert_eq!(Failure::from(ClientError::NotConnected(lost())).exit, Exit::Refused);
+        let cause = protocol::client::UnknownCause::Lost(lost());
+        let unknown = ClientError::Unknown { version: None, cause };
+        assert_eq!(Failure::from(unknown).exit, Exit::Unknown);
+        assert_eq!(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)).exit, Exit::Done);
+    }
+}

@@ -1,0 +1,336 @@
+//! `status`: how the cluster is, as a table, and one line of advice.
+//!
+//! Called by `main`; `wait` shares its judgement of what is missing. Rendering is pure: the same
+//! status gives the same text. Names come from outside and are escaped.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use protocol::client::ClientError;
+use protocol::request::Op;
+use protocol::status::{CoordinatorState, NodeState, NodeStatus, Status};
+
+use crate::args::{Goal, StatusArgs};
+use crate::print::{self, Exit, Failure};
+
+/// `piazza status`.
+pub(crate) fn run(args: StatusArgs) -> ExitCode {
+    let json = args.common.json;
+    print::with_client(&args.common, async |client| {
+        if json {
+            // As the server said it, so that fields of a newer one are not lost.
+            let mut line = client.ask(Op::Status).await?;
+            protocol::reply::decode::<serde::de::IgnoredAny>(&line)
+                .map_err(|error| Failure::new(Exit::Other, "protocol", error.to_string()))?
+                .map_err(|error| Failure::from(ClientError::from_read(error)))?;
+            line.push(b'\n');
+            print::output(&line)?;
+        } else {
+            let status = client.status().await?;
+            print::output(render(&status, print::in_colour()).as_bytes())?;
+        }
+        Ok(Exit::Done)
+    })
+}
+
+/// What is missing for `goal`, in words, or `None` if nothing is.
+pub(crate) fn missing(status: &Status, goal: Goal) -> Option<String> {
+    let coordinator = &status.coordinator;
+    if coordinator.state != CoordinatorState::Active {
+        return Some(format!("the coordinator is {}", coordinator.state));
+    }
+    if goal == Goal::Ready {
+        return None;
+    }
+    let members = || status.nodes.iter().filter(|node| node.state != NodeState::Evicted);
+    let ill: Vec<String> = members()
+        .filter(|node| node.state != NodeState::Up || node.paused)
+        .map(|node| format!("{} is {}", node.name, state_text(node)))
+        .collect();
+    if !ill.is_empty() {
+        return Some(format!("node {}", ill.join(", ")));
+    }
+    let (here, wanted) = (members().count(), status.cluster.nodes as usize);
+    if here < wanted {
+        return Some(format!("{here} of {wanted} nodes are here"));
+    }
+    let few = keys_below(&status.copies, status.cluster.replicas);
+    if few > 0 {
+        return Some(format!("{few} keys have too few live copies"));
+    }
+    if status.keys_in_doubt > 0 {
+        return Some(format!("{} keys are in doubt", status.keys_in_doubt));
+    }
+    let running = status
+        .changes
+        .iter()
+        .find(|change| matches!(change.state.as_str(), "running" | "waiting"))?;
+    let (action, name) = (&running.action, &running.change);
+    Some(print::escaped(format!("{action} ({name}) is under way").as_bytes(), false))
+}
+
+/// One line: what to do now.
+fn advice(status: &Status) -> String {
+    let coordinator = &status.coordinator;
+    match coordinator.state {
+        CoordinatorState::Active => {}
+        CoordinatorState::Standby => {
+            return "this coordinator is a standby: ask the active one (--addr)".into();
+        }
+        CoordinatorState::Other => {
+            return "the coordinator is newer than this command: update it to read on".into();
+        }
+        state => {
+            return format!(
+                "the coordinator is {state} and does not serve yet: it needs its nodes; wait with \
+                 `piazza wait ready`, and if that does not end look for nodes that are not up"
+            );
+        }
+    }
+    if let Some(incident) = status.incidents.last() {
+        let id = print::escaped(incident.id.as_bytes(), false);
+        return format!("a server met a defect: please report the log lines of incident {id}");
+    }
+    match missing(status, Goal::Healthy) {
+        None => "all is well".into(),
+        Some(missing) => {
+            let gone = status
+                .nodes
+                .iter()
+                .any(|node| matches!(node.state, NodeState::Suspect | NodeState::Down));
+            let then = if !gone {
+                "wait with `piazza wait healthy`"
+            } else if status.cluster.evict_after_ms.is_some() {
+                "start the node again, or wait until its keys have been copied elsewhere; until \
+                 then updates of its keys are refused"
+            } else {
+                "start the node again; until then updates of its keys are refused"
+            };
+            format!("{missing}: {then}")
+        }
+    }
+}
+
+fn keys_below(copies: &BTreeMap<u32, u64>, replicas: u32) -> u64 {
+    copies.range(..replicas).map(|(_, keys)| keys).sum()
+}
+
+fn render(status: &Status, colour: bool) -> String {
+    let mut out = String::new();
+    let cluster = &status.cluster;
+    let coordinator = &status.coordinator;
+    let name = if cluster.name.is_empty() { "piazza" } else { &cluster.name };
+    let mut facts = vec![
+        format!("cluster {}", print::escaped(name.as_bytes(), false)),
+        format!("{} nodes, {} copies of each key", cluster.nodes, cluster.replicas),
+    ];
+    if let Some(uuid) = cluster.uuid {
+        facts.push(uuid.to_string());
+    }
+    line(&mut out, &facts);
+    let state = paint(coordinator.state.to_string(), state_colour(coordinator.state), colour);
+    line(
+        &mut out,
+        &[
+            format!("coordinator {state}"),
+            format!("epoch {}", coordinator.epoch),
+            format!("up {}", time(coordinator.uptime_ms)),
+            format!("ring {}.{}", status.ring.epoch.epoch, status.ring.epoch.counter),
+        ],
+    );
+    out.push('\n');
+    table(&mut out, &status.nodes, colour);
+    out.push('\n');
+    let cache = &status.cache;
+    line(
+        &mut out,
+        &[format!(
+            "cache {} sets x {} ways: {} hits, {} misses, {} evictions",
+            cache.sets, cache.ways, cache.hits, cache.misses, cache.evictions
+        )],
+    );
+    let totals: Vec<String> = status
+        .ops
+        .total
+        .iter()
+        .map(|(op, outcomes)| {
+            format!("{} {}", print::escaped(op.as_bytes(), false), outcomes.values().sum::<u64>())
+        })
+        .collect();
+    if !totals.is_empty() {
+        line(&mut out, &[format!("requests: {}", totals.join(", "))]);
+    }
+    if status.keys_in_doubt > 0 {
+        line(&mut out, &[format!("keys in doubt: {}", status.keys_in_doubt)]);
+    }
+    let advice = advice(status);
+    let tint = if advice == "all is well" { GREEN } else { YELLOW };
+    let _ = writeln!(out, "{}", paint(advice, tint, colour));
+    out
+}
+
+fn table(out: &mut String, nodes: &[NodeStatus], colour: bool) {
+    let heads =
+        ["NODE", "STATE", "ADDRESS", "PID", "HEARTBEAT", "KEYS", "LOG", "SYNC", "UNDECIDED"];
+    let rows: Vec<[String; 9]> = nodes.iter().map(row).collect();
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([heads[column].len()]).max().unwrap_or_default()
+    };
+    let widths: [usize; 9] = std::array::from_fn(width);
+    let mut write = |cells: &[String; 9], tint: Option<&'static str>| {
+        let mut text = String::new();
+        for (column, cell) in cells.iter().enumerate() {
+            let padded = format!("{cell:width$}", width = widths[column]);
+            match tint.filter(|_| column == 1) {
+                Some(tint) => text.push_str(&paint(padded, tint, colour)),
+                None => text.push_str(&padded),
+            }
+            text.push_str("  ");
+        }
+        let _ = writeln!(out, "{}", text.trim_end());
+    };
+    write(&heads.map(String::from), None);
+    for (row, node) in rows.iter().zip(nodes) {
+        let tint = match node.state {
+            NodeState::Up if !node.paused => GREEN,
+            NodeState::Down | NodeState::Evicted => RED,
+            _ => YELLOW,
+        };
+        write(row, Some(tint));
+    }
+}
+
+fn row(node: &NodeStatus) -> [String; 9] {
+    let dash = || "-".to_owned();
+    let keys = match (node.keys_primary, node.keys_replica) {
+        (None, None) => dash(),
+        (primary, replica) => {
+            format!("{}+{}", primary.unwrap_or_default(), replica.unwrap_or_default())
+        }
+    };
+    [
+        node.name.to_string(),
+        state_text(node),
+        node.addr.as_ref().map_or_else(dash, |addr| print::escaped(addr.as_bytes(), false)),
+        node.pid.map_or_else(dash, |pid| pid.to_string()),
+        node.heartbeat_age_ms.map_or_else(dash, |ms| format!("{} ago", time(ms))),
+        keys,
+        node.log_bytes.map_or_else(dash, size),
+        node.fsync_us.map_or_else(dash, |us| format!("{us} us")),
+        node.undecided.to_string(),
+    ]
+}
+
+fn state_text(node: &NodeStatus) -> String {
+    if node.paused { format!("{} (paused)", node.state) } else { node.state.to_string() }
+}
+
+fn state_colour(state: CoordinatorState) -> &'static str {
+    if state == CoordinatorState::Active { GREEN } else { YELLOW }
+}
+
+const GREEN: &str = "\x1b[32m";
+const YELLOW: &str = "\x1b[33m";
+const RED: &str = "\x1b[31m";
+
+fn paint(text: String, tint: &str, colour: bool) -> String {
+    if colour { format!("{tint}{text}\x1b[0m") } else { text }
+}
+
+fn line(out: &mut String, facts: &[String]) {
+    let _ = writeln!(out, "{}", facts.join(" · "));
+}
+
+fn time(ms: u64) -> String {
+    match ms {
+        0..10_000 => format!("{ms} ms"),
+        10_000..120_000 => format!("{} s", ms / 1000),
+        120_000..7_200_000 => format!("{} min", ms / 60_000),
+        _ => format!("{} h", ms / 3_600_000),
+    }
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..10_240 => format!("{bytes} B"),
+        10_240..10_485_760 => format!("{} KiB", bytes >> 10),
+        _ => format!("{} MiB", bytes >> 20),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(text: &str) -> Status {
+        serde_json::from_str(text).unwrap()
+    }
+
+    fn healthy() -> Status {
+        status(
+            r#"{"cluster":{"nodes":2,"replicas":2,"name":"shop\u001b","evict_after_ms":10000},
+            "coordinator":{"state":"active","epoch":3,"uptime_ms":61000},
+            "nodes":[{"name":"n1","state":"up","addr":"127.0.0.1:4001","pid":12,"keys_primary":7,
+                      "keys_replica":3,"heartbeat_age_ms":120,"log_bytes":20480,"fsync_us":90},
+                     {"name":"node-2","state":"up"}],
+            "cache":{"sets":4096,"ways":8,"hits":5},"copies":{"2":10},
+            "ops":{"total":{"get":{"ok":5,"not_found":1}}}}"#,
+        )
+    }
+
+    #[test]
+    fn a_healthy_cluster_is_shown_at_a_glance() {
+        let expected = "\
+cluster shop\\u{1b} · 2 nodes, 2 copies of each key
+coordinator active · epoch 3 · up 61 s · ring 0.0
+
+NODE    STATE  ADDRESS         PID  HEARTBEAT   KEYS  LOG     SYNC   UNDECIDED
+n1      up     127.0.0.1:4001  12   120 ms ago  7+3   20 KiB  90 us  0
+node-2  up     -               -    -           -     -       -      0
+
+cache 4096 sets x 8 ways: 5 hits, 0 misses, 0 evictions
+requests: get 6
+all is well
+";
+        assert_eq!(render(&healthy(), false), expected);
+        let coloured = render(&healthy(), true);
+        assert!(coloured.contains("\x1b[32mall is well\x1b[0m"));
+        assert!(coloured.contains("n1      \x1b[32mup   \x1b[0m  127.0.0.1:4001"));
+    }
+
+    #[test]
+    fn what_is_missing_is_said_with_what_to_do() {
+        assert_eq!(missing(&healthy(), Goal::Healthy), None);
+        let mut ill = healthy();
+        ill.nodes[0].state = NodeState::Down;
+        assert_eq!(missing(&ill, Goal::Ready), None);
+        assert_eq!(missing(&ill, Goal::Healthy).as_deref(), Some("node n1 is down"));
+        assert!(advice(&ill).starts_with("node n1 is down: start the node again, or wait until"));
+        ill.cluster.evict_after_ms = None;
+        assert!(advice(&ill).starts_with("node n1 is down: start the node again; until"));
+        ill.nodes.remove(0);
+        assert_eq!(missing(&ill, Goal::Healthy).as_deref(), Some("1 of 2 nodes are here"));
+        let mut few = healthy();
+        few.copies.insert(1, 4);
+        few.copies.insert(0, 1);
+        assert_eq!(
+            missing(&few, Goal::Healthy).as_deref(),
+            Some("5 keys have too few live copies")
+        );
+        let mut starting = healthy();
+        starting.coordinator.state = CoordinatorState::Recovering;
+        assert_eq!(
+            missing(&starting, Goal::Ready).as_deref(),
+            Some("the coordinator is recovering")
+        );
+        assert!(advice(&starting).contains("piazza wait ready"));
+    }
+
+    #[test]
+    fn quantities_are_short() {
+        assert_eq!([9_999, 10_000, 7_200_000].map(time), ["9999 ms", "10 s", "2 h"]);
+        assert_eq!([10, 10_240, 1 << 30].map(size), ["10 B", "10 KiB", "1024 MiB"]);
+    }
+}
