@@ -99,7 +99,7 @@ fn a_log_and_a_state_file_live_on_it() {
             log.append(log.end().next(), &records).unwrap();
             all.extend(records);
             if let Some(made) = made {
-                log.prepared(made.join().unwrap()).unwrap();
+                log.accept_next(made.join().unwrap()).unwrap();
             }
         }
         let (mut file, before) = SmallFile::open(Arc::clone(&disk), "state", identity).unwrap();
