@@ -96,11 +96,12 @@ impl CrashDisk {
         let mut state = self.state();
         state.life += 1;
         state.faults = Faults::default();
+        state.forget_nameless();
     }
 
     /// Power is lost, `fate` decides on each unsynced thing: first the directory operations in
     /// their order, then the sectors by file and offset. All that remains is durable, faults are
-    /// gone, and files opened before are unusable.
+    /// gone, and files opened before are unusable. `fate` must not use the disk.
     pub fn power_loss(&self, fate: &mut dyn FnMut(&Sector) -> Fate) {
         let mut state = self.state();
         state.life += 1;
@@ -121,6 +122,7 @@ impl CrashDisk {
         }
         state.names.clone_from(&names);
         state.durable_names = names;
+        state.forget_nameless();
     }
 
     /// The unsynced things that a power loss now would decide on, in that order.
@@ -262,6 +264,18 @@ fn replay(names: &mut BTreeMap<String, FileId>, operation: &Sector, id: FileId) 
 }
 
 impl State {
+    /// Frees what no name leads to. Only after the process has died: until then, files that are
+    /// open outlive their names.
+    fn forget_nameless(&mut self) {
+        for (id, content) in self.files.iter_mut().enumerate() {
+            let mut named = self.names.values().chain(self.durable_names.values());
+            let pending = self.pending.iter().any(|(_, pending)| *pending == id);
+            if !pending && !named.any(|named| *named == id) {
+                *content = Content { bytes: Vec::new(), before: BTreeMap::new() };
+            }
+        }
+    }
+
     fn change(&mut self) -> io::Result<()> {
         self.operations += 1;
         match &mut self.faults.stop_in {

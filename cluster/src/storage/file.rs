@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFile, beyond_the_end};
 
+#[cfg(test)]
+mod tests;
+
 /// How many zero bytes are written at a time into a new file.
 const FILL_BYTES: usize = 1 << 20;
 

@@ -21,7 +21,7 @@ use protocol::ids::{GroupSeq, Key};
 
 use super::entry::{self, Whole};
 use super::ranges::{RangeCount, Ranges};
-use super::{Checkpoint, Checkpointed, Keystore, KeystoreError, Stored};
+use super::{Checkpoint, Checkpointed, Keystore, KeystoreError, Stored, manifest};
 use crate::core::record::Committed;
 use crate::storage::identity::Identity;
 
@@ -85,6 +85,7 @@ impl FjallKeystore {
         if !path.try_exists().map_err(failed)? {
             create(path, identity, cache_bytes)?;
         }
+        manifest::verify(path)?;
         empty_journals(path).map_err(failed)?;
         let (database, tree) = open_engine(path, cache_bytes)?;
         let Some(bytes) = tree.get(WHOLE)? else {

@@ -16,6 +16,7 @@ use crate::core::record::Committed;
 
 mod entry;
 pub mod fjall;
+mod manifest;
 pub mod memory;
 mod ranges;
 #[cfg(test)]

@@ -168,19 +168,19 @@ enum Spare {
 }
 
 /// The work of making the next segment ahead of its need; for any thread.
-pub struct PrepareNext {
+pub struct NextSegment {
     disk: Arc<dyn Disk>,
     name: String,
     length: u64,
 }
 
-/// The outcome of [`PrepareNext::run`], for [`Log::prepared`].
-pub struct Prepared(Result<Blank, LogError>);
+/// The outcome of [`NextSegment::run`], for [`Log::accept_next`].
+pub struct ReadySegment(Result<Blank, LogError>);
 
-impl PrepareNext {
+impl NextSegment {
     /// Fills a file with zeros and syncs it: some tens of milliseconds for 64 MiB.
-    pub fn run(self) -> Prepared {
-        Prepared(Blank::make(self.disk.as_ref(), self.name, self.length))
+    pub fn run(self) -> ReadySegment {
+        ReadySegment(Blank::make(self.disk.as_ref(), self.name, self.length))
     }
 }
 
@@ -334,22 +334,22 @@ impl Log {
     }
 
     /// The work of making the next segment, unless it is made or being made. To be run on another
-    /// thread, its outcome brought back to [`Log::prepared`]; without it an append that needs a
+    /// thread, its outcome brought back to [`Log::accept_next`]; without it an append that needs a
     /// new segment makes it itself.
-    pub fn prepare_next(&mut self) -> Option<PrepareNext> {
+    pub fn prepare_next(&mut self) -> Option<NextSegment> {
         if self.poisoned || !matches!(self.spare, Spare::Wanted) {
             return None;
         }
         self.spare = Spare::Asked;
         let (disk, name) = (Arc::clone(&self.disk), self.temporary());
-        Some(PrepareNext { disk, name, length: self.config.segment_bytes })
+        Some(NextSegment { disk, name, length: self.config.segment_bytes })
     }
 
-    /// Takes what [`PrepareNext::run`] has made.
+    /// Takes what [`NextSegment::run`] has made.
     ///
     /// # Errors
     /// `DiskFull`: the log can be used on, and will ask again. Any other poisons it.
-    pub fn prepared(&mut self, made: Prepared) -> Result<(), LogError> {
+    pub fn accept_next(&mut self, made: ReadySegment) -> Result<(), LogError> {
         self.check()?;
         match made.0 {
             Ok(blank) => {

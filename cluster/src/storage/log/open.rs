@@ -242,7 +242,8 @@ impl Segment {
 fn is_torn(read: &Segment) -> Result<bool, LogError> {
     let mut torn = false;
     let mut at = read.end;
-    let mut buffer = vec![0; CHUNK_BYTES];
+    let left = usize::try_from(read.header.length - read.end).unwrap_or(CHUNK_BYTES);
+    let mut buffer = vec![0; CHUNK_BYTES.min(left)];
     while at < read.header.length {
         let part = buffer.len().min((read.header.length - at) as usize);
         let chunk = &mut buffer[..part];
