@@ -1,4 +1,7 @@
 //! Piazza's servers.
 
+pub mod config;
 pub mod core;
+pub mod process;
 pub mod storage;
+pub mod telemetry;

@@ -3,3 +3,4 @@
 //! (`tests/tidy.rs` enforces it), so that the same code runs in production and in simulation.
 
 pub mod record;
+pub mod restart;
