@@ -1,0 +1,97 @@
+//! The command lines by which the supervisor starts its servers.
+//!
+//! Called by `run`; `tui/cli/serve.rs` parses what is made here (and tests that it does). Plain
+//! values in, plain values out.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use protocol::ids::Uuid;
+
+use super::options::{ServerOptions, Shape};
+
+/// What all command lines of one cluster have in common.
+#[derive(Debug, Clone)]
+pub struct ChildCommands {
+    /// The program whose `coordinator` and `node` commands the servers are.
+    pub program: OsString,
+    /// What the directory fixes.
+    pub shape: Shape,
+    /// What is handed on.
+    pub servers: ServerOptions,
+    /// The cluster's directory, absolute.
+    pub dir: PathBuf,
+    /// Where the servers' logs go.
+    pub logs: PathBuf,
+    /// The supervisor's endpoint.
+    pub supervisor: SocketAddr,
+}
+
+impl ChildCommands {
+    /// The arguments of a coordinator on these ports, with its own `instance` and those known to
+    /// be dead.
+    pub fn coordinator(
+        &self,
+        listen: &str,
+        peer_listen: &str,
+        instance: Uuid,
+        reaped: &[Uuid],
+    ) -> Vec<OsString> {
+        let (shape, servers) = (&self.shape, &self.servers);
+        let mut line = Line::new("coordinator");
+        line.add("--listen", listen);
+        line.add("--peer-listen", peer_listen);
+        line.add("--nodes", shape.nodes.to_string());
+        line.add("--replicas", shape.replicas.to_string());
+        line.add("--tokens", shape.tokens.to_string());
+        line.add("--heartbeat-ms", servers.heartbeat.as_millis().to_string());
+        line.add("--lease-ms", servers.lease.as_millis().to_string());
+        line.add("--cache", servers.cache.to_string());
+        line.add("--cache-bytes", servers.cache_bytes.to_string());
+        line.add("--key-bytes-max", servers.key_bytes_max.to_string());
+        line.add("--value-bytes-max", servers.value_bytes_max.to_string());
+        line.add("--instance", instance.to_string());
+        if !reaped.is_empty() {
+            let list: Vec<String> = reaped.iter().map(Uuid::to_string).collect();
+            line.add("--reaped", list.join(","));
+        }
+        self.end(line)
+    }
+
+    /// The arguments of the node `name`, which joins the coordinator at `join`.
+    pub fn node(&self, name: &str, join: &str) -> Vec<OsString> {
+        let mut line = Line::new("node");
+        line.add("--join", join);
+        line.add("--dir", self.dir.join(name).as_os_str());
+        line.add("--name", name);
+        line.add("--heartbeat-ms", self.servers.heartbeat.as_millis().to_string());
+        line.add("--storage", self.shape.storage.to_string());
+        self.end(line)
+    }
+
+    /// Where the stderr of the server `name` goes.
+    pub fn stderr(&self, name: &str) -> PathBuf {
+        self.logs.join(format!("{name}.stderr"))
+    }
+
+    fn end(&self, mut line: Line) -> Vec<OsString> {
+        line.add("--supervisor", self.supervisor.to_string());
+        line.add("--log-dir", Path::new(&self.logs).as_os_str());
+        line.0.push("--lifeline".into());
+        line.0
+    }
+}
+
+struct Line(Vec<OsString>);
+
+impl Line {
+    fn new(command: &str) -> Self {
+        Self(vec![command.into()])
+    }
+
+    fn add(&mut self, flag: &str, value: impl Into<OsString>) {
+        self.0.push(flag.into());
+        self.0.push(value.into());
+    }
+}

@@ -1,0 +1,148 @@
+//! The supervisor's port: JSON lines, one request at a time for each connection, bounded in
+//! connections, line length and time (PROTOCOL sections 1, 3 and 4).
+//!
+//! Started by `run`, which alone answers. A connection ends with its client, with the supervisor
+//! or at a limit; its faults never reach anybody else.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::fleet::{Action, Refusal, Reply};
+use super::lines::{Line, Lines};
+use super::request::{self, Request};
+use super::run::News;
+
+/// Connections served at a time.
+const CONNECTIONS_MAX: usize = 64;
+/// A connection without requests is closed after this.
+const IDLE: Duration = Duration::from_secs(300);
+/// A line must arrive whole within this.
+const LINE_WAIT: Duration = Duration::from_secs(30);
+/// A client that takes nothing for this long is closed.
+const WRITE_WAIT: Duration = Duration::from_secs(30);
+/// The pause after a failed accept (no descriptors left): trying at once would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+const METHODS: [&[u8]; 9] = [
+    b"GET ",
+    b"POST ",
+    b"PUT ",
+    b"HEAD ",
+    b"DELETE ",
+    b"OPTIONS ",
+    b"PATCH ",
+    b"CONNECT ",
+    b"TRACE ",
+];
+const HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\n\
+    connection: close\r\n\r\nThis port speaks JSON lines, not HTTP. Use `piazza console`.\n";
+
+/// Accepts until it is dropped.
+pub(super) async fn serve(listener: TcpListener, news: mpsc::Sender<News>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        match places.clone().try_acquire_owned() {
+            Ok(place) => {
+                let news = news.clone();
+                tokio::spawn(async move {
+                    let _ = connection(stream, news).await;
+                    drop(place);
+                });
+            }
+            Err(_) => refuse(&stream),
+        }
+    }
+}
+
+/// Answers a connection over the limit, as far as that is possible without waiting.
+fn refuse(stream: &TcpStream) {
+    let error = format!("{CONNECTIONS_MAX} connections are open; close one or try again later");
+    let fields = serde_json::json!({ "retry_after_ms": 1000 });
+    let line = request::answer(None, Err(Refusal { code: "overloaded", error, fields }));
+    let _ = stream.try_write(&line);
+}
+
+async fn connection(stream: TcpStream, news: mpsc::Sender<News>) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let (source, mut sink) = stream.into_split();
+    let mut lines = Lines::new(source);
+    let mut first = true;
+    loop {
+        let line = match next(&mut lines).await? {
+            Line::End => return Ok(()),
+            Line::TooLong(actual) => {
+                write(&mut sink, &request::answer(None, Err(request::too_long(actual)))).await?;
+                continue;
+            }
+            Line::Whole(line) => line,
+        };
+        if std::mem::take(&mut first) && METHODS.iter().any(|method| line.starts_with(method)) {
+            return write(&mut sink, HTTP_ANSWER).await;
+        }
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let (id, parsed) = request::parse(&line);
+        let reply = match parsed {
+            Err(refusal) => Err(refusal),
+            Ok(Request::Hello) => ask(&news, News::Hello).await,
+            Ok(Request::Do(action)) => ask_to(&news, action).await,
+            Ok(Request::Shutdown) => {
+                // Written before it begins: the supervisor may end faster than its answer leaves.
+                let reply = Ok(serde_json::json!({ "pid": std::process::id() }));
+                let written = write(&mut sink, &request::answer(id, reply)).await;
+                let _ = news.send(News::Shutdown).await;
+                written?;
+                continue;
+            }
+        };
+        write(&mut sink, &request::answer(id, reply)).await?;
+    }
+}
+
+async fn ask_to(news: &mpsc::Sender<News>, action: Action) -> Reply {
+    ask(news, |reply| News::Asked(action, reply)).await
+}
+
+async fn ask(
+    news: &mpsc::Sender<News>,
+    make: impl FnOnce(oneshot::Sender<Reply>) -> News,
+) -> Reply {
+    let (reply, answer) = oneshot::channel();
+    let gone = || Refusal::new("refused", "the supervisor has stopped");
+    news.send(make(reply)).await.map_err(|_| gone())?;
+    answer.await.unwrap_or_else(|_| Err(gone()))
+}
+
+/// The next line within the limits of time; past them an error, which closes the connection.
+async fn next(lines: &mut Lines<OwnedReadHalf>) -> io::Result<Line> {
+    let mut begun_at = None;
+    loop {
+        if let Some(line) = lines.take() {
+            return Ok(line);
+        }
+        let now = Instant::now();
+        let deadline =
+            if lines.begun() { *begun_at.get_or_insert(now) + LINE_WAIT } else { now + IDLE };
+        timeout_at(deadline, lines.fill()).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    }
+}
+
+async fn write(sink: &mut OwnedWriteHalf, bytes: &[u8]) -> io::Result<()> {
+    timeout(WRITE_WAIT, sink.write_all(bytes)).await.map_err(|_| io::ErrorKind::TimedOut)?
+}

@@ -1,0 +1,271 @@
+//! What `piazza up` was asked for, and whether that can be: flags against each other, against the
+//! directory's `cluster.json` and against the ports of this machine.
+//!
+//! Made by `tui/cli/up.rs`, read by `run`. Checks everything that can be checked before a server
+//! starts; starts none itself.
+
+use std::ffi::OsString;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::StartError;
+use super::directory::ClusterFile;
+use crate::config::{CacheShape, StorageKind};
+
+/// Most nodes that one supervisor runs.
+pub const NODES_MAX: u16 = 256;
+/// Most points of a node on the ring.
+pub const TOKENS_MAX: u16 = 1024;
+
+/// The flags of `piazza up`. `None` = not given, so that an existing directory decides.
+#[derive(Debug, Clone)]
+pub struct UpOptions {
+    /// Number of nodes, N; 1 to [`NODES_MAX`].
+    pub nodes: Option<u16>,
+    /// Copies of each key, K; 1 to N.
+    pub replicas: Option<u16>,
+    /// Points of each node on the ring; 1 to [`TOKENS_MAX`].
+    pub tokens: Option<u16>,
+    /// Where nodes keep their keys.
+    pub storage: Option<StorageKind>,
+    /// The cluster's directory.
+    pub dir: PathBuf,
+    /// The coordinator's port for clients.
+    pub listen: SocketAddr,
+    /// The coordinator's port for nodes.
+    pub peer_listen: SocketAddr,
+    /// The supervisor's own port.
+    pub control_listen: SocketAddr,
+    /// The system chooses all three ports.
+    pub any_port: bool,
+    /// Flags that are handed on to the servers as they are.
+    pub servers: ServerOptions,
+    /// The program whose `coordinator` and `node` commands the servers are.
+    pub program: OsString,
+}
+
+/// What the supervisor hands on to its servers without a look at it.
+#[derive(Debug, Clone)]
+pub struct ServerOptions {
+    /// Shape of the coordinator's cache.
+    pub cache: CacheShape,
+    /// Bound of the coordinator's cache, bytes.
+    pub cache_bytes: u64,
+    /// Time between two heartbeats.
+    pub heartbeat: Duration,
+    /// Length of the coordinator's lease.
+    pub lease: Duration,
+    /// Longest key, bytes.
+    pub key_bytes_max: usize,
+    /// Longest value, bytes.
+    pub value_bytes_max: usize,
+}
+
+/// What a directory fixes for the life of its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shape {
+    /// Number of nodes at the founding.
+    pub nodes: u16,
+    /// Copies of each key.
+    pub replicas: u16,
+    /// Points of each node on the ring.
+    pub tokens: u16,
+    /// Where nodes keep their keys.
+    #[serde(default)]
+    pub storage: StorageKind,
+}
+
+impl UpOptions {
+    /// The shape of the cluster: what the directory's `existing` file says, else the flags, else
+    /// 5 nodes, 2 replicas, 1 token, on disk.
+    pub fn shape(&self, existing: Option<&ClusterFile>) -> Result<Shape, StartError> {
+        let shape = match existing {
+            Some(file) => self.agreeing(file.shape)?,
+            None => {
+                let nodes = self.nodes.unwrap_or(5);
+                Shape {
+                    nodes,
+                    replicas: self.replicas.unwrap_or(2.min(nodes)),
+                    tokens: self.tokens.unwrap_or(1),
+                    storage: self.storage.unwrap_or_default(),
+                }
+            }
+        };
+        let ranges = [
+            ("--nodes", shape.nodes, NODES_MAX),
+            ("--replicas", shape.replicas, shape.nodes),
+            ("--tokens", shape.tokens, TOKENS_MAX),
+        ];
+        for (flag, actual, max) in ranges {
+            if !(1..=max).contains(&actual) {
+                return Err(StartError::Usage(format!("{flag} {actual}: give 1 to {max}")));
+            }
+        }
+        Ok(shape)
+    }
+
+    fn agreeing(&self, shape: Shape) -> Result<Shape, StartError> {
+        let number = |flag: Option<u16>| flag.map(|number| number.to_string());
+        let pairs = [
+            ("--nodes", number(self.nodes), shape.nodes.to_string()),
+            ("--replicas", number(self.replicas), shape.replicas.to_string()),
+            ("--tokens", number(self.tokens), shape.tokens.to_string()),
+            ("--storage", self.storage.map(|kind| kind.to_string()), shape.storage.to_string()),
+        ];
+        for (flag, asked, actual) in pairs {
+            if let Some(asked) = asked.filter(|asked| *asked != actual) {
+                return Err(StartError::Usage(format!(
+                    "{flag} {asked} contradicts the cluster in {}, which has {flag} {actual}: \
+                     leave the flag out, or give another --dir",
+                    self.dir.display()
+                )));
+            }
+        }
+        Ok(shape)
+    }
+
+    /// Checks that all three ports are of this machine only and free, and keeps the supervisor's.
+    /// The other two are free again on return, for the coordinator to bind.
+    pub fn bind(&mut self) -> Result<TcpListener, StartError> {
+        let flags = [
+            ("--listen", &mut self.listen),
+            ("--peer-listen", &mut self.peer_listen),
+            ("--control-listen", &mut self.control_listen),
+        ];
+        // All are held at once, so that two flags with the same port are found out too.
+        let mut held = Vec::new();
+        for (flag, address) in flags {
+            if !is_loopback(address.ip()) {
+                return Err(StartError::Usage(format!(
+                    "{flag} {address} can be reached from other machines, and without tokens \
+                     everybody who reaches it is admin: give a loopback address, as 127.0.0.1:{}",
+                    address.port()
+                )));
+            }
+            if self.any_port {
+                address.set_port(0);
+            }
+            held.push(listener(flag, *address)?);
+        }
+        // Heartbeats come by UDP to the same port.
+        let _udp = UdpSocket::bind(self.peer_listen)
+            .map_err(|error| taken("--peer-listen", self.peer_listen, &error))?;
+        held.pop().ok_or(StartError::Usage("no port to listen on".into()))
+    }
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
+
+fn listener(flag: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).map_err(|error| taken(flag, address, &error))
+}
+
+fn taken(flag: &str, address: SocketAddr, error: &io::Error) -> StartError {
+    StartError::Usage(match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "port {} is taken ({flag} {address}): stop what uses it, give another {flag}, or let \
+             the system choose free ports with --any-port",
+            address.port()
+        ),
+        _ => format!(
+            "cannot listen on port {} ({flag} {address}): {error}; give another {flag}, or let \
+             the system choose free ports with --any-port",
+            address.port()
+        ),
+    })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in super::super) fn options() -> UpOptions {
+        UpOptions {
+            nodes: None,
+            replicas: None,
+            tokens: None,
+            storage: None,
+            dir: "/nowhere".into(),
+            listen: ([127, 0, 0, 1], 0).into(),
+            peer_listen: ([127, 0, 0, 1], 0).into(),
+            control_listen: ([127, 0, 0, 1], 0).into(),
+            any_port: true,
+            servers: ServerOptions {
+                cache: CacheShape::COORDINATOR,
+                cache_bytes: 1 << 20,
+                heartbeat: Duration::from_millis(500),
+                lease: Duration::from_secs(2),
+                key_bytes_max: 256,
+                value_bytes_max: 1 << 20,
+            },
+            program: "piazza".into(),
+        }
+    }
+
+    #[test]
+    fn flags_fill_an_empty_directory_and_obey_a_full_one() {
+        let none = options();
+        let default = Shape { nodes: 5, replicas: 2, tokens: 1, storage: StorageKind::Disk };
+        assert_eq!(none.shape(None).unwrap(), default);
+        let one = UpOptions { nodes: Some(1), ..options() };
+        assert_eq!(one.shape(None).unwrap().replicas, 1);
+
+        let shape = Shape { nodes: 3, replicas: 3, tokens: 8, storage: StorageKind::Memory };
+        let file = ClusterFile::new("c".into(), shape);
+        assert_eq!(none.shape(Some(&file)).unwrap(), shape);
+        let same = UpOptions { nodes: Some(3), storage: Some(StorageKind::Memory), ..options() };
+        assert_eq!(same.shape(Some(&file)).unwrap(), shape);
+        for (wrong, flag) in [
+            (UpOptions { nodes: Some(5), ..options() }, "--nodes 5"),
+            (UpOptions { replicas: Some(2), ..options() }, "--replicas 2"),
+            (UpOptions { tokens: Some(1), ..options() }, "--tokens 1"),
+            (UpOptions { storage: Some(StorageKind::Disk), ..options() }, "--storage disk"),
+        ] {
+            let error = wrong.shape(Some(&file)).unwrap_err().to_string();
+            assert!(error.contains(flag) && error.contains("--dir"), "{error}");
+        }
+    }
+
+    #[test]
+    fn impossible_shapes_are_refused() {
+        for wrong in [
+            UpOptions { nodes: Some(0), ..options() },
+            UpOptions { nodes: Some(257), ..options() },
+            UpOptions { replicas: Some(6), ..options() },
+            UpOptions { replicas: Some(0), ..options() },
+            UpOptions { tokens: Some(0), ..options() },
+        ] {
+            assert!(wrong.shape(None).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_taken_or_public_port_is_refused_by_name() {
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = other.local_addr().unwrap();
+        let mut wrong = UpOptions { any_port: false, peer_listen: address, ..options() };
+        let error = wrong.bind().unwrap_err().to_string();
+        for part in [&format!("port {} is taken", address.port()), "--peer-listen", "--any-port"] {
+            assert!(error.contains(part), "{error}");
+        }
+        drop(other);
+        let mut same = UpOptions { any_port: false, listen: address, ..options() };
+        same.control_listen = address;
+        assert!(same.bind().unwrap_err().to_string().contains("--control-listen"));
+
+        for public in ["0.0.0.0:0", "192.168.1.1:0", "[::]:0"] {
+            let mut wrong = UpOptions { listen: public.parse().unwrap(), ..options() };
+            assert!(wrong.bind().unwrap_err().to_string().contains("tokens"), "{public}");
+        }
+        let mut right = UpOptions { listen: "[::1]:8080".parse().unwrap(), ..options() };
+        if TcpListener::bind("[::1]:0").is_ok() {
+            assert!(right.bind().is_ok());
+        }
+    }
+}
