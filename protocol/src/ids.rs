@@ -196,7 +196,8 @@ impl FromStr for Version {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let invalid = || InvalidId(format!("{text:?} is not a version; versions look like \"3.17\""));
+        let invalid =
+            || InvalidId(format!("{text:?} is not a version; versions look like \"3.17\""));
         let (epoch, counter) = text.split_once('.').ok_or_else(invalid)?;
         let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
         if !digits(epoch) || !digits(counter) {
