@@ -15,4 +15,5 @@
 mod cache_threads;
 mod check;
 mod e2e;
+mod supervisor;
 mod tidy;

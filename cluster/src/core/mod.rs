@@ -2,12 +2,16 @@
 //! is to be done goes out as values. No clock, socket, file, thread, async or randomness in here
 //! (`tests/tidy.rs` enforces it), so that the same code runs in production and in simulation.
 
+pub mod time;
+
+pub mod record;
+
 pub mod cache;
 pub mod detector;
 pub mod lease;
-pub mod coordinator;
-pub mod node;
-pub mod record;
-pub mod ring;
-pub mod time;
 pub mod restart;
+pub mod ring;
+
+pub mod node;
+
+pub mod coordinator;

@@ -18,7 +18,7 @@ use crate::core::node::{Found, Meta, ReadToken};
 use crate::core::record::{Committed, LogRecord};
 use crate::core::ring::Ring;
 use crate::storage::keystore::{Checkpointed, Keystore};
-use crate::storage::log::{Log, PrepareNext, Prepared};
+use crate::storage::log::{Log, NextSegment, ReadySegment};
 use crate::storage::small_file::SmallFile;
 
 /// Jobs that may wait for a lane.
@@ -33,7 +33,7 @@ pub(super) enum LogJob {
     /// Groups through this one may go.
     Free(GroupSeq),
     /// The helper has made a segment.
-    Made(Prepared),
+    Made(ReadySegment),
     /// End.
     Stop,
 }
@@ -157,7 +157,7 @@ impl LogLane {
                 Ok(None)
             }
             LogJob::Made(made) => {
-                self.log.prepared(made)?;
+                self.log.accept_next(made)?;
                 Ok(None)
             }
             LogJob::Stop => Ok(Some(Done::Stopped)),
@@ -168,7 +168,7 @@ impl LogLane {
     fn prepare_next(&mut self) {
         let Some(work) = self.log.prepare_next() else { return };
         let jobs = self.jobs.clone();
-        let make = move |work: PrepareNext| {
+        let make = move |work: NextSegment| {
             let made = work.run();
             if let Some(jobs) = jobs.upgrade() {
                 let _ = jobs.blocking_send(LogJob::Made(made));

@@ -12,6 +12,8 @@ pub mod directory;
 mod down;
 mod endpoint;
 mod fleet;
+#[cfg(test)]
+mod fleet_tests;
 mod lines;
 pub mod options;
 mod request;
