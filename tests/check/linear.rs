@@ -11,9 +11,9 @@
 //! Let S be an order that explains the history, if there is one.
 //!
 //! * **A refused operation, and a read whose answer was lost**, constrain nothing: dropped.
-//! * **Values are unique**, so a read of v comes after *the* put of v, and all reads of v before the
-//!   next update. Hence the put happened before the first of its reads ended: its interval is cut
-//!   there, also if its own outcome is unknown; from then on it is an operation like any other.
+//! * **Values are unique**, so a read of v comes after *the* put of v, and all reads of v before
+//!   the next update. Hence the put happened before the first of its reads ended: its interval is
+//!   cut there, also if its own outcome is unknown; from then on it is an operation like any other.
 //!   A read of v happened after the put of v began: its interval starts no earlier.
 //! * **An unknown put that nobody read** (a *spare put*) can be left out of S unless the next
 //!   operation in S that is no spare is a deletion that found something, and the key was empty

@@ -9,8 +9,8 @@
 //!
 //! Let S be any order that continues the present one.
 //!
-//! * **A read that may be placed next and fits is placed at once.** It changes nothing, so it can be
-//!   moved to the front of S.
+//! * **A read that may be placed next and fits is placed at once.** It changes nothing, so it can
+//!   be moved to the front of S.
 //! * **A value with unplaced reads is not overwritten**: values are unique, so these reads could
 //!   never be placed. After the step above the unplaced ones are those that may not be placed yet:
 //!   one comparison with the latest beginning of them.
@@ -19,16 +19,16 @@
 //!   tells them apart; if S places another one first, the two can change places in S: the one
 //!   moves forward, which it may, the other moves back to a place before the end of the first,
 //!   which comes before its own end.
-//! * **A configuration that took at least as much from each stock** of spares as another one that is
-//!   equal otherwise: whatever continues it continues that one too.
+//! * **A configuration that took at least as much from each stock** of spares as another one that
+//!   is equal otherwise: whatever continues it continues that one too.
 
 use std::collections::HashMap;
 
 use super::ValueId;
 
-/// Configurations after which a search is given up: minutes of work and gigabytes of memory.
-/// Histories of tests need a few for each operation.
-const CONFIGS_MAX: usize = 4_000_000;
+/// Configurations after which a search is given up. Histories of tests need a few for each
+/// operation.
+const CONFIGS_MAX: usize = 1_000_000;
 
 /// What an operation does to a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

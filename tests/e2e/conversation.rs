@@ -152,7 +152,9 @@ fn updates_say_what_they_found(mut conn: Conn) {
     assert_eq!(all[3]["version"], all[2]["version"], "the version of what exists");
     assert_eq!(all[4]["value"], "1");
     assert_eq!(all[5]["ok"], true);
-    let swap = |version: &Value, value: &str| json!({"op": "cas", "key": key, "value": value, "version": version});
+    let swap = |version: &Value, value: &str| -> Value {
+        json!({"op": "cas", "key": key, "value": value, "version": version})
+    };
     let all = answers(&mut conn, &[swap(&all[5]["version"], "4"), swap(&all[5]["version"], "5")]);
     assert_eq!(all[0]["ok"], true, "{}", all[0]);
     assert_eq!(all[1]["code"], "version_mismatch", "{}", all[1]);
