@@ -1,0 +1,266 @@
+//! `piazza coordinator` and `piazza node`: one server in this process, from flags.
+//!
+//! Called by `main` with the function that serves; the supervisor makes these flags
+//! (`cluster::supervisor::command`). Ties the process to its supervisor and opens its log before
+//! it serves; serving itself is `cluster::shell`'s business.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use cluster::config::{CoordinatorConfig, NodeConfig, REAPED_MAX, StorageKind, parse_ms};
+use cluster::{process, telemetry};
+use protocol::ids::{NodeName, Uuid};
+
+use crate::up::LimitArgs;
+
+/// Runs one coordinator.
+#[derive(Debug, Args)]
+pub(crate) struct CoordinatorArgs {
+    /// Where clients connect
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Where nodes register and send heartbeats
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090")]
+    peer_listen: SocketAddr,
+    /// Number of nodes to found the cluster with
+    #[arg(long, value_name = "N", default_value_t = 5,
+          value_parser = clap::value_parser!(u16).range(1..))]
+    nodes: u16,
+    /// Copies of each key
+    #[arg(long, value_name = "K", default_value_t = 2,
+          value_parser = clap::value_parser!(u16).range(1..))]
+    replicas: u16,
+    /// Points of each node on the ring
+    #[arg(long, value_name = "T", default_value_t = 1,
+          value_parser = clap::value_parser!(u16).range(1..))]
+    tokens: u16,
+    #[command(flatten)]
+    limits: LimitArgs,
+    /// Names this very process [default: random]
+    #[arg(long, hide = true, value_name = "UUID")]
+    instance: Option<Uuid>,
+    /// Instances known to have ended, newest last
+    #[arg(long, hide = true, value_name = "UUID,...", value_delimiter = ',')]
+    reaped: Vec<Uuid>,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// Runs one storage node.
+#[derive(Debug, Args)]
+pub(crate) struct NodeArgs {
+    /// Where the coordinator takes nodes
+    #[arg(long, value_name = "ADDR")]
+    join: SocketAddr,
+    /// The node's directory, made if missing
+    #[arg(long)]
+    dir: PathBuf,
+    /// The node's name
+    #[arg(long)]
+    name: NodeName,
+    /// Time between two heartbeats, milliseconds
+    #[arg(long, value_name = "MS", default_value = "500", value_parser = parse_ms)]
+    heartbeat_ms: Duration,
+    /// Where keys are kept: disk or memory
+    #[arg(long, value_name = "KIND", default_value_t = StorageKind::Disk)]
+    storage: StorageKind,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// Flags of every server.
+#[derive(Debug, Clone, Args)]
+struct CommonArgs {
+    /// The supervisor's address
+    #[arg(long, hide = true, value_name = "ADDR")]
+    supervisor: Option<SocketAddr>,
+    /// Where the log goes [default: stderr]
+    #[arg(long, value_name = "DIR")]
+    log_dir: Option<PathBuf>,
+    /// End when stdin ends or the parent process does
+    #[arg(long, hide = true)]
+    lifeline: bool,
+}
+
+/// Runs a coordinator by `serve`, on the main thread.
+pub(crate) fn coordinator(
+    args: CoordinatorArgs,
+    serve: impl FnOnce(CoordinatorConfig) -> ExitCode,
+) -> ExitCode {
+    let common = args.common.clone();
+    match coordinator_config(args) {
+        Ok(config) => begin(common, "coordinator", || serve(config)),
+        Err(error) => usage(&error),
+    }
+}
+
+/// Runs a node by `serve`, on the main thread.
+pub(crate) fn node(args: NodeArgs, serve: impl FnOnce(NodeConfig) -> ExitCode) -> ExitCode {
+    let common = args.common.clone();
+    let name = args.name.clone();
+    let config = node_config(args);
+    begin(common, name.as_str(), || serve(config))
+}
+
+fn coordinator_config(args: CoordinatorArgs) -> Result<CoordinatorConfig, String> {
+    let (nodes, replicas) = (args.nodes, args.replicas);
+    if replicas > nodes {
+        return Err(format!(
+            "--replicas {replicas} is more than --nodes {nodes}: give 1 to {nodes}"
+        ));
+    }
+    if args.reaped.len() > REAPED_MAX {
+        return Err(format!("--reaped has {} instances: give {REAPED_MAX}", args.reaped.len()));
+    }
+    let instance = args.instance.map_or_else(process::random_uuid, Ok);
+    Ok(CoordinatorConfig {
+        listen: args.listen,
+        peer_listen: args.peer_listen,
+        nodes,
+        replicas,
+        tokens: args.tokens,
+        heartbeat: args.limits.heartbeat_ms,
+        lease: args.limits.lease_ms,
+        cache: args.limits.cache,
+        cache_bytes: args.limits.cache_bytes,
+        key_bytes_max: args.limits.key_bytes_max,
+        value_bytes_max: args.limits.value_bytes_max,
+        instance: instance.map_err(|error| format!("no random numbers: {error}"))?,
+        reaped: args.reaped,
+        supervisor: args.common.supervisor,
+    })
+}
+
+fn node_config(args: NodeArgs) -> NodeConfig {
+    NodeConfig {
+        join: args.join,
+        dir: args.dir,
+        name: args.name,
+        heartbeat: args.heartbeat_ms,
+        storage: args.storage,
+        supervisor: args.common.supervisor,
+    }
+}
+
+/// Ties the process to its supervisor, opens its log, serves.
+fn begin(common: CommonArgs, name: &str, serve: impl FnOnce() -> ExitCode) -> ExitCode {
+    if common.lifeline
+        && let Err(error) = process::adopt_lifeline()
+    {
+        return failed(&error.to_string());
+    }
+    match telemetry::init(common.log_dir.as_deref(), name) {
+        Ok(_guard) => serve(),
+        Err(error) => failed(&error.to_string()),
+    }
+}
+
+fn usage(error: &str) -> ExitCode {
+    eprintln!("piazza: {error}");
+    ExitCode::from(2)
+}
+
+fn failed(error: &str) -> ExitCode {
+    eprintln!("piazza: {error}");
+    ExitCode::from(5)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use clap::Parser;
+    use cluster::config::CacheShape;
+    use cluster::supervisor::command::ChildCommands;
+    use cluster::supervisor::options::{ServerOptions, Shape};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Coordinator {
+        #[command(flatten)]
+        args: CoordinatorArgs,
+    }
+
+    #[derive(Parser)]
+    struct Node {
+        #[command(flatten)]
+        args: NodeArgs,
+    }
+
+    fn commands() -> ChildCommands {
+        ChildCommands {
+            program: "piazza".into(),
+            shape: Shape { nodes: 7, replicas: 3, tokens: 64, storage: StorageKind::Memory },
+            servers: ServerOptions {
+                cache: CacheShape::new(8, 2).unwrap(),
+                cache_bytes: 12_345,
+                heartbeat: Duration::from_millis(50),
+                lease: Duration::from_millis(300),
+                key_bytes_max: 20,
+                value_bytes_max: 1_000,
+            },
+            dir: "/d i r".into(),
+            logs: "/d i r/logs".into(),
+            supervisor: "127.0.0.1:3".parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn what_the_supervisor_writes_is_what_a_coordinator_reads() {
+        let line = commands().coordinator("127.0.0.1:1", "[::1]:2", Uuid(9), &[Uuid(7), Uuid(8)]);
+        let args = Coordinator::try_parse_from(line).unwrap().args;
+        assert!(args.common.lifeline);
+        assert_eq!(args.common.log_dir, Some("/d i r/logs".into()));
+        let expected = CoordinatorConfig {
+            listen: "127.0.0.1:1".parse().unwrap(),
+            peer_listen: "[::1]:2".parse().unwrap(),
+            nodes: 7,
+            replicas: 3,
+            tokens: 64,
+            heartbeat: Duration::from_millis(50),
+            lease: Duration::from_millis(300),
+            cache: CacheShape::new(8, 2).unwrap(),
+            cache_bytes: 12_345,
+            key_bytes_max: 20,
+            value_bytes_max: 1_000,
+            instance: Uuid(9),
+            reaped: vec![Uuid(7), Uuid(8)],
+            supervisor: "127.0.0.1:3".parse().ok(),
+        };
+        assert_eq!(coordinator_config(args), Ok(expected));
+        let line = commands().coordinator("127.0.0.1:1", "127.0.0.1:2", Uuid(9), &[]);
+        assert_eq!(Coordinator::try_parse_from(line).unwrap().args.reaped, []);
+    }
+
+    #[test]
+    fn what_the_supervisor_writes_is_what_a_node_reads() {
+        let line = commands().node("n3", "127.0.0.1:2");
+        let args = Node::try_parse_from(line).unwrap().args;
+        assert!(args.common.lifeline);
+        let expected = NodeConfig {
+            join: "127.0.0.1:2".parse().unwrap(),
+            dir: "/d i r/n3".into(),
+            name: NodeName::new("n3").unwrap(),
+            heartbeat: Duration::from_millis(50),
+            storage: StorageKind::Memory,
+            supervisor: "127.0.0.1:3".parse().ok(),
+        };
+        assert_eq!(node_config(args), expected);
+    }
+
+    #[test]
+    fn impossible_flags_are_refused() {
+        let parse = |line: &str| {
+            let words = line.split(' ').map(OsString::from);
+            Coordinator::try_parse_from(words).map(|parsed| coordinator_config(parsed.args))
+        };
+        assert!(matches!(parse("coordinator --nodes 3 --replicas 4"), Ok(Err(_))));
+        for wrong in ["--nodes 0", "--tokens 0", "--cache 3x8", "--key-bytes-max 257"] {
+            assert!(parse(&format!("coordinator {wrong}")).is_err(), "{wrong}");
+        }
+    }
+}

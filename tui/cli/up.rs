@@ -1,0 +1,140 @@
+//! `piazza up` and `piazza down`: their flags, handed to `cluster::supervisor`.
+//!
+//! Called by `main`. Parsing here is about one flag at a time; whether they fit each other, the
+//! directory and the machine is `cluster::supervisor::options`' business.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use cluster::config::{CACHE_BYTES_DEFAULT, CacheShape, StorageKind, parse_ms};
+use cluster::supervisor;
+use cluster::supervisor::options::{ServerOptions, UpOptions};
+use protocol::ids::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+
+/// Runs a whole cluster on this machine, each server a process of its own.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Number of storage nodes [default: 5, or what DIR says]
+    #[arg(long, value_name = "N")]
+    nodes: Option<u16>,
+    /// Copies of each key [default: 2, or what DIR says]
+    #[arg(long, value_name = "K")]
+    replicas: Option<u16>,
+    /// Points of each node on the ring [default: 1, or what DIR says]
+    #[arg(long, value_name = "T")]
+    tokens: Option<u16>,
+    /// Where nodes keep keys: disk or memory [default: disk, or what DIR says]
+    #[arg(long, value_name = "KIND")]
+    storage: Option<StorageKind>,
+    /// The cluster's directory, made if missing
+    #[arg(long, default_value = "./piazza-data")]
+    dir: PathBuf,
+    /// Where clients connect
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Where nodes register and send heartbeats
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090")]
+    peer_listen: SocketAddr,
+    /// Where the supervisor takes requests
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9191")]
+    control_listen: SocketAddr,
+    /// Let the system choose all three ports
+    #[arg(long)]
+    any_port: bool,
+    /// Stay in the foreground and print one `ready` line once all servers are up
+    #[arg(long)]
+    headless: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
+    /// Run this program's `coordinator` and `node` in place of our own (debuggers, tests)
+    #[arg(long, hide = true, value_name = "PROGRAM")]
+    server_program: Option<PathBuf>,
+}
+
+/// Flags that `up` and `coordinator` share.
+#[derive(Debug, Args)]
+pub(crate) struct LimitArgs {
+    /// Time between two heartbeats of a node, milliseconds
+    #[arg(long, value_name = "MS", default_value = "500", value_parser = parse_ms)]
+    pub(crate) heartbeat_ms: Duration,
+    /// Length of the coordinator's lease, milliseconds
+    #[arg(long, value_name = "MS", default_value = "2000", value_parser = parse_ms)]
+    pub(crate) lease_ms: Duration,
+    /// Shape of the coordinator's cache
+    #[arg(long, value_name = "SETSxWAYS", default_value_t = CacheShape::COORDINATOR)]
+    pub(crate) cache: CacheShape,
+    /// Bound of the coordinator's cache, bytes
+    #[arg(long, value_name = "BYTES", default_value_t = CACHE_BYTES_DEFAULT)]
+    pub(crate) cache_bytes: u64,
+    /// Longest key, bytes
+    #[arg(long, value_name = "BYTES", default_value_t = KEY_BYTES_MAX, value_parser = key_bytes)]
+    pub(crate) key_bytes_max: usize,
+    /// Longest value, bytes
+    #[arg(long, value_name = "BYTES", default_value_t = VALUE_BYTES_MAX,
+          value_parser = value_bytes)]
+    pub(crate) value_bytes_max: usize,
+}
+
+/// Stops the cluster in a directory.
+#[derive(Debug, Args)]
+pub(crate) struct DownArgs {
+    /// The cluster's directory
+    #[arg(long, default_value = "./piazza-data")]
+    dir: PathBuf,
+}
+
+fn key_bytes(text: &str) -> Result<usize, String> {
+    bounded(text, KEY_BYTES_MAX)
+}
+
+fn value_bytes(text: &str) -> Result<usize, String> {
+    bounded(text, VALUE_BYTES_MAX)
+}
+
+fn bounded(text: &str, max: usize) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if (1..=max).contains(&number) => Ok(number),
+        _ => Err(format!("{text:?} is not a number of bytes from 1 to {max}")),
+    }
+}
+
+/// Runs `piazza up` on the main thread until the cluster is stopped.
+pub(crate) fn up(args: UpArgs) -> ExitCode {
+    // Without a console yet, both forms are the foreground supervisor.
+    let _ = args.headless;
+    let program = match args.server_program.map_or_else(std::env::current_exe, Ok) {
+        Ok(program) => program,
+        Err(error) => {
+            eprintln!("piazza: cannot find this program's own file ({error}); start it by path");
+            return ExitCode::from(5);
+        }
+    };
+    supervisor::run(UpOptions {
+        nodes: args.nodes,
+        replicas: args.replicas,
+        tokens: args.tokens,
+        storage: args.storage,
+        dir: args.dir,
+        listen: args.listen,
+        peer_listen: args.peer_listen,
+        control_listen: args.control_listen,
+        any_port: args.any_port,
+        servers: ServerOptions {
+            cache: args.limits.cache,
+            cache_bytes: args.limits.cache_bytes,
+            heartbeat: args.limits.heartbeat_ms,
+            lease: args.limits.lease_ms,
+            key_bytes_max: args.limits.key_bytes_max,
+            value_bytes_max: args.limits.value_bytes_max,
+        },
+        program: program.into(),
+    })
+}
+
+/// Runs `piazza down`.
+pub(crate) fn down(args: &DownArgs) -> ExitCode {
+    supervisor::down(&args.dir)
+}
