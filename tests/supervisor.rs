@@ -394,6 +394,63 @@ fn no_server_outlives_a_killed_supervisor_not_even_a_stopped_one() {
     assert_eq!(down.status.code(), Some(3), "{}", String::from_utf8_lossy(&down.stderr));
 }
 
+/// A process that does not outlive its test.
+struct KillOnDrop(Child);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn ends_within(limit: Duration, pid: Pid) -> bool {
+    let began = Instant::now();
+    while !is_gone(pid) && began.elapsed() < limit {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    is_gone(pid)
+}
+
+/// Each tie alone, since the supervisor's death pulls both (and the system sends SIGHUP to the
+/// process group of a stopped server that is orphaned).
+#[test]
+fn each_of_the_two_ties_ends_a_server() {
+    let place = Place::new();
+    fs::create_dir_all(place.dir().join("logs")).unwrap();
+    let fifo = place.root.join("lifeline");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for stopped in [false, true] {
+        let script = "./servers node --name n1 --log-dir data/logs <lifeline & echo $! >pid; wait";
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).current_dir(&place.root).stdout(Stdio::piped());
+        let mut parent = KillOnDrop(command.spawn().unwrap());
+        let lifeline = OpenOptions::new().write(true).open(&fifo).unwrap();
+        let mut lines = BufReader::new(parent.0.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().contains("\"up\"")));
+        let pid = eventually("the pid", || {
+            let text = fs::read_to_string(place.root.join("pid")).ok()?;
+            Some(Pid::from_raw(text.strip_suffix('\n')?.parse().unwrap()))
+        });
+        fs::remove_file(place.root.join("pid")).unwrap();
+        assert!(!is_gone(pid));
+        let (mut parent, mut lifeline) = (Some(parent), Some(lifeline));
+        if stopped {
+            kill(pid, Signal::SIGSTOP).unwrap();
+            parent = None;
+        } else {
+            lifeline = None;
+        }
+        let _ties = (&parent, &lifeline);
+        let ended = ends_within(DEADLINE, pid);
+        if !ended {
+            // A failure must not leave it behind.
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+        assert!(ended, "the server has not ended; stopped: {stopped}");
+    }
+}
+
 #[test]
 fn a_second_interrupt_ends_servers_that_do_not_listen() {
     let place = Place::new();
