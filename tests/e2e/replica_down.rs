@@ -16,7 +16,7 @@ const SEEN_MAX: Duration = Duration::from_secs(60);
 
 #[test]
 fn replica_down_is_quick() {
-    let cluster = Cluster::start("replica-down", 3, 2, &["--evict-after", "never"]);
+    let cluster = Cluster::start("replica-down", 3, 2, &[]);
     let victim = cluster.node_names()[1].clone();
     let keys: Vec<String> = (0..300).map(|number| format!("key-{number}")).collect();
     let (its, others): (Vec<&String>, Vec<&String>) =

@@ -320,6 +320,11 @@ impl NodeCore {
         if settled.below < self.settled.below {
             return;
         }
+        // Settled once is settled for ever. A new coordinator may not know it of a transaction
+        // that another node still remembers; to name it unsettled again would make "forgotten"
+        // look like "never was".
+        let mut settled = settled;
+        settled.except.retain(|id| !self.is_settled(*id));
         let (below, except) = (settled.below, settled.except.clone());
         self.forget(settled);
         self.record(now, LogRecord::Settled { below, except }, false);
