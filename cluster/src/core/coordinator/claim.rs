@@ -158,6 +158,7 @@ impl Coordinator {
         self.effects.push(Effect::Lease(Time(0)));
         self.lease_told = Time(0);
         self.record = None;
+        self.lease = None;
         self.ring = None;
         self.by_member.clear();
         self.marks.clear();
@@ -197,7 +198,7 @@ impl Coordinator {
         let record = Arc::new(RingRecord { number, ..record });
         self.ring = Some(Arc::new(ring_of(&record)));
         let members = record.members.iter().map(|member| member.id);
-        self.lease = Lease::new(members, self.config.lease_ms);
+        self.lease = Some(Lease::new(members, self.config.lease_ms));
         self.record = Some(record);
         self.take_numbers();
         self.phase = Phase::Installing { founding, claimed: now };
@@ -414,7 +415,7 @@ impl Coordinator {
         if self.phase != Phase::Active {
             return;
         }
-        let Some(until) = self.lease.valid_until() else { return };
+        let Some(until) = self.lease.as_ref().and_then(Lease::valid_until) else { return };
         let lapsed = self.lease_told <= now;
         if until > self.lease_told {
             self.lease_told = until;
@@ -428,7 +429,7 @@ impl Coordinator {
     /// Whether results that rest on reads may be told now.
     pub(super) fn may_tell(&self, now: Time) -> bool {
         let serving = matches!(self.phase, Phase::Active | Phase::Stopping { marking: false, .. });
-        serving && self.lease.valid_until().is_some_and(|until| now < until)
+        serving && self.lease.as_ref().is_some_and(|lease| lease.holds(now))
     }
 }
 

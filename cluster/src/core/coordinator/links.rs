@@ -315,7 +315,9 @@ impl Coordinator {
             newest = link.sent.pop_front().map(|(_, at)| at);
         }
         let (Some(sent), Some(member)) = (newest, self.nodes[place].id) else { return };
-        self.lease.answered(member, sent);
+        if let Some(lease) = &mut self.lease {
+            lease.answered(member, sent);
+        }
         self.renew_lease(now);
     }
 

@@ -266,7 +266,8 @@ pub struct Coordinator {
     marks: BTreeMap<MemberId, GroupSeq>,
     marks_news: bool,
     cache: Arc<Cache>,
-    lease: Lease,
+    /// Counted from the moment that the members are known.
+    lease: Option<Lease>,
     lease_told: Time,
     clock: super::detector::OwnClock,
     started: Time,
@@ -306,7 +307,6 @@ impl Coordinator {
     pub fn new(config: Config, cache: Arc<Cache>, now: Time) -> Self {
         assert!(config.nodes >= 1 && config.tokens >= 1, "checked with the flags");
         assert!((1..=config.nodes).contains(&config.replicas), "checked with the flags");
-        let lease_ms = config.lease_ms;
         Self {
             config,
             phase: Phase::Gathering { not_before: now, above: Epoch(0), attempts: 0 },
@@ -321,7 +321,7 @@ impl Coordinator {
             marks: BTreeMap::new(),
             marks_news: false,
             cache,
-            lease: Lease::new(Vec::new(), lease_ms),
+            lease: None,
             lease_told: Time(0),
             clock: super::detector::OwnClock::default(),
             started: now,
