@@ -249,6 +249,7 @@ impl Coordinator {
     /// Takes in what a node remembers of a transaction of an earlier epoch.
     fn witness(&mut self, member: MemberId, txn: ReportedTxn) {
         let known = self.decided.contains_key(&txn.id) || self.by_id.contains_key(&txn.id);
+        let known = known || self.resolved.contains(&txn.id);
         if known || txn.id.epoch() == self.epoch {
             return;
         }
@@ -371,6 +372,7 @@ impl Coordinator {
 
     fn resolve(&mut self, now: Time, id: Version, commit: bool, choice: bool) {
         let Some(doubt) = self.in_doubt.remove(&id) else { return };
+        self.resolved.insert(id);
         self.note(Note::Resolved(id, commit));
         let mut unconfirmed = Vec::new();
         let mut lost = Vec::new();
