@@ -156,7 +156,7 @@ impl World {
         if let Some(version) = version {
             self.check_program_order(conn, op, version);
         }
-        if self.healed && client == self.clients.len() - 1 {
+        if client == self.plan.clients as usize {
             self.finals.insert(self.asked[op].key(), op);
         }
         if self.clients[client].open.is_empty() {

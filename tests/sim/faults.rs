@@ -13,12 +13,12 @@ impl World {
         let second = self.rng.below(self.nodes.len() as u64) as usize;
         let coordinator = self.reachable().filter(|c| self.coordinators[*c].paused.is_none());
         match (fault, coordinator) {
-            (Fault::KillNode, _) => self.crash_and_restart(node, false),
-            (Fault::PowerNode, _) => self.crash_and_restart(node, true),
+            (Fault::KillNode, _) => self.crash_soon(node, false),
+            (Fault::PowerNode, _) => self.crash_soon(node, true),
             (Fault::CrashTwo, _) => {
                 for node in [node, second] {
                     let power = self.rng.chance(60);
-                    self.crash_and_restart(node, power);
+                    self.crash_soon(node, power);
                 }
             }
             (Fault::StopNode, _) => self.stop_and_restart(node),
@@ -39,6 +39,23 @@ impl World {
             }
             (Fault::Usurp, Some(coordinator)) => self.usurp(coordinator),
             (_, None) => {}
+        }
+    }
+
+    /// Crashes a node now or, since that is when it hurts, in the middle of its next append.
+    fn crash_soon(&mut self, node: usize, power: bool) {
+        if self.rng.chance(50) {
+            self.crash_and_restart(node, power);
+        } else {
+            self.nodes[node].doom = Some(power);
+        }
+    }
+
+    /// The append has begun.
+    pub(crate) fn on_doom(&mut self, node: usize, life: u64, power: bool) {
+        let here = self.nodes[node].process.as_ref().is_some_and(|process| process.life == life);
+        if here && !self.healed {
+            self.crash_and_restart(node, power);
         }
     }
 
@@ -177,6 +194,7 @@ impl World {
             self.power_all();
         }
         self.healed = true;
+        self.nodes.iter_mut().for_each(|machine| machine.doom = None);
         let net = &mut self.plan.net;
         (net.lose, net.double, net.overtake, net.stall, net.reset) = (0, 0, 0, 0, 0);
         net.silent_ends = false;

@@ -47,6 +47,8 @@ pub(crate) struct Machine {
     pub(crate) process: Option<Process>,
     /// It says that it must not be started again.
     pub(crate) dead: bool,
+    /// It will crash, with power lost or not, in the middle of its next append.
+    pub(crate) doom: Option<bool>,
 }
 
 /// A node's process.
@@ -117,6 +119,7 @@ impl Machine {
             clock: Clock::draw(rng, drift),
             process: None,
             dead: false,
+            doom: None,
         }
     }
 }
@@ -377,9 +380,14 @@ impl World {
         let stall = self.plan.disk.stall;
         let stalls = !self.healed && self.rarely(stall);
         let took = if stalls { 2_000 * MS } else { self.plan.disk.sync_us };
-        let life = self.process(node).life;
+        let process = self.process(node);
+        let (life, append) = (process.life, matches!(process.log_jobs[0], LogJob::Append(..)));
         let took = 20 + self.rng.below(took);
         self.after(took, Event::LogDone(node, life));
+        if append && let Some(power) = self.nodes[node].doom.take() {
+            let wait = self.rng.below(took);
+            self.after(wait, Event::Doom(node, life, power));
+        }
     }
 
     /// The job under way in the log's lane ends.

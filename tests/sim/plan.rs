@@ -188,7 +188,7 @@ fn net(rng: &mut Seeded) -> NetPlan {
 
 fn disk(rng: &mut Seeded) -> DiskPlan {
     DiskPlan {
-        sync_us: *rng.one_of(&[200, 1_000, 10_000]),
+        sync_us: *rng.one_of(&[200, 2_000, 10_000, 40_000]),
         stall: if rng.chance(25) { *rng.one_of(&[20, 100]) } else { 0 },
         keys_us: *rng.one_of(&[20, 500, 5_000]),
         segment_bytes: *rng.one_of(&[4 << 10, 16 << 10]),

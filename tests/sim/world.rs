@@ -77,6 +77,7 @@ pub(crate) enum Event {
     Disconnected { client: usize, conn: u64 },
     /// Faults.
     Fault(Fault),
+    Doom(usize, u64, bool),
     Resume(Proc),
     KillCoordinator(usize),
     Heal,
@@ -388,6 +389,7 @@ impl World {
             }
             Event::Disconnected { client, conn } => self.on_disconnected(client, conn),
             Event::Fault(fault) => self.on_fault(fault),
+            Event::Doom(node, life, power) => self.on_doom(node, life, power),
             Event::Resume(process) => self.resume(process),
             Event::KillCoordinator(coordinator) => self.kill_coordinator(coordinator),
             Event::Heal => self.heal(),
