@@ -378,7 +378,11 @@ impl Coordinator {
         let mut lost = Vec::new();
         for member in &doubt.participants {
             let seen = doubt.seen.get(member).copied();
-            let Some(place) = self.by_member.get(member).copied() else { continue };
+            let Some(place) = self.by_member.get(member).copied() else {
+                // It has not registered yet: what it holds is learned from its report.
+                unconfirmed.push(*member);
+                continue;
+            };
             let ready = self.nodes[place].link.phase == LinkPhase::Ready;
             let link = &mut self.nodes[place].link;
             match (commit, seen) {
