@@ -257,7 +257,10 @@ impl World {
         if self.verbose {
             eprintln!("{:>10} FAILURE {failure:?}", self.now);
         }
-        self.failures.push(failure);
+        // An alarm is repeated for as long as its cause lasts; once is enough.
+        if !self.failures.contains(&failure) {
+            self.failures.push(failure);
+        }
     }
 
     /// Whether events are shown.
