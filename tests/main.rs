@@ -7,6 +7,7 @@
 //! * `cache_threads`: the cache, hammered by several threads.
 //! * `check`: is a recorded history right? The linearizability and durability checkers, used by all
 //!   that follow, and their own tests.
+//! * `sim`: whole clusters in virtual time, from one seed each, with crashes and power losses.
 //! * `supervisor`: the supervisor with real processes that are not servers.
 //! * `e2e`: real processes that are killed while clients write down what they are told.
 //!
@@ -15,5 +16,6 @@
 mod cache_threads;
 mod check;
 mod e2e;
+mod sim;
 mod supervisor;
 mod tidy;

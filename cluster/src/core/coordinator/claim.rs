@@ -405,6 +405,7 @@ impl Coordinator {
         self.parked.clear();
         self.decided.clear();
         self.in_doubt.clear();
+        self.resolved.clear();
         self.deadlines.clear();
         self.queued = 0;
         self.queued_bytes = 0;

@@ -290,6 +290,8 @@ impl Coordinator {
             node.link_lost = now;
         }
         let reads = std::mem::take(&mut node.link.reads);
+        // A report makes the link ready that it came on, and no other: the next one brings its own.
+        node.report = None;
         node.link = Link::closed(refused);
         node.redial_at = Some(now.plus_ms(node.redial_ms));
         node.redial_ms = (node.redial_ms * 2).min(REDIAL_MS_MAX);

@@ -286,6 +286,9 @@ pub struct Coordinator {
     work: VecDeque<Seq>,
     decided: BTreeMap<Version, decide::Outcome>,
     in_doubt: BTreeMap<Version, resolve::InDoubt>,
+    /// Transactions of earlier epochs that were decided under this one. A node goes on reporting
+    /// them until it is told that they are settled, and what the others said of them is forgotten.
+    resolved: BTreeSet<Version>,
     reads: BTreeMap<u64, reads::Read>,
     /// Numbers reads, and the questions that they are put in.
     last_read: u64,
@@ -338,6 +341,7 @@ impl Coordinator {
             work: VecDeque::new(),
             decided: BTreeMap::new(),
             in_doubt: BTreeMap::new(),
+            resolved: BTreeSet::new(),
             reads: BTreeMap::new(),
             last_read: 0,
             parked: BTreeSet::new(),

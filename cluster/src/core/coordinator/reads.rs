@@ -23,7 +23,7 @@ use super::{Answer, ClientId, Coordinator, Deadline, READS_MAX, RETRY_AFTER_MS, 
 pub(super) struct Read {
     /// Who waits; `None` for an update's look at a cold key.
     pub(super) client: Option<ClientId>,
-    key: Key,
+    pub(super) key: Key,
     deadline: Time,
     /// For an update: which, and how many of the key's updates were resolved when it was asked.
     update: Option<(Seq, u64)>,

@@ -249,6 +249,7 @@ impl Coordinator {
     /// Takes in what a node remembers of a transaction of an earlier epoch.
     fn witness(&mut self, member: MemberId, txn: ReportedTxn) {
         let known = self.decided.contains_key(&txn.id) || self.by_id.contains_key(&txn.id);
+        let known = known || self.resolved.contains(&txn.id);
         if known || txn.id.epoch() == self.epoch {
             return;
         }
@@ -371,12 +372,17 @@ impl Coordinator {
 
     fn resolve(&mut self, now: Time, id: Version, commit: bool, choice: bool) {
         let Some(doubt) = self.in_doubt.remove(&id) else { return };
+        self.resolved.insert(id);
         self.note(Note::Resolved(id, commit));
         let mut unconfirmed = Vec::new();
         let mut lost = Vec::new();
         for member in &doubt.participants {
             let seen = doubt.seen.get(member).copied();
-            let Some(place) = self.by_member.get(member).copied() else { continue };
+            let Some(place) = self.by_member.get(member).copied() else {
+                // It has not registered yet: what it holds is learned from its report.
+                unconfirmed.push(*member);
+                continue;
+            };
             let ready = self.nodes[place].link.phase == LinkPhase::Ready;
             let link = &mut self.nodes[place].link;
             match (commit, seen) {

@@ -394,6 +394,8 @@ impl Coordinator {
         let Some(txn) = self.txns.remove(&seq) else { return };
         self.cramped.remove(&seq);
         self.leaseless.remove(&seq);
+        let reads: Vec<(u64, Option<Seq>)> =
+            txn.reads_after.iter().map(|read| (*read, self.own_before(*read, seq))).collect();
         for key in &txn.keys {
             let Some(queue) = self.keys.get_mut(key) else { continue };
             queue.queue.retain(|other| *other != seq);
@@ -410,12 +412,28 @@ impl Coordinator {
                 self.keys.remove(key);
             }
         }
-        for read in txn.reads_after {
-            self.start_read(now, read);
+        for (read, before) in reads {
+            match before.and_then(|before| self.txns.get_mut(&before)) {
+                Some(before) => before.reads_after.push(read),
+                None => self.start_read(now, read),
+            }
         }
         if matches!(txn.phase, TxnPhase::Recovered) {
             self.retry_parked(now);
         }
+    }
+
+    /// The update of a read's own connection and key that is the last one before `seq`: when that
+    /// ends out of turn, the read still comes after this one.
+    fn own_before(&self, read: u64, seq: Seq) -> Option<Seq> {
+        let read = self.reads.get(&read)?;
+        let conn = read.client?.conn;
+        let own = |other: &&Seq| {
+            let txn = self.txns.get(other);
+            txn.is_some_and(|txn| txn.client.is_some_and(|client| client.conn == conn))
+        };
+        let queue = &self.keys.get(&read.key)?.queue;
+        queue.iter().take_while(|other| **other != seq).filter(own).last().copied()
     }
 
     /// A read of the same connection that came first has its answer.

@@ -320,17 +320,15 @@ impl NodeCore {
         if settled.below < self.settled.below {
             return;
         }
-        // Settled once is settled for ever. A new coordinator may not know it of a transaction
-        // that another node still remembers; to name it unsettled again would make "forgotten"
-        // look like "never was".
-        let mut settled = settled;
-        settled.except.retain(|id| !self.is_settled(*id));
-        let (below, except) = (settled.below, settled.except.clone());
         self.forget(settled);
+        let (below, except) = (self.settled.below, self.settled.except.clone());
         self.record(now, LogRecord::Settled { below, except }, false);
     }
 
-    pub(super) fn forget(&mut self, settled: protocol::peer::Settled) {
+    /// A later coordinator may name transactions as open that an earlier one has seen settled:
+    /// what was settled stays so, since what is forgotten here must not look as if it never was.
+    pub(super) fn forget(&mut self, mut settled: protocol::peer::Settled) {
+        settled.except.retain(|id| !self.is_settled(*id));
         self.settled = settled;
         let below = self.txns.range(..self.settled.below);
         let gone: Vec<Version> = below

@@ -1,0 +1,372 @@
+//! A simulated coordinator process: the real core and cache, and around them what the shell does.
+//!
+//! As in the shell, inputs are handed in one by one and a flush follows when nothing more has come
+//! for a moment; a `get` that the cache can answer is answered on the client's connection, in its
+//! turn, if the lease holds after the value was read.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use cluster::core::cache::{Cache, CacheShape};
+use cluster::core::coordinator::{
+    Answer, ClientId, ClientOp, Config, Coordinator, Effect, Input, Note, RegistrationId,
+};
+use cluster::core::time::Time;
+use protocol::ids::{Key, Uuid};
+use protocol::peer::{Heartbeat, Register, Registered};
+use protocol::reply;
+
+use super::clients::Asked;
+use super::plan::{HEARTBEAT_MS, LEASE_MS, MS};
+use super::world::{Clock, Event, Failure, World};
+
+/// One coordinator, dead or alive.
+pub(crate) struct Process {
+    pub(crate) instance: Uuid,
+    pub(crate) core: Coordinator,
+    pub(crate) alive: bool,
+    pub(crate) active: bool,
+    /// Set while it stands still: what has come meanwhile.
+    pub(crate) paused: Option<Vec<Event>>,
+    /// Links by their session.
+    pub(crate) links: BTreeMap<u64, u64>,
+    /// Open registrations: whose.
+    pub(crate) registrations: BTreeMap<u64, (usize, u64)>,
+    pub(crate) conns: BTreeMap<u64, Connection>,
+    cache: Arc<Cache>,
+    lease_until: Time,
+    clock: Clock,
+    flushing: bool,
+    /// The wake-up that was asked for.
+    wake_at: u64,
+}
+
+/// One client's connection, as the coordinator sees it.
+pub(crate) struct Connection {
+    pub(crate) client: usize,
+    slots: VecDeque<Slot>,
+    first_slot: u64,
+    /// How many requests the core has, by key.
+    in_core: BTreeMap<u64, u32>,
+    /// When the last reply so far arrives.
+    replies_at: u64,
+}
+
+struct Slot {
+    op: usize,
+    /// Set while the core has it.
+    key: Option<u64>,
+    reply: Option<(bool, Vec<u8>)>,
+}
+
+impl Connection {
+    pub(crate) fn new(client: usize) -> Self {
+        let (slots, in_core) = (VecDeque::new(), BTreeMap::new());
+        Self { client, slots, first_slot: 0, in_core, replies_at: 0 }
+    }
+}
+
+impl Process {
+    /// What it says of itself.
+    pub(crate) fn status(&self, now: u64) -> protocol::status::Status {
+        self.core.status(self.clock.read(now))
+    }
+
+    /// Where its events go while it stands still.
+    pub(crate) fn inbox_if_paused(&mut self) -> Option<&mut Vec<Event>> {
+        self.paused.as_mut().filter(|_| self.alive)
+    }
+}
+
+/// The key that clients know under a number.
+pub(crate) fn key_of(number: u64) -> Key {
+    Key::new(&format!("key-{number}")).expect("a short key")
+}
+
+impl World {
+    /// The coordinator that the address leads to, if it is there.
+    pub(crate) fn reachable(&self) -> Option<usize> {
+        let last = self.coordinators.len().checked_sub(1)?;
+        self.coordinators[last].alive.then_some(last)
+    }
+
+    /// Starts a coordinator, unless the address is taken.
+    pub(crate) fn start_coordinator(&mut self) {
+        if self.reachable().is_some_and(|c| self.coordinators[c].paused.is_none()) {
+            return;
+        }
+        let number = self.coordinators.len();
+        let instance = Uuid(u128::from(self.rng.bits()) << 64 | number as u128);
+        // A supervisor tells only of processes that it has seen end.
+        let told = self.rng.chance(60);
+        let ended = self.coordinators.iter().filter(|process| !process.alive);
+        let reaped = if told { ended.map(|p| p.instance).collect() } else { Vec::new() };
+        let config = Config {
+            instance,
+            cluster_if_founded: Uuid(u128::from(self.rng.bits())),
+            name: "coordinator".into(),
+            nodes: self.plan.nodes,
+            replicas: self.plan.replicas,
+            tokens: self.plan.tokens,
+            heartbeat_ms: HEARTBEAT_MS,
+            lease_ms: LEASE_MS,
+            reaped,
+            batches_out_max: 1 + self.rng.below(2) as usize,
+        };
+        let shape = CacheShape { sets: self.plan.cache_sets, ways: self.plan.cache_ways };
+        let cache = Arc::new(Cache::new(shape, 1 << 20, self.rng.bits()));
+        let clock = Clock::draw(&mut self.rng, self.plan.drift);
+        let core = Coordinator::new(config, Arc::clone(&cache), clock.read(self.now));
+        self.coordinators.push(Process {
+            instance,
+            core,
+            alive: true,
+            active: false,
+            paused: None,
+            links: BTreeMap::new(),
+            registrations: BTreeMap::new(),
+            conns: BTreeMap::new(),
+            cache,
+            lease_until: Time(0),
+            clock,
+            flushing: false,
+            wake_at: u64::MAX,
+        });
+        self.plan_wake(number);
+    }
+
+    /// Hands something to a coordinator's core and does what it wants done.
+    pub(crate) fn hand_in(&mut self, coordinator: usize, input: Input) {
+        let process = &mut self.coordinators[coordinator];
+        let now = process.clock.read(self.now);
+        for effect in process.core.handle(now, input) {
+            self.effect(coordinator, effect);
+        }
+        let process = &mut self.coordinators[coordinator];
+        if process.alive && !process.flushing {
+            process.flushing = true;
+            let wait = self.rng.below(300);
+            self.after(wait, Event::Flush(coordinator));
+        }
+    }
+
+    fn effect(&mut self, coordinator: usize, effect: Effect) {
+        match effect {
+            Effect::Reply { client, answer } => self.fill_slot(coordinator, client, answer),
+            Effect::Registered { conn, answer } => self.answer_registration(coordinator, conn, &answer),
+            Effect::Dial { session, addr } => self.dial(coordinator, session, addr),
+            Effect::HangUp { session } => {
+                let link = self.coordinators[coordinator].links.get(&session).copied();
+                if let Some(number) = link {
+                    self.close_at_coordinator(number);
+                    self.tell_node_end(number);
+                }
+            }
+            Effect::Send { session, down } => {
+                match self.coordinators[coordinator].links.get(&session).copied() {
+                    Some(number) => self.send_down(number, &down),
+                    None => self.hand_in(coordinator, Input::LinkLost { session, refused: false }),
+                }
+            }
+            Effect::Lease(until) => self.coordinators[coordinator].lease_until = until,
+            Effect::Note(note) => self.on_note(coordinator, &note),
+            Effect::Active { .. } => {
+                self.coordinators[coordinator].active = true;
+                self.coverage.met("coordinators active");
+            }
+            Effect::Released => self.released(coordinator),
+        }
+    }
+
+    fn on_note(&mut self, coordinator: usize, note: &Note) {
+        if self.shows() {
+            eprintln!("{:>10}   coordinator {coordinator}: {note:?}", self.now);
+        }
+        match note {
+            Note::Resolved(_, true) => self.coverage.met("recovered commits"),
+            Note::Resolved(_, false) => self.coverage.met("recovered aborts"),
+            Note::Alarm(what) if what.contains("lost data") => {
+                self.fail(Failure::Refused(what.clone()));
+            }
+            Note::Phase("deposed", _) => self.coverage.met("coordinators deposed"),
+            _ => {}
+        }
+    }
+
+    /// It has stopped gracefully; a supervisor starts another one.
+    fn released(&mut self, coordinator: usize) {
+        self.coverage.met("coordinators released");
+        self.end_coordinator(coordinator);
+        let wait = self.rng.below(200) * MS;
+        self.after(wait, Event::StartCoordinator);
+    }
+
+    /// Time has passed for a coordinator.
+    pub(crate) fn wake(&mut self, coordinator: usize) {
+        let process = &mut self.coordinators[coordinator];
+        if process.wake_at > self.now {
+            return;
+        }
+        process.wake_at = u64::MAX;
+        self.hand_in(coordinator, Input::Tick);
+        self.plan_wake(coordinator);
+    }
+
+    fn plan_wake(&mut self, coordinator: usize) {
+        let process = &mut self.coordinators[coordinator];
+        let at = process.clock.when(process.core.next_deadline()).max(self.now + 1);
+        if process.alive && at < process.wake_at {
+            process.wake_at = at;
+            self.at(at, Event::Wake(coordinator));
+        }
+    }
+
+    /// All that had arrived was handed in.
+    pub(crate) fn flush(&mut self, coordinator: usize) {
+        self.hand_in_flush(coordinator);
+        self.plan_wake(coordinator);
+    }
+
+    fn hand_in_flush(&mut self, coordinator: usize) {
+        let process = &mut self.coordinators[coordinator];
+        // Kept set, so that the flush does not ask for another one.
+        process.flushing = true;
+        let now = process.clock.read(self.now);
+        let mut effects = Vec::new();
+        if process.core.next_deadline() <= now {
+            effects = process.core.handle(now, Input::Tick);
+        }
+        effects.extend(process.core.handle(now, Input::Flush));
+        for effect in effects {
+            self.effect(coordinator, effect);
+        }
+        self.coordinators[coordinator].flushing = false;
+    }
+
+    /// A registration arrives.
+    pub(crate) fn on_register(
+        &mut self,
+        coordinator: usize,
+        conn: u64,
+        node: usize,
+        life: u64,
+        text: &str,
+    ) {
+        let register: Box<Register> = serde_json::from_str(text).expect("messages read back");
+        self.coordinators[coordinator].registrations.insert(conn, (node, life));
+        self.hand_in(coordinator, Input::Register { conn: RegistrationId(conn), register });
+        let gone = self.nodes[node].process.as_ref().is_none_or(|p| p.registration != Some(conn));
+        if gone {
+            // Its sender had ended before it arrived.
+            let wait = self.delay();
+            self.after(wait, Event::Unregistered(coordinator, conn));
+        }
+    }
+
+    fn answer_registration(&mut self, coordinator: usize, conn: RegistrationId, answer: &Registered) {
+        let Some((node, life)) = self.coordinators[coordinator].registrations.get(&conn.0).copied()
+        else {
+            return;
+        };
+        let text = serde_json::to_string(answer).expect("messages serialize");
+        let wait = self.delay();
+        self.after(wait, Event::Registered { node, life, conn: conn.0, text });
+    }
+
+    /// A registration connection has ended.
+    pub(crate) fn on_unregistered(&mut self, coordinator: usize, conn: u64) {
+        if self.coordinators[coordinator].registrations.remove(&conn).is_some() {
+            self.hand_in(coordinator, Input::Unregistered(RegistrationId(conn)));
+        }
+    }
+
+    /// A heartbeat arrives.
+    pub(crate) fn on_heartbeat(&mut self, coordinator: usize, text: &str) {
+        let heartbeat: Box<Heartbeat> = serde_json::from_str(text).expect("messages read back");
+        self.hand_in(coordinator, Input::Heartbeat(heartbeat));
+    }
+
+    /// A request arrives on a client's connection.
+    pub(crate) fn on_request(&mut self, coordinator: usize, conn: u64, op: usize) {
+        let process = &mut self.coordinators[coordinator];
+        let asked = self.asked[op].clone();
+        let number = asked.key();
+        let key = key_of(number);
+        let now = process.clock.read(self.now);
+        let Some(connection) = process.conns.get_mut(&conn) else { return };
+        let slot = connection.first_slot + connection.slots.len() as u64;
+        if let Asked::Get(_) = asked
+            && !connection.in_core.contains_key(&number)
+            && let Some(tail) = process.cache.get(key.as_str())
+            && now < process.lease_until
+        {
+            self.coverage.met("cache hits");
+            let reply = Some((true, tail.to_vec()));
+            connection.slots.push_back(Slot { op, key: None, reply });
+            self.send_replies(coordinator, conn);
+            return;
+        }
+        connection.slots.push_back(Slot { op, key: Some(number), reply: None });
+        *connection.in_core.entry(number).or_default() += 1;
+        let op = match asked {
+            Asked::Get(_) => ClientOp::Get(key),
+            Asked::Put(_, value) => ClientOp::Put(key, value.as_str().into()),
+            Asked::Del(_) => ClientOp::Del(key),
+        };
+        let (client, timeout_ms) = (ClientId { conn, slot }, self.plan.timeout_ms);
+        self.hand_in(coordinator, Input::Request { client, op, timeout_ms });
+    }
+
+    /// A client has hung up.
+    pub(crate) fn on_client_gone(&mut self, coordinator: usize, conn: u64) {
+        if self.coordinators[coordinator].conns.remove(&conn).is_some() {
+            self.hand_in(coordinator, Input::ClientGone(conn));
+        }
+    }
+
+    fn fill_slot(&mut self, coordinator: usize, client: ClientId, answer: Answer) {
+        let Some(connection) = self.coordinators[coordinator].conns.get_mut(&client.conn) else {
+            return;
+        };
+        let place = client.slot - connection.first_slot;
+        let slot = connection.slots.get_mut(place as usize).expect("an answer has a slot");
+        assert!(slot.reply.is_none(), "a request is answered once");
+        slot.reply = Some(match answer {
+            Answer::Ok(tail) => (true, tail.to_vec()),
+            Answer::Error(error) => (false, reply::error_tail(&error).to_vec()),
+            Answer::Status(_) => return,
+        });
+        if let Some(key) = slot.key.take()
+            && let Some(count) = connection.in_core.get_mut(&key)
+        {
+            *count -= 1;
+            if *count == 0 {
+                connection.in_core.remove(&key);
+            }
+        }
+        self.send_replies(coordinator, client.conn);
+    }
+
+    /// Sends the answers that are next in line.
+    fn send_replies(&mut self, coordinator: usize, conn: u64) {
+        let wait = self.delay();
+        let Some(connection) = self.coordinators[coordinator].conns.get_mut(&conn) else { return };
+        let mut at = connection.replies_at.max(self.now + wait);
+        let client = connection.client;
+        let mut replies = Vec::new();
+        while connection.slots.front().is_some_and(|slot| slot.reply.is_some()) {
+            let Some(Slot { op, reply: Some((ok, tail)), .. }) = connection.slots.pop_front() else {
+                break;
+            };
+            connection.first_slot += 1;
+            at += 1;
+            let mut line = Vec::new();
+            reply::write_reply(&mut line, None, ok, &tail);
+            replies.push((at, Event::Reply { client, conn, op, line, ok }));
+        }
+        connection.replies_at = at;
+        for (at, event) in replies {
+            self.at(at, event);
+        }
+    }
+}

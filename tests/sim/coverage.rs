@@ -1,0 +1,85 @@
+//! What runs have come across: a simulation that meets nothing proves nothing.
+//!
+//! Counted by `world` and its parts, summed over all seeds, and held against the least that so
+//! many seeds must meet.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Counters by name; what was never met is not there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Coverage(BTreeMap<&'static str, u64>);
+
+/// What 1,000 seeds must meet at least, each.
+const AT_LEAST: &[(&str, u64)] = &[
+    ("ops ok", 50_000),
+    ("ops refused", 5_000),
+    ("ops unknown", 500),
+    ("cache hits", 5_000),
+    ("nodes killed", 200),
+    ("nodes without power", 500),
+    ("nodes stopped", 100),
+    ("nodes paused", 100),
+    ("crashes in a start", 50),
+    ("coordinators killed", 200),
+    ("coordinators stopped", 100),
+    ("coordinators paused", 100),
+    ("coordinators usurped", 100),
+    ("links reset", 500),
+    ("messages lost", 100),
+    ("messages doubled", 500),
+    ("messages overtaking", 100),
+    ("dials refused", 100),
+    ("claims fenced", 20),
+    ("waits skipped", 50),
+    ("recovered commits", 50),
+    ("recovered aborts", 50),
+    ("adopted", 20),
+    ("late prepares", 20),
+    ("checkpoints", 500),
+    ("segments freed", 200),
+    ("tails cut", 50),
+];
+
+impl Coverage {
+    /// It was met once more.
+    pub(crate) fn met(&mut self, what: &'static str) {
+        self.add(what, 1);
+    }
+
+    /// It was met so often.
+    pub(crate) fn add(&mut self, what: &'static str, count: u64) {
+        *self.0.entry(what).or_default() += count;
+    }
+
+    /// How often it was met.
+    pub(crate) fn of(&self, what: &str) -> u64 {
+        self.0.get(what).copied().unwrap_or(0)
+    }
+
+    /// Adds another run's.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for (what, count) in &other.0 {
+            self.add(what, *count);
+        }
+    }
+
+    /// What `seeds` runs met too little of, in words.
+    pub(crate) fn too_quiet(&self, seeds: u64) -> Vec<String> {
+        let short = AT_LEAST.iter().filter_map(|(what, per_thousand)| {
+            let least = per_thousand * seeds / 1_000;
+            let met = self.of(what);
+            (met < least).then(|| format!("{what}: {met}, at least {least} expected"))
+        });
+        short.collect()
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (what, count) in &self.0 {
+            writeln!(f, "{count:>12} {what}")?;
+        }
+        Ok(())
+    }
+}

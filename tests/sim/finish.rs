@@ -1,0 +1,140 @@
+//! The end of a run: with all faults over everything must come to rest, and then be right.
+//!
+//! At rest: a coordinator is active, all nodes have caught up, every request has its answer,
+//! nothing is undecided, no prepared record is left and what is decided has been forgotten. Then
+//! every key is read, and judged: acknowledged writes are there, answers have an order, replicas
+//! hold the same.
+
+use cluster::core::ring::Ring;
+use cluster::storage::keystore::Keystore;
+use protocol::peer::TxnState;
+
+use super::clients::{Asked, Client};
+use super::coordinator::key_of;
+use super::plan::MS;
+use super::world::{Event, Failure, World};
+use crate::check::durable::{self, Finals};
+use crate::check::{Action, Op, Outcome, linear};
+
+/// How long coming to rest may take, virtual microseconds.
+const REST_MAX: u64 = 40_000 * MS;
+/// How often it is looked at.
+const LOOK: u64 = 100 * MS;
+
+impl World {
+    /// From now on the world is watched until it is at rest.
+    pub(crate) fn begin_watch(&mut self) {
+        self.after(LOOK, Event::Watch);
+    }
+
+    /// Looks whether all is at rest: reads all keys then, and ends when they are read.
+    pub(crate) fn watch(&mut self) {
+        let unrest = self.unrest();
+        let started = self.plan.heal_at + 1_000 * MS;
+        if self.now > started + REST_MAX {
+            let what = unrest.unwrap_or_else(|| "reading all keys takes for ever".into());
+            self.fail(Failure::Stuck(what));
+            self.over = true;
+            return;
+        }
+        self.after(LOOK, Event::Watch);
+        if unrest.is_some() {
+            return;
+        }
+        let reader = self.plan.clients as usize;
+        if self.clients.len() == reader {
+            self.clients.push(Client::new(reader, 0));
+        }
+        let missing: Vec<u64> = (0..self.plan.keys).filter(|key| !self.is_read(*key)).collect();
+        if missing.is_empty() {
+            self.over = true;
+            return;
+        }
+        if self.connected(reader).is_some() {
+            for key in missing {
+                self.ask(reader, Asked::Get(key));
+            }
+        }
+    }
+
+    /// Whether the key's last read had an answer.
+    fn is_read(&self, key: u64) -> bool {
+        self.finals.get(&key).is_some_and(|op| self.history[*op].outcome == Outcome::Ok)
+    }
+
+    /// What is not at rest yet.
+    fn unrest(&self) -> Option<String> {
+        let Some(coordinator) = self.reachable().filter(|c| self.coordinators[*c].active) else {
+            return Some("no coordinator is active".into());
+        };
+        if let Some(client) = self.clients.iter().position(|client| !client.open.is_empty()) {
+            return Some(format!("client {client} waits for {:?}", self.clients[client].open));
+        }
+        let txns = &self.coordinators[coordinator].status(self.now).txns;
+        for what in ["open", "waiting", "in_doubt"] {
+            if txns.get(what).is_some_and(|count| *count > 0) {
+                return Some(format!("the coordinator has transactions {what}: {txns:?}"));
+            }
+        }
+        (0..self.nodes.len()).find_map(|node| self.unrest_of(node))
+    }
+
+    fn unrest_of(&self, node: usize) -> Option<String> {
+        let Some(process) = &self.nodes[node].process else {
+            return Some(format!("node {node} is down"));
+        };
+        if !process.caught_up || !process.is_idle() {
+            return Some(format!("node {node} has not caught up, or is at work"));
+        }
+        for state in [TxnState::Prepared, TxnState::Committed, TxnState::Aborted, TxnState::Refused] {
+            let count = process.core.count_in(state);
+            if count > 0 {
+                return Some(format!("node {node} remembers {count} transactions as {state:?}"));
+            }
+        }
+        None
+    }
+
+    /// Judges what has happened.
+    pub(crate) fn judge(&mut self) {
+        let mut finals = Finals::new();
+        for key in 0..self.plan.keys {
+            if let Some(op) = self.finals.get(&key).filter(|_| self.is_read(key)) {
+                let Action::Get(value) = self.history[*op].action else { continue };
+                finals.insert(self.history[*op].key.clone(), value);
+            }
+        }
+        // What could not be read at the end is a failure of its own.
+        let read = |op: &&Op| finals.contains_key(&op.key);
+        let readable: Vec<Op> = self.history.iter().filter(read).cloned().collect();
+        for violation in durable::check(&readable, &finals) {
+            self.fail(Failure::LostWrite(violation.to_string()));
+        }
+        if let Err(violation) = linear::check(&self.history) {
+            self.fail(Failure::NotLinear(violation.to_string()));
+        }
+        for key in 0..self.plan.keys {
+            if let Some(text) = self.difference(key) {
+                self.fail(Failure::Diverged(text));
+            }
+        }
+    }
+
+    /// How the replicas of a key differ.
+    fn difference(&self, number: u64) -> Option<String> {
+        let processes: Vec<_> = self.nodes.iter().filter_map(|n| n.process.as_ref()).collect();
+        let record = processes.iter().find_map(|process| process.core.meta().ring.as_ref())?;
+        let points = record.members.iter().flat_map(|m| m.points.iter().map(|p| (*p, m.id)));
+        let ring = Ring::new(points.collect(), record.replicas);
+        let key = key_of(number);
+        let held: Vec<_> = processes
+            .iter()
+            .filter(|process| {
+                process.core.member().is_some_and(|me| ring.replicas_of(&key).contains(&me))
+            })
+            .map(|process| (process.core.member(), process.keystore.get(&key).expect("whole")))
+            .collect();
+        let same = held.windows(2).all(|pair| pair[0].1 == pair[1].1);
+        (!same).then(|| format!("key {number}: {held:?}"))
+    }
+}

@@ -1,0 +1,718 @@
+//! A simulated node: a machine with a disk that can lose its power, and on it, most of the time, a
+//! process with the real core, log, state file and keystore.
+//!
+//! The start mirrors the shell's: state file with the next incarnation, log, replay, keystore, and
+//! only then registration (R9, H34). Log and state file are one lane, the keystore another; each
+//! takes its jobs in order, one at a time.
+//!
+//! A job of the log is done, whole, at the moment at which it ends, and reported at that moment. A
+//! crash before that finds it begun or not: if begun, some number of its disk operations is done
+//! and the rest is not, so that a group may be not written, written and not synced, or durable and
+//! not reported.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use cluster::core::node::{ConnId, Effect, Found, Input, Meta, NodeCore, ReadToken, Restart};
+use cluster::core::record::{Committed, LogRecord};
+use cluster::core::ring::Ring;
+use cluster::storage::crash_disk::{CrashDisk, Fate, Sector};
+use cluster::storage::disk::{Disk, SECTOR};
+use cluster::storage::identity::Identity;
+use cluster::storage::keystore::memory::MemoryKeystore;
+use cluster::storage::keystore::{Checkpointed, Keystore};
+use cluster::storage::log::{Log, LogConfig, PrepareNext, Prepared, Tail};
+use cluster::storage::small_file::SmallFile;
+use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, NodeName, Uuid, Version};
+use protocol::peer::{Fence, Heartbeat, PEER_PROTOCOL, Register, Registered};
+
+use super::plan::{HEARTBEAT_MS, MS};
+use super::world::{Clock, Event, Failure, World};
+use crate::check::seeded::Seeded;
+
+/// Decided writes are replayed in portions of so many; small, so that there are several.
+const REPLAY_PORTION: usize = 4;
+
+/// One node's machine and directory.
+pub(crate) struct Machine {
+    name: NodeName,
+    store: Uuid,
+    disk: CrashDisk,
+    /// While no process has it.
+    keystore: Option<MemoryKeystore>,
+    /// How many processes there were.
+    life: u64,
+    clock: Clock,
+    pub(crate) process: Option<Process>,
+    /// It says that it must not be started again.
+    pub(crate) dead: bool,
+    /// It will crash, with power lost or not, in the middle of its next append.
+    pub(crate) doom: Option<bool>,
+}
+
+/// A node's process.
+pub(crate) struct Process {
+    pub(crate) life: u64,
+    pub(crate) core: NodeCore,
+    pub(crate) keystore: MemoryKeystore,
+    pub(crate) caught_up: bool,
+    pub(crate) paused: Option<Vec<Event>>,
+    /// Links by their number here.
+    pub(crate) conns: BTreeMap<ConnId, u64>,
+    pub(crate) last_conn: u64,
+    /// The open registration, or the one being tried.
+    pub(crate) registration: Option<u64>,
+    /// The coordinator that it goes to.
+    pub(crate) registered_at: usize,
+    log: Log,
+    state: SmallFile,
+    register: Register,
+    log_jobs: VecDeque<LogJob>,
+    key_jobs: VecDeque<KeyJob>,
+    making: Option<PrepareNext>,
+    checkpoint: Option<Checkpointed>,
+    flushing: bool,
+    wake_at: u64,
+    beats: u64,
+    register_wait: u64,
+}
+
+/// A job of the log's lane; the first in line is under way.
+enum LogJob {
+    Append(GroupSeq, Vec<LogRecord>),
+    Save(u64, Box<Meta>),
+    Free(GroupSeq),
+    Made(Prepared),
+}
+
+/// A job of the keystore's lane; the first in line is under way.
+enum KeyJob {
+    Apply(Vec<Committed>, GroupSeq),
+    Read(ReadToken, Key),
+    Checkpoint,
+    Checkpointed(Checkpointed),
+    Ranges(Arc<Ring>),
+}
+
+impl Process {
+    /// Where its events go while it stands still.
+    pub(crate) fn inbox_if_paused(&mut self) -> Option<&mut Vec<Event>> {
+        self.paused.as_mut()
+    }
+
+    /// Whether it has nothing under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.log_jobs.is_empty() && self.key_jobs.is_empty() && self.checkpoint.is_none()
+    }
+}
+
+impl Machine {
+    /// A machine with an empty directory.
+    pub(crate) fn blank(node: usize, rng: &mut Seeded, drift: bool) -> Self {
+        Self {
+            name: NodeName::new(&format!("n{}", node + 1)).expect("a short name"),
+            store: Uuid(u128::from(rng.bits())),
+            disk: CrashDisk::new(),
+            keystore: Some(MemoryKeystore::new()),
+            life: 0,
+            clock: Clock::draw(rng, drift),
+            process: None,
+            dead: false,
+            doom: None,
+        }
+    }
+}
+
+/// What a start has found.
+struct Started {
+    core: NodeCore,
+    effects: Vec<Effect>,
+    log: Log,
+    state: SmallFile,
+    cut: bool,
+}
+
+/// The state file with the next incarnation durable in it (R4).
+fn open_state(machine: &Machine) -> Result<(SmallFile, Meta, Identity), String> {
+    let disk: Arc<dyn Disk> = Arc::new(machine.disk.clone());
+    let mut identity = Identity { cluster: Uuid(0), store: machine.store };
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let (mut state, saved) =
+        SmallFile::open(disk, "state", identity).map_err(|error| text(&error))?;
+    let mut meta = match saved {
+        Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| text(&error))?,
+        None => Meta {
+            store: machine.store,
+            name: machine.name.clone(),
+            incarnation: Incarnation(0),
+            fence: Fence::default(),
+            ring: None,
+            cut_through: Epoch(0),
+        },
+    };
+    if let Some(ring) = &meta.ring {
+        identity.cluster = ring.cluster;
+    }
+    meta.incarnation = Incarnation(meta.incarnation.0 + 1);
+    save(&mut state, &meta)?;
+    Ok((state, meta, identity))
+}
+
+fn save(state: &mut SmallFile, meta: &Meta) -> Result<(), String> {
+    if let Some(ring) = &meta.ring {
+        state.set_cluster(ring.cluster);
+    }
+    let bytes = serde_json::to_vec(meta).expect("plain data serializes");
+    state.save(&bytes).map_err(|error| error.to_string())
+}
+
+/// From the directory to a core, as the shell does it.
+fn recover(
+    machine: &mut Machine,
+    now: u64,
+    segment_bytes: u64,
+    checkpoint_bytes: u64,
+) -> Result<Started, String> {
+    let (mut state, mut meta, identity) = open_state(machine)?;
+    let keystore = machine.keystore.as_mut().expect("no process has it");
+    let through = keystore.checkpointed();
+    let mut restart = Restart::new(meta.clone(), through, checkpoint_bytes);
+    let (mut decided, mut replayed) = (Vec::new(), GroupSeq(0));
+    let config = LogConfig { identity, segment_bytes };
+    let opened = Log::open(Arc::new(machine.disk.clone()), config, &mut |seq, record| {
+        restart.replay(seq, record, &mut decided);
+        if decided.len() >= REPLAY_PORTION {
+            keystore.apply(&decided, replayed).expect("memory does not fail");
+            decided.clear();
+        }
+        replayed = GroupSeq(seq.0 - 1).max(replayed);
+    });
+    let opened = opened.map_err(|error| error.to_string())?;
+    keystore.apply(&decided, opened.end).expect("memory does not fail");
+    if opened.first.0 > through.0 + 1 {
+        return Err(format!("the keystore ends at {through:?}, the log begins after it"));
+    }
+    let founded = meta.ring.is_some() || through > GroupSeq(0);
+    if opened.fresh && founded && meta.fence.epoch > Epoch(0) {
+        return Err("the log is gone though the state file is there".into());
+    }
+    let cut = opened.tail != Tail::Clean;
+    if cut {
+        meta.cut_through = meta.fence.epoch;
+        save(&mut state, &meta)?;
+        restart.cut(meta.fence.epoch);
+    }
+    let (core, effects) = restart.finish(machine.clock.read(now), opened.end);
+    Ok(Started { core, effects, log: opened.log, state, cut })
+}
+
+impl World {
+    /// Starts a node's process, unless it runs or must not; the start may itself be cut short.
+    pub(crate) fn start_node(&mut self, node: usize) {
+        if self.nodes[node].process.is_some() || self.nodes[node].dead {
+            return;
+        }
+        let interrupted = !self.healed && self.rng.chance(self.plan.crash_in_start);
+        let operations = self.rng.below(16);
+        let disk = self.plan.disk.clone();
+        let machine = &mut self.nodes[node];
+        machine.life += 1;
+        if interrupted {
+            machine.disk.stop_after(operations);
+        }
+        let started = recover(machine, self.now, disk.segment_bytes, disk.checkpoint_bytes);
+        match started {
+            Ok(started) if !interrupted => self.begin(node, started),
+            Err(reason) if !interrupted => {
+                self.nodes[node].dead = true;
+                self.fail(Failure::Refused(format!("node {node} does not start: {reason}")));
+            }
+            _ => {
+                self.coverage.met("crashes in a start");
+                let power = self.rng.chance(50);
+                self.crash_machine(node, power);
+                let wait = self.rng.below(500) * MS;
+                self.after(wait, Event::StartNode(node));
+            }
+        }
+    }
+
+    fn begin(&mut self, node: usize, started: Started) {
+        let machine = &mut self.nodes[node];
+        let life = machine.life;
+        let meta = started.core.meta();
+        // The port says which machine and which of its processes listens there.
+        let port = u16::try_from(node as u64 * 1_000 + life).expect("few lives");
+        let register = Register {
+            protocol: PEER_PROTOCOL,
+            version: env!("CARGO_PKG_VERSION").into(),
+            name: meta.name.clone(),
+            uuid: meta.store,
+            incarnation: meta.incarnation,
+            addr: SocketAddr::from(([127, 0, 0, 1], port)),
+            pid: 1,
+            supervisor: None,
+            durable: true,
+            fence: meta.fence.epoch,
+            ring: meta.ring.clone(),
+        };
+        machine.process = Some(Process {
+            life,
+            core: started.core,
+            keystore: machine.keystore.take().expect("no process has it"),
+            caught_up: false,
+            paused: None,
+            conns: BTreeMap::new(),
+            last_conn: 0,
+            registration: None,
+            registered_at: 0,
+            log: started.log,
+            state: started.state,
+            register,
+            log_jobs: VecDeque::new(),
+            key_jobs: VecDeque::new(),
+            making: None,
+            checkpoint: None,
+            flushing: false,
+            wake_at: u64::MAX,
+            beats: 0,
+            register_wait: 20,
+        });
+        if started.cut {
+            self.coverage.met("tails cut");
+        }
+        self.perform_node(node, started.effects);
+        self.make_segment(node);
+        self.after(0, Event::RegisterNow(node, life));
+        self.after(0, Event::Beat(node, life));
+    }
+
+    fn process(&mut self, node: usize) -> &mut Process {
+        self.nodes[node].process.as_mut().expect("the process is there")
+    }
+
+    /// Hands something to a node's core and does what it wants done.
+    pub(crate) fn hand_in_node(&mut self, node: usize, input: Input) {
+        let now = self.nodes[node].clock.read(self.now);
+        let Some(process) = self.nodes[node].process.as_mut() else { return };
+        let effects = process.core.handle(now, input);
+        self.perform_node(node, effects);
+        let Some(process) = self.nodes[node].process.as_mut() else { return };
+        if !process.flushing {
+            process.flushing = true;
+            let life = process.life;
+            let wait = self.rng.below(200);
+            self.after(wait, Event::FlushNode(node, life));
+        }
+    }
+
+    fn perform_node(&mut self, node: usize, effects: Vec<Effect>) {
+        for effect in effects {
+            let Some(process) = self.nodes[node].process.as_mut() else { return };
+            match effect {
+                Effect::Send { conn, up } => match process.conns.get(&conn).copied() {
+                    Some(link) => self.send_up(link, &up),
+                    None => self.hand_in_node(node, Input::Disconnected(conn)),
+                },
+                Effect::Close(conn) => {
+                    if let Some(link) = process.conns.remove(&conn) {
+                        self.tell_node_end(link);
+                    }
+                }
+                Effect::SaveMeta { meta, number } => {
+                    self.log_job(node, LogJob::Save(number, meta));
+                }
+                Effect::Log { seq, records } => self.log_job(node, LogJob::Append(seq, records)),
+                Effect::FreeLog { through } => self.log_job(node, LogJob::Free(through)),
+                Effect::Apply { writes, through } => {
+                    self.key_job(node, KeyJob::Apply(writes, through));
+                }
+                Effect::Read { token, key } => self.key_job(node, KeyJob::Read(token, key)),
+                Effect::Checkpoint { .. } => self.key_job(node, KeyJob::Checkpoint),
+                Effect::Ranges(ring) => self.key_job(node, KeyJob::Ranges(ring)),
+                Effect::CaughtUp => process.caught_up = true,
+                Effect::Exit(reason) => {
+                    self.fail(Failure::Refused(format!("node {node} ends: {reason:?}")));
+                    self.crash_node(node, false);
+                    self.nodes[node].dead = true;
+                }
+            }
+        }
+    }
+
+    /// Time has passed for a node.
+    pub(crate) fn wake_node(&mut self, node: usize) {
+        let now = self.now;
+        let process = self.process(node);
+        if process.wake_at > now {
+            return;
+        }
+        process.wake_at = u64::MAX;
+        self.hand_in_node(node, Input::Tick);
+    }
+
+    /// All that had arrived was handed in.
+    pub(crate) fn flush_node(&mut self, node: usize) {
+        self.hand_in_node(node, Input::Flush);
+        let clock = self.nodes[node].clock;
+        let Some(process) = self.nodes[node].process.as_mut() else { return };
+        process.flushing = false;
+        let life = process.life;
+        if let Some(deadline) = process.core.next_deadline() {
+            let at = clock.when(deadline);
+            if at < process.wake_at {
+                process.wake_at = at;
+                self.at(at, Event::WakeNode(node, life));
+            }
+        }
+    }
+
+    fn log_job(&mut self, node: usize, job: LogJob) {
+        let process = self.process(node);
+        process.log_jobs.push_back(job);
+        if process.log_jobs.len() == 1 {
+            self.begin_log_job(node);
+        }
+    }
+
+    fn begin_log_job(&mut self, node: usize) {
+        let stall = self.plan.disk.stall;
+        let stalls = !self.healed && self.rarely(stall);
+        let took = if stalls { 2_000 * MS } else { self.plan.disk.sync_us };
+        let process = self.process(node);
+        let (life, append) = (process.life, matches!(process.log_jobs[0], LogJob::Append(..)));
+        let took = 20 + self.rng.below(took);
+        self.after(took, Event::LogDone(node, life));
+        if append && let Some(power) = self.nodes[node].doom.take() {
+            let wait = self.rng.below(took);
+            self.after(wait, Event::Doom(node, life, power));
+        }
+    }
+
+    /// The job under way in the log's lane ends.
+    pub(crate) fn log_done(&mut self, node: usize) {
+        let process = self.process(node);
+        let job = process.log_jobs.pop_front().expect("a job is under way");
+        let done = process.do_log_job(job).expect("a disk without faults");
+        if !process.log_jobs.is_empty() {
+            self.begin_log_job(node);
+        }
+        match done {
+            LogDone::Synced(seq) => {
+                self.make_segment(node);
+                self.hand_in_node(node, Input::Synced(seq));
+            }
+            LogDone::Saved(number) => {
+                self.hand_in_node(node, Input::MetaSaved(number));
+                let Some(process) = self.nodes[node].process.as_mut() else { return };
+                let meta = process.core.meta();
+                process.register.fence = meta.fence.epoch;
+                process.register.ring = meta.ring.clone();
+            }
+            LogDone::Freed(segments) => self.coverage.add("segments freed", segments as u64),
+            LogDone::Nothing => {}
+        }
+    }
+
+    /// The next segment is made ahead, at some time later, if at all.
+    fn make_segment(&mut self, node: usize) {
+        let wanted = self.rng.chance(70);
+        let wait = self.rng.below(30) * MS;
+        let process = self.process(node);
+        let life = process.life;
+        if wanted && let Some(work) = process.log.prepare_next() {
+            process.making = Some(work);
+            self.after(wait, Event::SegmentMade(node, life));
+        }
+    }
+
+    /// The helper has made a segment.
+    pub(crate) fn segment_made(&mut self, node: usize) {
+        let work = self.process(node).making.take().expect("it was asked for");
+        self.log_job(node, LogJob::Made(work.run()));
+    }
+
+    fn key_job(&mut self, node: usize, job: KeyJob) {
+        let process = self.process(node);
+        process.key_jobs.push_back(job);
+        if process.key_jobs.len() == 1 {
+            self.begin_key_job(node);
+        }
+    }
+
+    fn begin_key_job(&mut self, node: usize) {
+        let took = 5 + self.rng.below(self.plan.disk.keys_us);
+        let life = self.process(node).life;
+        self.after(took, Event::KeysDone(node, life));
+    }
+
+    /// The job under way in the keystore's lane ends.
+    pub(crate) fn keys_done(&mut self, node: usize) {
+        let process = self.process(node);
+        let life = process.life;
+        let job = process.key_jobs.pop_front().expect("a job is under way");
+        let keystore = &mut process.keystore;
+        let mut input = None;
+        let mut writing = false;
+        match job {
+            KeyJob::Apply(writes, through) => {
+                keystore.apply(&writes, through).expect("memory does not fail");
+            }
+            KeyJob::Read(token, key) => {
+                let stored = keystore.get(&key).expect("what was applied is whole");
+                let found = stored.map_or(Found { version: Version::ZERO, value: None }, |s| {
+                    Found { version: s.version, value: s.value }
+                });
+                input = Some(Input::ReadDone { token, found });
+            }
+            KeyJob::Checkpoint => {
+                if let Some(work) = keystore.begin_checkpoint() {
+                    process.checkpoint = Some(work.run());
+                    writing = true;
+                }
+            }
+            KeyJob::Checkpointed(done) => {
+                let through = keystore.end_checkpoint(done).expect("memory does not fail");
+                input = Some(Input::Checkpointed(through));
+            }
+            KeyJob::Ranges(ring) => {
+                let points: Vec<u64> = ring.points().iter().map(|(point, _)| point.0).collect();
+                keystore.set_ranges(&points).expect("memory does not fail");
+            }
+        }
+        let more = !process.key_jobs.is_empty();
+        if writing {
+            let wait = self.rng.below(100) * MS;
+            self.after(wait, Event::CheckpointWritten(node, life));
+        }
+        if more {
+            self.begin_key_job(node);
+        }
+        if let Some(input) = input {
+            if let Input::Checkpointed(_) = input {
+                self.coverage.met("checkpoints");
+            }
+            self.hand_in_node(node, input);
+        }
+    }
+
+    /// The helper has written a checkpoint.
+    pub(crate) fn checkpoint_written(&mut self, node: usize) {
+        let done = self.process(node).checkpoint.take().expect("one was begun");
+        self.key_job(node, KeyJob::Checkpointed(done));
+    }
+
+    /// The process ends at once; with `power` what was not synced is in danger too.
+    pub(crate) fn crash_node(&mut self, node: usize, power: bool) {
+        let Some(mut process) = self.nodes[node].process.take() else { return };
+        let operations = self.rng.below(8);
+        if self.rng.chance(60)
+            && let Some(job) = process.log_jobs.pop_front()
+        {
+            self.nodes[node].disk.stop_after(operations);
+            if process.do_log_job(job).is_err() {
+                self.coverage.met("log jobs cut short");
+            }
+        }
+        let Process { keystore, conns, registration, .. } = process;
+        self.nodes[node].keystore = Some(keystore);
+        self.crash_machine(node, power);
+        for link in conns.into_values() {
+            self.links.get_mut(&link).expect("links stay known").node_open = false;
+            self.tell_coordinator_end(link);
+        }
+        if let Some(conn) = registration {
+            self.registration_lost(conn);
+        }
+    }
+
+    /// What a crash does to the directory.
+    fn crash_machine(&mut self, node: usize, power: bool) {
+        let machine = &mut self.nodes[node];
+        let keystore = machine.keystore.as_mut().expect("no process has it");
+        // What was applied since the checkpoint is in memory only, or got out by itself.
+        let keep = self.rng.below(keystore.unsaved_batches() as u64 + 1) as usize;
+        keystore.crash(keep);
+        if !power {
+            machine.disk.kill();
+            return;
+        }
+        let rng = &mut self.rng;
+        let style = rng.below(4);
+        machine.disk.power_loss(&mut |_: &Sector| match if style < 2 { style } else { rng.below(3) } {
+            0 => Fate::Keep,
+            1 => Fate::Drop,
+            _ => {
+                let length = rng.below(SECTOR as u64 + 1);
+                Fate::Torn((0..length).map(|_| rng.bits() as u8).collect())
+            }
+        });
+    }
+
+    /// A graceful stop: nothing is left undone.
+    pub(crate) fn stop_node(&mut self, node: usize) {
+        let Some(process) = self.nodes[node].process.as_mut() else { return };
+        let links = std::mem::take(&mut process.conns);
+        process.flushing = true;
+        for link in links.into_values() {
+            self.links.get_mut(&link).expect("links stay known").node_open = false;
+            self.tell_coordinator_end(link);
+        }
+        self.hand_in_node(node, Input::Stop);
+        let Some(mut process) = self.nodes[node].process.take() else { return };
+        for job in std::mem::take(&mut process.log_jobs) {
+            process.do_log_job(job).expect("a disk without faults");
+        }
+        let mut keystore = process.keystore;
+        for job in process.key_jobs {
+            if let KeyJob::Apply(writes, through) = job {
+                keystore.apply(&writes, through).expect("memory does not fail");
+            }
+        }
+        if process.checkpoint.is_none()
+            && let Some(work) = keystore.begin_checkpoint()
+        {
+            keystore.end_checkpoint(work.run()).expect("memory does not fail");
+        }
+        // With a checkpoint under way no other one is made: the rest is in the log.
+        let keep = self.rng.below(keystore.unsaved_batches() as u64 + 1) as usize;
+        keystore.crash(keep);
+        self.nodes[node].keystore = Some(keystore);
+        self.nodes[node].disk.kill();
+        if let Some(conn) = process.registration {
+            self.registration_lost(conn);
+        }
+    }
+}
+
+/// What a job of the log's lane has done.
+enum LogDone {
+    Synced(GroupSeq),
+    Saved(u64),
+    Freed(usize),
+    Nothing,
+}
+
+impl Process {
+    fn do_log_job(&mut self, job: LogJob) -> Result<LogDone, String> {
+        let text = |error: cluster::storage::log::LogError| error.to_string();
+        match job {
+            LogJob::Append(seq, records) => {
+                self.log.append(seq, &records).map_err(text)?;
+                Ok(LogDone::Synced(seq))
+            }
+            LogJob::Save(number, meta) => {
+                if let Some(ring) = &meta.ring {
+                    self.log.set_cluster(ring.cluster);
+                }
+                save(&mut self.state, &meta)?;
+                Ok(LogDone::Saved(number))
+            }
+            LogJob::Free(through) => {
+                self.log.free_through(through).map(LogDone::Freed).map_err(text)
+            }
+            LogJob::Made(made) => self.log.prepared(made).map(|()| LogDone::Nothing).map_err(text),
+        }
+    }
+}
+
+/// Registration and heartbeats.
+impl World {
+    /// A node tries to register with whoever has the coordinator's address.
+    pub(crate) fn register_now(&mut self, node: usize) {
+        let lost = !self.healed && self.rng.chance(self.plan.net.lose_datagrams);
+        let Some(coordinator) = self.reachable().filter(|_| !lost) else {
+            self.register_again(node);
+            return;
+        };
+        self.last_registration += 1;
+        let conn = self.last_registration;
+        let process = self.process(node);
+        process.registration = Some(conn);
+        process.registered_at = coordinator;
+        let life = process.life;
+        let text = serde_json::to_string(&process.register).expect("messages serialize");
+        let wait = self.delay();
+        self.after(wait, Event::Register { coordinator, conn, node, life, text });
+    }
+
+    fn register_again(&mut self, node: usize) {
+        let process = self.process(node);
+        let (life, wait) = (process.life, process.register_wait);
+        process.register_wait = (wait * 2).min(500);
+        self.after(wait * MS, Event::RegisterNow(node, life));
+    }
+
+    /// The answer to a registration arrives.
+    pub(crate) fn on_registered(&mut self, node: usize, conn: u64, text: &str) {
+        let answer: Registered = serde_json::from_str(text).expect("messages read back");
+        let process = self.process(node);
+        if process.registration != Some(conn) {
+            return;
+        }
+        match answer {
+            Registered::Welcome { .. } => process.register_wait = 20,
+            Registered::Refused { reason } => {
+                self.fail(Failure::Refused(format!("node {node} may not register: {reason}")));
+            }
+        }
+    }
+
+    /// A node's registration connection has ended: it tries again.
+    pub(crate) fn on_registration_end(&mut self, node: usize, conn: u64) {
+        let process = self.process(node);
+        if process.registration == Some(conn) {
+            process.registration = None;
+            self.register_again(node);
+        }
+    }
+
+    /// The node's end of a registration is gone: the coordinator hears of it, sooner or later.
+    pub(crate) fn registration_lost(&mut self, conn: u64) {
+        let late = if self.plan.net.silent_ends { self.rng.below(3_000) * MS } else { 0 };
+        for coordinator in 0..self.coordinators.len() {
+            let wait = self.delay() + late;
+            if self.coordinators[coordinator].registrations.contains_key(&conn) {
+                self.after(wait, Event::Unregistered(coordinator, conn));
+            }
+        }
+    }
+
+    /// A node's heart beats.
+    pub(crate) fn beat(&mut self, node: usize) {
+        let process = self.process(node);
+        process.beats += 1;
+        let life = process.life;
+        let meta = process.core.meta();
+        let heartbeat = Heartbeat {
+            cluster: meta.ring.as_ref().map(|ring| ring.cluster),
+            uuid: meta.store,
+            incarnation: meta.incarnation,
+            seq: process.beats,
+            interval_ms: HEARTBEAT_MS,
+            uptime_ms: 0,
+            fsync_us: 0,
+            undecided: process.core.undecided().0,
+            undecided_oldest_ms: 0,
+            keys_primary: 0,
+            keys_replica: 0,
+            log_bytes: process.log.bytes(),
+            reads: 0,
+            writes: 0,
+            rss_bytes: 0,
+            cpu_us: 0,
+        };
+        let text = serde_json::to_string(&heartbeat).expect("messages serialize");
+        self.after(HEARTBEAT_MS * MS, Event::Beat(node, life));
+        let Some(coordinator) = self.reachable() else { return };
+        let lose = if self.healed { 0 } else { self.plan.net.lose_datagrams };
+        for _ in 0..1 + u64::from(self.rng.chance(10)) {
+            let late = if self.rng.chance(5) { self.rng.below(1_500) * MS } else { 0 };
+            let wait = self.delay() + late;
+            if !self.rng.chance(lose) {
+                self.after(wait, Event::Heartbeat(coordinator, text.clone()));
+            }
+        }
+    }
+}

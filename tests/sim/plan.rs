@@ -1,0 +1,209 @@
+//! What one seed does: the cluster's shape, which faults it may have and how often, how slow
+//! network and disks are.
+//!
+//! Swarm style: each seed draws a subset of the faults, since one that has everything at once never
+//! gets far enough for the rare ones. All is drawn before anything runs, so that a printed plan
+//! says what a seed is about.
+
+use crate::check::seeded::Seeded;
+
+/// Virtual microseconds in a millisecond.
+pub(crate) const MS: u64 = 1_000;
+/// Leases, milliseconds.
+pub(crate) const LEASE_MS: u64 = 2_000;
+/// Heartbeats, milliseconds.
+pub(crate) const HEARTBEAT_MS: u64 = 500;
+
+/// How the network misbehaves, in parts of 10,000 per message unless said otherwise.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct NetPlan {
+    /// One way, microseconds: at least this.
+    pub(crate) delay_us: u64,
+    /// And up to this much more.
+    pub(crate) jitter_us: u64,
+    /// A message is lost; the link breaks some time later, as TCP has it.
+    pub(crate) lose: u64,
+    /// A message comes twice.
+    pub(crate) double: u64,
+    /// A message overtakes those before it.
+    pub(crate) overtake: u64,
+    /// A message, and all behind it, is held up for up to two seconds.
+    pub(crate) stall: u64,
+    /// The link breaks after a message.
+    pub(crate) reset: u64,
+    /// Percent of datagrams and registrations that are lost.
+    pub(crate) lose_datagrams: u64,
+    /// An end learns late, up to seconds, that the other has gone.
+    pub(crate) silent_ends: bool,
+}
+
+/// How the disks behave.
+#[derive(Debug, Clone)]
+pub(crate) struct DiskPlan {
+    /// A sync takes up to this, microseconds.
+    pub(crate) sync_us: u64,
+    /// In 10,000 jobs so many take up to two seconds.
+    pub(crate) stall: u64,
+    /// A job of the keystore takes up to this, microseconds.
+    pub(crate) keys_us: u64,
+    /// Bytes of a segment of the log.
+    pub(crate) segment_bytes: u64,
+    /// Bytes between two checkpoints.
+    pub(crate) checkpoint_bytes: u64,
+}
+
+/// Something that is done to the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// A node's process is killed.
+    KillNode,
+    /// A node's machine loses power.
+    PowerNode,
+    /// A node stops gracefully.
+    StopNode,
+    /// A node stands still, then goes on.
+    PauseNode,
+    /// The coordinator is killed.
+    KillCoordinator,
+    /// The coordinator stops gracefully.
+    StopCoordinator,
+    /// The coordinator stands still, then goes on.
+    PauseCoordinator,
+    /// The coordinator stands still while another one takes over; then it goes on for a while.
+    Usurp,
+    /// All links of one node break.
+    CutNode,
+    /// Everything loses power at the same moment.
+    PowerAll,
+    /// Two nodes lose power or are killed at the same moment.
+    CrashTwo,
+}
+
+const FAULTS: [Fault; 11] = [
+    Fault::KillNode,
+    Fault::PowerNode,
+    Fault::StopNode,
+    Fault::PauseNode,
+    Fault::KillCoordinator,
+    Fault::StopCoordinator,
+    Fault::PauseCoordinator,
+    Fault::Usurp,
+    Fault::CutNode,
+    Fault::PowerAll,
+    Fault::CrashTwo,
+];
+
+/// One seed's run.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) nodes: u16,
+    pub(crate) replicas: u16,
+    pub(crate) tokens: u16,
+    pub(crate) clients: u32,
+    pub(crate) keys: u64,
+    /// Requests of each client.
+    pub(crate) requests: u32,
+    /// Most requests that a client has open at a time.
+    pub(crate) pipeline: u64,
+    /// Between two rounds of a client, microseconds at most.
+    pub(crate) think_us: u64,
+    /// How long requests wait, milliseconds.
+    pub(crate) timeout_ms: u64,
+    /// Percent of a client's rounds after which it hangs up without waiting.
+    pub(crate) impatient: u64,
+    /// Percent of requests that read, and that delete; the others put.
+    pub(crate) gets: u64,
+    pub(crate) dels: u64,
+    /// Longest value, bytes.
+    pub(crate) value_bytes: u64,
+    pub(crate) cache_sets: u32,
+    pub(crate) cache_ways: u16,
+    pub(crate) net: NetPlan,
+    pub(crate) disk: DiskPlan,
+    /// What happens when; sorted, virtual microseconds from the start.
+    pub(crate) faults: Vec<(u64, Fault)>,
+    /// When all faults end.
+    pub(crate) heal_at: u64,
+    /// Whether everything loses power once more at that moment.
+    pub(crate) power_at_heal: bool,
+    /// Whether clocks run at different rates, within what a lease allows for.
+    pub(crate) drift: bool,
+    /// Percent of starts of a node that a crash interrupts.
+    pub(crate) crash_in_start: u64,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub(crate) fn draw(rng: &mut Seeded) -> Self {
+        let nodes = *rng.one_of(&[2, 3, 3, 3, 3, 4, 5]);
+        let replicas = 1 + rng.below(u64::from(nodes.min(3))) as u16;
+        let heal_at = (3_000 + rng.below(6_000)) * MS;
+        let net = net(rng);
+        let disk = disk(rng);
+        let faults = faults(rng, heal_at);
+        Self {
+            nodes,
+            // A key with one copy has little to go wrong.
+            replicas: if rng.chance(60) { replicas.max(2) } else { replicas },
+            tokens: 1 + rng.below(3) as u16,
+            clients: 2 + rng.below(5) as u32,
+            keys: 4 + rng.below(5),
+            requests: 30 + rng.below(90) as u32,
+            pipeline: *rng.one_of(&[1, 2, 4, 8]),
+            think_us: *rng.one_of(&[2, 20, 60, 150]) * MS,
+            timeout_ms: *rng.one_of(&[300, 1_000, 5_000]),
+            impatient: *rng.one_of(&[0, 0, 3, 10]),
+            gets: *rng.one_of(&[20, 40, 60]),
+            dels: *rng.one_of(&[0, 10, 25]),
+            value_bytes: *rng.one_of(&[16, 100, 1_500]),
+            cache_sets: 1 << rng.below(4),
+            cache_ways: 1 + rng.below(4) as u16,
+            net,
+            disk,
+            faults,
+            heal_at,
+            power_at_heal: rng.chance(40),
+            drift: rng.chance(50),
+            crash_in_start: *rng.one_of(&[0, 0, 20]),
+        }
+    }
+}
+
+fn net(rng: &mut Seeded) -> NetPlan {
+    let rare = |rng: &mut Seeded, choices: &[u64]| {
+        if rng.chance(30) { *rng.one_of(choices) } else { 0 }
+    };
+    NetPlan {
+        delay_us: *rng.one_of(&[30, 200]),
+        jitter_us: *rng.one_of(&[100, 1_000, 10_000]),
+        lose: rare(rng, &[10, 50, 200]),
+        double: rare(rng, &[50, 500]),
+        overtake: rare(rng, &[20, 200]),
+        stall: rare(rng, &[10, 50]),
+        reset: rare(rng, &[10, 50, 200]),
+        lose_datagrams: rare(rng, &[5, 30]),
+        silent_ends: rng.chance(30),
+    }
+}
+
+fn disk(rng: &mut Seeded) -> DiskPlan {
+    DiskPlan {
+        sync_us: *rng.one_of(&[200, 2_000, 10_000, 40_000]),
+        stall: if rng.chance(25) { *rng.one_of(&[20, 100]) } else { 0 },
+        keys_us: *rng.one_of(&[20, 500, 5_000]),
+        segment_bytes: *rng.one_of(&[4 << 10, 16 << 10]),
+        checkpoint_bytes: *rng.one_of(&[2 << 10, 8 << 10]),
+    }
+}
+
+fn faults(rng: &mut Seeded, heal_at: u64) -> Vec<(u64, Fault)> {
+    let allowed: Vec<Fault> = FAULTS.into_iter().filter(|_| rng.chance(35)).collect();
+    let mut faults = Vec::new();
+    if !allowed.is_empty() {
+        for _ in 0..rng.below(13) {
+            faults.push((300 * MS + rng.below(heal_at - 300 * MS), *rng.one_of(&allowed)));
+        }
+    }
+    faults.sort_by_key(|(at, _)| *at);
+    faults
+}

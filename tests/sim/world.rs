@@ -1,0 +1,402 @@
+//! A cluster in one process: virtual time, one queue of events, and everything that takes part.
+//!
+//! Everything follows from the seed: events run in the order of their time, then of their making;
+//! nothing here iterates a hash map or reads a clock. The same seed gives the same trace, whose hash
+//! the tests compare. `node`, `coordinator`, `clients`, `network` and `faults` add what each part
+//! does; `finish` judges.
+//!
+//! Processes have clocks of their own, with an offset and a rate within what leases allow for. A
+//! paused process gets nothing; what came meanwhile it gets in order when it goes on.
+
+use std::collections::BTreeMap;
+
+use cluster::core::time::Time;
+use protocol::ids::Version;
+
+use super::clients::Client;
+use super::coordinator::Process as CoordinatorProcess;
+use super::coverage::Coverage;
+use super::network::Link;
+use super::node::Machine;
+use super::plan::{Fault, MS, Plan};
+use crate::check::History;
+use crate::check::seeded::Seeded;
+
+/// Virtual time at the start, microseconds.
+const START: u64 = 1_000 * MS;
+/// Events in a run; more means that something goes round in circles.
+const EVENTS_MAX: u64 = 3_000_000;
+
+/// A process of the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proc {
+    Coordinator(usize),
+    /// A node in one of its lives.
+    Node(usize, u64),
+}
+
+/// Something that happens.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Event {
+    /// A dial reaches a node's machine; its answer comes back.
+    Dialled(u64),
+    DialRefused(u64),
+    LinkUp(u64),
+    /// A message on a link, as its text.
+    Down(u64, String),
+    Up(u64, String),
+    /// A link breaks; its ends hear of it.
+    Reset(u64),
+    CoordinatorEnd(u64),
+    NodeEnd(u64),
+    /// Registrations: a node tries, arrives, is answered; either side hears of the end.
+    RegisterNow(usize, u64),
+    Register { coordinator: usize, conn: u64, node: usize, life: u64, text: String },
+    Registered { node: usize, life: u64, conn: u64, text: String },
+    Unregistered(usize, u64),
+    RegistrationEnd { node: usize, life: u64, conn: u64 },
+    Heartbeat(usize, String),
+    /// A node's own doings.
+    Beat(usize, u64),
+    WakeNode(usize, u64),
+    FlushNode(usize, u64),
+    LogDone(usize, u64),
+    SegmentMade(usize, u64),
+    KeysDone(usize, u64),
+    CheckpointWritten(usize, u64),
+    StartNode(usize),
+    /// A coordinator's own doings.
+    Wake(usize),
+    Flush(usize),
+    StartCoordinator,
+    /// Clients.
+    Step(usize),
+    Request { coordinator: usize, conn: u64, op: usize },
+    ClientGone(usize, u64),
+    Reply { client: usize, conn: u64, op: usize, line: Vec<u8>, ok: bool },
+    Disconnected { client: usize, conn: u64 },
+    /// Faults.
+    Fault(Fault),
+    Doom(usize, u64, bool),
+    Resume(Proc),
+    KillCoordinator(usize),
+    Heal,
+    Watch,
+}
+
+/// What a process reads as its time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    offset: u64,
+    /// Parts per million that it runs fast or slow.
+    ppm: i64,
+}
+
+impl Clock {
+    /// A clock somewhere in its life, that may drift by 0.4 %: two of them by 0.8 %, which is less
+    /// than the 1 % that leases allow for.
+    pub(crate) fn draw(rng: &mut Seeded, drift: bool) -> Self {
+        let ppm = if drift { rng.below(8_001) as i64 - 4_000 } else { 0 };
+        Self { offset: rng.below(1_000_000 * MS), ppm }
+    }
+
+    /// The reading at the world's time.
+    pub(crate) fn read(self, now: u64) -> Time {
+        Time(self.offset + (now as i64 + now as i64 * self.ppm / 1_000_000) as u64)
+    }
+
+    /// A time of the world at which it reads at least `at`.
+    pub(crate) fn when(self, at: Time) -> u64 {
+        let local = at.0.saturating_sub(self.offset).min(1 << 50) as i64;
+        (local * 1_000_000 / (1_000_000 + self.ppm)) as u64 + 2
+    }
+}
+
+/// How a run went wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// An acknowledged write is not there at the end.
+    LostWrite(String),
+    /// No order of the operations explains the answers.
+    NotLinear(String),
+    /// A connection's answers are not in the order of its requests.
+    ProgramOrder(String),
+    /// Replicas hold different things at the end.
+    Diverged(String),
+    /// Something does not come to its end though all faults are over.
+    Stuck(String),
+    /// A store that lost nothing was refused or refuses to start, or a rule is said to be broken.
+    Refused(String),
+}
+
+/// Everything.
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) rng: Seeded,
+    /// Virtual microseconds.
+    pub(crate) now: u64,
+    queue: BTreeMap<(u64, u64), Event>,
+    made: u64,
+    ran: u64,
+    /// The moment of what clients do: rises with each thing, so that no two are at once.
+    moment: u64,
+    trace: u64,
+    verbose: bool,
+    pub(crate) nodes: Vec<Machine>,
+    /// All there ever were; the last one has the address that everybody connects to.
+    pub(crate) coordinators: Vec<CoordinatorProcess>,
+    pub(crate) links: BTreeMap<u64, Link>,
+    pub(crate) last_registration: u64,
+    pub(crate) last_client_conn: u64,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) history: History,
+    /// What each operation of the history asks for.
+    pub(crate) asked: Vec<super::clients::Asked>,
+    /// Versions told of each key on each connection.
+    pub(crate) told: BTreeMap<(u64, u64), Version>,
+    pub(crate) healed: bool,
+    pub(crate) over: bool,
+    pub(crate) finals: BTreeMap<u64, usize>,
+    pub(crate) coverage: Coverage,
+    pub(crate) failures: Vec<Failure>,
+}
+
+impl World {
+    /// The world of a seed, about to begin.
+    pub(crate) fn new(seed: u64, verbose: bool) -> Self {
+        let mut rng = Seeded::new(seed);
+        let plan = Plan::draw(&mut rng);
+        if verbose {
+            eprintln!("seed {seed}: {plan:#?}");
+        }
+        let mut world = Self {
+            rng,
+            now: START,
+            queue: BTreeMap::new(),
+            made: 0,
+            ran: 0,
+            moment: 0,
+            trace: 0xcbf2_9ce4_8422_2325,
+            verbose,
+            nodes: Vec::new(),
+            coordinators: Vec::new(),
+            links: BTreeMap::new(),
+            last_registration: 0,
+            last_client_conn: 0,
+            clients: Vec::new(),
+            history: Vec::new(),
+            asked: Vec::new(),
+            told: BTreeMap::new(),
+            healed: false,
+            over: false,
+            finals: BTreeMap::new(),
+            coverage: Coverage::default(),
+            failures: Vec::new(),
+            plan,
+        };
+        world.populate();
+        world
+    }
+
+    fn populate(&mut self) {
+        for node in 0..usize::from(self.plan.nodes) {
+            let machine = Machine::blank(node, &mut self.rng, self.plan.drift);
+            self.nodes.push(machine);
+            let at = self.rng.below(100 * MS);
+            self.after(at, Event::StartNode(node));
+        }
+        self.after(0, Event::StartCoordinator);
+        for client in 0..self.plan.clients as usize {
+            let client_plan = Client::new(client, self.plan.requests);
+            self.clients.push(client_plan);
+            let at = self.rng.below(50 * MS);
+            self.after(at, Event::Step(client));
+        }
+        for (at, fault) in self.plan.faults.clone() {
+            self.after(at, Event::Fault(fault));
+        }
+        self.after(self.plan.heal_at, Event::Heal);
+    }
+
+    /// Runs to the end.
+    pub(crate) fn run(&mut self) {
+        while !self.over
+            && let Some(((at, _), event)) = self.queue.pop_first()
+        {
+            assert!(at >= self.now, "time goes forward");
+            self.now = at;
+            self.ran += 1;
+            if self.ran > EVENTS_MAX {
+                self.fail(Failure::Stuck("too many events".into()));
+                return;
+            }
+            self.dispatch(event);
+        }
+        self.judge();
+    }
+
+    /// Lets `event` happen after so many microseconds.
+    pub(crate) fn after(&mut self, us: u64, event: Event) {
+        self.at(self.now + us, event);
+    }
+
+    /// Lets `event` happen then.
+    pub(crate) fn at(&mut self, at: u64, event: Event) {
+        self.made += 1;
+        self.queue.insert((at.max(self.now), self.made), event);
+    }
+
+    /// A moment later than all before.
+    pub(crate) fn moment(&mut self) -> u64 {
+        self.moment += 1;
+        self.moment
+    }
+
+    /// Notes a failure.
+    pub(crate) fn fail(&mut self, failure: Failure) {
+        if self.verbose {
+            eprintln!("{:>10} FAILURE {failure:?}", self.now);
+        }
+        // An alarm is repeated for as long as its cause lasts; once is enough.
+        if !self.failures.contains(&failure) {
+            self.failures.push(failure);
+        }
+    }
+
+    /// Whether events are shown.
+    pub(crate) fn shows(&self) -> bool {
+        self.verbose
+    }
+
+    /// The hash of all that has happened.
+    pub(crate) fn trace(&self) -> u64 {
+        self.trace
+    }
+
+    /// How many events there were, and how much virtual time has gone by.
+    pub(crate) fn length(&self) -> (u64, u64) {
+        (self.ran, self.now - START)
+    }
+
+    /// FNV-1a over the event's time and text.
+    fn trace_event(&mut self, event: &Event) {
+        use std::fmt::Write;
+        struct Fnv(u64);
+        impl Write for Fnv {
+            fn write_str(&mut self, text: &str) -> std::fmt::Result {
+                for byte in text.bytes() {
+                    self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+                }
+                Ok(())
+            }
+        }
+        let mut hash = Fnv(self.trace);
+        let (now, text) = (self.now, super::brief(event));
+        write!(hash, "{now} {text}").expect("hashing does not fail");
+        self.trace = hash.0;
+        let dull = matches!(event, Event::Wake(_) | Event::Flush(_) | Event::FlushNode(..));
+        if self.verbose && !dull {
+            eprintln!("{now:>10} {text}");
+        }
+    }
+
+    /// The process that an event is for; `None` for what belongs to the world.
+    fn target(&self, event: &Event) -> Option<Proc> {
+        let link = |number: &u64| &self.links[number];
+        match event {
+            Event::Down(number, _) | Event::NodeEnd(number) => {
+                Some(Proc::Node(link(number).node, link(number).life))
+            }
+            Event::DialRefused(number)
+            | Event::LinkUp(number)
+            | Event::Up(number, _)
+            | Event::CoordinatorEnd(number) => Some(Proc::Coordinator(link(number).coordinator)),
+            Event::RegisterNow(node, life)
+            | Event::Registered { node, life, .. }
+            | Event::RegistrationEnd { node, life, .. }
+            | Event::Beat(node, life)
+            | Event::WakeNode(node, life)
+            | Event::FlushNode(node, life)
+            | Event::LogDone(node, life)
+            | Event::SegmentMade(node, life)
+            | Event::KeysDone(node, life)
+            | Event::CheckpointWritten(node, life) => Some(Proc::Node(*node, *life)),
+            Event::Register { coordinator, .. }
+            | Event::Unregistered(coordinator, _)
+            | Event::Heartbeat(coordinator, _)
+            | Event::Wake(coordinator)
+            | Event::Flush(coordinator)
+            | Event::Request { coordinator, .. }
+            | Event::ClientGone(coordinator, _) => Some(Proc::Coordinator(*coordinator)),
+            _ => None,
+        }
+    }
+
+    fn dispatch(&mut self, event: Event) {
+        if let Some(target) = self.target(&event) {
+            let inbox = match target {
+                Proc::Coordinator(c) => self.coordinators[c].inbox_if_paused(),
+                Proc::Node(n, life) => match self.nodes[n].process.as_mut() {
+                    Some(process) if process.life == life => process.inbox_if_paused(),
+                    _ => return,
+                },
+            };
+            if let Some(inbox) = inbox {
+                inbox.push(event);
+                return;
+            }
+            if let Proc::Coordinator(c) = target
+                && !self.coordinators[c].alive
+            {
+                return;
+            }
+        }
+        self.trace_event(&event);
+        self.perform(event);
+    }
+
+    fn perform(&mut self, event: Event) {
+        match event {
+            Event::Dialled(link) => self.on_dialled(link),
+            Event::DialRefused(link) => self.on_dial_refused(link),
+            Event::LinkUp(link) => self.on_link_up(link),
+            Event::Down(link, text) => self.on_down(link, &text),
+            Event::Up(link, text) => self.on_up(link, &text),
+            Event::Reset(link) => self.reset(link),
+            Event::CoordinatorEnd(link) => self.on_coordinator_end(link),
+            Event::NodeEnd(link) => self.on_node_end(link),
+            Event::RegisterNow(node, _) => self.register_now(node),
+            Event::Register { coordinator, conn, node, life, text } => {
+                self.on_register(coordinator, conn, node, life, &text);
+            }
+            Event::Registered { node, conn, text, .. } => self.on_registered(node, conn, &text),
+            Event::Unregistered(coordinator, conn) => self.on_unregistered(coordinator, conn),
+            Event::RegistrationEnd { node, conn, .. } => self.on_registration_end(node, conn),
+            Event::Heartbeat(coordinator, text) => self.on_heartbeat(coordinator, &text),
+            Event::Beat(node, _) => self.beat(node),
+            Event::WakeNode(node, _) => self.wake_node(node),
+            Event::FlushNode(node, _) => self.flush_node(node),
+            Event::LogDone(node, _) => self.log_done(node),
+            Event::SegmentMade(node, _) => self.segment_made(node),
+            Event::KeysDone(node, _) => self.keys_done(node),
+            Event::CheckpointWritten(node, _) => self.checkpoint_written(node),
+            Event::StartNode(node) => self.start_node(node),
+            Event::Wake(coordinator) => self.wake(coordinator),
+            Event::Flush(coordinator) => self.flush(coordinator),
+            Event::StartCoordinator => self.start_coordinator(),
+            Event::Step(client) => self.step(client),
+            Event::Request { coordinator, conn, op } => self.on_request(coordinator, conn, op),
+            Event::ClientGone(coordinator, conn) => self.on_client_gone(coordinator, conn),
+            Event::Reply { client, conn, op, line, ok } => {
+                self.on_reply(client, conn, op, &line, ok);
+            }
+            Event::Disconnected { client, conn } => self.on_disconnected(client, conn),
+            Event::Fault(fault) => self.on_fault(fault),
+            Event::Doom(node, life, power) => self.on_doom(node, life, power),
+            Event::Resume(process) => self.resume(process),
+            Event::KillCoordinator(coordinator) => self.kill_coordinator(coordinator),
+            Event::Heal => self.heal(),
+            Event::Watch => self.watch(),
+        }
+    }
+}
