@@ -22,7 +22,7 @@ use cluster::storage::disk::{Disk, SECTOR};
 use cluster::storage::identity::Identity;
 use cluster::storage::keystore::memory::MemoryKeystore;
 use cluster::storage::keystore::{Checkpointed, Keystore};
-use cluster::storage::log::{Log, LogConfig, PrepareNext, Prepared, Tail};
+use cluster::storage::log::{Log, LogConfig, NextSegment, ReadySegment, Tail};
 use cluster::storage::small_file::SmallFile;
 use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, NodeName, Uuid, Version};
 use protocol::peer::{Fence, Heartbeat, PEER_PROTOCOL, Register, Registered};
@@ -70,7 +70,7 @@ pub(crate) struct Process {
     register: Register,
     log_jobs: VecDeque<LogJob>,
     key_jobs: VecDeque<KeyJob>,
-    making: Option<PrepareNext>,
+    making: Option<NextSegment>,
     checkpoint: Option<Checkpointed>,
     flushing: bool,
     wake_at: u64,
@@ -83,7 +83,7 @@ enum LogJob {
     Append(GroupSeq, Vec<LogRecord>),
     Save(u64, Box<Meta>),
     Free(GroupSeq),
-    Made(Prepared),
+    Made(ReadySegment),
 }
 
 /// A job of the keystore's lane; the first in line is under way.
@@ -612,7 +612,7 @@ impl Process {
             LogJob::Free(through) => {
                 self.log.free_through(through).map(LogDone::Freed).map_err(text)
             }
-            LogJob::Made(made) => self.log.prepared(made).map(|()| LogDone::Nothing).map_err(text),
+            LogJob::Made(made) => self.log.accept_next(made).map(|()| LogDone::Nothing).map_err(text),
         }
     }
 }
