@@ -80,7 +80,7 @@ impl Coordinator {
         self.write_through(&prepare);
         for member in &prepare.participants {
             if let Some(place) = self.by_member.get(member) {
-                self.nodes[*place].link.push_commit(prepare.id);
+                self.nodes[*place].link.push_commit(now, prepare.id);
             }
         }
         let outcome = Outcome {

@@ -20,6 +20,9 @@ const WINDOW_TXNS: usize = 8_192;
 const WINDOW_BYTES: usize = 8 << 20;
 /// Messages out on a link without an answer; beyond, the link is given up.
 const UNANSWERED_MAX: usize = 65_536;
+/// A decision waits so long for a message that is about to go anyway: clients that were just
+/// answered tend to ask again at once. Milliseconds.
+const DECISION_WAIT_MS: u64 = 1;
 /// Time between two announcements of what is settled, milliseconds.
 const SETTLED_EVERY_MS: u64 = 250;
 /// Most exceptions named in one; with more, only what lies below all of them is announced.
@@ -73,6 +76,8 @@ struct Outbox {
     sync: bool,
     ask: bool,
     caught_up: bool,
+    /// When the oldest decision in here was made.
+    decided: Option<Time>,
 }
 
 impl Link {
@@ -126,9 +131,17 @@ impl Link {
         }
     }
 
-    pub(super) fn push_commit(&mut self, id: Version) {
+    pub(super) fn push_commit(&mut self, now: Time, id: Version) {
+        self.outbox.decided.get_or_insert(now);
         self.outbox.commit.push(id);
         self.unconfirmed += 1;
+    }
+
+    /// When the next message is due though nothing more happens.
+    fn due(&self) -> Option<Time> {
+        let alone = self.phase == LinkPhase::Ready && self.outbox.prepare.is_empty();
+        let decided = self.outbox.decided.filter(|_| alone)?;
+        Some(decided.plus_ms(DECISION_WAIT_MS))
     }
 
     pub(super) fn push_adopt(&mut self, prepare: Arc<Prepare>, sync: bool) {
@@ -160,15 +173,13 @@ impl Link {
         let outbox = &mut self.outbox;
         let slot = self.voting.len() < batches_max;
         let prepares = slot && !outbox.prepare.is_empty();
-        let decisions = !(outbox.commit.is_empty() && outbox.adopt.is_empty());
-        let decisions = decisions || !outbox.abort.is_empty();
-        // With prepares waiting for a slot a message is about to go: decisions join it.
-        let alone = decisions && outbox.prepare.is_empty();
         let urgent = !outbox.read.is_empty() || outbox.ask || outbox.caught_up || outbox.sync;
-        let urgent = urgent || !outbox.abort.is_empty();
-        if !(prepares || alone || urgent) {
+        let urgent = urgent || !outbox.abort.is_empty() || !outbox.adopt.is_empty();
+        // With prepares waiting for a slot a message is about to go: commits join it.
+        if !(prepares || urgent || self.due().is_some_and(|due| due <= now)) {
             return None;
         }
+        let outbox = &mut self.outbox;
         let prepare = if prepares { std::mem::take(&mut outbox.prepare) } else { Vec::new() };
         if !prepare.is_empty() {
             self.voting.push_back((prepare.len(), now));
@@ -218,6 +229,11 @@ pub(super) fn bytes_of(prepare: &Prepare) -> usize {
 }
 
 impl Coordinator {
+    /// When a flush is wanted though nothing more happens.
+    pub(super) fn flush_due(&self) -> Option<Time> {
+        self.nodes.iter().filter_map(|node| node.link.due()).min()
+    }
+
     /// Sends every node what is due to it, one message each.
     pub(super) fn flush(&mut self, now: Time) {
         self.run_work(now);

@@ -375,7 +375,8 @@ impl Coordinator {
     /// When [`Input::Tick`] is next wanted.
     pub fn next_deadline(&self) -> Time {
         let patience = self.deadlines.first().map_or(Time::NEVER, |(at, _)| *at);
-        patience.min(self.last_tick.plus_ms(TICK_MS))
+        let flush = self.flush_due().unwrap_or(Time::NEVER);
+        patience.min(flush).min(self.last_tick.plus_ms(TICK_MS))
     }
 
     fn on_tick(&mut self, now: Time) {

@@ -186,7 +186,7 @@ impl Coordinator {
             match (outcome.commit, state) {
                 (true, Some(TxnState::Committed))
                 | (false, Some(TxnState::Aborted | TxnState::Refused)) => confirmed.push(*id),
-                (true, Some(TxnState::Prepared)) => link.push_commit(*id),
+                (true, Some(TxnState::Prepared)) => link.push_commit(now, *id),
                 (true, _) => match &outcome.prepare {
                     Some(prepare) => link.push_adopt(prepare.clone(), outcome.choice),
                     None if absent == Some(Seen::Settled) => confirmed.push(*id),
@@ -386,7 +386,7 @@ impl Coordinator {
             let ready = self.nodes[place].link.phase == LinkPhase::Ready;
             let link = &mut self.nodes[place].link;
             match (commit, seen) {
-                (true, Some(Seen::Prepared)) if ready => link.push_commit(id),
+                (true, Some(Seen::Prepared)) if ready => link.push_commit(now, id),
                 (true, Some(Seen::LostHere | Seen::Never)) => match &doubt.prepare {
                     Some(prepare) if ready => link.push_adopt(prepare.clone(), choice),
                     Some(_) => {}
