@@ -26,6 +26,8 @@ pub(crate) struct Process {
     pub(crate) core: Coordinator,
     pub(crate) alive: bool,
     pub(crate) active: bool,
+    /// When it last claimed an epoch.
+    claimed_at: u64,
     /// Set while it stands still: what has come meanwhile.
     pub(crate) paused: Option<Vec<Event>>,
     /// Links by their session.
@@ -122,6 +124,7 @@ impl World {
             core,
             alive: true,
             active: false,
+            claimed_at: 0,
             paused: None,
             links: BTreeMap::new(),
             registrations: BTreeMap::new(),
@@ -171,7 +174,11 @@ impl World {
             Effect::Lease(until) => self.coordinators[coordinator].lease_until = until,
             Effect::Note(note) => self.on_note(coordinator, &note),
             Effect::Active { .. } => {
-                self.coordinators[coordinator].active = true;
+                let process = &mut self.coordinators[coordinator];
+                process.active = true;
+                if self.now - process.claimed_at < LEASE_MS * MS {
+                    self.coverage.met("waits skipped");
+                }
                 self.coverage.met("coordinators active");
             }
             Effect::Released => self.released(coordinator),
@@ -188,7 +195,11 @@ impl World {
             Note::Alarm(what) if what.contains("lost data") => {
                 self.fail(Failure::Refused(what.clone()));
             }
-            Note::Phase("deposed", _) => self.coverage.met("coordinators deposed"),
+            Note::Phase("claiming", _) => self.coordinators[coordinator].claimed_at = self.now,
+            Note::Phase("deposed", _) => {
+                self.coordinators[coordinator].active = false;
+                self.coverage.met("coordinators deposed");
+            }
             _ => {}
         }
     }

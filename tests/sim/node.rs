@@ -506,8 +506,9 @@ impl World {
     /// The process ends at once; with `power` what was not synced is in danger too.
     pub(crate) fn crash_node(&mut self, node: usize, power: bool) {
         let Some(mut process) = self.nodes[node].process.take() else { return };
-        let operations = self.rng.below(8);
-        if self.rng.chance(60)
+        // Most often the worst: the group is written and not synced.
+        let operations = if self.rng.chance(60) { 1 } else { self.rng.below(8) };
+        if self.rng.chance(75)
             && let Some(job) = process.log_jobs.pop_front()
         {
             self.nodes[node].disk.stop_after(operations);

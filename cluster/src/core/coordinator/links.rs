@@ -156,6 +156,12 @@ impl Link {
     }
 
     pub(super) fn push_abort(&mut self, id: Version, participants: Vec<MemberId>) {
+        // A prepare that has not gone out would come after its abort: nobody waits for that vote.
+        if let Some(place) = self.outbox.prepare.iter().position(|prepare| prepare.id == id) {
+            let prepare = self.outbox.prepare.remove(place);
+            self.window_txns = self.window_txns.saturating_sub(1);
+            self.window_bytes = self.window_bytes.saturating_sub(bytes_of(&prepare));
+        }
         self.outbox.abort.push(Abort { id, participants });
         self.unconfirmed += 1;
     }

@@ -267,7 +267,13 @@ enum CheckpointState {
     /// The keystore is at it.
     Running,
     /// Marks and the settled point are being logged anew, so that old segments may go.
-    Carrying(GroupSeq),
+    Carrying {
+        /// The group that holds them.
+        carried: GroupSeq,
+        /// What may go once that is durable. What is settled later frees nothing yet: a crash could
+        /// leave neither the transaction nor the record that it is settled.
+        free: GroupSeq,
+    },
 }
 
 impl NodeCore {
@@ -363,11 +369,13 @@ impl NodeCore {
             session.durable = session.durable.max(group.covers);
         }
         self.after_progress();
-        if let CheckpointState::Carrying(carried) = self.checkpoint
+        if let CheckpointState::Carrying { carried, free } = self.checkpoint
             && seq >= carried
         {
             self.checkpoint = CheckpointState::Idle;
-            self.free_log();
+            if free > GroupSeq(0) {
+                self.effects.push(Effect::FreeLog { through: free });
+            }
         }
     }
 
@@ -393,19 +401,17 @@ impl NodeCore {
             LogRecord::Settled { below: settled.below, except: settled.except.clone() };
         self.buffer.push(LogRecord::Marks(marks));
         self.buffer.push(settled);
-        self.checkpoint = CheckpointState::Carrying(self.next);
+        let (carried, free) = (self.next, self.unneeded());
+        self.checkpoint = CheckpointState::Carrying { carried, free };
         self.close_group();
     }
 
     /// A group is needed while the first record of an unsettled transaction is in it (R8), or a
     /// decision that no checkpoint of the keystore covers.
-    fn free_log(&mut self) {
+    fn unneeded(&self) -> GroupSeq {
         let first_needed = self.pins.keys().next().into_iter().chain(self.late_pins.values()).min();
         let unpinned = first_needed.map_or(self.synced, |seq| GroupSeq(seq.0 - 1));
-        let through = unpinned.min(self.checkpointed);
-        if through > GroupSeq(0) {
-            self.effects.push(Effect::FreeLog { through });
-        }
+        unpinned.min(self.checkpointed)
     }
 
     /// Says what there is to say, and closes the group if somebody waits for it.

@@ -101,6 +101,9 @@ impl NodeCore {
     fn fits(&self, prepare: &Prepare) -> Result<(), &'static str> {
         let Some(session) = &self.session else { return Err("no session") };
         let ring = self.meta.ring.as_ref().map(|ring| ring.number);
+        if self.is_settled(prepare.id) {
+            return Err("it is settled");
+        }
         if prepare.id.epoch() != session.epoch {
             return Err("another epoch");
         }
@@ -261,7 +264,9 @@ impl NodeCore {
     fn abort(&mut self, now: Time, abort: &Abort) {
         let mut aborts = vec![abort.clone()];
         while let Some(Abort { id, participants }) = aborts.pop() {
-            self.checking.remove(&id);
+            if self.drop_unanswered(id) {
+                self.buffer_no.push(refusal(id, "aborted"));
+            }
             for prepare in self.behind.remove(&id).unwrap_or_default() {
                 self.refuse(now, &prepare, "what it rests on is aborted");
             }
@@ -283,6 +288,19 @@ impl NodeCore {
             self.record(now, LogRecord::Abort { id, participants }, true);
             aborts.extend(self.resting_on(id));
         }
+    }
+
+    /// Takes out a prepare that has no answer yet. It must not be taken in later, when its abort
+    /// may be forgotten; and every prepare gets its vote, since the coordinator's window counts
+    /// them.
+    fn drop_unanswered(&mut self, id: Version) -> bool {
+        let mut found = self.checking.remove(&id).is_some();
+        for waiting in self.behind.values_mut() {
+            let before = waiting.len();
+            waiting.retain(|prepare| prepare.id != id);
+            found |= waiting.len() < before;
+        }
+        found
     }
 
     pub(super) fn set_state(&mut self, id: Version, state: TxnState) {
