@@ -69,7 +69,12 @@ pub fn run_node(config: NodeConfig) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.to_string()),
     };
-    match runtime.block_on(run(config, announcer.clone())) {
+    // As a task, not as the root future: waking a task costs no system call.
+    let node = run(config, announcer.clone());
+    let ended = runtime.block_on(async {
+        tokio::spawn(node).await.unwrap_or_else(|error| Err(error.into()))
+    });
+    match ended {
         Ok(End::Stopped) => ExitCode::SUCCESS,
         Ok(End::Fatal(reason)) => {
             announcer.fatal(&reason);

@@ -36,6 +36,9 @@ pub const CHECKPOINT_BYTES: u64 = 64 << 20;
 /// Most conditional prepares that wait for a look into the keystore at a time.
 const CHECKING_MAX: usize = 65_536;
 
+/// Most decided writes that wait for the log to be at rest before they are applied.
+const UNAPPLIED_MAX: usize = 4_096;
+
 /// One connection to the node's port, numbered by the shell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
@@ -253,6 +256,8 @@ pub struct NodeCore {
     buffer_no: Vec<Refusal>,
     buffer_since: Option<Time>,
     sync_wanted: bool,
+    /// Decided writes on their way to the keystore: they go when no vote waits for the disk.
+    unapplied: Vec<Committed>,
     bytes_since_checkpoint: u64,
     checkpoint_bytes: u64,
     checkpoint: CheckpointState,
@@ -384,9 +389,10 @@ impl NodeCore {
         if self.checkpoint == CheckpointState::Idle
             && self.bytes_since_checkpoint >= self.checkpoint_bytes
         {
+            self.hand_over_writes();
             self.checkpoint = CheckpointState::Running;
             self.bytes_since_checkpoint = 0;
-            self.effects.push(Effect::Checkpoint { through: self.synced });
+            self.effects.push(Effect::Checkpoint { through: self.applied_through() });
         }
     }
 
@@ -419,12 +425,31 @@ impl NodeCore {
         if self.sync_wanted {
             self.close_group();
         }
+        if self.in_flight.is_empty() || self.unapplied.len() > UNAPPLIED_MAX {
+            self.hand_over_writes();
+        }
         self.maybe_checkpoint();
         self.send_pending();
     }
 
+    /// Decided writes go to the keystore, before anything is read from it.
+    fn hand_over_writes(&mut self) {
+        if !self.unapplied.is_empty() {
+            let writes = std::mem::take(&mut self.unapplied);
+            self.effects.push(Effect::Apply { writes, through: self.applied_through() });
+        }
+    }
+
+    /// All decisions in groups through this one have been handed over: only while nothing waits
+    /// to be applied is that true of the last durable group.
+    fn applied_through(&self) -> GroupSeq {
+        assert!(self.unapplied.is_empty());
+        self.synced
+    }
+
     fn stop(&mut self) {
         self.session = None;
+        self.hand_over_writes();
         self.close_group();
     }
 

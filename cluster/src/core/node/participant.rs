@@ -43,6 +43,9 @@ impl NodeCore {
             session.caught_up_at = Some(n);
             self.sync_wanted = true;
         }
+        if !batch.read.is_empty() {
+            self.hand_over_writes();
+        }
         for ask in batch.read {
             let token = ReadToken::Asked { session: id, r: ask.r };
             self.effects.push(Effect::Read { token, key: ask.k });
@@ -89,6 +92,7 @@ impl NodeCore {
             self.accept(now, &prepare);
             return;
         }
+        self.hand_over_writes();
         for (place, key) in &looks {
             let token = ReadToken::Check(id, *place);
             self.effects.push(Effect::Read { token, key: key.clone() });
@@ -319,12 +323,8 @@ impl NodeCore {
     }
 
     fn apply(&mut self, prepared: &Prepared) {
-        let writes: Vec<Committed> = self.committed(prepared);
-        if let Some(Effect::Apply { writes: more, .. }) = self.effects.last_mut() {
-            more.extend(writes);
-        } else {
-            self.effects.push(Effect::Apply { writes, through: self.synced });
-        }
+        let writes = self.committed(prepared);
+        self.unapplied.extend(writes);
     }
 
     /// The writes of a transaction that this node holds.

@@ -48,6 +48,7 @@ impl Restart {
             buffer_no: Vec::new(),
             buffer_since: None,
             sync_wanted: false,
+            unapplied: Vec::new(),
             bytes_since_checkpoint: 0,
             checkpoint_bytes,
             checkpoint: CheckpointState::Idle,
