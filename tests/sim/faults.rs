@@ -44,7 +44,7 @@ impl World {
 
     /// Crashes a node now or, since that is when it hurts, in the middle of its next append.
     fn crash_soon(&mut self, node: usize, power: bool) {
-        if self.rng.chance(50) {
+        if self.rng.chance(30) {
             self.crash_and_restart(node, power);
         } else {
             self.nodes[node].doom = Some(power);

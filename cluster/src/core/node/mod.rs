@@ -189,7 +189,7 @@ pub enum ExitReason {
 struct Txn {
     state: TxnState,
     participants: Vec<MemberId>,
-    /// The whole of it while it is undecided.
+    /// The whole of it while it is undecided, and where it was adopted until it is settled.
     prepared: Option<Arc<Prepared>>,
     /// The group that holds its first record.
     group: GroupSeq,

@@ -255,7 +255,9 @@ impl NodeCore {
             None if self.is_settled(id) => {}
             None => {
                 let prepared = Arc::new(from_wire(prepare));
-                self.remember(now, id, TxnState::Committed, &prepare.participants);
+                let txn = self.remember(now, id, TxnState::Committed, &prepare.participants);
+                // Who else has lost it may need it from here.
+                txn.prepared = Some(prepared.clone());
                 self.record(now, LogRecord::Prepare(prepared.clone()), true);
                 self.record(now, LogRecord::Commit { id }, true);
                 self.apply(&prepared);
@@ -317,6 +319,7 @@ impl NodeCore {
         let rests = |prepared: &Arc<Prepared>| prepared.rests_on.contains(&id);
         self.txns
             .range(id..)
+            .filter(|(_, txn)| txn.state == TxnState::Prepared)
             .filter(|(_, txn)| txn.prepared.as_ref().is_some_and(rests))
             .map(|(id, txn)| Abort { id: *id, participants: txn.participants.clone() })
             .collect()
