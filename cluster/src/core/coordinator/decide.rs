@@ -59,7 +59,11 @@ impl Coordinator {
             self.nodes[*place].link.voted(&prepare);
         }
         match no {
-            Some(reason) => self.abort(now, seq, member, &reason),
+            Some(reason) => {
+                let what = format!("{} refused {id}: {reason}", self.name_of(member));
+                self.note(super::Note::Alarm(what));
+                self.abort(now, seq, member, &reason);
+            }
             None => {
                 if let TxnPhase::Sent { yes, .. } = &mut txn.phase
                     && !yes.contains(&member)

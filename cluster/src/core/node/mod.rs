@@ -15,7 +15,7 @@ mod participant;
 mod restart;
 mod session;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, MemberId, NodeName, Uuid, Version};
@@ -241,8 +241,8 @@ pub struct NodeCore {
     /// Of forgotten transactions whose decision no checkpoint covers yet: the group of that
     /// decision, and the first group that it needs.
     late_pins: BTreeMap<GroupSeq, GroupSeq>,
-    /// Undecided transactions by key, in order of arrival.
-    undecided: BTreeMap<Key, Vec<Version>>,
+    /// Undecided transactions by key.
+    undecided: BTreeMap<Key, BTreeSet<Version>>,
     checking: BTreeMap<Version, Checking>,
     /// Prepares that rest on one being checked.
     behind: BTreeMap<Version, Vec<Arc<Prepare>>>,

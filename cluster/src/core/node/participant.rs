@@ -136,7 +136,9 @@ impl NodeCore {
         let mut looks = Vec::new();
         for (place, write) in prepare.writes.iter().enumerate() {
             let Some(previous) = write.previous else { continue };
-            let pending = self.undecided.get(&write.key).and_then(|ids| ids.last());
+            // Asked again after a lost message, it may come behind one with a higher id.
+            let ids = self.undecided.get(&write.key);
+            let pending = ids.and_then(|ids| ids.range(..prepare.id).next_back());
             if pending != Some(&previous) && self.holds(&write.key) {
                 looks.push((place, write.key.clone()));
             }
@@ -187,7 +189,7 @@ impl NodeCore {
         let txn = self.remember(now, prepare.id, TxnState::Prepared, &prepare.participants);
         txn.prepared = Some(prepared.clone());
         for write in &prepared.writes {
-            self.undecided.entry(write.key.clone()).or_default().push(prepare.id);
+            self.undecided.entry(write.key.clone()).or_default().insert(prepare.id);
         }
         self.record(now, LogRecord::Prepare(prepared), true);
         self.buffer_yes.push(prepare.id.counter());
@@ -225,7 +227,7 @@ impl NodeCore {
         let prepared = txn.prepared.take()?;
         for write in &prepared.writes {
             if let Some(ids) = self.undecided.get_mut(&write.key) {
-                ids.retain(|other| *other != id);
+                ids.remove(&id);
                 if ids.is_empty() {
                     self.undecided.remove(&write.key);
                 }
