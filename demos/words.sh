@@ -124,10 +124,9 @@ read_back || fail "the words came back wrong"
 
 say "SIGKILL to supervisor, coordinator and all nodes at once"
 pids=$(python3 -c 'import json, sys; print(*json.loads(sys.argv[1])["pids"].values())' "$ready")
+# In braces, so that the shell's own remark about the kill is not shown.
 # shellcheck disable=SC2086  # One word per process.
-kill -KILL "$supervisor" $pids
-# In braces, so that the shell's own remark about the kill is not shown either.
-{ wait "$supervisor" || true; } 2>/dev/null
+{ kill -KILL "$supervisor" $pids && wait "$supervisor" || true; } 2>/dev/null
 supervisor=
 for pid in $pids; do
     for _ in $(seq 200); do
