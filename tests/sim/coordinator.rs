@@ -156,7 +156,9 @@ impl World {
     fn effect(&mut self, coordinator: usize, effect: Effect) {
         match effect {
             Effect::Reply { client, answer } => self.fill_slot(coordinator, client, answer),
-            Effect::Registered { conn, answer } => self.answer_registration(coordinator, conn, &answer),
+            Effect::Registered { conn, answer } => {
+                self.answer_registration(coordinator, conn, &answer);
+            }
             Effect::Dial { session, addr } => self.dial(coordinator, session, addr),
             Effect::HangUp { session } => {
                 let link = self.coordinators[coordinator].links.get(&session).copied();

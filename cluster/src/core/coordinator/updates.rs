@@ -122,7 +122,7 @@ enum Evaluated {
     /// It writes this.
     Writes(Vec<WireWrite>, Vec<Version>),
     /// Its condition does not hold, and may not come to hold by an abort.
-    Negative(ErrorReply),
+    Negative(Box<ErrorReply>),
 }
 
 impl Coordinator {
@@ -210,7 +210,7 @@ impl Coordinator {
             Evaluated::Later => {}
             Evaluated::Negative(error) => {
                 if self.may_tell(now) {
-                    self.finish(now, seq, Err(error));
+                    self.finish(now, seq, Err(*error));
                 } else {
                     self.leaseless.insert(seq);
                 }
@@ -255,7 +255,7 @@ impl Coordinator {
                 // decided, and evaluated again if it aborts (H20).
                 match pending {
                     Some(_) => Evaluated::Later,
-                    None => Evaluated::Negative(ErrorReply::not_found()),
+                    None => Evaluated::Negative(Box::new(ErrorReply::not_found())),
                 }
             }
         }

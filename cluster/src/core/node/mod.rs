@@ -465,6 +465,8 @@ impl NodeCore {
 /// About how many bytes a record takes in the log.
 fn record_bytes(record: &LogRecord) -> u64 {
     let LogRecord::Prepare(prepared) = record else { return 48 };
-    let write = |w: &super::record::Write| w.key.as_bytes().len() + w.value.as_ref().map_or(0, |v| v.len()) + 48;
+    let write = |w: &super::record::Write| {
+        w.key.as_bytes().len() + w.value.as_ref().map_or(0, |v| v.len()) + 48
+    };
     prepared.writes.iter().map(write).sum::<usize>() as u64 + 64
 }

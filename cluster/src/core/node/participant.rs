@@ -22,7 +22,8 @@ use super::{CHECKING_MAX, Checking, Effect, Found, NodeCore, ReadToken, Txn};
 
 impl NodeCore {
     pub(super) fn on_batch(&mut self, now: Time, batch: Batch) {
-        let decides = !batch.commit.is_empty() || !batch.adopt.is_empty() || !batch.abort.is_empty();
+        let decides =
+            !batch.commit.is_empty() || !batch.adopt.is_empty() || !batch.abort.is_empty();
         for prepare in batch.adopt {
             self.adopt(now, &prepare);
         }
