@@ -221,8 +221,8 @@ impl World {
             return;
         }
         process.wake_at = u64::MAX;
-        self.hand_in(coordinator, Input::Tick);
-        self.plan_wake(coordinator);
+        // The flush ticks first, as the shell's turn does.
+        self.flush(coordinator);
     }
 
     fn plan_wake(&mut self, coordinator: usize) {
