@@ -276,7 +276,12 @@ impl World {
         }
     }
 
-    fn answer_registration(&mut self, coordinator: usize, conn: RegistrationId, answer: &Registered) {
+    fn answer_registration(
+        &mut self,
+        coordinator: usize,
+        conn: RegistrationId,
+        answer: &Registered,
+    ) {
         let Some((node, life)) = self.coordinators[coordinator].registrations.get(&conn.0).copied()
         else {
             return;
@@ -368,7 +373,8 @@ impl World {
         let client = connection.client;
         let mut replies = Vec::new();
         while connection.slots.front().is_some_and(|slot| slot.reply.is_some()) {
-            let Some(Slot { op, reply: Some((ok, tail)), .. }) = connection.slots.pop_front() else {
+            let Some(Slot { op, reply: Some((ok, tail)), .. }) = connection.slots.pop_front()
+            else {
                 break;
             };
             connection.first_slot += 1;

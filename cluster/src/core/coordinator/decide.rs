@@ -42,13 +42,7 @@ impl Outcome {
 
 impl Coordinator {
     /// A vote: yes, or no with a reason.
-    pub(super) fn on_vote(
-        &mut self,
-        now: Time,
-        member: MemberId,
-        id: Version,
-        no: Option<String>,
-    ) {
+    pub(super) fn on_vote(&mut self, now: Time, member: MemberId, id: Version, no: Option<String>) {
         let Some(seq) = self.by_id.get(&id).copied() else { return };
         let Some(txn) = self.txns.get_mut(&seq) else { return };
         let prepare = match &txn.phase {

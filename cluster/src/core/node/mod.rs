@@ -403,8 +403,7 @@ impl NodeCore {
         self.late_pins = self.late_pins.split_off(&through.next());
         let marks = self.marks.iter().map(|(member, seq)| (*member, *seq)).collect();
         let settled = &self.settled;
-        let settled =
-            LogRecord::Settled { below: settled.below, except: settled.except.clone() };
+        let settled = LogRecord::Settled { below: settled.below, except: settled.except.clone() };
         self.buffer.push(LogRecord::Marks(marks));
         self.buffer.push(settled);
         let (carried, free) = (self.next, self.unneeded());
