@@ -94,6 +94,8 @@ enum Event {
     Disconnected(ConnId),
     /// The coordinator will not have this node.
     Refused(String),
+    /// The process was asked to end.
+    Stop,
 }
 
 struct Driver {
@@ -110,6 +112,7 @@ struct Driver {
     ring: Option<Arc<Ring>>,
     pulse: Pulse,
     end: Option<End>,
+    stopping: bool,
 }
 
 async fn run(config: NodeConfig, announcer: Announcer) -> Result<End, Refusal> {
@@ -143,24 +146,22 @@ async fn run(config: NodeConfig, announcer: Announcer) -> Result<End, Refusal> {
         ring: None,
         pulse,
         end: None,
+        stopping: false,
     };
     driver.perform(effects);
     tokio::spawn(accept(sockets, events_in.clone()));
-    tokio::spawn(stay_registered(config.join, registered, events_in));
+    tokio::spawn(stay_registered(config.join, registered, events_in.clone()));
+    tokio::spawn(stop_on_signal(events_in));
     tracing::info!(%addr, incarnation = driver.core.meta().incarnation.0, "node listens");
     announcer.node_listening(addr);
-    let mut term = signal(SignalKind::terminate())?;
-    let mut int = signal(SignalKind::interrupt())?;
     let mut beat = tokio::time::interval(config.heartbeat);
-    while driver.end.is_none() {
+    while driver.end.is_none() && !driver.stopping {
         tokio::select! {
             biased;
             report = done.recv() => driver.on_done(report),
             event = events.recv() => driver.on_event(event),
             _ = beat.tick() => driver.beat().await,
             () = sleep_until(driver.core.next_deadline()) => driver.hand_in(Input::Tick),
-            _ = term.recv() => break,
-            _ = int.recv() => break,
         }
         for _ in 0..TURN_MAX {
             if let Ok(report) = done.try_recv() {
@@ -276,6 +277,20 @@ async fn accept(listener: TcpListener, events: mpsc::Sender<Event>) {
     }
 }
 
+async fn stop_on_signal(events: mpsc::Sender<Event>) {
+    let (Ok(mut term), Ok(mut int)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("cannot listen for signals; stop this process with SIGKILL");
+        return;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    let _ = events.send(Event::Stop).await;
+}
+
 /// Keeps this node registered with whoever is the coordinator.
 async fn stay_registered(
     join: SocketAddr,
@@ -364,6 +379,7 @@ impl Driver {
             Some(Event::Refused(reason)) => {
                 self.end = Some(End::Fatal(format!("the coordinator refuses this node: {reason}")));
             }
+            Some(Event::Stop) => self.stopping = true,
             None => {}
         }
     }

@@ -306,6 +306,7 @@ impl Coordinator {
         for node in &mut self.nodes {
             node.last_heard = Time(node.last_heard.0.saturating_add(gap).min(now.0));
         }
+        self.stood_still_until = now;
     }
 
     /// Gives each node its verdict, and dials those that are due.
@@ -337,7 +338,7 @@ impl Coordinator {
         let link = match node.link.phase {
             LinkPhase::Closed | LinkPhase::Dialing if node.link.refused => detector::Link::Refused,
             LinkPhase::Closed | LinkPhase::Dialing | LinkPhase::Opening => {
-                detector::Link::Lost { since: node.link_lost }
+                detector::Link::Lost { since: node.link_lost.max(self.stood_still_until) }
             }
             LinkPhase::Ready => detector::Link::Up,
         };
@@ -345,7 +346,7 @@ impl Coordinator {
             registered: node.register.is_some(),
             link,
             last_heard: node.last_heard,
-            asked_oldest: node.link.asked_oldest(),
+            asked_oldest: node.link.asked_oldest().map(|at| at.max(self.stood_still_until)),
             exited: false,
         };
         match observed.verdict(self.config.heartbeat_ms, now) {

@@ -36,8 +36,12 @@ pub const CHECKPOINT_BYTES: u64 = 64 << 20;
 /// Most conditional prepares that wait for a look into the keystore at a time.
 const CHECKING_MAX: usize = 65_536;
 
-/// Most decided writes that wait for the log to be at rest before they are applied.
-const UNAPPLIED_MAX: usize = 4_096;
+/// Most decided writes that wait before they are applied, and most bytes of their values.
+const UNAPPLIED_MAX: usize = 1_024;
+const UNAPPLIED_BYTES_MAX: usize = 1 << 20;
+/// How long they wait for company, milliseconds: the keystore's thread is not to be in the way of
+/// the next vote.
+const APPLY_WAIT_MS: u64 = 2;
 
 /// One connection to the node's port, numbered by the shell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -256,8 +260,10 @@ pub struct NodeCore {
     buffer_no: Vec<Refusal>,
     buffer_since: Option<Time>,
     sync_wanted: bool,
-    /// Decided writes on their way to the keystore: they go when no vote waits for the disk.
+    /// Decided writes on their way to the keystore, the bytes of their values, and since when.
     unapplied: Vec<Committed>,
+    unapplied_bytes: usize,
+    unapplied_since: Option<Time>,
     bytes_since_checkpoint: u64,
     checkpoint_bytes: u64,
     checkpoint: CheckpointState,
@@ -300,7 +306,9 @@ impl NodeCore {
 
     /// When [`Input::Tick`] is next wanted.
     pub fn next_deadline(&self) -> Option<Time> {
-        self.buffer_since.map(|since| since.plus_ms(IDLE_SYNC_MS))
+        let sync = self.buffer_since.map(|since| since.plus_ms(IDLE_SYNC_MS));
+        let apply = self.unapplied_since.map(|since| since.plus_ms(APPLY_WAIT_MS));
+        sync.into_iter().chain(apply).min()
     }
 
     /// The durable state of the node's small file.
@@ -327,6 +335,9 @@ impl NodeCore {
     fn on_tick(&mut self, now: Time) {
         if self.buffer_since.is_some_and(|since| now >= since.plus_ms(IDLE_SYNC_MS)) {
             self.close_group();
+        }
+        if self.unapplied_since.is_some_and(|since| now >= since.plus_ms(APPLY_WAIT_MS)) {
+            self.hand_over_writes();
         }
     }
 
@@ -424,7 +435,7 @@ impl NodeCore {
         if self.sync_wanted {
             self.close_group();
         }
-        if self.in_flight.is_empty() || self.unapplied.len() > UNAPPLIED_MAX {
+        if self.unapplied.len() >= UNAPPLIED_MAX || self.unapplied_bytes >= UNAPPLIED_BYTES_MAX {
             self.hand_over_writes();
         }
         self.maybe_checkpoint();
@@ -435,6 +446,8 @@ impl NodeCore {
     fn hand_over_writes(&mut self) {
         if !self.unapplied.is_empty() {
             let writes = std::mem::take(&mut self.unapplied);
+            self.unapplied_bytes = 0;
+            self.unapplied_since = None;
             self.effects.push(Effect::Apply { writes, through: self.applied_through() });
         }
     }
@@ -464,6 +477,11 @@ impl NodeCore {
 /// About how many bytes a record takes in the log.
 fn record_bytes(record: &LogRecord) -> u64 {
     let LogRecord::Prepare(prepared) = record else { return 48 };
+    record_bytes_of(prepared)
+}
+
+/// About how many bytes a prepared transaction takes.
+fn record_bytes_of(prepared: &Prepared) -> u64 {
     let write = |w: &super::record::Write| {
         w.key.as_bytes().len() + w.value.as_ref().map_or(0, |v| v.len()) + 48
     };

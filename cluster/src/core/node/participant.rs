@@ -243,7 +243,7 @@ impl NodeCore {
             Some(TxnState::Prepared) => {
                 let Some(prepared) = self.decide(id, TxnState::Committed) else { return };
                 self.record(now, LogRecord::Commit { id }, false);
-                self.apply(&prepared);
+                self.apply(now, &prepared);
             }
             Some(TxnState::Committed) => {}
             None if self.is_settled(id) => {}
@@ -263,7 +263,7 @@ impl NodeCore {
                 txn.prepared = Some(prepared.clone());
                 self.record(now, LogRecord::Prepare(prepared.clone()), true);
                 self.record(now, LogRecord::Commit { id }, true);
-                self.apply(&prepared);
+                self.apply(now, &prepared);
             }
             state => self.broken(format!("told to adopt {id}, which is {state:?} here")),
         }
@@ -328,8 +328,10 @@ impl NodeCore {
             .collect()
     }
 
-    fn apply(&mut self, prepared: &Prepared) {
+    fn apply(&mut self, now: Time, prepared: &Prepared) {
         let writes = self.committed(prepared);
+        self.unapplied_since.get_or_insert(now);
+        self.unapplied_bytes += super::record_bytes_of(prepared) as usize;
         self.unapplied.extend(writes);
     }
 

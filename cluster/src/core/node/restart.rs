@@ -49,6 +49,8 @@ impl Restart {
             buffer_since: None,
             sync_wanted: false,
             unapplied: Vec::new(),
+            unapplied_bytes: 0,
+            unapplied_since: None,
             bytes_since_checkpoint: 0,
             checkpoint_bytes,
             checkpoint: CheckpointState::Idle,
