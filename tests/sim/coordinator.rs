@@ -156,7 +156,9 @@ impl World {
     fn effect(&mut self, coordinator: usize, effect: Effect) {
         match effect {
             Effect::Reply { client, answer } => self.fill_slot(coordinator, client, answer),
-            Effect::Registered { conn, answer } => self.answer_registration(coordinator, conn, &answer),
+            Effect::Registered { conn, answer } => {
+                self.answer_registration(coordinator, conn, &answer)
+            }
             Effect::Dial { session, addr } => self.dial(coordinator, session, addr),
             Effect::HangUp { session } => {
                 let link = self.coordinators[coordinator].links.get(&session).copied();
@@ -274,7 +276,12 @@ impl World {
         }
     }
 
-    fn answer_registration(&mut self, coordinator: usize, conn: RegistrationId, answer: &Registered) {
+    fn answer_registration(
+        &mut self,
+        coordinator: usize,
+        conn: RegistrationId,
+        answer: &Registered,
+    ) {
         let Some((node, life)) = self.coordinators[coordinator].registrations.get(&conn.0).copied()
         else {
             return;
@@ -366,7 +373,8 @@ impl World {
         let client = connection.client;
         let mut replies = Vec::new();
         while connection.slots.front().is_some_and(|slot| slot.reply.is_some()) {
-            let Some(Slot { op, reply: Some((ok, tail)), .. }) = connection.slots.pop_front() else {
+            let Some(Slot { op, reply: Some((ok, tail)), .. }) = connection.slots.pop_front()
+            else {
                 break;
             };
             connection.first_slot += 1;

@@ -110,9 +110,12 @@ impl World {
 
     fn power_all(&mut self) {
         self.coverage.met("everything without power");
+        // Machines of one kind often fail alike: what one has lost, all have lost.
+        self.power_style = self.rng.chance(60).then(|| self.rng.below(4));
         for node in 0..self.nodes.len() {
             self.crash_and_restart(node, true);
         }
+        self.power_style = None;
         if let Some(coordinator) = self.reachable() {
             self.kill_coordinator(coordinator);
         }
@@ -139,7 +142,9 @@ impl World {
             let told = self.rng.chance(50);
             let Some(process) = self.nodes[node].process.as_ref() else { continue };
             let (life, conn) = (process.life, process.registration);
-            let Some(conn) = conn.filter(|_| process.registered_at == coordinator) else { continue };
+            let Some(conn) = conn.filter(|_| process.registered_at == coordinator) else {
+                continue;
+            };
             self.after(wait, Event::RegistrationEnd { node, life, conn });
             if told {
                 self.after(wait, Event::Unregistered(coordinator, conn));

@@ -27,6 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use self::coverage::Coverage;
 use self::world::{Event, Failure, World};
+#[cfg(not(feature = "lie-about-sync"))]
 use crate::check::seeded::number_from_env;
 
 /// Seeds in an ordinary run.
@@ -34,6 +35,7 @@ const SEEDS: u64 = 200;
 /// Threads that share them.
 const THREADS: usize = 2;
 /// A run stops after so many seeds have failed.
+#[cfg(not(feature = "lie-about-sync"))]
 const FAILED_MAX: usize = 10;
 
 /// What became of a seed.
@@ -110,7 +112,8 @@ fn describe(verdict: &Verdict) -> String {
 #[test]
 #[cfg(not(feature = "lie-about-sync"))]
 fn sim_seeds() {
-    let (from, count) = (number_from_env("PIAZZA_SIM_FROM", 0), number_from_env("PIAZZA_SIM_SEEDS", SEEDS));
+    let (from, count) =
+        (number_from_env("PIAZZA_SIM_FROM", 0), number_from_env("PIAZZA_SIM_SEEDS", SEEDS));
     let verdicts = run_all(from, count, FAILED_MAX);
     let mut coverage = Coverage::default();
     verdicts.iter().for_each(|verdict| coverage.merge(&verdict.coverage));
@@ -119,7 +122,13 @@ fn sim_seeds() {
     println!("{} seeds, {events} events, {hours:.1} virtual hours\n{coverage}", verdicts.len());
     let failed: Vec<String> =
         verdicts.iter().filter(|v| !v.failures.is_empty()).map(describe).collect();
-    assert!(failed.is_empty(), "{} of {} seeds fail\n{}", failed.len(), verdicts.len(), failed.join("\n"));
+    assert!(
+        failed.is_empty(),
+        "{} of {} seeds fail\n{}",
+        failed.len(),
+        verdicts.len(),
+        failed.join("\n")
+    );
     let quiet = coverage.too_quiet(count);
     assert!(count < 100 || quiet.is_empty(), "the run was too quiet: {quiet:#?}\n{coverage}");
 }
