@@ -110,9 +110,12 @@ impl World {
 
     fn power_all(&mut self) {
         self.coverage.met("everything without power");
+        // Machines of one kind often fail alike: what one has lost, all have lost.
+        self.power_style = self.rng.chance(60).then(|| self.rng.below(4));
         for node in 0..self.nodes.len() {
             self.crash_and_restart(node, true);
         }
+        self.power_style = None;
         if let Some(coordinator) = self.reachable() {
             self.kill_coordinator(coordinator);
         }

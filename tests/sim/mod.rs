@@ -27,6 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use self::coverage::Coverage;
 use self::world::{Event, Failure, World};
+#[cfg(not(feature = "lie-about-sync"))]
 use crate::check::seeded::number_from_env;
 
 /// Seeds in an ordinary run.
@@ -34,6 +35,7 @@ const SEEDS: u64 = 200;
 /// Threads that share them.
 const THREADS: usize = 2;
 /// A run stops after so many seeds have failed.
+#[cfg(not(feature = "lie-about-sync"))]
 const FAILED_MAX: usize = 10;
 
 /// What became of a seed.

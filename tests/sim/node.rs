@@ -540,7 +540,7 @@ impl World {
             return;
         }
         let rng = &mut self.rng;
-        let style = rng.below(6);
+        let style = self.power_style.unwrap_or_else(|| rng.below(6));
         machine.disk.power_loss(
             &mut |_: &Sector| match if style < 2 { style } else { rng.below(3) } {
                 0 => Fate::Keep,

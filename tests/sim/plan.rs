@@ -191,7 +191,7 @@ fn disk(rng: &mut Seeded) -> DiskPlan {
         sync_us: *rng.one_of(&[200, 2_000, 10_000, 40_000]),
         stall: if rng.chance(25) { *rng.one_of(&[20, 100]) } else { 0 },
         keys_us: *rng.one_of(&[20, 500, 5_000]),
-        segment_bytes: *rng.one_of(&[4 << 10, 16 << 10]),
+        segment_bytes: *rng.one_of(&[4 << 10, 16 << 10, 128 << 10]),
         checkpoint_bytes: *rng.one_of(&[2 << 10, 8 << 10]),
     }
 }

@@ -184,6 +184,8 @@ pub(crate) struct World {
     pub(crate) told: BTreeMap<(u64, u64), Version>,
     pub(crate) healed: bool,
     pub(crate) over: bool,
+    /// What a power loss does to all machines alike, while one that hits them all is under way.
+    pub(crate) power_style: Option<u64>,
     pub(crate) finals: BTreeMap<u64, usize>,
     pub(crate) coverage: Coverage,
     pub(crate) failures: Vec<Failure>,
@@ -217,6 +219,7 @@ impl World {
             told: BTreeMap::new(),
             healed: false,
             over: false,
+            power_style: None,
             finals: BTreeMap::new(),
             coverage: Coverage::default(),
             failures: Vec::new(),

@@ -402,6 +402,7 @@ impl Coordinator {
         self.leaseless.clear();
         self.work.clear();
         self.parked.clear();
+        self.due_reads.clear();
         self.decided.clear();
         self.in_doubt.clear();
         self.resolved.clear();

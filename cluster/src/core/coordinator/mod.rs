@@ -295,6 +295,8 @@ pub struct Coordinator {
     /// Numbers reads, and the questions that they are put in.
     last_read: u64,
     parked: BTreeSet<u64>,
+    /// Reads whose turn has come.
+    due_reads: VecDeque<u64>,
     deadlines: BTreeSet<(Time, Deadline)>,
     ops: status::Ops,
     effects: Vec<Effect>,
@@ -348,6 +350,7 @@ impl Coordinator {
             reads: BTreeMap::new(),
             last_read: 0,
             parked: BTreeSet::new(),
+            due_reads: VecDeque::new(),
             deadlines: BTreeSet::new(),
             ops: status::Ops::default(),
             effects: Vec::new(),

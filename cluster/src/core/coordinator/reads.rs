@@ -36,6 +36,8 @@ pub(super) struct Read {
     answer: Option<Answer>,
     /// Updates of the same connection on the key that came later.
     pub(super) holds: Vec<Seq>,
+    /// Reads of the same connection on the key that came later, with no update between.
+    then: Vec<u64>,
 }
 
 impl Coordinator {
@@ -49,10 +51,25 @@ impl Coordinator {
             let txn = self.txns.get(seq);
             txn.is_some_and(|txn| txn.client.is_some_and(|other| other.conn == client.conn))
         };
+        let own_read = |id: &&u64| {
+            let read = self.reads.get(id);
+            read.is_some_and(|read| read.client.is_some_and(|other| other.conn == client.conn))
+        };
         let queue = self.keys.get(&key);
-        let after = queue.and_then(|queue| queue.queue.iter().rev().find(own)).copied();
+        let update = queue.and_then(|queue| queue.queue.iter().rev().find(own)).copied();
+        let earlier = queue.and_then(|queue| queue.reads.iter().rev().find(own_read)).copied();
+        // Of both the later one: a read that an update waits for came before it.
+        let held = |id: &u64| {
+            let read = self.reads.get(id);
+            read.zip(update).is_some_and(|(read, update)| read.holds.contains(&update))
+        };
+        let earlier = earlier.filter(|id| !held(id));
         let read = self.new_read(Some(client), key, deadline, None);
-        match after.and_then(|seq| self.txns.get_mut(&seq)) {
+        if let Some(before) = earlier.and_then(|id| self.reads.get_mut(&id)) {
+            before.then.push(read);
+            return;
+        }
+        match update.and_then(|seq| self.txns.get_mut(&seq)) {
             Some(txn) => txn.reads_after.push(read),
             None => self.start_read(now, read),
         }
@@ -86,6 +103,7 @@ impl Coordinator {
             asked: 0,
             answer: None,
             holds: Vec::new(),
+            then: Vec::new(),
         };
         self.reads.insert(id, read);
         id
@@ -182,6 +200,8 @@ impl Coordinator {
         for seq in read.holds {
             self.read_passed(seq);
         }
+        // Not from here: a chain of hits would go as deep as it is long.
+        self.due_reads.extend(read.then);
     }
 
     pub(super) fn on_read_deadline(&mut self, id: u64) {

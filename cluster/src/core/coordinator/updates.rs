@@ -183,7 +183,12 @@ impl Coordinator {
 
     /// Looks at each update whose situation has changed, until nothing changes any more.
     pub(super) fn run_work(&mut self, now: Time) {
-        while let Some(seq) = self.work.pop_front() {
+        loop {
+            if let Some(read) = self.due_reads.pop_front() {
+                self.start_read(now, read);
+                continue;
+            }
+            let Some(seq) = self.work.pop_front() else { break };
             match self.txns.get(&seq).map(|txn| &txn.phase) {
                 Some(TxnPhase::Waiting { .. }) => self.advance(now, seq),
                 Some(TxnPhase::Sent { .. }) => {
