@@ -8,11 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use protocol::ids::{GroupSeq, MemberId, Version};
+use protocol::ids::{COUNTER_BITS, Epoch, GroupSeq, MemberId, Version};
 use protocol::peer::{Abort, Batch, DownBody, Prepare, ReadAsk, Settled, Up};
 
 use super::super::time::Time;
-use super::{Coordinator, Phase};
+use super::{Coordinator, Note, Phase};
 
 /// Transactions out at one node, not voted on or decided but not confirmed.
 const WINDOW_TXNS: usize = 8_192;
@@ -307,6 +307,12 @@ impl Coordinator {
 
     pub(super) fn on_up(&mut self, now: Time, session: u64, up: Up) {
         let Some(place) = self.by_session.get(&session).copied() else { return };
+        let counters = up.yes.iter().copied().chain(up.no.iter().map(|no| no.c));
+        let impossible = counters.max().is_some_and(|counter| counter >> COUNTER_BITS > 0);
+        if impossible || up.fenced.is_some_and(|by| by > Epoch::MAX) {
+            self.break_off(now, place);
+            return;
+        }
         if let Some(by) = up.fenced {
             if by > self.epoch || (by == self.epoch && up.epoch == self.epoch) {
                 self.deposed(now, by);
@@ -319,8 +325,7 @@ impl Coordinator {
         }
         let broken = up.n != link.n_in + 1 || up.ack > link.n_out || up.durable > link.n_out;
         if broken || link.sent.len() > UNANSWERED_MAX {
-            self.end_link(now, place, false);
-            self.watch_members(now);
+            self.break_off(now, place);
             return;
         }
         link.n_in = up.n;
@@ -328,6 +333,14 @@ impl Coordinator {
         self.acknowledged(now, place, up.ack);
         self.raise_mark(place, up.end);
         self.take_up(now, place, up);
+    }
+
+    /// What the node says cannot be: a new session puts it right, or it is no node of ours.
+    fn break_off(&mut self, now: Time, place: usize) {
+        let name = &self.nodes[place].name;
+        self.note(Note::Alarm(format!("{name} broke the servers' protocol: its link is renewed")));
+        self.end_link(now, place, false);
+        self.watch_members(now);
     }
 
     fn acknowledged(&mut self, now: Time, place: usize, through: u64) {
@@ -356,6 +369,9 @@ impl Coordinator {
         self.nodes[place].end = up.end;
         if let Some(report) = up.report {
             self.on_report(now, place, report);
+            if self.nodes[place].link.session != up.session {
+                return;
+            }
         }
         if let Some(number) = up.installed {
             self.on_installed(now, place, number);

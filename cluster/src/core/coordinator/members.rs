@@ -3,13 +3,14 @@
 //! A registration grants nothing (R15): it only says where to dial. What a node is worth is shown
 //! by its report (`resolve`). Membership is fixed from the founding on.
 
-use protocol::ids::{Incarnation, MemberId, NodeName, Uuid};
+use protocol::ids::{Epoch, Incarnation, MemberId, NodeName, Uuid};
 use protocol::peer::{
     Down, DownBody, Heartbeat, Open, PEER_PROTOCOL, Register, Registered, Report, RingRecord,
 };
 use protocol::status::NodeState;
 
 use super::super::detector::{self, Observed, Verdict};
+use super::super::node::is_ring;
 use super::super::time::Time;
 use super::links::{Link, LinkPhase};
 use super::{Coordinator, Effect, Note, Phase, RegistrationId};
@@ -130,6 +131,12 @@ impl Coordinator {
                  run the same piazza everywhere",
                 register.protocol
             ));
+        }
+        let sound = register.ring.as_ref().is_none_or(is_ring);
+        if !sound || register.fence > Epoch::MAX {
+            return Err("what it says of its ring or epoch cannot be: its directory is damaged, \
+                        or it is no node of piazza"
+                .to_owned());
         }
         let cluster = self.known_cluster();
         let theirs = register.ring.as_ref().map(|ring| ring.cluster);

@@ -15,6 +15,9 @@ mod participant;
 mod restart;
 mod session;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -23,7 +26,7 @@ use protocol::peer::{Down, Fence, Prepare, Refusal, RingRecord, Settled, TxnStat
 use serde::{Deserialize, Serialize};
 
 pub use restart::Restart;
-pub(crate) use session::ring_of;
+pub(crate) use session::{is_ring, ring_of};
 
 use super::record::{Committed, LogRecord, Prepared};
 use super::ring::Ring;

@@ -1,0 +1,286 @@
+//! One node, driven message by message; its lanes are done when a test says so.
+
+use std::sync::Arc;
+
+use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, MemberId, NodeName, Point, RingNumber};
+use protocol::ids::{Uuid, Value, Version};
+use protocol::peer::{
+    Abort, Batch, Down, DownBody, Fence, Open, PEER_PROTOCOL, Placement, Prepare, ReadAsk, Report,
+    RingMember, RingRecord, Settled, TxnState, Up, WireValue, WireWrite,
+};
+
+use super::super::record::LogRecord;
+use super::super::time::Time;
+use super::{ConnId, Effect, ExitReason, Found, Input, Meta, NodeCore, ReadToken, Restart};
+
+/// The node under test is member 0; with two members and two copies it holds every key.
+struct Rig {
+    node: NodeCore,
+    conn: ConnId,
+    session: u64,
+    n: u64,
+    epoch: Epoch,
+    coordinator: Uuid,
+    up: Vec<Up>,
+    closed: Vec<ConnId>,
+    logged: Vec<(GroupSeq, Vec<LogRecord>)>,
+    synced: usize,
+    saved: Vec<u64>,
+    looks: Vec<(ReadToken, Key)>,
+    applied: Vec<(Key, Version)>,
+    exit: Option<ExitReason>,
+    meta: Meta,
+}
+
+fn id(epoch: u32, counter: u64) -> Version {
+    Version::new(Epoch(epoch), counter)
+}
+
+fn key(text: &str) -> Key {
+    Key::new(text).expect("a short key")
+}
+
+fn record() -> RingRecord {
+    let member = |id: u16| RingMember {
+        id: MemberId(id),
+        uuid: Uuid(u128::from(id) + 1),
+        name: NodeName::new(&format!("n{}", id + 1)).expect("a short name"),
+        points: vec![Point(u64::from(id) << 40)],
+    };
+    RingRecord {
+        number: RingNumber { epoch: Epoch(1), counter: 0 },
+        cluster: Uuid(77),
+        replicas: 2,
+        tokens: 1,
+        placement: Placement::Ring,
+        members: (0..2).map(member).collect(),
+    }
+}
+
+fn put(number: Version, at: &str) -> Prepare {
+    prepare(number, at, Some("v"), None, &[])
+}
+
+fn prepare(
+    number: Version,
+    at: &str,
+    value: Option<&str>,
+    previous: Option<Version>,
+    rests_on: &[Version],
+) -> Prepare {
+    let value = value.map(|value| WireValue(Value::from(value)));
+    Prepare {
+        id: number,
+        ring: record().number,
+        participants: vec![MemberId(0), MemberId(1)],
+        rests_on: rests_on.to_vec(),
+        writes: vec![WireWrite { key: key(at), value, previous }],
+    }
+}
+
+fn prepares(all: impl IntoIterator<Item = Prepare>) -> Batch {
+    Batch { prepare: all.into_iter().map(Arc::new).collect(), ..Batch::default() }
+}
+
+fn aborts(number: Version) -> Batch {
+    let participants = vec![MemberId(0), MemberId(1)];
+    Batch { abort: vec![Abort { id: number, participants }], ..Batch::default() }
+}
+
+fn commits(number: Version) -> Batch {
+    Batch { commit: vec![number], ..Batch::default() }
+}
+
+impl Rig {
+    fn of(node: NodeCore) -> Self {
+        let meta = node.meta().clone();
+        Self {
+            node,
+            conn: ConnId(0),
+            session: 0,
+            n: 0,
+            epoch: Epoch(0),
+            coordinator: Uuid(0),
+            up: Vec::new(),
+            closed: Vec::new(),
+            logged: Vec::new(),
+            synced: 0,
+            saved: Vec::new(),
+            looks: Vec::new(),
+            applied: Vec::new(),
+            exit: None,
+            meta,
+        }
+    }
+
+    fn blank() -> Self {
+        let meta = Meta {
+            store: Uuid(1),
+            name: NodeName::new("n1").expect("a short name"),
+            incarnation: Incarnation(1),
+            fence: Fence::default(),
+            ring: None,
+            cut_through: Epoch(0),
+        };
+        Self::of(Restart::new(meta, GroupSeq(0), 1 << 30).finish(Time(0), GroupSeq(0)).0)
+    }
+
+    /// A founded node in a session of epoch 1.
+    fn ready() -> Self {
+        let mut rig = Self::blank();
+        rig.open(1, Uuid(11), 1);
+        rig.down(DownBody::Install(record()));
+        rig.settle();
+        rig.up.clear();
+        rig
+    }
+
+    fn hand(&mut self, input: Input) {
+        for effect in self.node.handle(Time(1_000), input) {
+            match effect {
+                Effect::Send { up, .. } => self.up.push(*up),
+                Effect::Close(conn) => self.closed.push(conn),
+                Effect::SaveMeta { meta, number } => {
+                    self.meta = *meta;
+                    self.saved.push(number);
+                }
+                Effect::Log { seq, records } => self.logged.push((seq, records)),
+                Effect::Apply { writes, .. } => {
+                    let of = |w: super::super::record::Committed| (w.write.key, w.version);
+                    self.applied.extend(writes.into_iter().map(of));
+                }
+                Effect::Read { token, key } => self.looks.push((token, key)),
+                Effect::Exit(reason) => self.exit = Some(reason),
+                Effect::Checkpoint { .. }
+                | Effect::FreeLog { .. }
+                | Effect::Ranges(_)
+                | Effect::CaughtUp => {}
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        self.hand(Input::Flush);
+    }
+
+    /// Everything on its way to the disk is there.
+    fn sync(&mut self) {
+        for number in std::mem::take(&mut self.saved) {
+            self.hand(Input::MetaSaved(number));
+        }
+        while self.synced < self.logged.len() {
+            let seq = self.logged[self.synced].0;
+            self.synced += 1;
+            self.hand(Input::Synced(seq));
+        }
+        self.flush();
+    }
+
+    fn settle(&mut self) {
+        self.flush();
+        self.sync();
+        self.sync();
+    }
+
+    /// A coordinator begins a session on a connection of its own.
+    fn open(&mut self, epoch: u32, coordinator: Uuid, session: u64) {
+        self.conn = ConnId(self.conn.0 + 1);
+        (self.session, self.n, self.epoch) = (session, 0, Epoch(epoch));
+        self.coordinator = coordinator;
+        let open = Open {
+            protocol: PEER_PROTOCOL,
+            version: "0".into(),
+            coordinator,
+            cluster: None,
+            store: Uuid(1),
+            incarnation: self.node.meta().incarnation,
+        };
+        self.down(DownBody::Open(open));
+        self.flush();
+    }
+
+    fn down(&mut self, body: DownBody) {
+        self.n += 1;
+        let down = Down { session: self.session, n: self.n, epoch: self.epoch, body };
+        self.hand(Input::Down { conn: self.conn, down });
+    }
+
+    fn batch(&mut self, batch: Batch) {
+        self.down(DownBody::Batch(batch));
+        self.flush();
+    }
+
+    /// What was voted since the last call: yes, no.
+    fn votes(&mut self) -> (Vec<u64>, Vec<u64>) {
+        let up = std::mem::take(&mut self.up);
+        let yes = up.iter().flat_map(|up| up.yes.clone()).collect();
+        (yes, up.iter().flat_map(|up| up.no.iter().map(|no| no.c)).collect())
+    }
+
+    /// The first look that was asked for finds this version.
+    fn found(&mut self, version: Version) {
+        let (token, _) = self.looks.remove(0);
+        self.hand(Input::ReadDone { token, found: Found { version, value: None } });
+        self.flush();
+    }
+
+    /// Begins a session of the same coordinator and returns the report.
+    fn report(&mut self) -> Report {
+        self.settle();
+        self.up.clear();
+        let (epoch, coordinator) = (self.epoch.0, self.coordinator);
+        self.open(epoch, coordinator, self.session + 1);
+        self.settle();
+        *self.up.iter_mut().find_map(|up| up.report.take()).expect("a report")
+    }
+
+    fn state(&mut self, number: Version) -> Option<TxnState> {
+        self.report().txns.iter().find(|txn| txn.id == number).map(|txn| txn.state)
+    }
+
+    /// The process ends and is started again; so many of its groups are left.
+    fn restart(&self, groups: usize) -> Self {
+        let mut meta = self.meta.clone();
+        meta.incarnation.0 += 1;
+        let mut restart = Restart::new(meta, GroupSeq(0), 1 << 30);
+        let mut apply = Vec::new();
+        let mut end = GroupSeq(0);
+        for (seq, records) in self.logged.iter().take(groups) {
+            for record in records {
+                restart.replay(*seq, record.clone(), &mut apply);
+            }
+            end = *seq;
+        }
+        Self::of(restart.finish(Time(0), end).0)
+    }
+}
+
+#[test]
+fn a_record_that_is_no_ring_ends_the_session_only() {
+    let spoil: [fn(&mut RingRecord); 5] = [
+        |ring| ring.members.clear(),
+        |ring| ring.replicas = 0,
+        |ring| ring.members[1].points = ring.members[0].points.clone(),
+        |ring| ring.members[0].points.clear(),
+        |ring| ring.number.epoch = Epoch(9),
+    ];
+    for spoil in spoil {
+        let mut rig = Rig::blank();
+        rig.open(1, Uuid(11), 1);
+        rig.settle();
+        let mut ring = record();
+        spoil(&mut ring);
+        rig.down(DownBody::Install(ring));
+        assert_eq!(rig.closed, [ConnId(1)]);
+        assert_eq!(rig.node.meta().ring, None);
+    }
+}
+
+#[test]
+fn r2_a_claim_of_a_number_that_is_no_epoch_is_turned_away() {
+    let mut rig = Rig::ready();
+    rig.open(u32::MAX, Uuid(12), 9);
+    assert_eq!(rig.closed, [ConnId(2)]);
+    assert_eq!(rig.node.meta().fence.epoch, Epoch(1));
+}
+
