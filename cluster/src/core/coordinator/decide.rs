@@ -51,6 +51,9 @@ impl Coordinator {
             TxnPhase::Sent { prepare, .. } | TxnPhase::Aborting { prepare, .. } => prepare.clone(),
             TxnPhase::Waiting { .. } | TxnPhase::Recovered => return,
         };
+        if !prepare.participants.contains(&member) {
+            return;
+        }
         if let Some(place) = self.by_member.get(&member) {
             self.nodes[*place].link.voted(&prepare);
         }

@@ -691,3 +691,21 @@ fn a_vote_that_is_no_counter_ends_the_session_only() {
     assert_eq!(world.states(0), [NodeState::Up; 3]);
 }
 
+#[test]
+fn r4_a_vote_of_a_node_that_is_no_participant_does_not_count() {
+    let mut world = World::founded();
+    let at = world.some_key();
+    let id = world.next_id();
+    world.mute.extend([0, 1]);
+    let put = world.put(1, &at, "v");
+    world.run();
+    world.say(2, |up| up.yes = vec![id.counter()]);
+    world.say(0, |up| up.yes = vec![id.counter()]);
+    world.tell(0, Input::Flush);
+    assert!(world.answer(put).is_none());
+    world.say(2, |up| up.no = vec![Refusal { c: id.counter(), reason: "no".into() }]);
+    world.say(1, |up| up.yes = vec![id.counter()]);
+    world.tell(0, Input::Flush);
+    assert!(is_ok(world.answer(put)), "{:?}", world.answer(put));
+}
+
