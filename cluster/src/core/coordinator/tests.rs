@@ -709,3 +709,13 @@ fn r4_a_vote_of_a_node_that_is_no_participant_does_not_count() {
     assert!(is_ok(world.answer(put)), "{:?}", world.answer(put));
 }
 
+#[test]
+fn a_forged_heartbeat_does_not_break_status() {
+    let mut world = World::founded();
+    for node in 0..3 {
+        let heartbeat = Heartbeat { seq: 1 << 40, keys_primary: u64::MAX, ..world.heartbeat(node) };
+        world.tell(0, Input::Heartbeat(Box::new(heartbeat)));
+    }
+    world.sides[0].core.status(world.now);
+}
+
