@@ -78,7 +78,7 @@ pub struct Found {
 pub enum ReadToken {
     /// The coordinator asked, on this session, under this number.
     Asked {
-        /// The session.
+        /// The session, as this process numbers them.
         session: u64,
         /// The coordinator's number.
         r: u64,
@@ -206,7 +206,7 @@ struct Txn {
 #[derive(Debug)]
 struct Group {
     seq: GroupSeq,
-    /// The session whose votes these are.
+    /// The session whose votes these are, as this process numbers them; 0 = none.
     session: u64,
     yes: Vec<u64>,
     no: Vec<Refusal>,
@@ -238,6 +238,8 @@ pub struct NodeCore {
     metas_saved: u64,
     metas_sent: u64,
     session: Option<session::Session>,
+    /// How many sessions have begun.
+    sessions: u64,
     txns: BTreeMap<Version, Txn>,
     /// How many remembered transactions have their first record in each group.
     pins: BTreeMap<GroupSeq, u32>,
@@ -355,7 +357,7 @@ impl NodeCore {
         let session = self.session.as_ref();
         self.in_flight.push_back(Group {
             seq,
-            session: session.map_or(0, |session| session.id),
+            session: session.map_or(0, |session| session.serial),
             yes: std::mem::take(&mut self.buffer_yes),
             no: std::mem::take(&mut self.buffer_no),
             covers: session.map_or(0, |session| session.n_in),
@@ -371,7 +373,7 @@ impl NodeCore {
         assert_eq!(group.seq, seq, "groups are synced in order");
         assert!(seq < self.next);
         self.synced = seq;
-        if let Some(session) = self.session.as_mut().filter(|s| s.id == group.session) {
+        if let Some(session) = self.session.as_mut().filter(|s| s.serial == group.session) {
             session.out.yes.extend(group.yes);
             session.out.no.extend(group.no);
             session.durable = session.durable.max(group.covers);

@@ -34,7 +34,7 @@ impl NodeCore {
         }
         self.sync_wanted |= batch.sync;
         let Some(session) = self.session.as_mut() else { return };
-        let (id, n) = (session.id, session.n_in);
+        let (serial, n) = (session.serial, session.n_in);
         session.ask |= batch.ask;
         if decides {
             session.decided_n = n;
@@ -47,7 +47,7 @@ impl NodeCore {
             self.hand_over_writes();
         }
         for ask in batch.read {
-            let token = ReadToken::Asked { session: id, r: ask.r };
+            let token = ReadToken::Asked { session: serial, r: ask.r };
             self.effects.push(Effect::Read { token, key: ask.k });
         }
         if !batch.marks.is_empty() {
@@ -153,7 +153,7 @@ impl NodeCore {
     pub(super) fn on_read_done(&mut self, now: Time, token: ReadToken, found: Found) {
         match token {
             ReadToken::Asked { session, r } => {
-                if let Some(current) = self.session.as_mut().filter(|s| s.id == session) {
+                if let Some(current) = self.session.as_mut().filter(|s| s.serial == session) {
                     let v = found.value.map(WireValue);
                     current.out.read.push(ReadAnswer { r, v, at: found.version });
                 }

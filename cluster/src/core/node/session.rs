@@ -19,7 +19,11 @@ use super::{ConnId, Effect, ExitReason, NodeCore};
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) conn: ConnId,
+    /// The coordinator's number for it. Another coordinator counts from 1 again.
     pub(super) id: u64,
+    /// This process's own number for it, never used twice: what was begun for one session is
+    /// never answered on another.
+    pub(super) serial: u64,
     pub(super) epoch: Epoch,
     /// The last message taken in.
     pub(super) n_in: u64,
@@ -150,9 +154,11 @@ impl NodeCore {
         self.drop_checks();
         self.close_group();
         let last_group = GroupSeq(self.next.0 - 1);
+        self.sessions += 1;
         self.session = Some(Session {
             conn,
             id: down.session,
+            serial: self.sessions,
             epoch: down.epoch,
             n_in: 1,
             n_out: 0,
@@ -270,7 +276,7 @@ impl NodeCore {
         }
         match self.in_flight.back_mut() {
             None => session.durable = session.n_in,
-            Some(group) if group.session == session.id => group.covers = session.n_in,
+            Some(group) if group.session == session.serial => group.covers = session.n_in,
             Some(_) => {}
         }
     }

@@ -256,6 +256,21 @@ impl Rig {
 }
 
 #[test]
+fn votes_and_answers_of_one_coordinator_are_not_told_to_the_next_under_the_same_number() {
+    let mut rig = Rig::ready();
+    let read = Batch { read: vec![ReadAsk { r: 7, k: key("x") }], ..Batch::default() };
+    rig.batch(read);
+    rig.batch(prepares([put(id(1, 1), "k")]));
+    // The group is on its way when another coordinator begins, whose sessions count from 1 too.
+    rig.open(2, Uuid(12), 1);
+    rig.found(id(1, 9));
+    rig.settle();
+    let report = rig.up.iter().find(|up| up.report.is_some()).expect("a report");
+    assert_eq!(report.durable, 1, "of the one message that it has sent");
+    assert!(rig.up.iter().all(|up| up.yes.is_empty() && up.read.is_empty()));
+}
+
+#[test]
 fn a_record_that_is_no_ring_ends_the_session_only() {
     let spoil: [fn(&mut RingRecord); 5] = [
         |ring| ring.members.clear(),
