@@ -265,6 +265,11 @@ impl Coordinator {
     /// Whether no earlier coordinator can still hold a lease: nobody ever was one, or the last
     /// one had outlived the leases before it and is known to have ended.
     fn no_lease_left(&self, founding: bool) -> bool {
+        // A report that was lost on its way has taken with it what its node had promised before. A
+        // majority meets every claim that ever held.
+        if !self.majority(|node| node.before.is_some()) {
+            return false;
+        }
         let before = || self.nodes.iter().filter_map(|node| node.before.as_ref());
         let Some(highest) = before().map(|fence| fence.epoch).max() else { return false };
         if founding && highest == Epoch(0) && self.epoch == Epoch(1) {

@@ -719,3 +719,35 @@ fn a_forged_heartbeat_does_not_break_status() {
     world.sides[0].core.status(world.now);
 }
 
+#[test]
+fn r11_a_promise_that_nobody_told_of_may_have_been_to_somebody_alive() {
+    let mut world = World::founded();
+    world.tell(0, Input::Stop);
+    world.run();
+    assert!(world.sides[0].released);
+    world.kill(0);
+    // The second one never reaches node 1, and serves with the other two.
+    world.deaf.insert(1);
+    let second = world.start(config(101));
+    world.run();
+    world.advance(2_100);
+    assert!(world.sides[second].active);
+    world.sides[second].dead = true;
+    for wire in world.wires.values_mut().filter(|wire| wire.node == 1) {
+        wire.down.clear();
+    }
+    // The third claims of nodes 0 and 1; node 0's first report is lost on its way.
+    world.deaf = BTreeSet::from([2]);
+    world.mute.insert(0);
+    let third = world.start(config(102));
+    world.run();
+    let lost = world.wires.iter().find(|(_, w)| w.side == third && w.node == 0);
+    let lost = *lost.expect("it has dialled").0;
+    world.cut(lost);
+    world.mute.clear();
+    world.advance(500);
+    assert!(!world.sides[third].active, "the second one may hold a lease");
+    world.advance(2_000);
+    assert!(world.sides[third].active);
+}
+
