@@ -362,7 +362,7 @@ impl Coordinator {
             self.release();
             return;
         }
-        self.refuse_unsent(|_| true, "this coordinator is stopping");
+        self.refuse_unsent(now, |_| true, "this coordinator is stopping");
         self.claim_step(now);
     }
 

@@ -720,6 +720,23 @@ fn a_forged_heartbeat_does_not_break_status() {
 }
 
 #[test]
+fn h30_a_stop_tells_nothing_that_the_lease_no_longer_covers() {
+    let mut world = World::founded();
+    let at = world.some_key();
+    world.put(1, &at, "v1");
+    world.run();
+    world.mute.extend([0, 1, 2]);
+    world.del(2, &at);
+    let waiting = world.del(1, &at);
+    let get = world.get(1, &at);
+    // The process stands still; somebody else serves meanwhile.
+    world.now = world.now.plus_ms(30_000);
+    world.tell(0, Input::Stop);
+    assert_eq!(code(world.answer(waiting)), Some(ErrorCode::Overloaded));
+    assert!(!is_ok(world.answer(get)), "{:?}", world.answer(get));
+}
+
+#[test]
 fn r11_a_promise_that_nobody_told_of_may_have_been_to_somebody_alive() {
     let mut world = World::founded();
     world.tell(0, Input::Stop);

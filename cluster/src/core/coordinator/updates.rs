@@ -476,13 +476,13 @@ impl Coordinator {
     }
 
     /// Refuses what was not handed over.
-    pub(super) fn refuse_unsent(&mut self, which: impl Fn(&Txn) -> bool, why: &str) {
+    pub(super) fn refuse_unsent(&mut self, now: Time, which: impl Fn(&Txn) -> bool, why: &str) {
         let unsent = |txn: &Txn| matches!(txn.phase, TxnPhase::Waiting { .. }) && which(txn);
         let refused: Vec<Seq> =
             self.txns.iter().filter(|(_, txn)| unsent(txn)).map(|(seq, _)| *seq).collect();
         for seq in refused {
             let error = ErrorReply::overloaded(why, RETRY_AFTER_MS);
-            self.finish(Time(0), seq, Err(error));
+            self.finish(now, seq, Err(error));
         }
     }
 
