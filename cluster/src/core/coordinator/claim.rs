@@ -143,6 +143,10 @@ impl Coordinator {
             _ => 1,
         };
         self.note(Note::Phase("deposed", by));
+        if matches!(self.phase, Phase::Stopping { .. } | Phase::Stopped) {
+            self.release();
+            return;
+        }
         self.abandon();
         for place in 0..self.nodes.len() {
             self.end_link(now, place, false);

@@ -737,6 +737,21 @@ fn h30_a_stop_tells_nothing_that_the_lease_no_longer_covers() {
 }
 
 #[test]
+fn a_coordinator_that_is_deposed_while_it_stops_has_stopped() {
+    let mut world = World::founded();
+    let at = world.some_key();
+    world.mute.extend([0, 1]);
+    let put = world.put(1, &at, "v1");
+    world.run();
+    world.tell(0, Input::Stop);
+    assert!(!world.sides[0].released, "an answer is still owed");
+    world.say(2, |up| up.fenced = Some(Epoch(9)));
+    assert!(world.sides[0].released);
+    assert_eq!(world.sides[0].core.phase, Phase::Stopped);
+    assert_eq!(code(world.answer(put)), Some(ErrorCode::UnknownOutcome));
+}
+
+#[test]
 fn r11_a_promise_that_nobody_told_of_may_have_been_to_somebody_alive() {
     let mut world = World::founded();
     world.tell(0, Input::Stop);
