@@ -70,6 +70,19 @@ impl Coordinator {
         }
     }
 
+    /// A vote counts only while the incarnation that gave it is the node's present one (R4, H15):
+    /// the next one's report is its vote.
+    pub(super) fn void_votes(&mut self, place: usize) {
+        let Some(member) = self.nodes[place].id else { return };
+        for seq in self.by_id.values() {
+            if let Some(txn) = self.txns.get_mut(seq)
+                && let TxnPhase::Sent { yes, .. } = &mut txn.phase
+            {
+                yes.retain(|other| *other != member);
+            }
+        }
+    }
+
     /// Commits it if every participant has said yes and it is first on all its keys.
     pub(super) fn try_commit(&mut self, now: Time, seq: Seq) -> bool {
         let Some(txn) = self.txns.get(&seq) else { return false };

@@ -117,6 +117,8 @@ impl Coordinator {
             node.caught_up = false;
             node.heartbeat = None;
             self.end_link(now, place, false);
+            self.void_votes(place);
+            self.watch_members(now);
         }
         self.take_numbers();
         self.dial(now, place);

@@ -752,6 +752,25 @@ fn a_coordinator_that_is_deposed_while_it_stops_has_stopped() {
 }
 
 #[test]
+fn r4_a_vote_of_an_incarnation_that_is_over_does_not_count() {
+    let mut world = World::founded();
+    let at = world.some_key();
+    world.mute.insert(1);
+    let put = world.put(1, &at, "v1");
+    world.run();
+    world.crash(0);
+    world.deaf.insert(0);
+    world.restart(0);
+    world.advance(100);
+    world.mute.remove(&1);
+    world.run();
+    assert!(world.answer(put).is_none(), "node 0 has not shown yet what it still has");
+    world.deaf.remove(&0);
+    world.run();
+    assert!(is_ok(world.answer(put)));
+}
+
+#[test]
 fn r11_a_promise_that_nobody_told_of_may_have_been_to_somebody_alive() {
     let mut world = World::founded();
     world.tell(0, Input::Stop);
