@@ -35,6 +35,8 @@ pub(super) struct Read {
     answer: Option<Answer>,
     /// Updates of the same connection on the key that came later.
     pub(super) holds: Vec<Seq>,
+    /// The next read of the same connection on the key: it must not find less than this one.
+    next: Option<u64>,
 }
 
 impl Coordinator {
@@ -50,10 +52,18 @@ impl Coordinator {
         };
         let queue = self.keys.get(&key);
         let after = queue.and_then(|queue| queue.queue.iter().rev().find(own)).copied();
+        let mine = |read: &&u64| {
+            let read = self.reads.get(read);
+            read.is_some_and(|read| read.client.is_some_and(|other| other.conn == client.conn))
+        };
+        let last = queue.and_then(|queue| queue.reads.iter().rev().find(mine)).copied();
         let read = self.new_read(Some(client), key, deadline, None);
-        match after.and_then(|seq| self.txns.get_mut(&seq)) {
-            Some(txn) => txn.reads_after.push(read),
-            None => self.start_read(now, read),
+        if let Some(txn) = after.and_then(|seq| self.txns.get_mut(&seq)) {
+            txn.reads_after.push(read);
+        } else if let Some(last) = last.and_then(|last| self.reads.get_mut(&last)) {
+            last.next = Some(read);
+        } else {
+            self.start_read(now, read);
         }
     }
 
@@ -85,6 +95,7 @@ impl Coordinator {
             asked: 0,
             answer: None,
             holds: Vec::new(),
+            next: None,
         };
         self.reads.insert(id, read);
         id
@@ -142,7 +153,7 @@ impl Coordinator {
         }
         if let Some((seq, resolved)) = read.update {
             let exists = found.is_some();
-            self.end_read(id);
+            self.end_read(now, id);
             self.on_cold(seq, Some((answer.at, exists)), resolved);
             return;
         }
@@ -165,10 +176,10 @@ impl Coordinator {
         if let Some(client) = self.reads.get(&id).and_then(|read| read.client) {
             self.reply(client, answer);
         }
-        self.end_read(id);
+        self.end_read(now, id);
     }
 
-    fn end_read(&mut self, id: u64) {
+    fn end_read(&mut self, now: Time, id: u64) {
         let Some(read) = self.reads.remove(&id) else { return };
         self.parked.remove(&id);
         self.deadlines.remove(&(read.deadline, Deadline::Read(id)));
@@ -181,16 +192,19 @@ impl Coordinator {
         for seq in read.holds {
             self.read_passed(seq);
         }
+        if let Some(next) = read.next {
+            self.start_read(now, next);
+        }
     }
 
-    pub(super) fn on_read_deadline(&mut self, id: u64) {
+    pub(super) fn on_read_deadline(&mut self, now: Time, id: u64) {
         let Some(read) = self.reads.get(&id) else { return };
         let (client, key) = (read.client, read.key.clone());
         let (reason, blocked_by) = self.why_unreadable(&key);
         if let Some(client) = client {
             self.reply_error(client, ErrorReply::unavailable(reason, blocked_by));
         }
-        self.end_read(id);
+        self.end_read(now, id);
     }
 
     fn why_unreadable(&self, key: &Key) -> (&'static str, Option<String>) {

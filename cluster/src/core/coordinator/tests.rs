@@ -771,6 +771,28 @@ fn r4_a_vote_of_an_incarnation_that_is_over_does_not_count() {
 }
 
 #[test]
+fn reads_of_one_connection_and_key_are_answered_from_one_time_to_the_next() {
+    let mut world = World::founded();
+    let at = world.some_key();
+    let holders = world.holders(&at);
+    world.put(1, &at, "v1");
+    world.run();
+    world.forget(&at);
+    world.stuck.insert(holders[0]);
+    let first = world.get(1, &at);
+    world.run();
+    world.put(2, &at, "v2");
+    world.run();
+    let second = world.get(1, &at);
+    world.put(2, &at, "v3");
+    world.run();
+    world.crash(holders[0]);
+    world.run();
+    assert!(text(world.answer(first)).contains("v3"));
+    assert!(text(world.answer(second)).contains("v3"), "{}", text(world.answer(second)));
+}
+
+#[test]
 fn r11_a_promise_that_nobody_told_of_may_have_been_to_somebody_alive() {
     let mut world = World::founded();
     world.tell(0, Input::Stop);
