@@ -793,6 +793,22 @@ fn reads_of_one_connection_and_key_are_answered_from_one_time_to_the_next() {
 }
 
 #[test]
+fn a_get_goes_on_with_the_last_decided_value_when_its_own_put_is_unknown() {
+    let mut world = World::founded();
+    let at = world.some_key();
+    world.put(1, &at, "v1");
+    world.run();
+    world.mute.insert(0);
+    let put = world.request(0, 1, ClientOp::Put(at.clone(), Value::from("v2")), 200);
+    let get = world.get(1, &at);
+    world.advance(100);
+    assert!(world.answer(get).is_none(), "program order");
+    world.advance(150);
+    assert_eq!(code(world.answer(put)), Some(ErrorCode::UnknownOutcome));
+    assert!(text(world.answer(get)).contains("v1"), "{:?}", world.answer(get));
+}
+
+#[test]
 fn r11_a_promise_that_nobody_told_of_may_have_been_to_somebody_alive() {
     let mut world = World::founded();
     world.tell(0, Input::Stop);
