@@ -246,7 +246,7 @@ pub struct NodeCore {
     /// Of forgotten transactions whose decision no checkpoint covers yet: the group of that
     /// decision, and the first group that it needs.
     late_pins: BTreeMap<GroupSeq, GroupSeq>,
-    /// Undecided transactions by key, in order of arrival.
+    /// Undecided transactions by key, in the order of their ids.
     undecided: BTreeMap<Key, Vec<Version>>,
     checking: BTreeMap<Version, Checking>,
     /// Prepares that rest on one being checked.

@@ -187,10 +187,17 @@ impl NodeCore {
         let txn = self.remember(now, prepare.id, TxnState::Prepared, &prepare.participants);
         txn.prepared = Some(prepared.clone());
         for write in &prepared.writes {
-            self.undecided.entry(write.key.clone()).or_default().push(prepare.id);
+            self.undecide(&write.key, prepare.id);
         }
         self.record(now, LogRecord::Prepare(prepared), true);
         self.buffer_yes.push(prepare.id.counter());
+    }
+
+    /// One that had to be looked at first may be accepted after one that came later; on every key
+    /// the coordinator's order is that of the ids.
+    pub(super) fn undecide(&mut self, key: &Key, id: Version) {
+        let ids = self.undecided.entry(key.clone()).or_default();
+        ids.insert(ids.partition_point(|other| *other < id), id);
     }
 
     fn refuse(&mut self, now: Time, prepare: &Prepare, reason: &str) {

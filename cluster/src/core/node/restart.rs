@@ -72,7 +72,7 @@ impl Restart {
                 }
                 let (id, participants) = (prepared.id, prepared.participants.clone());
                 for write in &prepared.writes {
-                    node.undecided.entry(write.key.clone()).or_default().push(id);
+                    node.undecide(&write.key, id);
                 }
                 let txn = node.remember(Time::default(), id, TxnState::Prepared, &participants);
                 txn.prepared = Some(prepared);

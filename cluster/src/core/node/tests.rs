@@ -271,6 +271,20 @@ fn votes_and_answers_of_one_coordinator_are_not_told_to_the_next_under_the_same_
 }
 
 #[test]
+fn h18_what_is_undecided_on_a_key_is_in_the_order_of_ids_though_looks_take_time() {
+    let mut rig = Rig::ready();
+    let (first, second, third) = (id(1, 1), id(1, 2), id(1, 3));
+    rig.batch(prepares([prepare(first, "k", None, Some(id(0, 5)), &[]), put(second, "k")]));
+    rig.found(id(0, 5));
+    rig.batch(prepares([prepare(third, "k", None, Some(second), &[second])]));
+    assert!(rig.looks.is_empty(), "the second one is what it was evaluated against");
+    rig.settle();
+    let (mut yes, no) = rig.votes();
+    yes.sort_unstable();
+    assert_eq!((yes, no), (vec![1, 2, 3], vec![]));
+}
+
+#[test]
 fn a_record_that_is_no_ring_ends_the_session_only() {
     let spoil: [fn(&mut RingRecord); 5] = [
         |ring| ring.members.clear(),
