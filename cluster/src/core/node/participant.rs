@@ -67,13 +67,7 @@ impl NodeCore {
 
     fn prepare(&mut self, now: Time, prepare: Arc<Prepare>) {
         let id = prepare.id;
-        if let Some(txn) = self.txns.get(&id) {
-            match txn.state {
-                TxnState::Prepared | TxnState::Committed => self.buffer_yes.push(id.counter()),
-                TxnState::Refused | TxnState::Aborted => self.buffer_no.push(refusal(id, "over")),
-            }
-            // The earlier answer may still be on its way to the disk: it rides behind it.
-            self.sync_wanted = true;
+        if self.vote_again(id) {
             return;
         }
         if self.checking.contains_key(&id) {
@@ -99,6 +93,18 @@ impl NodeCore {
         }
         let checking = Checking { prepare, looks: looks.len(), failed: None };
         self.checking.insert(id, checking);
+    }
+
+    /// What was answered once is answered so for ever (R3).
+    fn vote_again(&mut self, id: Version) -> bool {
+        let Some(txn) = self.txns.get(&id) else { return false };
+        match txn.state {
+            TxnState::Prepared | TxnState::Committed => self.buffer_yes.push(id.counter()),
+            TxnState::Refused | TxnState::Aborted => self.buffer_no.push(refusal(id, "over")),
+        }
+        // The earlier answer may still be on its way to the disk: it rides behind it.
+        self.sync_wanted = true;
+        true
     }
 
     /// Whether the prepare may be taken at all, before any look into the keystore.
@@ -183,6 +189,9 @@ impl NodeCore {
     }
 
     fn accept(&mut self, now: Time, prepare: &Prepare) {
+        if self.vote_again(prepare.id) {
+            return;
+        }
         let prepared = Arc::new(from_wire(prepare));
         let txn = self.remember(now, prepare.id, TxnState::Prepared, &prepare.participants);
         txn.prepared = Some(prepared.clone());
@@ -201,6 +210,9 @@ impl NodeCore {
     }
 
     fn refuse(&mut self, now: Time, prepare: &Prepare, reason: &str) {
+        if self.vote_again(prepare.id) {
+            return;
+        }
         let (id, participants) = (prepare.id, prepare.participants.clone());
         self.remember(now, id, TxnState::Refused, &participants);
         self.record(now, LogRecord::Refuse { id, participants }, true);

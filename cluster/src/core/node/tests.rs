@@ -313,3 +313,30 @@ fn r2_a_claim_of_a_number_that_is_no_epoch_is_turned_away() {
     assert_eq!(rig.node.meta().fence.epoch, Epoch(1));
 }
 
+#[test]
+fn a_prepare_that_is_said_twice_is_answered_and_nothing_worse() {
+    let (first, second) = (id(1, 1), id(1, 2));
+    let on = prepare(second, "k", Some("w"), Some(first), &[first]);
+    let looking = prepare(first, "k", Some("v"), Some(id(0, 5)), &[]);
+    for accepted in [true, false] {
+        let mut rig = Rig::ready();
+        rig.batch(prepares([looking.clone(), looking.clone(), on.clone(), on.clone()]));
+        if accepted {
+            rig.found(id(0, 5));
+        } else {
+            rig.batch(aborts(first));
+        }
+        rig.settle();
+        assert_eq!(rig.exit, None);
+        let (yes, no) = rig.votes();
+        assert_eq!(yes.contains(&2), accepted);
+        assert_eq!(no.contains(&2), !accepted);
+    }
+    let mut rig = Rig::ready();
+    rig.batch(prepares([looking.clone()]));
+    rig.batch(Batch { adopt: vec![Arc::new(looking)], ..Batch::default() });
+    rig.found(id(0, 5));
+    rig.settle();
+    assert_eq!(rig.exit, None);
+    assert_eq!(rig.state(first), Some(TxnState::Committed));
+}
