@@ -48,8 +48,8 @@ pub(super) struct Link {
     pub(super) refused: bool,
     n_out: u64,
     n_in: u64,
-    /// Messages not yet acknowledged, with the time each was sent.
-    sent: VecDeque<(u64, Time)>,
+    /// Messages not yet acknowledged.
+    sent: VecDeque<Sent>,
     outbox: Outbox,
     /// Batches of prepares that await votes: how many each, and since when.
     voting: VecDeque<(usize, Time)>,
@@ -63,6 +63,16 @@ pub(super) struct Link {
     pub(super) reads: BTreeMap<u64, u64>,
     settled_told: Option<Time>,
     last_ask: Time,
+}
+
+/// A message on its way.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    n: u64,
+    /// When it was sent: the lease counts from here (R11).
+    at: Time,
+    /// Since when an answer is owed: never before the end of a pause of this process.
+    owed: Time,
 }
 
 /// What the next message will hold.
@@ -94,15 +104,25 @@ impl Link {
     /// The number of the next message, which is sent now.
     pub(super) fn number(&mut self, now: Time) -> u64 {
         self.n_out += 1;
-        self.sent.push_back((self.n_out, now));
+        self.sent.push_back(Sent { n: self.n_out, at: now, owed: now });
         self.n_out
     }
 
     /// When the oldest thing was asked that has no answer yet.
     pub(super) fn asked_oldest(&self) -> Option<Time> {
         let voting = self.voting.front().map(|(_, at)| *at);
-        let asked = self.sent.front().map(|(_, at)| *at);
+        let asked = self.sent.front().map(|sent| sent.owed);
         voting.into_iter().chain(asked).min()
+    }
+
+    /// Forgives the node the time for which this process stood still.
+    pub(super) fn excuse(&mut self, moved: impl Fn(Time) -> Time) {
+        for sent in &mut self.sent {
+            sent.owed = moved(sent.owed);
+        }
+        for (_, since) in &mut self.voting {
+            *since = moved(*since);
+        }
     }
 
     /// Whether one more transaction of this size may be handed over.
@@ -346,8 +366,8 @@ impl Coordinator {
     fn acknowledged(&mut self, now: Time, place: usize, through: u64) {
         let link = &mut self.nodes[place].link;
         let mut newest = None;
-        while link.sent.front().is_some_and(|(n, _)| *n <= through) {
-            newest = link.sent.pop_front().map(|(_, at)| at);
+        while link.sent.front().is_some_and(|sent| sent.n <= through) {
+            newest = link.sent.pop_front().map(|sent| sent.at);
         }
         let (Some(sent), Some(member)) = (newest, self.nodes[place].id) else { return };
         if let Some(lease) = &mut self.lease {

@@ -309,11 +309,14 @@ impl Coordinator {
         self.reads_lost(now, reads);
     }
 
-    /// After a pause of this process all silence is its own (H43).
+    /// After a pause of this process all silence is its own (H43), whatever it hears of first.
     pub(super) fn watch_clock(&mut self, now: Time) {
         let Some(gap) = self.clock.tick(now, super::TICK_MS * 1000) else { return };
+        let moved = |time: Time| time.max(time.plus_us(gap).min(now));
         for node in &mut self.nodes {
-            node.last_heard = Time(node.last_heard.0.saturating_add(gap).min(now.0));
+            node.last_heard = moved(node.last_heard);
+            node.link_lost = moved(node.link_lost);
+            node.link.excuse(moved);
         }
     }
 

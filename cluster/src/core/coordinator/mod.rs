@@ -356,6 +356,7 @@ impl Coordinator {
 
     /// Takes in what has happened; returns what is to be done.
     pub fn handle(&mut self, now: Time, input: Input) -> Vec<Effect> {
+        self.watch_clock(now);
         match input {
             Input::Request { client, op, timeout_ms } => {
                 self.on_request(now, client, op, now.plus_ms(timeout_ms));
@@ -383,7 +384,6 @@ impl Coordinator {
     }
 
     fn on_tick(&mut self, now: Time) {
-        self.watch_clock(now);
         self.last_tick = now;
         self.watch_arrivals(now);
         self.watch_members(now);

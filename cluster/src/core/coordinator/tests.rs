@@ -840,3 +840,23 @@ fn r11_a_promise_that_nobody_told_of_may_have_been_to_somebody_alive() {
     assert!(world.sides[third].active);
 }
 
+#[test]
+fn h43_the_first_thing_heard_after_a_pause_makes_nobody_suspect() {
+    let mut world = World::founded();
+    world.advance(1_000);
+    world.now = world.now.plus_ms(10_000);
+    world.beat(0);
+    assert_eq!(world.states(0), [NodeState::Up; 3]);
+    let at = world.some_key();
+    world.mute.insert(0);
+    world.put(1, &at, "v");
+    world.run();
+    world.now = world.now.plus_ms(10_000);
+    world.tell(0, Input::Tick);
+    assert_eq!(world.states(0), [NodeState::Up; 3]);
+    world.advance(1_400);
+    assert_eq!(world.states(0), [NodeState::Up; 3]);
+    world.advance(200);
+    assert_ne!(world.states(0)[0], NodeState::Up, "it owes an answer");
+}
+
