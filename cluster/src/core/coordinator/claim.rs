@@ -96,7 +96,7 @@ impl Coordinator {
     }
 
     /// The newest ring that anybody has told of.
-    fn newest_ring(&self) -> Option<RingRecord> {
+    pub(super) fn newest_ring(&self) -> Option<RingRecord> {
         let registered = self.nodes.iter().filter_map(|n| n.register.as_ref()?.ring.as_ref());
         let reported = self.nodes.iter().filter_map(|n| n.report.as_ref()?.ring.as_ref());
         registered.chain(reported).max_by_key(|ring| ring.number).cloned()

@@ -160,8 +160,11 @@ impl Coordinator {
                 }
             }
         }
-        if let Some(record) = &self.record
-            && !record.members.iter().any(|member| member.uuid == register.uuid)
+        let told = self.newest_ring().into_iter().chain(register.ring.clone());
+        let ring = told.max_by_key(|ring| ring.number);
+        let is_member = |ring: &RingRecord| ring.members.iter().any(|m| m.uuid == register.uuid);
+        if let Some(record) = &ring
+            && !is_member(record)
         {
             return Err(format!(
                 "the cluster has its {} members and membership is fixed: a directory that was \
@@ -170,7 +173,7 @@ impl Coordinator {
                 register.name
             ));
         }
-        let full = self.nodes.len() >= usize::from(self.config.nodes).max(self.members());
+        let full = ring.is_none() && self.nodes.len() >= usize::from(self.config.nodes);
         if full && !self.nodes.iter().any(|node| node.uuid == register.uuid) {
             return Err(format!("{} nodes have registered already", self.nodes.len()));
         }
@@ -181,12 +184,6 @@ impl Coordinator {
         let ours = self.record.as_ref().map(|record| record.cluster);
         let told = || self.nodes.iter().filter_map(|node| node.register.as_ref()?.ring.as_ref());
         ours.or_else(|| told().next().map(|ring| ring.cluster))
-    }
-
-    fn members(&self) -> usize {
-        let of = |record: &RingRecord| record.members.len();
-        let told = self.nodes.iter().filter_map(|node| node.register.as_ref()?.ring.as_ref());
-        self.record.as_deref().map(of).or_else(|| told.map(of).max()).unwrap_or(0)
     }
 
     pub(super) fn on_unregistered(&mut self, now: Time, conn: RegistrationId) {

@@ -841,6 +841,22 @@ fn r11_a_promise_that_nobody_told_of_may_have_been_to_somebody_alive() {
 }
 
 #[test]
+fn a_member_is_not_turned_away_because_strangers_came_first() {
+    let mut world = World::founded();
+    world.kill(0);
+    let side = world.start_alone(config(101));
+    let name = NodeName::new("n9").expect("a short name");
+    let register = Register { name, uuid: Uuid(99), ring: None, ..world.registration(0) };
+    world.register_as(side, Register { addr: SocketAddr::from(([127, 0, 0, 1], 9_001)), ..register });
+    for node in 0..3 {
+        world.register(side, node);
+    }
+    assert_eq!(world.sides[side].refusals, Vec::<String>::new());
+    world.advance(3_000);
+    assert!(world.sides[side].active);
+}
+
+#[test]
 fn h43_the_first_thing_heard_after_a_pause_makes_nobody_suspect() {
     let mut world = World::founded();
     world.advance(1_000);
