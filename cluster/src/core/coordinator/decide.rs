@@ -175,6 +175,7 @@ impl Coordinator {
         let TxnPhase::Aborting { awaited, reason, .. } = &txn.phase else { return };
         if awaited.is_empty() {
             let error = ErrorReply::aborted(reason.clone());
+            self.ops.aborted += 1;
             self.finish(now, seq, Err(error));
         }
     }

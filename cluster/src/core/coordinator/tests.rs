@@ -876,3 +876,18 @@ fn h43_the_first_thing_heard_after_a_pause_makes_nobody_suspect() {
     assert_ne!(world.states(0)[0], NodeState::Up, "it owes an answer");
 }
 
+#[test]
+fn aborted_updates_are_counted() {
+    let mut world = World::founded();
+    let at = world.some_key();
+    let put = world.put(1, &at, "v1");
+    world.run();
+    assert!(is_ok(world.answer(put)));
+    // Node 0 has lost the value; the second update is conditional on it.
+    world.advance(100);
+    world.nodes[0].keys.clear();
+    let del = world.del(1, &at);
+    world.run();
+    assert_eq!(code(world.answer(del)), Some(ErrorCode::Aborted));
+    assert_eq!(world.sides[0].core.status(world.now).txns["aborted"], 1);
+}
