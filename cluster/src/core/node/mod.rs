@@ -324,6 +324,11 @@ impl NodeCore {
         (count, oldest)
     }
 
+    /// The connection of the coordinator that it listens to.
+    pub fn conn(&self) -> Option<ConnId> {
+        self.session.as_ref().map(|session| session.conn)
+    }
+
     /// The number of this node in its ring, once it has one.
     pub fn member(&self) -> Option<MemberId> {
         self.me
