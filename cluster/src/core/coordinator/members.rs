@@ -113,11 +113,14 @@ impl Coordinator {
         node.registered_on = Some(conn);
         node.register = Some(register);
         node.redial_ms = REDIAL_MS;
+        node.redial_at = None;
         if restarted {
             node.caught_up = false;
             node.heartbeat = None;
             self.end_link(now, place, false);
             self.void_votes(place);
+            // It is there now: no need to wait as after an attempt that failed.
+            self.nodes[place].redial_at = None;
             self.watch_members(now);
         }
         self.take_numbers();
@@ -160,7 +163,8 @@ impl Coordinator {
                 }
             }
         }
-        let told = self.newest_ring().into_iter().chain(register.ring.clone());
+        let ours = self.record.as_deref().cloned();
+        let told = self.newest_ring().into_iter().chain(register.ring.clone()).chain(ours);
         let ring = told.max_by_key(|ring| ring.number);
         let is_member = |ring: &RingRecord| ring.members.iter().any(|m| m.uuid == register.uuid);
         if let Some(record) = &ring

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use protocol::error::{ErrorCode, ErrorReply};
+use protocol::error::ErrorCode;
 use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, MemberId, NodeName, Point, Uuid, Value};
 use protocol::ids::{RingNumber, Version};
 use protocol::peer::{
@@ -539,12 +539,6 @@ impl World {
         ring.replicas_of(at).iter().map(|member| usize::from(member.0)).collect()
     }
 
-    /// The first key that exactly these nodes hold, the primary first.
-    fn key_at(&self, holders: &[usize]) -> Key {
-        let keys = (0..1_000).map(|n| key(&format!("key-{n}")));
-        keys.into_iter().find(|key| self.holders(key) == holders).expect("some key is there")
-    }
-
     /// A key of the first two nodes.
     fn some_key(&self) -> Key {
         let keys = (0..1_000).map(|n| key(&format!("key-{n}")));
@@ -554,6 +548,13 @@ impl World {
             holders == [0, 1]
         };
         keys.into_iter().find(there).expect("some key is there")
+    }
+
+    /// Another key of the same nodes.
+    fn some_other_key(&self, not: &Key) -> Key {
+        let keys = (0..1_000).map(|n| key(&format!("other-{n}")));
+        let same = |key: &Key| key != not && self.holders(key) == self.holders(not);
+        keys.into_iter().find(same).expect("some key is there")
     }
 
     fn value(&self, node: usize, at: &Key) -> Option<Value> {
@@ -593,7 +594,8 @@ impl World {
             let up = Box::new(Up { n, ..up.clone() });
             self.tell(0, Input::Up { session, up });
             let node = &self.sides[0].core.nodes[place];
-            if node.last_heard == self.now || node.link.session != session {
+            let ended = node.link.session != session || self.sides[0].released;
+            if node.last_heard == self.now || ended {
                 return;
             }
         }
@@ -847,7 +849,10 @@ fn a_member_is_not_turned_away_because_strangers_came_first() {
     let side = world.start_alone(config(101));
     let name = NodeName::new("n9").expect("a short name");
     let register = Register { name, uuid: Uuid(99), ring: None, ..world.registration(0) };
-    world.register_as(side, Register { addr: SocketAddr::from(([127, 0, 0, 1], 9_001)), ..register });
+    world.register_as(
+        side,
+        Register { addr: SocketAddr::from(([127, 0, 0, 1], 9_001)), ..register },
+    );
     for node in 0..3 {
         world.register(side, node);
     }
@@ -890,4 +895,532 @@ fn aborted_updates_are_counted() {
     world.run();
     assert_eq!(code(world.answer(del)), Some(ErrorCode::Aborted));
     assert_eq!(world.sides[0].core.status(world.now).txns["aborted"], 1);
+}
+
+/// A coordinator that knows that the first one is dead.
+fn successor(instance: u128) -> Config {
+    Config { reaped: vec![Uuid(100)], ..config(instance) }
+}
+
+#[test]
+fn an_update_is_refused_at_once_where_a_replica_is_silent_and_waits_where_it_was_handed_over() {
+    let mut world = World::founded();
+    let at = world.some_key();
+    let put = world.put(1, &at, "v1");
+    world.run();
+    assert!(is_ok(world.answer(put)));
+    world.mute.insert(0);
+    let id = world.next_id();
+    let sent = world.put(1, &at, "v2");
+    let gone = world.request(0, 9, ClientOp::Del(at.clone()), 5_000);
+    let queued = world.del(2, &at);
+    world.run();
+    assert!(world.answer(queued).is_none(), "it rests on one that is not decided (H20)");
+    let conn = *world.wires.iter().find(|(_, w)| w.node == 0).expect("a link").0;
+    world.deaf.insert(0);
+    world.cut(conn);
+    assert_eq!(code(world.answer(queued)), Some(ErrorCode::ReplicaDown), "queued");
+    let new = world.put(3, &at, "v3");
+    assert_eq!(code(world.answer(new)), Some(ErrorCode::ReplicaDown), "new");
+    world.advance(4_900);
+    assert!(world.answer(sent).is_none() && world.answer(gone).is_none());
+    world.advance(200);
+    for client in [sent, gone] {
+        assert_eq!(code(world.answer(client)), Some(ErrorCode::UnknownOutcome));
+    }
+    assert!(format!("{:?}", world.answer(sent)).contains(&id.to_string()), "names the version");
+    // Reads go on with what is decided.
+    let get = world.get(4, &at);
+    world.run();
+    assert!(text(world.answer(get)).contains("v1"));
+    // The transactions do not end with their clients' patience.
+    world.deaf.clear();
+    world.mute.clear();
+    world.advance(1_000);
+    assert_eq!(world.states(0), [NodeState::Up; 3]);
+    let get = world.get(4, &at);
+    world.run();
+    assert_eq!(code(world.answer(get)), Some(ErrorCode::NotFound), "put and delete are there");
+    assert_eq!(world.value(0, &at), None);
+}
+
+#[test]
+fn h20_a_negative_answer_waits_for_the_write_before_it_and_is_given_anew_after_an_abort() {
+    let mut world = World::founded();
+    let at = world.some_key();
+    world.put(1, &at, "v1");
+    world.run();
+    world.advance(50);
+    world.mute.extend([0, 1]);
+    let aborted = world.del(1, &at);
+    let second = world.del(2, &at);
+    // Node 0 finds something else than the coordinator, and refuses.
+    let there = world.nodes[0].keys.remove(&at).expect("it was applied");
+    world.run();
+    world.nodes[0].keys.insert(at.clone(), there);
+    assert!(world.answer(second).is_none(), "it rests on one that is not decided");
+    world.mute.remove(&0);
+    world.run();
+    assert!(world.answer(aborted).is_none(), "node 1 may hold it still (R5)");
+    assert!(world.answer(second).is_none());
+    world.mute.clear();
+    world.run();
+    assert_eq!(code(world.answer(aborted)), Some(ErrorCode::Aborted));
+    assert!(is_ok(world.answer(second)), "{:?}", world.answer(second));
+    let third = world.del(2, &at);
+    world.run();
+    assert_eq!(code(world.answer(third)), Some(ErrorCode::NotFound));
+}
+
+#[test]
+fn h23_h24_an_answer_that_was_on_its_way_brings_nothing_old_back() {
+    for delete in [false, true] {
+        let mut world = World::founded();
+        let at = world.some_key();
+        let holders = world.holders(&at);
+        world.put(1, &at, "v1");
+        world.run();
+        world.advance(50);
+        world.forget(&at);
+        world.stuck.insert(holders[0]);
+        let early = world.get(1, &at);
+        world.run();
+        // The look has found v1 and waits; the new state is committed meanwhile, and evicted.
+        if delete {
+            world.stuck.clear();
+            let late: Vec<_> = world.nodes[holders[0]].looks.drain(..).collect();
+            let del = world.del(2, &at);
+            world.run();
+            assert!(is_ok(world.answer(del)));
+            world.nodes[holders[0]].looks.extend(late);
+        } else {
+            let put = world.put(2, &at, "v2");
+            world.run();
+            assert!(is_ok(world.answer(put)));
+        }
+        world.stuck.clear();
+        world.run();
+        assert!(text(world.answer(early)).contains("v1"), "as of its place on the link");
+        let get = world.get(3, &at);
+        world.run();
+        if delete {
+            assert_eq!(code(world.answer(get)), Some(ErrorCode::NotFound));
+        } else {
+            assert!(text(world.answer(get)).contains("v2"));
+        }
+    }
+}
+
+#[test]
+fn a_get_behind_a_put_of_its_own_connection_sees_it_and_others_do_not_wait() {
+    let mut world = World::founded();
+    let at = world.some_key();
+    world.put(1, &at, "v1");
+    world.run();
+    world.mute.insert(0);
+    world.put(1, &at, "v2");
+    let own = world.get(1, &at);
+    let other = world.get(2, &at);
+    world.run();
+    assert!(world.answer(own).is_none());
+    assert!(text(world.answer(other)).contains("v1"));
+    world.mute.clear();
+    world.run();
+    assert!(text(world.answer(own)).contains("v2"));
+}
+
+#[test]
+fn r11_without_a_lease_reads_and_negative_answers_are_parked() {
+    let mut world = World::founded();
+    let at = world.some_key();
+    world.put(1, &at, "v1");
+    world.run();
+    world.mute.extend([0, 1, 2]);
+    world.now = world.sides[0].lease;
+    let get = world.get(2, &at);
+    let patient = world.request(0, 3, ClientOp::Get(at.clone()), 60_000);
+    world.run();
+    assert!(world.answer(get).is_none() && world.answer(patient).is_none());
+    world.advance(5_100);
+    assert_eq!(code(world.answer(get)), Some(ErrorCode::Unavailable));
+    world.mute.clear();
+    world.advance(1_000);
+    assert!(text(world.answer(patient)).contains("v1"));
+    // A negative answer: the key was read from a node while the lease held.
+    let missing = world.some_other_key(&at);
+    let holders = world.holders(&missing);
+    world.stuck.extend(holders.iter());
+    let del = world.del(4, &missing);
+    world.run();
+    world.stuck.clear();
+    world.now = world.sides[0].lease.plus_ms(1);
+    let late: Vec<_> = holders.iter().flat_map(|n| world.nodes[*n].looks.pop_front()).collect();
+    world.mute.extend([0, 1, 2]);
+    for (node, look) in holders.iter().zip(late) {
+        world.ask(*node, look);
+    }
+    world.run();
+    assert!(world.answer(del).is_none());
+    world.mute.clear();
+    world.advance(1_000);
+    assert_eq!(code(world.answer(del)), Some(ErrorCode::NotFound));
+}
+
+#[test]
+fn r11_a_new_coordinator_tells_nothing_before_the_old_lease_has_ended() {
+    let at = World::founded().some_key();
+    for (config, waits) in [(config(101), true), (successor(101), false)] {
+        let mut world = World::founded();
+        world.put(1, &at, "v1");
+        world.run();
+        world.kill(0);
+        let side = world.start(config);
+        let get = world.request(side, 1, ClientOp::Get(at.clone()), 5_000);
+        world.run();
+        world.advance(500);
+        assert_eq!(world.answer(get).is_none(), waits);
+        world.advance(1_510);
+        assert_eq!(world.answer(get).is_none(), waits, "2,010 ms");
+        world.advance(50);
+        assert!(text(world.answer(get)).contains("v1"));
+    }
+    // Released, it needs no waiting either.
+    let mut world = World::founded();
+    world.tell(0, Input::Stop);
+    world.run();
+    assert!(world.sides[0].released);
+    world.kill(0);
+    let side = world.start(config(101));
+    world.run();
+    world.advance(50);
+    assert!(world.sides[side].active);
+}
+
+#[test]
+fn r11_one_that_never_finished_its_own_wait_proves_nothing_by_its_death() {
+    let mut world = World::founded();
+    // The first one lives on; the second one claims, waits, and is known to be dead.
+    world.sides[0].dead = true;
+    let second = world.start(config(101));
+    world.run();
+    world.kill(second);
+    let third = world.start(Config { reaped: vec![Uuid(101)], ..config(102) });
+    world.run();
+    world.advance(1_900);
+    assert!(!world.sides[third].active);
+    world.advance(200);
+    assert!(world.sides[third].active);
+}
+
+#[test]
+fn h16_two_coordinators_that_claim_at_once_do_not_serve_in_one_epoch() {
+    let mut world = World::founded();
+    world.kill(0);
+    let one = world.start_alone(successor(101));
+    let two = world.start_alone(successor(102));
+    for (node, order) in [(0, [one, two]), (1, [two, one]), (2, [one, two])] {
+        for side in order {
+            world.register(side, node);
+        }
+    }
+    let epochs = |world: &World| [one, two].map(|side| world.sides[side].core.epoch);
+    assert_eq!(epochs(&world), [Epoch(2); 2]);
+    let mut served = BTreeSet::new();
+    for _ in 0..500 {
+        world.advance(10);
+        for side in [one, two] {
+            if world.sides[side].core.phase == Phase::Active {
+                let epoch = world.sides[side].core.epoch;
+                let first = served.iter().all(|(other, of)| *other != epoch || *of == side);
+                assert!(first, "epoch {epoch} was served by another");
+                served.insert((epoch, side));
+            }
+        }
+    }
+    assert!(!served.is_empty(), "one of them serves");
+}
+
+#[test]
+fn registrations_that_cannot_be_are_refused_with_a_reason() {
+    let mut world = World::founded();
+    let good = world.registration(0);
+    let mut ring = good.ring.clone().expect("founded");
+    ring.cluster = Uuid(1);
+    let elsewhere = SocketAddr::from(([127, 0, 0, 1], 4_001));
+    let name = NodeName::new("n7").expect("a short name");
+    let refused = [
+        (Register { protocol: 9, ..good.clone() }, "protocol"),
+        (Register { ring: Some(ring), ..good.clone() }, "belongs to cluster"),
+        (Register { uuid: Uuid(9), ..good.clone() }, "another store registered under the name"),
+        (Register { uuid: Uuid(9), name, ring: None, ..good.clone() }, "membership is fixed"),
+        (Register { addr: elsewhere, ..good.clone() }, "copy of its directory"),
+        (Register { incarnation: Incarnation(0), ..good }, "copy of its directory"),
+    ];
+    for (register, reason) in refused {
+        world.sides[0].refusals.clear();
+        world.register_as(0, register);
+        let said = world.sides[0].refusals.join(" ");
+        assert!(said.contains(reason), "{said:?} does not say {reason:?}");
+    }
+    world.advance(100);
+    assert_eq!(world.states(0), [NodeState::Up; 3]);
+}
+
+#[test]
+fn r7_a_store_whose_log_ends_before_what_was_seen_of_it_is_lost() {
+    let mut world = World::founded();
+    let at = world.some_key();
+    let put = world.put(1, &at, "v1");
+    world.run();
+    assert!(is_ok(world.answer(put)));
+    world.advance(300);
+    let groups = world.nodes[0].log.len();
+    world.crash(0);
+    world.restart_with(0, groups - 1);
+    world.run();
+    assert!(matches!(world.nodes[0].exit, Some(ExitReason::Lost(_))));
+    assert_eq!(world.states(0)[0], NodeState::Down);
+    // Its record at the others outlives the coordinator that saw it.
+    let mut world = World::founded();
+    world.put(1, &at, "v1");
+    world.run();
+    for value in ["v2", "v3"] {
+        world.put(1, &at, value);
+        world.run();
+    }
+    world.advance(300);
+    world.kill(0);
+    world.crash(0);
+    world.restart_with(0, 1);
+    world.start(successor(101));
+    world.run();
+    world.advance(100);
+    assert!(matches!(world.nodes[0].exit, Some(ExitReason::Lost(_))));
+}
+
+#[test]
+fn r8_nothing_is_forgotten_before_all_participants_have_confirmed_it() {
+    let mut world = World::founded();
+    let at = world.some_key();
+    let committed = |world: &World, node: usize| {
+        let core = world.nodes[node].core.as_ref().expect("it runs");
+        core.count_in(protocol::peer::TxnState::Committed)
+    };
+    let put = world.put(1, &at, "v1");
+    world.run();
+    assert!(is_ok(world.answer(put)));
+    // Voted, answered, and the decision is not yet sent: node 1 does not get it.
+    world.deaf.insert(1);
+    world.advance(1_000);
+    assert_eq!(committed(&world, 0), 1);
+    world.deaf.clear();
+    world.advance(2_000);
+    assert_eq!((committed(&world, 0), committed(&world, 1)), (0, 0));
+}
+
+/// What a node may show of a transaction of an epoch that is over.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Had {
+    Prepared,
+    Committed,
+    Refused,
+    Aborted,
+    Never,
+    /// Its log was cut: that nothing is there proves nothing.
+    Cut,
+    /// It does not come.
+    Away,
+}
+
+const OLD: u64 = 900;
+
+/// A cluster whose first coordinator died over one put of `v2`, and left it in these states at
+/// nodes 0 and 1. A new one has just started.
+fn left_open(states: [Had; 2]) -> (World, Key) {
+    use super::super::record::{Prepared, Previous, Write};
+    let mut world = World::founded();
+    let at = world.some_key();
+    world.put(1, &at, "v1");
+    world.run();
+    world.advance(1_000);
+    world.kill(0);
+    let id = Version::new(Epoch(1), OLD);
+    let participants = vec![MemberId(0), MemberId(1)];
+    for (node, had) in states.into_iter().enumerate() {
+        world.crash(node);
+        let write = Write {
+            key: at.clone(),
+            value: Some(Value::from("v2")),
+            previous: Previous::Any,
+            flags: 0,
+            expires_ms: 0,
+        };
+        let prepare = LogRecord::Prepare(Arc::new(Prepared {
+            id,
+            ring: RingNumber { epoch: Epoch(1), counter: 0 },
+            participants: participants.clone(),
+            rests_on: Vec::new(),
+            writes: vec![write],
+            once: None,
+        }));
+        let participants = participants.clone();
+        let records = match had {
+            Had::Prepared => vec![prepare],
+            Had::Committed => vec![prepare, LogRecord::Commit { id }],
+            Had::Refused => vec![LogRecord::Refuse { id, participants }],
+            Had::Aborted => vec![prepare, LogRecord::Abort { id, participants }],
+            Had::Never | Had::Cut | Had::Away => Vec::new(),
+        };
+        let machine = &mut world.nodes[node];
+        let seq = machine.log.last().expect("founded").0.next();
+        machine.log.push((seq, records));
+        if had == Had::Cut {
+            machine.meta.cut_through = Epoch(1);
+        }
+        if had == Had::Committed {
+            let found = Found { version: id, value: Some(Value::from("v2")) };
+            machine.keys.insert(at.clone(), found);
+        }
+        if had != Had::Away {
+            world.restart(node);
+        }
+    }
+    world.start(successor(101));
+    world.run();
+    (world, at)
+}
+
+#[test]
+fn r6_what_an_earlier_epoch_left_open_is_decided_by_the_table() {
+    use Had::{Aborted, Away, Committed, Cut, Never, Prepared, Refused};
+    let table = [
+        (Committed, Prepared, Some(true)),
+        (Committed, Committed, Some(true)),
+        (Prepared, Prepared, Some(true)),
+        (Prepared, Cut, Some(true)),
+        (Prepared, Refused, Some(false)),
+        (Prepared, Aborted, Some(false)),
+        (Prepared, Never, Some(false)),
+        (Refused, Refused, Some(false)),
+        (Aborted, Never, Some(false)),
+        (Prepared, Away, None),
+        (Committed, Away, Some(true)),
+        (Aborted, Away, Some(false)),
+    ];
+    for (one, other, fate) in table {
+        for states in [[one, other], [other, one]] {
+            let (mut world, at) = left_open(states);
+            let get = world.request(1, 1, ClientOp::Get(at.clone()), 5_000);
+            world.advance(1_000);
+            assert!(world.sides[1].active, "{states:?}");
+            let exits: Vec<_> = world.nodes.iter().filter_map(|node| node.exit.clone()).collect();
+            assert!(exits.is_empty(), "{states:?} {exits:?}");
+            let id = Version::new(Epoch(1), OLD);
+            let decided = [true, false]
+                .into_iter()
+                .find(|commit| world.sides[1].notes.contains(&Note::Resolved(id, *commit)));
+            assert_eq!(decided, fate, "{states:?}");
+            match fate {
+                Some(true) => assert!(text(world.answer(get)).contains("v2"), "{states:?}"),
+                Some(false) => assert!(text(world.answer(get)).contains("v1"), "{states:?}"),
+                None => {
+                    assert!(world.answer(get).is_none(), "{states:?}");
+                    world.advance(4_100);
+                    assert_eq!(code(world.answer(get)), Some(ErrorCode::Unavailable));
+                    let away = usize::from(other != one && states[1] == other);
+                    world.restart(away);
+                    world.advance(1_000);
+                    let get = world.request(1, 1, ClientOp::Get(at.clone()), 5_000);
+                    world.run();
+                    assert!(text(world.answer(get)).contains("v1"), "it never came there");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn r6_a_choice_is_durable_at_all_survivors_before_it_is_shown() {
+    let (mut world, at) = left_open([Had::Prepared, Had::Away]);
+    world.nodes[1].meta.cut_through = Epoch(1);
+    let get = world.request(1, 1, ClientOp::Get(at.clone()), 60_000);
+    world.advance(100);
+    world.slow.insert(0);
+    world.restart(1);
+    world.run();
+    let id = Version::new(Epoch(1), OLD);
+    assert!(world.sides[1].notes.contains(&Note::Resolved(id, true)));
+    world.advance(1_000);
+    assert!(world.answer(get).is_none(), "node 0 has not made the choice durable");
+    world.slow.clear();
+    world.advance(500);
+    assert!(text(world.answer(get)).contains("v2"));
+}
+
+#[test]
+fn h62_h63_a_slow_node_delays_only_its_own_keys() {
+    let mut world = World::founded();
+    world.slow.insert(0);
+    let keys: Vec<Key> = (0..20_000).map(|n| key(&format!("k{n}"))).collect();
+    let (held, free): (Vec<Key>, Vec<Key>) =
+        keys.into_iter().partition(|key| world.holders(key).contains(&0));
+    assert!(held.len() > 9_000 && !free.is_empty());
+    // More than fits the window of node 0.
+    for at in &held[..9_000] {
+        world.put(1, at, "v");
+    }
+    world.run();
+    assert!(world.sides[0].answers.is_empty());
+    let other = world.put(2, &free[0], "v");
+    world.run();
+    assert!(is_ok(world.answer(other)), "{:?}", world.answer(other));
+    world.slow.clear();
+    world.advance(100);
+    assert_eq!(world.sides[0].answers.len(), 9_001, "every one has its answer");
+    assert!(world.sides[0].answers.values().all(|answer| is_ok(Some(answer))));
+}
+
+#[test]
+fn r13_every_wait_has_an_end() {
+    // Before there is a cluster.
+    let mut world = World::blank();
+    world.start_alone(config(100));
+    let at = key("a");
+    let get = world.get(1, &at);
+    let put = world.put(1, &at, "v");
+    world.advance(5_100);
+    assert_eq!(code(world.answer(get)), Some(ErrorCode::Unavailable));
+    assert_eq!(code(world.answer(put)), Some(ErrorCode::Timeout));
+    // Behind an update that is not decided.
+    let mut world = World::founded();
+    let at = world.some_key();
+    world.put(1, &at, "v1");
+    world.run();
+    world.mute.insert(0);
+    let first = world.request(0, 1, ClientOp::Del(at.clone()), 300);
+    let second = world.request(0, 2, ClientOp::Del(at.clone()), 400);
+    world.advance(350);
+    assert_eq!(code(world.answer(first)), Some(ErrorCode::UnknownOutcome));
+    assert!(world.answer(second).is_none());
+    world.advance(100);
+    assert_eq!(code(world.answer(second)), Some(ErrorCode::Timeout));
+}
+
+#[test]
+fn ids_rise_in_the_order_of_each_keys_queue() {
+    let mut world = World::founded();
+    let at = world.some_key();
+    let puts: Vec<ClientId> = (0..50).map(|n| world.put(n % 5, &at, &format!("{n}"))).collect();
+    world.run();
+    let number = |client: &ClientId| text(world.answer(*client));
+    let versions: Vec<String> = puts.iter().map(number).collect();
+    let counters: Vec<u64> = versions
+        .iter()
+        .filter_map(|tail| tail.split('"').find_map(|word| word.parse::<Version>().ok()))
+        .map(Version::counter)
+        .collect();
+    assert_eq!(counters.len(), 50);
+    assert!(counters.windows(2).all(|pair| pair[0] < pair[1]), "{counters:?}");
+    let get = world.get(9, &at);
+    assert!(text(world.answer(get)).contains("\"49\""));
 }

@@ -340,3 +340,199 @@ fn a_prepare_that_is_said_twice_is_answered_and_nothing_worse() {
     assert_eq!(rig.exit, None);
     assert_eq!(rig.state(first), Some(TxnState::Committed));
 }
+
+#[test]
+fn r9_h22_a_vote_leaves_only_when_its_record_is_durable() {
+    let mut rig = Rig::ready();
+    rig.batch(prepares([put(id(1, 1), "k")]));
+    assert_eq!(rig.votes(), (vec![], vec![]));
+    // A second group behind it: the first one's sync proves nothing of it.
+    rig.batch(prepares([put(id(1, 2), "k")]));
+    let seq = rig.logged[rig.synced].0;
+    rig.synced += 1;
+    rig.hand(Input::Synced(seq));
+    rig.flush();
+    assert_eq!(rig.votes(), (vec![1], vec![]));
+    rig.sync();
+    assert_eq!(rig.votes(), (vec![2], vec![]));
+}
+
+#[test]
+fn r3_a_refusal_is_for_ever() {
+    let mut rig = Rig::ready();
+    let conditional = prepare(id(1, 1), "k", None, Some(id(0, 5)), &[]);
+    rig.batch(prepares([conditional.clone()]));
+    rig.found(id(0, 4));
+    assert_eq!(rig.votes(), (vec![], vec![]), "a no, too, is durable before it is said");
+    rig.settle();
+    assert_eq!(rig.votes(), (vec![], vec![1]));
+    // It would fit now.
+    rig.batch(prepares([conditional.clone()]));
+    assert!(rig.looks.is_empty());
+    rig.settle();
+    assert_eq!(rig.votes(), (vec![], vec![1]));
+    let mut rig = rig.restart(usize::MAX);
+    rig.open(1, Uuid(11), 9);
+    rig.settle();
+    rig.votes();
+    rig.batch(prepares([conditional]));
+    rig.settle();
+    assert_eq!(rig.votes(), (vec![], vec![1]));
+    assert_eq!(rig.state(id(1, 1)), Some(TxnState::Refused));
+}
+
+#[test]
+fn r2_h1_what_a_fenced_coordinator_says_is_not_taken() {
+    let mut rig = Rig::ready();
+    let (old, n) = (rig.conn, rig.n);
+    rig.open(2, Uuid(12), 1);
+    rig.settle();
+    rig.closed.clear();
+    rig.up.clear();
+    // Its prepare was still on its way.
+    let body = DownBody::Batch(prepares([put(id(1, 1), "k")]));
+    let late = Down { session: 1, n: n + 1, epoch: Epoch(1), body };
+    rig.hand(Input::Down { conn: old, down: late.clone() });
+    assert_eq!(rig.closed, [old]);
+    // And on the new one's connection, as it were.
+    rig.hand(Input::Down { conn: rig.conn, down: late });
+    assert_eq!(rig.state(id(1, 1)), None);
+    // It tries again.
+    let groups = rig.logged.len();
+    rig.up.clear();
+    rig.open(1, Uuid(11), 2);
+    rig.settle();
+    assert_eq!(rig.up.iter().map(|up| up.fenced).collect::<Vec<_>>(), [Some(Epoch(2))]);
+    assert_eq!(rig.logged.len(), groups);
+    // H16: an epoch is bound to the process that claimed it first.
+    rig.up.clear();
+    rig.open(2, Uuid(13), 1);
+    assert_eq!(rig.up.iter().map(|up| up.fenced).collect::<Vec<_>>(), [Some(Epoch(2))]);
+}
+
+#[test]
+fn r2_a_report_is_given_only_when_the_fence_and_all_before_it_are_durable() {
+    let mut rig = Rig::ready();
+    rig.batch(prepares([put(id(1, 1), "k")]));
+    rig.open(2, Uuid(12), 1);
+    assert!(rig.up.iter().all(|up| up.report.is_none()));
+    for number in std::mem::take(&mut rig.saved) {
+        rig.hand(Input::MetaSaved(number));
+    }
+    rig.flush();
+    assert!(rig.up.iter().all(|up| up.report.is_none()), "the log is behind");
+    rig.settle();
+    let report = rig.up.iter().find_map(|up| up.report.clone()).expect("a report");
+    assert_eq!(report.before.map(|fence| fence.epoch), Some(Epoch(1)));
+    assert_eq!(report.txns.len(), 1);
+}
+
+#[test]
+fn h14_decisions_that_contradict_each_other_end_the_process() {
+    let (known, other) = (id(1, 1), id(1, 2));
+    let cases: [(&str, Vec<Batch>); 3] = [
+        ("commit of what is not here", vec![commits(other)]),
+        ("commit after abort", vec![aborts(known), commits(known)]),
+        ("abort after commit", vec![commits(known), aborts(known)]),
+    ];
+    for (what, batches) in cases {
+        let mut rig = Rig::ready();
+        rig.batch(prepares([put(known, "k")]));
+        rig.settle();
+        for batch in batches {
+            assert_eq!(rig.exit, None, "{what}");
+            rig.batch(batch);
+        }
+        assert!(matches!(rig.exit, Some(ExitReason::Broken(_))), "{what}");
+    }
+}
+
+#[test]
+fn h18_an_abort_takes_with_it_what_rests_on_it_in_one_group() {
+    let mut rig = Rig::ready();
+    let (a, b, c, free) = (id(1, 1), id(1, 2), id(1, 3), id(1, 4));
+    rig.batch(prepares([
+        put(a, "k"),
+        prepare(b, "k", Some("w"), Some(a), &[a]),
+        prepare(c, "k", None, Some(b), &[b]),
+        put(free, "k"),
+    ]));
+    rig.settle();
+    let groups = rig.logged.len();
+    rig.batch(aborts(a));
+    rig.settle();
+    assert_eq!(rig.logged.len(), groups + 1);
+    for (number, state) in [
+        (a, TxnState::Aborted),
+        (b, TxnState::Aborted),
+        (c, TxnState::Aborted),
+        (free, TxnState::Prepared),
+    ] {
+        assert_eq!(rig.state(number), Some(state), "{number}");
+    }
+    // What comes later and rests on it is refused.
+    let late = id(1, 5);
+    rig.votes();
+    rig.batch(prepares([prepare(late, "k", Some("x"), Some(c), &[c])]));
+    rig.settle();
+    assert_eq!(rig.votes(), (vec![], vec![5]));
+    // A restart finds the same.
+    let mut rig = rig.restart(usize::MAX);
+    rig.open(1, Uuid(11), 9);
+    assert_eq!(rig.state(c), Some(TxnState::Aborted));
+    assert_eq!(rig.state(free), Some(TxnState::Prepared));
+}
+
+#[test]
+fn r8_what_is_settled_stays_settled_and_an_undecided_one_is_never_forgotten() {
+    let mut rig = Rig::ready();
+    let (done, open) = (id(1, 1), id(1, 2));
+    rig.batch(prepares([put(done, "k"), put(open, "k")]));
+    rig.settle();
+    rig.batch(commits(done));
+    let settled = |below, except: &[Version]| Batch {
+        settled: Some(Settled { below, except: except.to_vec() }),
+        ..Batch::default()
+    };
+    rig.batch(settled(id(1, 9), &[open]));
+    assert_eq!((rig.state(done), rig.state(open)), (None, Some(TxnState::Prepared)));
+    // Older news, and news that would take something back.
+    rig.batch(settled(id(1, 1), &[]));
+    rig.batch(settled(id(1, 9), &[done, open]));
+    let report = rig.report();
+    assert_eq!(report.settled, Settled { below: id(1, 9), except: vec![open] });
+    // Told again to commit what is settled: it was, and is not known any more.
+    rig.batch(commits(done));
+    assert_eq!(rig.exit, None);
+    // A prepare that comes late is refused, not prepared anew.
+    rig.votes();
+    rig.batch(prepares([put(id(1, 3), "k")]));
+    rig.settle();
+    assert_eq!(rig.votes(), (vec![], vec![3]));
+    // Even if it was said to be settled, an undecided one stays.
+    rig.batch(settled(id(1, 10), &[]));
+    assert_eq!(rig.state(open), Some(TxnState::Prepared));
+}
+
+#[test]
+fn a_look_comes_behind_all_decisions_before_it_and_shows_nothing_undecided() {
+    let mut rig = Rig::ready();
+    rig.batch(prepares([put(id(1, 1), "k"), put(id(1, 2), "k")]));
+    rig.settle();
+    let ask = ReadAsk { r: 1, k: key("k") };
+    rig.batch(Batch { read: vec![ask], ..commits(id(1, 1)) });
+    assert_eq!(rig.applied, [(key("k"), id(1, 1))], "handed over before the look");
+    assert_eq!(rig.looks.len(), 1);
+}
+
+#[test]
+fn a_session_that_misses_a_message_ends_and_repeats_are_ignored() {
+    let mut rig = Rig::ready();
+    rig.n -= 1;
+    rig.batch(prepares([put(id(1, 1), "k")]));
+    assert!(rig.closed.is_empty(), "a repeat of a number is ignored");
+    rig.n += 5;
+    rig.batch(prepares([put(id(1, 2), "k")]));
+    assert_eq!(rig.closed.len(), 1);
+    assert_eq!((rig.state(id(1, 1)), rig.state(id(1, 2))), (None, None));
+}
