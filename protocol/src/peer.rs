@@ -401,7 +401,7 @@ pub struct ReportedTxn {
     pub participants: Vec<MemberId>,
     /// What it is here.
     pub state: TxnState,
-    /// The whole of it while it is undecided here.
+    /// The whole of it while it is undecided here, or was adopted here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepared: Option<Arc<Prepare>>,
 }

@@ -151,7 +151,7 @@ pub(super) struct Search<'a> {
     /// Every configuration met, with the least that was taken from the stocks on the way to it.
     seen: HashMap<(Window, Option<ValueId>), Vec<Used>>,
     trail: Trail,
-    todo: Vec<(Config, usize, usize)>,
+    ahead: Vec<(Config, usize, usize)>,
 }
 
 impl<'a> Search<'a> {
@@ -164,13 +164,13 @@ impl<'a> Search<'a> {
                 last_read.insert(value, task.invoke);
             }
         }
-        let todo = vec![(Config::default(), NOTHING, 0)];
-        Self { problem, last_read, seen: HashMap::new(), trail: Vec::new(), todo }
+        let ahead = vec![(Config::default(), NOTHING, 0)];
+        Self { problem, last_read, seen: HashMap::new(), trail: Vec::new(), ahead }
     }
 
     /// Searches.
     pub(super) fn run(mut self) -> Found {
-        while let Some((mut config, mut end, mut count)) = self.todo.pop() {
+        while let Some((mut config, mut end, mut count)) = self.ahead.pop() {
             let (bound, waiting) = self.place_reads(&mut config, &mut end, &mut count);
             if count == self.problem.tasks.len() {
                 return Found::Order(self.order(end));
@@ -289,7 +289,7 @@ impl<'a> Search<'a> {
         for (after, spare, index) in next.into_iter().rev() {
             let end = spare.map_or(end, |spare| self.append(end, spare));
             let end = self.append(end, Placed::Task(index));
-            self.todo.push((after, end, count + 1));
+            self.ahead.push((after, end, count + 1));
         }
     }
 

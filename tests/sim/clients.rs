@@ -142,7 +142,10 @@ impl World {
         if self.shows() {
             let asked = format!("{:?}", self.asked[op]);
             let asked: String = asked.chars().take(30).collect();
-            eprintln!("{:>10}   client {client} op {op} {asked}: {outcome:?} {version:?}", self.now);
+            eprintln!(
+                "{:>10}   client {client} op {op} {asked}: {outcome:?} {version:?}",
+                self.now
+            );
         }
         self.coverage.met(match outcome {
             Outcome::Ok => "ops ok",
@@ -166,11 +169,18 @@ impl World {
     }
 
     /// What an answer means.
-    fn understand(&mut self, op: usize, line: &[u8], ok: bool) -> (Outcome, Action, Option<Version>) {
+    fn understand(
+        &mut self,
+        op: usize,
+        line: &[u8],
+        ok: bool,
+    ) -> (Outcome, Action, Option<Version>) {
         let action = self.history[op].action;
         let refused = |error: &ErrorReply| match (error.code, &action) {
             (ErrorCode::NotFound, Action::Get(_)) => (Outcome::Ok, Action::Get(None)),
-            (ErrorCode::NotFound, Action::Del { .. }) => (Outcome::Ok, Action::Del { found: false }),
+            (ErrorCode::NotFound, Action::Del { .. }) => {
+                (Outcome::Ok, Action::Del { found: false })
+            }
             (code, action) => match code.remedy() {
                 Remedy::Unknown => (Outcome::Unknown, *action),
                 Remedy::Retry => (Outcome::Failed, *action),
@@ -184,7 +194,8 @@ impl World {
                     let text = String::from_utf8(found.value.as_bytes().to_vec()).expect("text");
                     let number = text.split('-').next().and_then(|n| n.parse().ok());
                     let value = number.expect("values begin with a number");
-                    let written = matches!(&self.asked[value as usize], Asked::Put(_, v) if *v == text);
+                    let written =
+                        matches!(&self.asked[value as usize], Asked::Put(_, v) if *v == text);
                     assert!(written, "a value that nobody wrote: {text:?}");
                     (Outcome::Ok, Action::Get(Some(value)), Some(found.version))
                 }

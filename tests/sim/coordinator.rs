@@ -156,7 +156,9 @@ impl World {
     fn effect(&mut self, coordinator: usize, effect: Effect) {
         match effect {
             Effect::Reply { client, answer } => self.fill_slot(coordinator, client, answer),
-            Effect::Registered { conn, answer } => self.answer_registration(coordinator, conn, &answer),
+            Effect::Registered { conn, answer } => {
+                self.answer_registration(coordinator, conn, &answer);
+            }
             Effect::Dial { session, addr } => self.dial(coordinator, session, addr),
             Effect::HangUp { session } => {
                 let link = self.coordinators[coordinator].links.get(&session).copied();
@@ -173,10 +175,10 @@ impl World {
             }
             Effect::Lease(until) => self.coordinators[coordinator].lease_until = until,
             Effect::Note(note) => self.on_note(coordinator, &note),
-            Effect::Active { .. } => {
+            Effect::Active { epoch, .. } => {
                 let process = &mut self.coordinators[coordinator];
                 process.active = true;
-                if self.now - process.claimed_at < LEASE_MS * MS {
+                if epoch.0 > 1 && self.now - process.claimed_at < LEASE_MS * MS {
                     self.coverage.met("waits skipped");
                 }
                 self.coverage.met("coordinators active");
@@ -219,8 +221,8 @@ impl World {
             return;
         }
         process.wake_at = u64::MAX;
-        self.hand_in(coordinator, Input::Tick);
-        self.plan_wake(coordinator);
+        // The flush ticks first, as the shell's turn does.
+        self.flush(coordinator);
     }
 
     fn plan_wake(&mut self, coordinator: usize) {
@@ -274,7 +276,12 @@ impl World {
         }
     }
 
-    fn answer_registration(&mut self, coordinator: usize, conn: RegistrationId, answer: &Registered) {
+    fn answer_registration(
+        &mut self,
+        coordinator: usize,
+        conn: RegistrationId,
+        answer: &Registered,
+    ) {
         let Some((node, life)) = self.coordinators[coordinator].registrations.get(&conn.0).copied()
         else {
             return;
@@ -366,7 +373,8 @@ impl World {
         let client = connection.client;
         let mut replies = Vec::new();
         while connection.slots.front().is_some_and(|slot| slot.reply.is_some()) {
-            let Some(Slot { op, reply: Some((ok, tail)), .. }) = connection.slots.pop_front() else {
+            let Some(Slot { op, reply: Some((ok, tail)), .. }) = connection.slots.pop_front()
+            else {
                 break;
             };
             connection.first_slot += 1;

@@ -31,14 +31,14 @@ const AT_LEAST: &[(&str, u64)] = &[
     ("messages overtaking", 100),
     ("dials refused", 100),
     ("claims fenced", 20),
-    ("waits skipped", 50),
+    ("waits skipped", 100),
     ("recovered commits", 50),
     ("recovered aborts", 50),
     ("adopted", 20),
-    ("late prepares", 20),
+    ("late prepares", 5),
     ("checkpoints", 500),
     ("segments freed", 200),
-    ("tails cut", 50),
+    ("tails cut", 30),
 ];
 
 impl Coverage {

@@ -44,7 +44,7 @@ impl World {
 
     /// Crashes a node now or, since that is when it hurts, in the middle of its next append.
     fn crash_soon(&mut self, node: usize, power: bool) {
-        if self.rng.chance(50) {
+        if self.rng.chance(30) {
             self.crash_and_restart(node, power);
         } else {
             self.nodes[node].doom = Some(power);
@@ -139,7 +139,9 @@ impl World {
             let told = self.rng.chance(50);
             let Some(process) = self.nodes[node].process.as_ref() else { continue };
             let (life, conn) = (process.life, process.registration);
-            let Some(conn) = conn.filter(|_| process.registered_at == coordinator) else { continue };
+            let Some(conn) = conn.filter(|_| process.registered_at == coordinator) else {
+                continue;
+            };
             self.after(wait, Event::RegistrationEnd { node, life, conn });
             if told {
                 self.after(wait, Event::Unregistered(coordinator, conn));

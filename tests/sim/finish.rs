@@ -86,7 +86,8 @@ impl World {
         if !process.caught_up || !process.is_idle() {
             return Some(format!("node {node} has not caught up, or is at work"));
         }
-        for state in [TxnState::Prepared, TxnState::Committed, TxnState::Aborted, TxnState::Refused] {
+        for state in [TxnState::Prepared, TxnState::Committed, TxnState::Aborted, TxnState::Refused]
+        {
             let count = process.core.count_in(state);
             if count > 0 {
                 return Some(format!("node {node} remembers {count} transactions as {state:?}"));

@@ -110,7 +110,8 @@ fn describe(verdict: &Verdict) -> String {
 #[test]
 #[cfg(not(feature = "lie-about-sync"))]
 fn sim_seeds() {
-    let (from, count) = (number_from_env("PIAZZA_SIM_FROM", 0), number_from_env("PIAZZA_SIM_SEEDS", SEEDS));
+    let (from, count) =
+        (number_from_env("PIAZZA_SIM_FROM", 0), number_from_env("PIAZZA_SIM_SEEDS", SEEDS));
     let verdicts = run_all(from, count, FAILED_MAX);
     let mut coverage = Coverage::default();
     verdicts.iter().for_each(|verdict| coverage.merge(&verdict.coverage));
@@ -119,7 +120,13 @@ fn sim_seeds() {
     println!("{} seeds, {events} events, {hours:.1} virtual hours\n{coverage}", verdicts.len());
     let failed: Vec<String> =
         verdicts.iter().filter(|v| !v.failures.is_empty()).map(describe).collect();
-    assert!(failed.is_empty(), "{} of {} seeds fail\n{}", failed.len(), verdicts.len(), failed.join("\n"));
+    assert!(
+        failed.is_empty(),
+        "{} of {} seeds fail\n{}",
+        failed.len(),
+        verdicts.len(),
+        failed.join("\n")
+    );
     let quiet = coverage.too_quiet(count);
     assert!(count < 100 || quiet.is_empty(), "the run was too quiet: {quiet:#?}\n{coverage}");
 }

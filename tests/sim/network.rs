@@ -61,17 +61,20 @@ impl World {
         let number = self.links.len() as u64;
         let node = usize::from(addr.port()) / 1_000;
         let life = u64::from(addr.port()) % 1_000;
-        self.links.insert(number, Link {
-            coordinator,
-            session,
-            node,
-            life,
-            conn: ConnId(0),
-            coordinator_open: true,
-            node_open: false,
-            down_at: 0,
-            up_at: 0,
-        });
+        self.links.insert(
+            number,
+            Link {
+                coordinator,
+                session,
+                node,
+                life,
+                conn: ConnId(0),
+                coordinator_open: true,
+                node_open: false,
+                down_at: 0,
+                up_at: 0,
+            },
+        );
         self.coordinators[coordinator].links.insert(session, number);
         let after = self.delay();
         self.after(after, Event::Dialled(number));

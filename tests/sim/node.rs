@@ -540,15 +540,17 @@ impl World {
             return;
         }
         let rng = &mut self.rng;
-        let style = rng.below(4);
-        machine.disk.power_loss(&mut |_: &Sector| match if style < 2 { style } else { rng.below(3) } {
-            0 => Fate::Keep,
-            1 => Fate::Drop,
-            _ => {
-                let length = rng.below(SECTOR as u64 + 1);
-                Fate::Torn((0..length).map(|_| rng.bits() as u8).collect())
-            }
-        });
+        let style = rng.below(6);
+        machine.disk.power_loss(
+            &mut |_: &Sector| match if style < 2 { style } else { rng.below(3) } {
+                0 => Fate::Keep,
+                1 => Fate::Drop,
+                _ => {
+                    let length = rng.below(SECTOR as u64 + 1);
+                    Fate::Torn((0..length).map(|_| rng.bits() as u8).collect())
+                }
+            },
+        );
     }
 
     /// A graceful stop: nothing is left undone.
@@ -613,7 +615,9 @@ impl Process {
             LogJob::Free(through) => {
                 self.log.free_through(through).map(LogDone::Freed).map_err(text)
             }
-            LogJob::Made(made) => self.log.accept_next(made).map(|()| LogDone::Nothing).map_err(text),
+            LogJob::Made(made) => {
+                self.log.accept_next(made).map(|()| LogDone::Nothing).map_err(text)
+            }
         }
     }
 }

@@ -51,10 +51,25 @@ pub(crate) enum Event {
     NodeEnd(u64),
     /// Registrations: a node tries, arrives, is answered; either side hears of the end.
     RegisterNow(usize, u64),
-    Register { coordinator: usize, conn: u64, node: usize, life: u64, text: String },
-    Registered { node: usize, life: u64, conn: u64, text: String },
+    Register {
+        coordinator: usize,
+        conn: u64,
+        node: usize,
+        life: u64,
+        text: String,
+    },
+    Registered {
+        node: usize,
+        life: u64,
+        conn: u64,
+        text: String,
+    },
     Unregistered(usize, u64),
-    RegistrationEnd { node: usize, life: u64, conn: u64 },
+    RegistrationEnd {
+        node: usize,
+        life: u64,
+        conn: u64,
+    },
     Heartbeat(usize, String),
     /// A node's own doings.
     Beat(usize, u64),
@@ -71,10 +86,23 @@ pub(crate) enum Event {
     StartCoordinator,
     /// Clients.
     Step(usize),
-    Request { coordinator: usize, conn: u64, op: usize },
+    Request {
+        coordinator: usize,
+        conn: u64,
+        op: usize,
+    },
     ClientGone(usize, u64),
-    Reply { client: usize, conn: u64, op: usize, line: Vec<u8>, ok: bool },
-    Disconnected { client: usize, conn: u64 },
+    Reply {
+        client: usize,
+        conn: u64,
+        op: usize,
+        line: Vec<u8>,
+        ok: bool,
+    },
+    Disconnected {
+        client: usize,
+        conn: u64,
+    },
     /// Faults.
     Fault(Fault),
     Doom(usize, u64, bool),

@@ -3,7 +3,7 @@
 //! The coordinator and every node build a `Ring` from a ring record and never change it; a change
 //! of membership is another `Ring`, and `moves` says what it costs. Points are proposed here, never
 //! at random, so that members' shares are as equal as they can be. The ring's number, who is in
-//! sync and when a ring is in force are `core::members`' business.
+//! sync and when a ring is in force are the coordinator's business.
 
 use std::collections::{BTreeMap, BTreeSet};
 

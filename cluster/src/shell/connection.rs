@@ -161,7 +161,7 @@ impl Connection {
             match framer.next_frame() {
                 Some(Frame::Line(line)) => {
                     if let Some(input) = self.on_line(line) {
-                        self.to_core(input).await?;
+                        self.hand_to_core(input).await?;
                     }
                 }
                 Some(Frame::TooLong) => self.on_too_long(),
@@ -189,7 +189,7 @@ impl Connection {
                         None => None,
                     };
                     if let Some(input) = last {
-                        self.to_core(input).await?;
+                        self.hand_to_core(input).await?;
                     }
                     return Ok(Some(End::Input));
                 }
@@ -202,7 +202,7 @@ impl Connection {
         Ok(None)
     }
 
-    async fn to_core(&mut self, input: Input) -> io::Result<()> {
+    async fn hand_to_core(&mut self, input: Input) -> io::Result<()> {
         match self.shared.core.try_send(Event::Core(input)) {
             Ok(()) => Ok(()),
             Err(mpsc::error::TrySendError::Full(event)) => {

@@ -79,9 +79,6 @@ impl Counters {
         };
         let seconds = (history.len() - 1).max(1) as f64;
         let rate = |op: usize| (last[op] - first[op]) as f64 / seconds;
-        (0..OPS.len())
-            .filter(|op| last[*op] > 0)
-            .map(|op| (OPS[op].to_owned(), rate(op)))
-            .collect()
+        (0..OPS.len()).filter(|op| last[*op] > 0).map(|op| (OPS[op].to_owned(), rate(op))).collect()
     }
 }

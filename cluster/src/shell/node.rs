@@ -27,9 +27,7 @@ use super::lanes::{self, Done, KeyJob, Lane, LogGauge, LogJob};
 use super::lines::{self, LineReader};
 use super::{clock, listener};
 use crate::config::{NodeConfig, StorageKind};
-use crate::core::node::{
-    CHECKPOINT_BYTES, ConnId, Effect, ExitReason, Input, NodeCore, Restart,
-};
+use crate::core::node::{CHECKPOINT_BYTES, ConnId, Effect, ExitReason, Input, NodeCore, Restart};
 use crate::core::ring::Ring;
 use crate::process::Announcer;
 use crate::storage::keystore::Keystore;
@@ -73,9 +71,8 @@ pub fn run_node(config: NodeConfig) -> ExitCode {
     };
     // As a task, not as the root future: waking a task costs no system call.
     let node = run(config, announcer.clone());
-    let ended = runtime.block_on(async {
-        tokio::spawn(node).await.unwrap_or_else(|error| Err(error.into()))
-    });
+    let ended = runtime
+        .block_on(async { tokio::spawn(node).await.unwrap_or_else(|error| Err(error.into())) });
     match ended {
         Ok(End::Stopped) => ExitCode::SUCCESS,
         Ok(End::Fatal(reason)) => {
@@ -259,12 +256,7 @@ fn start(directory: Directory) -> Result<Started, Refusal> {
     Ok(Started { core, effects, log: opened.log, keystore, state })
 }
 
-fn registration(
-    core: &NodeCore,
-    config: &NodeConfig,
-    addr: SocketAddr,
-    durable: bool,
-) -> Register {
+fn registration(core: &NodeCore, config: &NodeConfig, addr: SocketAddr, durable: bool) -> Register {
     let meta = core.meta();
     Register {
         protocol: PEER_PROTOCOL,

@@ -148,6 +148,7 @@ impl SmallFile {
                 Err(what) => damage.push(format!("{suffix} {what}")),
             }
         }
+        let all_whole = copies.len() == SUFFIXES.len();
         let newest = copies.iter().map(|(_, copy)| copy.generation).max();
         let Some(newest) = newest else {
             let missing = SUFFIXES.iter().all(|s| !there.contains(&file.copy_name(s)));
@@ -167,6 +168,13 @@ impl SmallFile {
             .find(|(_, copy)| copy.generation == newest)
             .map(|(_, copy)| copy.content)
             .expect("one copy has the newest generation");
+        // A killed process may have left its last write in the page cache only; the first copy was
+        // synced before the second was begun. So while the other copy is still there to fall back
+        // on, the last one written is written anew: what is overwritten next is never the only one
+        // on the disk. Where one copy is damaged the other was synced before.
+        if all_whole && let Some(last) = whole.last() {
+            file.write(last, newest, &content).map_err(|error| file.io(error))?;
+        }
         for suffix in SUFFIXES.iter().filter(|suffix| !whole.contains(suffix)) {
             file.write(suffix, newest, &content).map_err(|error| file.io(error))?;
         }

@@ -178,9 +178,8 @@ impl Coordinator {
     }
 
     fn maybe_install(&mut self, now: Time) {
-        let reported = |uuid: &Uuid| {
-            self.nodes.iter().any(|node| node.uuid == *uuid && node.report.is_some())
-        };
+        let reported =
+            |uuid: &Uuid| self.nodes.iter().any(|node| node.uuid == *uuid && node.report.is_some());
         let found = self.newest_ring();
         let founding = found.is_none();
         let record = match found {
@@ -280,9 +279,9 @@ impl Coordinator {
             return true;
         }
         let ended = |instance: &Uuid| self.config.reaped.contains(instance);
-        before().filter(|fence| fence.epoch == highest && fence.active).any(|fence| {
-            fence.released || fence.coordinator.as_ref().is_some_and(ended)
-        })
+        before()
+            .filter(|fence| fence.epoch == highest && fence.active)
+            .any(|fence| fence.released || fence.coordinator.as_ref().is_some_and(ended))
     }
 
     fn mark_all(&mut self, now: Time, active: bool, released: bool) {
@@ -449,4 +448,3 @@ fn natural_order(name: &str) -> (String, u64, String) {
     let (stem, number) = name.split_at(name.len() - digits);
     (stem.to_owned(), number.parse().unwrap_or(u64::MAX), name.to_owned())
 }
-

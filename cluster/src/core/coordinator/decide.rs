@@ -13,6 +13,7 @@ use protocol::peer::Prepare;
 use protocol::reply;
 
 use super::super::time::Time;
+use super::links::LinkPhase;
 use super::updates::TxnPhase;
 use super::{Answer, Coordinator, Seq};
 
@@ -24,6 +25,9 @@ pub(super) struct Outcome {
     pub(super) choice: bool,
     pub(super) participants: Vec<MemberId>,
     pub(super) unconfirmed: Vec<MemberId>,
+    /// Those that have lost it and must have it durably before it is committed where it is
+    /// prepared: a new coordinator would find it committed, and the record of it nowhere.
+    pub(super) adopting: Vec<MemberId>,
     /// The whole of it, for a participant that has lost it.
     pub(super) prepare: Option<Arc<Prepare>>,
     /// The place that it still holds in its keys' queues.
@@ -38,13 +42,7 @@ impl Outcome {
 
 impl Coordinator {
     /// A vote: yes, or no with a reason.
-    pub(super) fn on_vote(
-        &mut self,
-        now: Time,
-        member: MemberId,
-        id: Version,
-        no: Option<String>,
-    ) {
+    pub(super) fn on_vote(&mut self, now: Time, member: MemberId, id: Version, no: Option<String>) {
         let Some(seq) = self.by_id.get(&id).copied() else { return };
         let Some(txn) = self.txns.get_mut(&seq) else { return };
         let prepare = match &txn.phase {
@@ -58,7 +56,11 @@ impl Coordinator {
             self.nodes[*place].link.voted(&prepare);
         }
         match no {
-            Some(reason) => self.abort(now, seq, member, &reason),
+            Some(reason) => {
+                let what = format!("{} refused {id}: {reason}", self.name_of(member));
+                self.note(super::Note::Alarm(what));
+                self.abort(now, seq, member, &reason);
+            }
             None => {
                 if let TxnPhase::Sent { yes, .. } = &mut txn.phase
                     && !yes.contains(&member)
@@ -104,6 +106,7 @@ impl Coordinator {
             choice: false,
             participants: prepare.participants.clone(),
             unconfirmed: prepare.participants.clone(),
+            adopting: Vec::new(),
             prepare: Some(prepare.clone()),
             held: None,
         };
@@ -193,7 +196,33 @@ impl Coordinator {
         }
         let Some(mut outcome) = self.decided.remove(&id) else { return };
         outcome.unconfirmed.retain(|other| *other != member);
+        self.adopted(now, member, id, &mut outcome);
         self.settle_or_keep(now, id, outcome);
+    }
+
+    /// A participant need not be waited for any more: the last one of them lets the others commit.
+    pub(super) fn adopted(
+        &mut self,
+        now: Time,
+        member: MemberId,
+        id: Version,
+        outcome: &mut Outcome,
+    ) {
+        if !outcome.adopting.contains(&member) {
+            return;
+        }
+        outcome.adopting.retain(|other| *other != member);
+        if !outcome.adopting.is_empty() {
+            return;
+        }
+        for member in &outcome.unconfirmed {
+            let Some(place) = self.by_member.get(member) else { continue };
+            let link = &mut self.nodes[*place].link;
+            if link.phase == LinkPhase::Ready {
+                link.push_commit(now, id);
+                link.want_sync();
+            }
+        }
     }
 
     /// Frees the keys of a decided transaction as soon as it may be shown, and forgets it when

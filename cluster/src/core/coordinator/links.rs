@@ -288,7 +288,13 @@ impl Coordinator {
     /// What has become forgettable, now and then (R8).
     fn settled_news(&mut self, now: Time, place: usize) -> Option<Settled> {
         let told = self.nodes[place].link.settled_told;
+        // Whoever has not reported under this epoch may hold what nobody else has named.
+        let reported = |member: &protocol::peer::RingMember| {
+            self.node_of(member.id).is_some_and(|node| node.witness.is_some() || node.lost)
+        };
+        let all = self.record.as_ref().is_some_and(|r| r.members.iter().all(reported));
         if self.phase != Phase::Active
+            || !all
             || told.is_some_and(|told| now < told.plus_ms(SETTLED_EVERY_MS))
         {
             return None;

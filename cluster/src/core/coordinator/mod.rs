@@ -12,8 +12,8 @@
 //! * `reads`: misses, program order, the lease check
 //! * `status`: the picture of it all
 //!
-//! Never: keeps anything that a restart would miss; tells a result before it may (section 7 of
-//! the design); shows an undecided write.
+//! Never: keeps anything that a restart would miss; tells a result before it may (see `claim`);
+//! shows an undecided write.
 
 mod claim;
 mod decide;

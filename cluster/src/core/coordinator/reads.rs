@@ -15,6 +15,7 @@ use protocol::reply;
 
 use super::super::cache::Generation;
 use super::super::time::Time;
+use super::links::LinkPhase;
 use super::updates::TxnPhase;
 use super::{Answer, ClientId, Coordinator, Deadline, READS_MAX, RETRY_AFTER_MS, Seq};
 
@@ -118,7 +119,7 @@ impl Coordinator {
         let Some(ring) = self.ring.clone() else { return };
         let able = |member: &&protocol::ids::MemberId| {
             let node = self.node_of(**member);
-            node.is_some_and(|node| node.is_up() && node.link.phase == super::links::LinkPhase::Ready)
+            node.is_some_and(|node| node.is_up() && node.link.phase == LinkPhase::Ready)
         };
         let Some(member) = ring.replicas_of(&key).iter().find(able) else {
             self.parked.insert(id);

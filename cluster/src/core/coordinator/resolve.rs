@@ -10,7 +10,8 @@
 //! any aborted, refused or never                     | abort
 //! all prepared, and what it rests on committed      | commit
 //! all survivors prepared, the others lost           | commit, a choice: durable at all
-//!                                                   | survivors before it is shown
+//!                                                   | survivors before it is shown, and first
+//!                                                   | where it was lost
 //! otherwise                                         | wait
 
 use std::collections::BTreeMap;
@@ -165,6 +166,14 @@ impl Coordinator {
         node.lost = true;
         self.note(Note::Alarm(reason.clone()));
         self.send(now, place, DownBody::Lost { reason });
+        let Some(member) = self.nodes[place].id else { return };
+        let waiting = self.decided.iter().filter(|(_, outcome)| outcome.adopting.contains(&member));
+        let waiting: Vec<Version> = waiting.map(|(id, _)| *id).collect();
+        for id in waiting {
+            let Some(mut outcome) = self.decided.remove(&id) else { continue };
+            self.adopted(now, member, id, &mut outcome);
+            self.settle_or_keep(now, id, outcome);
+        }
         self.watch_members(now);
         self.resolve_all(now);
     }
@@ -188,7 +197,12 @@ impl Coordinator {
             match (outcome.commit, state) {
                 (true, Some(TxnState::Committed))
                 | (false, Some(TxnState::Aborted | TxnState::Refused)) => confirmed.push(*id),
-                (true, Some(TxnState::Prepared)) => link.push_commit(now, *id),
+                (true, Some(TxnState::Prepared)) if outcome.adopting.is_empty() => {
+                    link.push_commit(now, *id);
+                }
+                // It is told when those that have lost it have it again; unless it is one of them,
+                // whose log has come back longer than it was.
+                (true, Some(TxnState::Prepared)) if !outcome.adopting.contains(&member) => {}
                 (true, _) => match &outcome.prepare {
                     Some(prepare) => link.push_adopt(prepare.clone(), outcome.choice),
                     None if absent == Some(Seen::Settled) => confirmed.push(*id),
@@ -378,6 +392,16 @@ impl Coordinator {
         self.note(Note::Resolved(id, commit));
         let mut unconfirmed = Vec::new();
         let mut lost = Vec::new();
+        let adopting: Vec<MemberId> = doubt
+            .participants
+            .iter()
+            .filter(|member| {
+                let gone = self.node_of(**member).is_some_and(|node| node.lost);
+                let lacks = matches!(doubt.seen.get(member), Some(Seen::LostHere | Seen::Never));
+                commit && lacks && !gone && doubt.prepare.is_some()
+            })
+            .copied()
+            .collect();
         for member in &doubt.participants {
             let seen = doubt.seen.get(member).copied();
             let Some(place) = self.by_member.get(member).copied() else {
@@ -388,7 +412,9 @@ impl Coordinator {
             let ready = self.nodes[place].link.phase == LinkPhase::Ready;
             let link = &mut self.nodes[place].link;
             match (commit, seen) {
-                (true, Some(Seen::Prepared)) if ready => link.push_commit(now, id),
+                (true, Some(Seen::Prepared)) if ready && adopting.is_empty() => {
+                    link.push_commit(now, id);
+                }
                 (true, Some(Seen::LostHere | Seen::Never)) => match &doubt.prepare {
                     Some(prepare) if ready => link.push_adopt(prepare.clone(), choice),
                     Some(_) => {}
@@ -410,7 +436,9 @@ impl Coordinator {
             unconfirmed.push(*member);
         }
         let InDoubt { participants, prepare, seq, .. } = doubt;
-        let outcome = Outcome { commit, choice, participants, unconfirmed, prepare, held: seq };
+        let held = seq;
+        let outcome =
+            Outcome { commit, choice, participants, unconfirmed, adopting, prepare, held };
         self.settle_or_keep(now, id, outcome);
         for place in lost {
             self.lose(now, place);

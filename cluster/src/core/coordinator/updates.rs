@@ -122,7 +122,7 @@ enum Evaluated {
     /// It writes this.
     Writes(Vec<WireWrite>, Vec<Version>),
     /// Its condition does not hold, and may not come to hold by an abort.
-    Negative(ErrorReply),
+    Negative(Box<ErrorReply>),
 }
 
 impl Coordinator {
@@ -131,13 +131,7 @@ impl Coordinator {
         Seq(self.last_seq)
     }
 
-    pub(super) fn on_update(
-        &mut self,
-        now: Time,
-        client: ClientId,
-        op: UpdateOp,
-        deadline: Time,
-    ) {
+    pub(super) fn on_update(&mut self, now: Time, client: ClientId, op: UpdateOp, deadline: Time) {
         let key = op.key().clone();
         let Some(ring) = self.ring.clone() else { return };
         let mut participants = ring.replicas_of(&key).to_vec();
@@ -210,7 +204,7 @@ impl Coordinator {
             Evaluated::Later => {}
             Evaluated::Negative(error) => {
                 if self.may_tell(now) {
-                    self.finish(now, seq, Err(error));
+                    self.finish(now, seq, Err(*error));
                 } else {
                     self.leaseless.insert(seq);
                 }
@@ -255,7 +249,7 @@ impl Coordinator {
                 // decided, and evaluated again if it aborts (H20).
                 match pending {
                     Some(_) => Evaluated::Later,
-                    None => Evaluated::Negative(ErrorReply::not_found()),
+                    None => Evaluated::Negative(Box::new(ErrorReply::not_found())),
                 }
             }
         }
@@ -301,13 +295,7 @@ impl Coordinator {
         self.work.push_back(seq);
     }
 
-    fn hand_over(
-        &mut self,
-        now: Time,
-        seq: Seq,
-        writes: Vec<WireWrite>,
-        rests_on: Vec<Version>,
-    ) {
+    fn hand_over(&mut self, now: Time, seq: Seq, writes: Vec<WireWrite>, rests_on: Vec<Version>) {
         let Some(txn) = self.txns.get(&seq) else { return };
         let (participants, ring) = (txn.participants.clone(), self.record.as_ref());
         let Some(ring) = ring.map(|record| record.number) else { return };
@@ -315,9 +303,8 @@ impl Coordinator {
         let id = Version::new(self.epoch, self.counter + 1);
         let prepare = Prepare { id, ring, participants, rests_on, writes };
         let bytes = bytes_of(&prepare);
-        let room = |member: &MemberId| {
-            self.node_of(*member).is_some_and(|node| node.link.has_room(bytes))
-        };
+        let room =
+            |member: &MemberId| self.node_of(*member).is_some_and(|node| node.link.has_room(bytes));
         if !prepare.participants.iter().all(room) {
             self.cramped.insert(seq);
             return;

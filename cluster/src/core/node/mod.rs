@@ -18,7 +18,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, MemberId, NodeName, Uuid, Version};
@@ -192,7 +192,7 @@ pub enum ExitReason {
 struct Txn {
     state: TxnState,
     participants: Vec<MemberId>,
-    /// The whole of it while it is undecided.
+    /// The whole of it while it is undecided, and where it was adopted until it is settled.
     prepared: Option<Arc<Prepared>>,
     /// The group that holds its first record.
     group: GroupSeq,
@@ -246,8 +246,8 @@ pub struct NodeCore {
     /// Of forgotten transactions whose decision no checkpoint covers yet: the group of that
     /// decision, and the first group that it needs.
     late_pins: BTreeMap<GroupSeq, GroupSeq>,
-    /// Undecided transactions by key, in the order of their ids.
-    undecided: BTreeMap<Key, Vec<Version>>,
+    /// Undecided transactions by key: the order of their ids is the order on the key.
+    undecided: BTreeMap<Key, BTreeSet<Version>>,
     checking: BTreeMap<Version, Checking>,
     /// Prepares that rest on one being checked.
     behind: BTreeMap<Version, Vec<Arc<Prepare>>>,
@@ -413,8 +413,7 @@ impl NodeCore {
         self.late_pins = self.late_pins.split_off(&through.next());
         let marks = self.marks.iter().map(|(member, seq)| (*member, *seq)).collect();
         let settled = &self.settled;
-        let settled =
-            LogRecord::Settled { below: settled.below, except: settled.except.clone() };
+        let settled = LogRecord::Settled { below: settled.below, except: settled.except.clone() };
         self.buffer.push(LogRecord::Marks(marks));
         self.buffer.push(settled);
         let (carried, free) = (self.next, self.unneeded());
@@ -475,6 +474,8 @@ impl NodeCore {
 /// About how many bytes a record takes in the log.
 fn record_bytes(record: &LogRecord) -> u64 {
     let LogRecord::Prepare(prepared) = record else { return 48 };
-    let write = |w: &super::record::Write| w.key.as_bytes().len() + w.value.as_ref().map_or(0, |v| v.len()) + 48;
+    let write = |w: &super::record::Write| {
+        w.key.as_bytes().len() + w.value.as_ref().map_or(0, |v| v.len()) + 48
+    };
     prepared.writes.iter().map(write).sum::<usize>() as u64 + 64
 }

@@ -22,7 +22,8 @@ use super::{CHECKING_MAX, Checking, Effect, Found, NodeCore, ReadToken, Txn};
 
 impl NodeCore {
     pub(super) fn on_batch(&mut self, now: Time, batch: Batch) {
-        let decides = !batch.commit.is_empty() || !batch.adopt.is_empty() || !batch.abort.is_empty();
+        let decides =
+            !batch.commit.is_empty() || !batch.adopt.is_empty() || !batch.abort.is_empty();
         for prepare in batch.adopt {
             self.adopt(now, &prepare);
         }
@@ -142,7 +143,9 @@ impl NodeCore {
         let mut looks = Vec::new();
         for (place, write) in prepare.writes.iter().enumerate() {
             let Some(previous) = write.previous else { continue };
-            let pending = self.undecided.get(&write.key).and_then(|ids| ids.last());
+            // Asked again after a lost message, it may come behind one with a higher id.
+            let ids = self.undecided.get(&write.key);
+            let pending = ids.and_then(|ids| ids.range(..prepare.id).next_back());
             if pending != Some(&previous) && self.holds(&write.key) {
                 looks.push((place, write.key.clone()));
             }
@@ -196,17 +199,10 @@ impl NodeCore {
         let txn = self.remember(now, prepare.id, TxnState::Prepared, &prepare.participants);
         txn.prepared = Some(prepared.clone());
         for write in &prepared.writes {
-            self.undecide(&write.key, prepare.id);
+            self.undecided.entry(write.key.clone()).or_default().insert(prepare.id);
         }
         self.record(now, LogRecord::Prepare(prepared), true);
         self.buffer_yes.push(prepare.id.counter());
-    }
-
-    /// One that had to be looked at first may be accepted after one that came later; on every key
-    /// the coordinator's order is that of the ids.
-    pub(super) fn undecide(&mut self, key: &Key, id: Version) {
-        let ids = self.undecided.entry(key.clone()).or_default();
-        ids.insert(ids.partition_point(|other| *other < id), id);
     }
 
     fn refuse(&mut self, now: Time, prepare: &Prepare, reason: &str) {
@@ -244,7 +240,7 @@ impl NodeCore {
         let prepared = txn.prepared.take()?;
         for write in &prepared.writes {
             if let Some(ids) = self.undecided.get_mut(&write.key) {
-                ids.retain(|other| *other != id);
+                ids.remove(&id);
                 if ids.is_empty() {
                     self.undecided.remove(&write.key);
                 }
@@ -274,7 +270,9 @@ impl NodeCore {
             None if self.is_settled(id) => {}
             None => {
                 let prepared = Arc::new(from_wire(prepare));
-                self.remember(now, id, TxnState::Committed, &prepare.participants);
+                let txn = self.remember(now, id, TxnState::Committed, &prepare.participants);
+                // Who else has lost it may need it from here.
+                txn.prepared = Some(prepared.clone());
                 self.record(now, LogRecord::Prepare(prepared.clone()), true);
                 self.record(now, LogRecord::Commit { id }, true);
                 self.apply(&prepared);
@@ -336,6 +334,7 @@ impl NodeCore {
         let rests = |prepared: &Arc<Prepared>| prepared.rests_on.contains(&id);
         self.txns
             .range(id..)
+            .filter(|(_, txn)| txn.state == TxnState::Prepared)
             .filter(|(_, txn)| txn.prepared.as_ref().is_some_and(rests))
             .map(|(id, txn)| Abort { id: *id, participants: txn.participants.clone() })
             .collect()

@@ -72,7 +72,7 @@ impl Restart {
                 }
                 let (id, participants) = (prepared.id, prepared.participants.clone());
                 for write in &prepared.writes {
-                    node.undecide(&write.key, id);
+                    node.undecided.entry(write.key.clone()).or_default().insert(id);
                 }
                 let txn = node.remember(Time::default(), id, TxnState::Prepared, &participants);
                 txn.prepared = Some(prepared);
@@ -87,10 +87,14 @@ impl Restart {
                 // Its prepare is gone only when it was settled and in a checkpoint.
                 let undecided =
                     node.txns.get(&id).is_some_and(|txn| txn.state == TxnState::Prepared);
-                if undecided && let Some(prepared) = node.decide(id, TxnState::Committed)
-                    && seq > self.through
-                {
-                    apply.extend(node.committed(&prepared));
+                if undecided && let Some(prepared) = node.decide(id, TxnState::Committed) {
+                    if seq > self.through {
+                        apply.extend(node.committed(&prepared));
+                    }
+                    // Only what was adopted has both records in one group.
+                    if let Some(txn) = node.txns.get_mut(&id).filter(|txn| txn.group == seq) {
+                        txn.prepared = Some(prepared);
+                    }
                 }
             }
             LogRecord::Settled { below, except } => {
