@@ -6,16 +6,18 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use protocol::frame::HTTP_RESPONSE;
 use protocol::ids::{Epoch, GroupSeq};
 use protocol::peer::{
     Down, Heartbeat, PEER_LINE_BYTES_MAX, PEER_PROTOCOL, Register, Registered, Up,
 };
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -127,10 +129,10 @@ async fn run(config: NodeConfig, announcer: Announcer) -> Result<End, Refusal> {
     let (done_in, mut done) = mpsc::channel(DONE_LANE);
     let log = lanes::log_lane(log, state, Arc::clone(&gauge), done_in.clone())?;
     let keys = lanes::key_lane(keystore, done_in)?;
-    let sockets = listener::bind(SocketAddr::new(config.join.ip(), 0))?;
+    let udp = heartbeat_socket(config.join).await?;
+    // The coordinator may be on another machine: this one's address on the way there is its own.
+    let sockets = listener::bind(SocketAddr::new(udp.local_addr()?.ip(), 0))?;
     let addr = sockets.local_addr()?;
-    let udp = UdpSocket::bind(SocketAddr::new(config.join.ip(), 0)).await?;
-    udp.connect(config.join).await?;
     let (events_in, mut events) = mpsc::channel(LINK_LANE);
     let (register, registered) = watch::channel(registration(&core, &config, addr, durable));
     let pulse = Pulse::new(udp, gauge, config.heartbeat);
@@ -178,6 +180,17 @@ async fn run(config: NodeConfig, announcer: Announcer) -> Result<End, Refusal> {
         Some(end) => Ok(end),
         None => Ok(driver.stop(done).await),
     }
+}
+
+/// A socket for heartbeats to the coordinator.
+async fn heartbeat_socket(join: SocketAddr) -> io::Result<UdpSocket> {
+    let any: IpAddr = match join {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let udp = UdpSocket::bind(SocketAddr::new(any, 0)).await?;
+    udp.connect(join).await?;
+    Ok(udp)
 }
 
 async fn sleep_until(deadline: Option<crate::core::time::Time>) {
@@ -362,7 +375,11 @@ async fn serve_link(
         ended = read => ended,
     };
     if let Err(error) = ended {
-        tracing::debug!(conn = conn.0, %error, "link ended");
+        if error.to_string() == HTTP_RESPONSE {
+            let _ = writer.write_all(HTTP_RESPONSE.as_bytes()).await;
+        } else {
+            tracing::debug!(conn = conn.0, %error, "link ended");
+        }
     }
     let _ = events.send(Event::Disconnected(conn)).await;
 }
@@ -386,7 +403,10 @@ impl Driver {
 
     fn on_accepted(&mut self, stream: TcpStream) {
         if self.conns.len() >= LINKS_MAX {
-            return;
+            // Strangers that connect and say nothing must not keep the coordinator out.
+            let idle = self.conns.keys().filter(|conn| Some(**conn) != self.core.conn()).min();
+            let Some(idle) = idle.copied() else { return };
+            self.conns.remove(&idle);
         }
         self.last_conn += 1;
         let conn = ConnId(self.last_conn);

@@ -96,7 +96,7 @@ impl Coordinator {
     }
 
     /// The newest ring that anybody has told of.
-    fn newest_ring(&self) -> Option<RingRecord> {
+    pub(super) fn newest_ring(&self) -> Option<RingRecord> {
         let registered = self.nodes.iter().filter_map(|n| n.register.as_ref()?.ring.as_ref());
         let reported = self.nodes.iter().filter_map(|n| n.report.as_ref()?.ring.as_ref());
         registered.chain(reported).max_by_key(|ring| ring.number).cloned()
@@ -143,6 +143,10 @@ impl Coordinator {
             _ => 1,
         };
         self.note(Note::Phase("deposed", by));
+        if matches!(self.phase, Phase::Stopping { .. } | Phase::Stopped) {
+            self.release();
+            return;
+        }
         self.abandon();
         for place in 0..self.nodes.len() {
             self.end_link(now, place, false);
@@ -264,6 +268,11 @@ impl Coordinator {
     /// Whether no earlier coordinator can still hold a lease: nobody ever was one, or the last
     /// one had outlived the leases before it and is known to have ended.
     fn no_lease_left(&self, founding: bool) -> bool {
+        // A report that was lost on its way has taken with it what its node had promised before. A
+        // majority meets every claim that ever held.
+        if !self.majority(|node| node.before.is_some()) {
+            return false;
+        }
         let before = || self.nodes.iter().filter_map(|node| node.before.as_ref());
         let Some(highest) = before().map(|fence| fence.epoch).max() else { return false };
         if founding && highest == Epoch(0) && self.epoch == Epoch(1) {
@@ -356,7 +365,7 @@ impl Coordinator {
             self.release();
             return;
         }
-        self.refuse_unsent(|_| true, "this coordinator is stopping");
+        self.refuse_unsent(now, |_| true, "this coordinator is stopping");
         self.claim_step(now);
     }
 

@@ -49,6 +49,9 @@ impl Coordinator {
             TxnPhase::Sent { prepare, .. } | TxnPhase::Aborting { prepare, .. } => prepare.clone(),
             TxnPhase::Waiting { .. } | TxnPhase::Recovered => return,
         };
+        if !prepare.participants.contains(&member) {
+            return;
+        }
         if let Some(place) = self.by_member.get(&member) {
             self.nodes[*place].link.voted(&prepare);
         }
@@ -65,6 +68,19 @@ impl Coordinator {
                     yes.push(member);
                 }
                 self.work.push_back(seq);
+            }
+        }
+    }
+
+    /// A vote counts only while the incarnation that gave it is the node's present one (R4, H15):
+    /// the next one's report is its vote.
+    pub(super) fn void_votes(&mut self, place: usize) {
+        let Some(member) = self.nodes[place].id else { return };
+        for seq in self.by_id.values() {
+            if let Some(txn) = self.txns.get_mut(seq)
+                && let TxnPhase::Sent { yes, .. } = &mut txn.phase
+            {
+                yes.retain(|other| *other != member);
             }
         }
     }
@@ -162,6 +178,7 @@ impl Coordinator {
         let TxnPhase::Aborting { awaited, reason, .. } = &txn.phase else { return };
         if awaited.is_empty() {
             let error = ErrorReply::aborted(reason.clone());
+            self.ops.aborted += 1;
             self.finish(now, seq, Err(error));
         }
     }

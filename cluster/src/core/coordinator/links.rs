@@ -8,11 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use protocol::ids::{GroupSeq, MemberId, Version};
+use protocol::ids::{COUNTER_BITS, Epoch, GroupSeq, MemberId, Version};
 use protocol::peer::{Abort, Batch, DownBody, Prepare, ReadAsk, Settled, Up};
 
 use super::super::time::Time;
-use super::{Coordinator, Phase};
+use super::{Coordinator, Note, Phase};
 
 /// Transactions out at one node, not voted on or decided but not confirmed.
 const WINDOW_TXNS: usize = 8_192;
@@ -48,8 +48,8 @@ pub(super) struct Link {
     pub(super) refused: bool,
     n_out: u64,
     n_in: u64,
-    /// Messages not yet acknowledged, with the time each was sent.
-    sent: VecDeque<(u64, Time)>,
+    /// Messages not yet acknowledged.
+    sent: VecDeque<Sent>,
     outbox: Outbox,
     /// Batches of prepares that await votes: how many each, and since when.
     voting: VecDeque<(usize, Time)>,
@@ -63,6 +63,16 @@ pub(super) struct Link {
     pub(super) reads: BTreeMap<u64, u64>,
     settled_told: Option<Time>,
     last_ask: Time,
+}
+
+/// A message on its way.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    n: u64,
+    /// When it was sent: the lease counts from here (R11).
+    at: Time,
+    /// Since when an answer is owed: never before the end of a pause of this process.
+    owed: Time,
 }
 
 /// What the next message will hold.
@@ -94,15 +104,25 @@ impl Link {
     /// The number of the next message, which is sent now.
     pub(super) fn number(&mut self, now: Time) -> u64 {
         self.n_out += 1;
-        self.sent.push_back((self.n_out, now));
+        self.sent.push_back(Sent { n: self.n_out, at: now, owed: now });
         self.n_out
     }
 
     /// When the oldest thing was asked that has no answer yet.
     pub(super) fn asked_oldest(&self) -> Option<Time> {
         let voting = self.voting.front().map(|(_, at)| *at);
-        let asked = self.sent.front().map(|(_, at)| *at);
+        let asked = self.sent.front().map(|sent| sent.owed);
         voting.into_iter().chain(asked).min()
+    }
+
+    /// Forgives the node the time for which this process stood still.
+    pub(super) fn excuse(&mut self, moved: impl Fn(Time) -> Time) {
+        for sent in &mut self.sent {
+            sent.owed = moved(sent.owed);
+        }
+        for (_, since) in &mut self.voting {
+            *since = moved(*since);
+        }
     }
 
     /// Whether one more transaction of this size may be handed over.
@@ -313,6 +333,12 @@ impl Coordinator {
 
     pub(super) fn on_up(&mut self, now: Time, session: u64, up: Up) {
         let Some(place) = self.by_session.get(&session).copied() else { return };
+        let counters = up.yes.iter().copied().chain(up.no.iter().map(|no| no.c));
+        let impossible = counters.max().is_some_and(|counter| counter >> COUNTER_BITS > 0);
+        if impossible || up.fenced.is_some_and(|by| by > Epoch::MAX) {
+            self.break_off(now, place);
+            return;
+        }
         if let Some(by) = up.fenced {
             if by > self.epoch || (by == self.epoch && up.epoch == self.epoch) {
                 self.deposed(now, by);
@@ -325,8 +351,7 @@ impl Coordinator {
         }
         let broken = up.n != link.n_in + 1 || up.ack > link.n_out || up.durable > link.n_out;
         if broken || link.sent.len() > UNANSWERED_MAX {
-            self.end_link(now, place, false);
-            self.watch_members(now);
+            self.break_off(now, place);
             return;
         }
         link.n_in = up.n;
@@ -336,11 +361,19 @@ impl Coordinator {
         self.take_up(now, place, up);
     }
 
+    /// What the node says cannot be: a new session puts it right, or it is no node of ours.
+    fn break_off(&mut self, now: Time, place: usize) {
+        let name = &self.nodes[place].name;
+        self.note(Note::Alarm(format!("{name} broke the servers' protocol: its link is renewed")));
+        self.end_link(now, place, false);
+        self.watch_members(now);
+    }
+
     fn acknowledged(&mut self, now: Time, place: usize, through: u64) {
         let link = &mut self.nodes[place].link;
         let mut newest = None;
-        while link.sent.front().is_some_and(|(n, _)| *n <= through) {
-            newest = link.sent.pop_front().map(|(_, at)| at);
+        while link.sent.front().is_some_and(|sent| sent.n <= through) {
+            newest = link.sent.pop_front().map(|sent| sent.at);
         }
         let (Some(sent), Some(member)) = (newest, self.nodes[place].id) else { return };
         if let Some(lease) = &mut self.lease {
@@ -362,6 +395,9 @@ impl Coordinator {
         self.nodes[place].end = up.end;
         if let Some(report) = up.report {
             self.on_report(now, place, report);
+            if self.nodes[place].link.session != up.session {
+                return;
+            }
         }
         if let Some(number) = up.installed {
             self.on_installed(now, place, number);

@@ -3,13 +3,14 @@
 //! A registration grants nothing (R15): it only says where to dial. What a node is worth is shown
 //! by its report (`resolve`). Membership is fixed from the founding on.
 
-use protocol::ids::{Incarnation, MemberId, NodeName, Uuid};
+use protocol::ids::{Epoch, Incarnation, MemberId, NodeName, Uuid};
 use protocol::peer::{
     Down, DownBody, Heartbeat, Open, PEER_PROTOCOL, Register, Registered, Report, RingRecord,
 };
 use protocol::status::NodeState;
 
 use super::super::detector::{self, Observed, Verdict};
+use super::super::node::is_ring;
 use super::super::time::Time;
 use super::links::{Link, LinkPhase};
 use super::{Coordinator, Effect, Note, Phase, RegistrationId};
@@ -112,10 +113,15 @@ impl Coordinator {
         node.registered_on = Some(conn);
         node.register = Some(register);
         node.redial_ms = REDIAL_MS;
+        node.redial_at = None;
         if restarted {
             node.caught_up = false;
             node.heartbeat = None;
             self.end_link(now, place, false);
+            self.void_votes(place);
+            // It is there now: no need to wait as after an attempt that failed.
+            self.nodes[place].redial_at = None;
+            self.watch_members(now);
         }
         self.take_numbers();
         self.dial(now, place);
@@ -130,6 +136,12 @@ impl Coordinator {
                  run the same piazza everywhere",
                 register.protocol
             ));
+        }
+        let sound = register.ring.as_ref().is_none_or(is_ring);
+        if !sound || register.fence > Epoch::MAX {
+            return Err("what it says of its ring or epoch cannot be: its directory is damaged, \
+                        or it is no node of piazza"
+                .to_owned());
         }
         let cluster = self.known_cluster();
         let theirs = register.ring.as_ref().map(|ring| ring.cluster);
@@ -151,8 +163,12 @@ impl Coordinator {
                 }
             }
         }
-        if let Some(record) = &self.record
-            && !record.members.iter().any(|member| member.uuid == register.uuid)
+        let ours = self.record.as_deref().cloned();
+        let told = self.newest_ring().into_iter().chain(register.ring.clone()).chain(ours);
+        let ring = told.max_by_key(|ring| ring.number);
+        let is_member = |ring: &RingRecord| ring.members.iter().any(|m| m.uuid == register.uuid);
+        if let Some(record) = &ring
+            && !is_member(record)
         {
             return Err(format!(
                 "the cluster has its {} members and membership is fixed: a directory that was \
@@ -161,7 +177,7 @@ impl Coordinator {
                 register.name
             ));
         }
-        let full = self.nodes.len() >= usize::from(self.config.nodes).max(self.members());
+        let full = ring.is_none() && self.nodes.len() >= usize::from(self.config.nodes);
         if full && !self.nodes.iter().any(|node| node.uuid == register.uuid) {
             return Err(format!("{} nodes have registered already", self.nodes.len()));
         }
@@ -172,12 +188,6 @@ impl Coordinator {
         let ours = self.record.as_ref().map(|record| record.cluster);
         let told = || self.nodes.iter().filter_map(|node| node.register.as_ref()?.ring.as_ref());
         ours.or_else(|| told().next().map(|ring| ring.cluster))
-    }
-
-    fn members(&self) -> usize {
-        let of = |record: &RingRecord| record.members.len();
-        let told = self.nodes.iter().filter_map(|node| node.register.as_ref()?.ring.as_ref());
-        self.record.as_deref().map(of).or_else(|| told.map(of).max()).unwrap_or(0)
     }
 
     pub(super) fn on_unregistered(&mut self, now: Time, conn: RegistrationId) {
@@ -300,11 +310,14 @@ impl Coordinator {
         self.reads_lost(now, reads);
     }
 
-    /// After a pause of this process all silence is its own (H43).
+    /// After a pause of this process all silence is its own (H43), whatever it hears of first.
     pub(super) fn watch_clock(&mut self, now: Time) {
         let Some(gap) = self.clock.tick(now, super::TICK_MS * 1000) else { return };
+        let moved = |time: Time| time.max(time.plus_us(gap).min(now));
         for node in &mut self.nodes {
-            node.last_heard = Time(node.last_heard.0.saturating_add(gap).min(now.0));
+            node.last_heard = moved(node.last_heard);
+            node.link_lost = moved(node.link_lost);
+            node.link.excuse(moved);
         }
         self.stood_still_until = now;
     }

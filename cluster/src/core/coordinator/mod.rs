@@ -24,6 +24,9 @@ mod resolve;
 mod status;
 mod updates;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -359,6 +362,7 @@ impl Coordinator {
 
     /// Takes in what has happened; returns what is to be done.
     pub fn handle(&mut self, now: Time, input: Input) -> Vec<Effect> {
+        self.watch_clock(now);
         match input {
             Input::Request { client, op, timeout_ms } => {
                 self.on_request(now, client, op, now.plus_ms(timeout_ms));
@@ -386,7 +390,6 @@ impl Coordinator {
     }
 
     fn on_tick(&mut self, now: Time) {
-        self.watch_clock(now);
         self.last_tick = now;
         self.watch_arrivals(now);
         self.watch_members(now);
@@ -398,7 +401,7 @@ impl Coordinator {
             self.deadlines.pop_first();
             match deadline {
                 Deadline::Update(seq) => self.on_update_deadline(now, seq),
-                Deadline::Read(read) => self.on_read_deadline(read),
+                Deadline::Read(read) => self.on_read_deadline(now, read),
             }
         }
     }

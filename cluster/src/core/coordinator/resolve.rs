@@ -20,6 +20,7 @@ use std::sync::Arc;
 use protocol::ids::{Epoch, MemberId, RingNumber, Version};
 use protocol::peer::{DownBody, Prepare, Report, ReportedTxn, Settled, TxnState};
 
+use super::super::node::is_ring;
 use super::super::time::Time;
 use super::decide::Outcome;
 use super::links::LinkPhase;
@@ -63,7 +64,8 @@ impl Coordinator {
     pub(super) fn on_report(&mut self, now: Time, place: usize, report: Box<Report>) {
         let node = &mut self.nodes[place];
         let expected = node.link.phase == LinkPhase::Opening && node.uuid == report.store;
-        if !expected || node.incarnation() != Some(report.incarnation) {
+        let sound = report.ring.as_ref().is_none_or(is_ring);
+        if !expected || !sound || node.incarnation() != Some(report.incarnation) {
             self.end_link(now, place, false);
             return;
         }

@@ -178,7 +178,9 @@ impl Coordinator {
                 let live = ring.replicas_at(*point).iter().filter(|m| up(m)).count() as u32;
                 let share = keys / arcs + u64::from(nth < keys % arcs);
                 if share > 0 {
-                    *copies.entry(live).or_default() += share;
+                    // A heartbeat may say anything.
+                    let sum: &mut u64 = copies.entry(live).or_default();
+                    *sum = sum.saturating_add(share);
                 }
             }
         }

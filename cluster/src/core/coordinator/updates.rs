@@ -386,8 +386,7 @@ impl Coordinator {
         let Some(txn) = self.txns.remove(&seq) else { return };
         self.cramped.remove(&seq);
         self.leaseless.remove(&seq);
-        let reads: Vec<(u64, Option<Seq>)> =
-            txn.reads_after.iter().map(|read| (*read, self.own_before(*read, seq))).collect();
+        let reads: Vec<(u64, Option<Seq>)> = self.befores(seq, txn.reads_after);
         for key in &txn.keys {
             let Some(queue) = self.keys.get_mut(key) else { continue };
             queue.queue.retain(|other| *other != seq);
@@ -404,14 +403,28 @@ impl Coordinator {
                 self.keys.remove(key);
             }
         }
+        self.wait_or_start(now, reads);
+        if matches!(txn.phase, TxnPhase::Recovered) {
+            self.retry_parked(now);
+        }
+    }
+
+    /// Reads that waited for an update go on though it is not decided: its client has its answer.
+    fn go_on(&mut self, now: Time, seq: Seq, reads: Vec<u64>) {
+        let reads = self.befores(seq, reads);
+        self.wait_or_start(now, reads);
+    }
+
+    fn befores(&self, seq: Seq, reads: Vec<u64>) -> Vec<(u64, Option<Seq>)> {
+        reads.into_iter().map(|read| (read, self.own_before(read, seq))).collect()
+    }
+
+    fn wait_or_start(&mut self, now: Time, reads: Vec<(u64, Option<Seq>)>) {
         for (read, before) in reads {
             match before.and_then(|before| self.txns.get_mut(&before)) {
                 Some(before) => before.reads_after.push(read),
                 None => self.start_read(now, read),
             }
-        }
-        if matches!(txn.phase, TxnPhase::Recovered) {
-            self.retry_parked(now);
         }
     }
 
@@ -444,9 +457,11 @@ impl Coordinator {
             }
             // The client's wait ends, the transaction does not.
             id => {
+                let reads = std::mem::take(&mut txn.reads_after);
                 if let Some(client) = txn.client.take() {
                     self.reply_error(client, ErrorReply::unknown_outcome(id));
                 }
+                self.go_on(now, seq, reads);
             }
         }
     }
@@ -468,13 +483,13 @@ impl Coordinator {
     }
 
     /// Refuses what was not handed over.
-    pub(super) fn refuse_unsent(&mut self, which: impl Fn(&Txn) -> bool, why: &str) {
+    pub(super) fn refuse_unsent(&mut self, now: Time, which: impl Fn(&Txn) -> bool, why: &str) {
         let unsent = |txn: &Txn| matches!(txn.phase, TxnPhase::Waiting { .. }) && which(txn);
         let refused: Vec<Seq> =
             self.txns.iter().filter(|(_, txn)| unsent(txn)).map(|(seq, _)| *seq).collect();
         for seq in refused {
             let error = ErrorReply::overloaded(why, RETRY_AFTER_MS);
-            self.finish(Time(0), seq, Err(error));
+            self.finish(now, seq, Err(error));
         }
     }
 

@@ -15,6 +15,9 @@ mod participant;
 mod restart;
 mod session;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -23,7 +26,7 @@ use protocol::peer::{Down, Fence, Prepare, Refusal, RingRecord, Settled, TxnStat
 use serde::{Deserialize, Serialize};
 
 pub use restart::Restart;
-pub(crate) use session::ring_of;
+pub(crate) use session::{is_ring, ring_of};
 
 use super::record::{Committed, LogRecord, Prepared};
 use super::ring::Ring;
@@ -79,7 +82,7 @@ pub struct Found {
 pub enum ReadToken {
     /// The coordinator asked, on this session, under this number.
     Asked {
-        /// The session.
+        /// The session, as this process numbers them.
         session: u64,
         /// The coordinator's number.
         r: u64,
@@ -207,7 +210,7 @@ struct Txn {
 #[derive(Debug)]
 struct Group {
     seq: GroupSeq,
-    /// The session whose votes these are.
+    /// The session whose votes these are, as this process numbers them; 0 = none.
     session: u64,
     yes: Vec<u64>,
     no: Vec<Refusal>,
@@ -239,13 +242,15 @@ pub struct NodeCore {
     metas_saved: u64,
     metas_sent: u64,
     session: Option<session::Session>,
+    /// How many sessions have begun.
+    sessions: u64,
     txns: BTreeMap<Version, Txn>,
     /// How many remembered transactions have their first record in each group.
     pins: BTreeMap<GroupSeq, u32>,
     /// Of forgotten transactions whose decision no checkpoint covers yet: the group of that
     /// decision, and the first group that it needs.
     late_pins: BTreeMap<GroupSeq, GroupSeq>,
-    /// Undecided transactions by key.
+    /// Undecided transactions by key: the order of their ids is the order on the key.
     undecided: BTreeMap<Key, BTreeSet<Version>>,
     checking: BTreeMap<Version, Checking>,
     /// Prepares that rest on one being checked.
@@ -327,6 +332,11 @@ impl NodeCore {
         (count, oldest)
     }
 
+    /// The connection of the coordinator that it listens to.
+    pub fn conn(&self) -> Option<ConnId> {
+        self.session.as_ref().map(|session| session.conn)
+    }
+
     /// The number of this node in its ring, once it has one.
     pub fn member(&self) -> Option<MemberId> {
         self.me
@@ -363,7 +373,7 @@ impl NodeCore {
         let session = self.session.as_ref();
         self.in_flight.push_back(Group {
             seq,
-            session: session.map_or(0, |session| session.id),
+            session: session.map_or(0, |session| session.serial),
             yes: std::mem::take(&mut self.buffer_yes),
             no: std::mem::take(&mut self.buffer_no),
             covers: session.map_or(0, |session| session.n_in),
@@ -379,7 +389,7 @@ impl NodeCore {
         assert_eq!(group.seq, seq, "groups are synced in order");
         assert!(seq < self.next);
         self.synced = seq;
-        if let Some(session) = self.session.as_mut().filter(|s| s.id == group.session) {
+        if let Some(session) = self.session.as_mut().filter(|s| s.serial == group.session) {
             session.out.yes.extend(group.yes);
             session.out.no.extend(group.no);
             session.durable = session.durable.max(group.covers);

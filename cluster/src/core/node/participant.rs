@@ -35,7 +35,7 @@ impl NodeCore {
         }
         self.sync_wanted |= batch.sync;
         let Some(session) = self.session.as_mut() else { return };
-        let (id, n) = (session.id, session.n_in);
+        let (serial, n) = (session.serial, session.n_in);
         session.ask |= batch.ask;
         if decides {
             session.decided_n = n;
@@ -48,7 +48,7 @@ impl NodeCore {
             self.hand_over_writes();
         }
         for ask in batch.read {
-            let token = ReadToken::Asked { session: id, r: ask.r };
+            let token = ReadToken::Asked { session: serial, r: ask.r };
             self.effects.push(Effect::Read { token, key: ask.k });
         }
         if !batch.marks.is_empty() {
@@ -68,13 +68,7 @@ impl NodeCore {
 
     fn prepare(&mut self, now: Time, prepare: Arc<Prepare>) {
         let id = prepare.id;
-        if let Some(txn) = self.txns.get(&id) {
-            match txn.state {
-                TxnState::Prepared | TxnState::Committed => self.buffer_yes.push(id.counter()),
-                TxnState::Refused | TxnState::Aborted => self.buffer_no.push(refusal(id, "over")),
-            }
-            // The earlier answer may still be on its way to the disk: it rides behind it.
-            self.sync_wanted = true;
+        if self.vote_again(id) {
             return;
         }
         if self.checking.contains_key(&id) {
@@ -100,6 +94,18 @@ impl NodeCore {
         }
         let checking = Checking { prepare, looks: looks.len(), failed: None };
         self.checking.insert(id, checking);
+    }
+
+    /// What was answered once is answered so for ever (R3).
+    fn vote_again(&mut self, id: Version) -> bool {
+        let Some(txn) = self.txns.get(&id) else { return false };
+        match txn.state {
+            TxnState::Prepared | TxnState::Committed => self.buffer_yes.push(id.counter()),
+            TxnState::Refused | TxnState::Aborted => self.buffer_no.push(refusal(id, "over")),
+        }
+        // The earlier answer may still be on its way to the disk: it rides behind it.
+        self.sync_wanted = true;
+        true
     }
 
     /// Whether the prepare may be taken at all, before any look into the keystore.
@@ -156,7 +162,7 @@ impl NodeCore {
     pub(super) fn on_read_done(&mut self, now: Time, token: ReadToken, found: Found) {
         match token {
             ReadToken::Asked { session, r } => {
-                if let Some(current) = self.session.as_mut().filter(|s| s.id == session) {
+                if let Some(current) = self.session.as_mut().filter(|s| s.serial == session) {
                     let v = found.value.map(WireValue);
                     current.out.read.push(ReadAnswer { r, v, at: found.version });
                 }
@@ -186,6 +192,9 @@ impl NodeCore {
     }
 
     fn accept(&mut self, now: Time, prepare: &Prepare) {
+        if self.vote_again(prepare.id) {
+            return;
+        }
         let prepared = Arc::new(from_wire(prepare));
         let txn = self.remember(now, prepare.id, TxnState::Prepared, &prepare.participants);
         txn.prepared = Some(prepared.clone());
@@ -197,6 +206,9 @@ impl NodeCore {
     }
 
     fn refuse(&mut self, now: Time, prepare: &Prepare, reason: &str) {
+        if self.vote_again(prepare.id) {
+            return;
+        }
         let (id, participants) = (prepare.id, prepare.participants.clone());
         self.remember(now, id, TxnState::Refused, &participants);
         self.record(now, LogRecord::Refuse { id, participants }, true);

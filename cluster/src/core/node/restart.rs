@@ -32,6 +32,7 @@ impl Restart {
             metas_saved: 0,
             metas_sent: 0,
             session: None,
+            sessions: 0,
             txns: BTreeMap::new(),
             pins: BTreeMap::new(),
             late_pins: BTreeMap::new(),

@@ -3,7 +3,7 @@
 //! A message counts only if it is the next one of the current session; anything else ends that
 //! session, and the coordinator begins a new one. Called by `core::node` only.
 
-use protocol::ids::{Epoch, GroupSeq, Version};
+use protocol::ids::{Epoch, GroupSeq, MemberId, NodeName, Point, Uuid, Version};
 use protocol::peer::{
     Down, DownBody, Fence, Open, PEER_PROTOCOL, Prepare, ReadAnswer, Refusal, Report, ReportedTxn,
     RingRecord, TxnState, Up, WireValue, WireWrite,
@@ -19,7 +19,11 @@ use super::{ConnId, Effect, ExitReason, NodeCore};
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) conn: ConnId,
+    /// The coordinator's number for it. Another coordinator counts from 1 again.
     pub(super) id: u64,
+    /// This process's own number for it, never used twice: what was begun for one session is
+    /// never answered on another.
+    pub(super) serial: u64,
     pub(super) epoch: Epoch,
     /// The last message taken in.
     pub(super) n_in: u64,
@@ -111,6 +115,7 @@ impl NodeCore {
         let mine = open.store == self.meta.store && open.incarnation == self.meta.incarnation;
         let known = self.meta.ring.as_ref().map(|ring| ring.cluster);
         let foreign = known.is_some() && open.cluster.is_some() && known != open.cluster;
+        let foreign = foreign || down.epoch > Epoch::MAX;
         if !mine || foreign || open.protocol != PEER_PROTOCOL || down.n != 1 {
             self.effects.push(Effect::Close(conn));
             return;
@@ -149,9 +154,11 @@ impl NodeCore {
         self.drop_checks();
         self.close_group();
         let last_group = GroupSeq(self.next.0 - 1);
+        self.sessions += 1;
         self.session = Some(Session {
             conn,
             id: down.session,
+            serial: self.sessions,
             epoch: down.epoch,
             n_in: 1,
             n_out: 0,
@@ -181,7 +188,8 @@ impl NodeCore {
 
     fn on_install(&mut self, ring: RingRecord) {
         let known = self.meta.ring.as_ref();
-        if known.is_some_and(|known| known.cluster != ring.cluster) {
+        let foreign = known.is_some_and(|known| known.cluster != ring.cluster);
+        if foreign || !is_ring(&ring) || ring.number.epoch > self.meta.fence.epoch {
             self.close_session();
             return;
         }
@@ -268,7 +276,7 @@ impl NodeCore {
         }
         match self.in_flight.back_mut() {
             None => session.durable = session.n_in,
-            Some(group) if group.session == session.id => group.covers = session.n_in,
+            Some(group) if group.session == session.serial => group.covers = session.n_in,
             Some(_) => {}
         }
     }
@@ -344,6 +352,28 @@ impl Session {
     fn told_durable(&mut self) {
         self.durable_told = self.durable;
     }
+}
+
+/// Whether a record describes a ring at all: to be asked of each one that comes from outside,
+/// before anything is made of it.
+pub(crate) fn is_ring(record: &RingRecord) -> bool {
+    let members = &record.members;
+    let mut points: Vec<Point> = members.iter().flat_map(|m| m.points.clone()).collect();
+    let mut uuids: Vec<Uuid> = members.iter().map(|member| member.uuid).collect();
+    let mut names: Vec<&NodeName> = members.iter().map(|member| &member.name).collect();
+    let ids: Vec<MemberId> = members.iter().map(|member| member.id).collect();
+    points.sort_unstable();
+    uuids.sort_unstable();
+    names.sort_unstable();
+    record.number.epoch <= Epoch::MAX
+        && (1..=members.len()).contains(&usize::from(record.replicas))
+        && members.iter().all(|member| !member.points.is_empty())
+        && (rises(&points) && rises(&uuids) && rises(&names) && rises(&ids))
+}
+
+/// Whether each one is more than the one before.
+fn rises<T: Ord>(all: &[T]) -> bool {
+    all.windows(2).all(|pair| pair[0] < pair[1])
 }
 
 /// The ring that a record describes.

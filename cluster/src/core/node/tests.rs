@@ -1,0 +1,538 @@
+//! One node, driven message by message; its lanes are done when a test says so.
+
+use std::sync::Arc;
+
+use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, MemberId, NodeName, Point, RingNumber};
+use protocol::ids::{Uuid, Value, Version};
+use protocol::peer::{
+    Abort, Batch, Down, DownBody, Fence, Open, PEER_PROTOCOL, Placement, Prepare, ReadAsk, Report,
+    RingMember, RingRecord, Settled, TxnState, Up, WireValue, WireWrite,
+};
+
+use super::super::record::LogRecord;
+use super::super::time::Time;
+use super::{ConnId, Effect, ExitReason, Found, Input, Meta, NodeCore, ReadToken, Restart};
+
+/// The node under test is member 0; with two members and two copies it holds every key.
+struct Rig {
+    node: NodeCore,
+    conn: ConnId,
+    session: u64,
+    n: u64,
+    epoch: Epoch,
+    coordinator: Uuid,
+    up: Vec<Up>,
+    closed: Vec<ConnId>,
+    logged: Vec<(GroupSeq, Vec<LogRecord>)>,
+    synced: usize,
+    saved: Vec<u64>,
+    looks: Vec<(ReadToken, Key)>,
+    applied: Vec<(Key, Version)>,
+    exit: Option<ExitReason>,
+    meta: Meta,
+}
+
+fn id(epoch: u32, counter: u64) -> Version {
+    Version::new(Epoch(epoch), counter)
+}
+
+fn key(text: &str) -> Key {
+    Key::new(text).expect("a short key")
+}
+
+fn record() -> RingRecord {
+    let member = |id: u16| RingMember {
+        id: MemberId(id),
+        uuid: Uuid(u128::from(id) + 1),
+        name: NodeName::new(&format!("n{}", id + 1)).expect("a short name"),
+        points: vec![Point(u64::from(id) << 40)],
+    };
+    RingRecord {
+        number: RingNumber { epoch: Epoch(1), counter: 0 },
+        cluster: Uuid(77),
+        replicas: 2,
+        tokens: 1,
+        placement: Placement::Ring,
+        members: (0..2).map(member).collect(),
+    }
+}
+
+fn put(number: Version, at: &str) -> Prepare {
+    prepare(number, at, Some("v"), None, &[])
+}
+
+fn prepare(
+    number: Version,
+    at: &str,
+    value: Option<&str>,
+    previous: Option<Version>,
+    rests_on: &[Version],
+) -> Prepare {
+    let value = value.map(|value| WireValue(Value::from(value)));
+    Prepare {
+        id: number,
+        ring: record().number,
+        participants: vec![MemberId(0), MemberId(1)],
+        rests_on: rests_on.to_vec(),
+        writes: vec![WireWrite { key: key(at), value, previous }],
+    }
+}
+
+fn prepares(all: impl IntoIterator<Item = Prepare>) -> Batch {
+    Batch { prepare: all.into_iter().map(Arc::new).collect(), ..Batch::default() }
+}
+
+fn aborts(number: Version) -> Batch {
+    let participants = vec![MemberId(0), MemberId(1)];
+    Batch { abort: vec![Abort { id: number, participants }], ..Batch::default() }
+}
+
+fn commits(number: Version) -> Batch {
+    Batch { commit: vec![number], ..Batch::default() }
+}
+
+impl Rig {
+    fn of(node: NodeCore) -> Self {
+        let meta = node.meta().clone();
+        Self {
+            node,
+            conn: ConnId(0),
+            session: 0,
+            n: 0,
+            epoch: Epoch(0),
+            coordinator: Uuid(0),
+            up: Vec::new(),
+            closed: Vec::new(),
+            logged: Vec::new(),
+            synced: 0,
+            saved: Vec::new(),
+            looks: Vec::new(),
+            applied: Vec::new(),
+            exit: None,
+            meta,
+        }
+    }
+
+    fn blank() -> Self {
+        let meta = Meta {
+            store: Uuid(1),
+            name: NodeName::new("n1").expect("a short name"),
+            incarnation: Incarnation(1),
+            fence: Fence::default(),
+            ring: None,
+            cut_through: Epoch(0),
+        };
+        Self::of(Restart::new(meta, GroupSeq(0), 1 << 30).finish(Time(0), GroupSeq(0)).0)
+    }
+
+    /// A founded node in a session of epoch 1.
+    fn ready() -> Self {
+        let mut rig = Self::blank();
+        rig.open(1, Uuid(11), 1);
+        rig.down(DownBody::Install(record()));
+        rig.settle();
+        rig.up.clear();
+        rig
+    }
+
+    fn hand(&mut self, input: Input) {
+        for effect in self.node.handle(Time(1_000), input) {
+            match effect {
+                Effect::Send { up, .. } => self.up.push(*up),
+                Effect::Close(conn) => self.closed.push(conn),
+                Effect::SaveMeta { meta, number } => {
+                    self.meta = *meta;
+                    self.saved.push(number);
+                }
+                Effect::Log { seq, records } => self.logged.push((seq, records)),
+                Effect::Apply { writes, .. } => {
+                    let of = |w: super::super::record::Committed| (w.write.key, w.version);
+                    self.applied.extend(writes.into_iter().map(of));
+                }
+                Effect::Read { token, key } => self.looks.push((token, key)),
+                Effect::Exit(reason) => self.exit = Some(reason),
+                Effect::Checkpoint { .. }
+                | Effect::FreeLog { .. }
+                | Effect::Ranges(_)
+                | Effect::CaughtUp => {}
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        self.hand(Input::Flush);
+    }
+
+    /// Everything on its way to the disk is there.
+    fn sync(&mut self) {
+        for number in std::mem::take(&mut self.saved) {
+            self.hand(Input::MetaSaved(number));
+        }
+        while self.synced < self.logged.len() {
+            let seq = self.logged[self.synced].0;
+            self.synced += 1;
+            self.hand(Input::Synced(seq));
+        }
+        self.flush();
+    }
+
+    fn settle(&mut self) {
+        self.flush();
+        self.sync();
+        self.sync();
+    }
+
+    /// A coordinator begins a session on a connection of its own.
+    fn open(&mut self, epoch: u32, coordinator: Uuid, session: u64) {
+        self.conn = ConnId(self.conn.0 + 1);
+        (self.session, self.n, self.epoch) = (session, 0, Epoch(epoch));
+        self.coordinator = coordinator;
+        let open = Open {
+            protocol: PEER_PROTOCOL,
+            version: "0".into(),
+            coordinator,
+            cluster: None,
+            store: Uuid(1),
+            incarnation: self.node.meta().incarnation,
+        };
+        self.down(DownBody::Open(open));
+        self.flush();
+    }
+
+    fn down(&mut self, body: DownBody) {
+        self.n += 1;
+        let down = Down { session: self.session, n: self.n, epoch: self.epoch, body };
+        self.hand(Input::Down { conn: self.conn, down });
+    }
+
+    fn batch(&mut self, batch: Batch) {
+        self.down(DownBody::Batch(batch));
+        self.flush();
+    }
+
+    /// What was voted since the last call: yes, no.
+    fn votes(&mut self) -> (Vec<u64>, Vec<u64>) {
+        let up = std::mem::take(&mut self.up);
+        let yes = up.iter().flat_map(|up| up.yes.clone()).collect();
+        (yes, up.iter().flat_map(|up| up.no.iter().map(|no| no.c)).collect())
+    }
+
+    /// The first look that was asked for finds this version.
+    fn found(&mut self, version: Version) {
+        let (token, _) = self.looks.remove(0);
+        self.hand(Input::ReadDone { token, found: Found { version, value: None } });
+        self.flush();
+    }
+
+    /// Begins a session of the same coordinator and returns the report.
+    fn report(&mut self) -> Report {
+        self.settle();
+        self.up.clear();
+        let (epoch, coordinator) = (self.epoch.0, self.coordinator);
+        self.open(epoch, coordinator, self.session + 1);
+        self.settle();
+        *self.up.iter_mut().find_map(|up| up.report.take()).expect("a report")
+    }
+
+    fn state(&mut self, number: Version) -> Option<TxnState> {
+        self.report().txns.iter().find(|txn| txn.id == number).map(|txn| txn.state)
+    }
+
+    /// The process ends and is started again; so many of its groups are left.
+    fn restart(&self, groups: usize) -> Self {
+        let mut meta = self.meta.clone();
+        meta.incarnation.0 += 1;
+        let mut restart = Restart::new(meta, GroupSeq(0), 1 << 30);
+        let mut apply = Vec::new();
+        let mut end = GroupSeq(0);
+        for (seq, records) in self.logged.iter().take(groups) {
+            for record in records {
+                restart.replay(*seq, record.clone(), &mut apply);
+            }
+            end = *seq;
+        }
+        Self::of(restart.finish(Time(0), end).0)
+    }
+}
+
+#[test]
+fn votes_and_answers_of_one_coordinator_are_not_told_to_the_next_under_the_same_number() {
+    let mut rig = Rig::ready();
+    let read = Batch { read: vec![ReadAsk { r: 7, k: key("x") }], ..Batch::default() };
+    rig.batch(read);
+    rig.batch(prepares([put(id(1, 1), "k")]));
+    // The group is on its way when another coordinator begins, whose sessions count from 1 too.
+    rig.open(2, Uuid(12), 1);
+    rig.found(id(1, 9));
+    rig.settle();
+    let report = rig.up.iter().find(|up| up.report.is_some()).expect("a report");
+    assert_eq!(report.durable, 1, "of the one message that it has sent");
+    assert!(rig.up.iter().all(|up| up.yes.is_empty() && up.read.is_empty()));
+}
+
+#[test]
+fn h18_what_is_undecided_on_a_key_is_in_the_order_of_ids_though_looks_take_time() {
+    let mut rig = Rig::ready();
+    let (first, second, third) = (id(1, 1), id(1, 2), id(1, 3));
+    rig.batch(prepares([prepare(first, "k", None, Some(id(0, 5)), &[]), put(second, "k")]));
+    rig.found(id(0, 5));
+    rig.batch(prepares([prepare(third, "k", None, Some(second), &[second])]));
+    assert!(rig.looks.is_empty(), "the second one is what it was evaluated against");
+    rig.settle();
+    let (mut yes, no) = rig.votes();
+    yes.sort_unstable();
+    assert_eq!((yes, no), (vec![1, 2, 3], vec![]));
+}
+
+#[test]
+fn a_record_that_is_no_ring_ends_the_session_only() {
+    let spoil: [fn(&mut RingRecord); 5] = [
+        |ring| ring.members.clear(),
+        |ring| ring.replicas = 0,
+        |ring| ring.members[1].points = ring.members[0].points.clone(),
+        |ring| ring.members[0].points.clear(),
+        |ring| ring.number.epoch = Epoch(9),
+    ];
+    for spoil in spoil {
+        let mut rig = Rig::blank();
+        rig.open(1, Uuid(11), 1);
+        rig.settle();
+        let mut ring = record();
+        spoil(&mut ring);
+        rig.down(DownBody::Install(ring));
+        assert_eq!(rig.closed, [ConnId(1)]);
+        assert_eq!(rig.node.meta().ring, None);
+    }
+}
+
+#[test]
+fn r2_a_claim_of_a_number_that_is_no_epoch_is_turned_away() {
+    let mut rig = Rig::ready();
+    rig.open(u32::MAX, Uuid(12), 9);
+    assert_eq!(rig.closed, [ConnId(2)]);
+    assert_eq!(rig.node.meta().fence.epoch, Epoch(1));
+}
+
+#[test]
+fn a_prepare_that_is_said_twice_is_answered_and_nothing_worse() {
+    let (first, second) = (id(1, 1), id(1, 2));
+    let on = prepare(second, "k", Some("w"), Some(first), &[first]);
+    let looking = prepare(first, "k", Some("v"), Some(id(0, 5)), &[]);
+    for accepted in [true, false] {
+        let mut rig = Rig::ready();
+        rig.batch(prepares([looking.clone(), looking.clone(), on.clone(), on.clone()]));
+        if accepted {
+            rig.found(id(0, 5));
+        } else {
+            rig.batch(aborts(first));
+        }
+        rig.settle();
+        assert_eq!(rig.exit, None);
+        let (yes, no) = rig.votes();
+        assert_eq!(yes.contains(&2), accepted);
+        assert_eq!(no.contains(&2), !accepted);
+    }
+    let mut rig = Rig::ready();
+    rig.batch(prepares([looking.clone()]));
+    rig.batch(Batch { adopt: vec![Arc::new(looking)], ..Batch::default() });
+    rig.found(id(0, 5));
+    rig.settle();
+    assert_eq!(rig.exit, None);
+    assert_eq!(rig.state(first), Some(TxnState::Committed));
+}
+
+#[test]
+fn r9_h22_a_vote_leaves_only_when_its_record_is_durable() {
+    let mut rig = Rig::ready();
+    rig.batch(prepares([put(id(1, 1), "k")]));
+    assert_eq!(rig.votes(), (vec![], vec![]));
+    // A second group behind it: the first one's sync proves nothing of it.
+    rig.batch(prepares([put(id(1, 2), "k")]));
+    let seq = rig.logged[rig.synced].0;
+    rig.synced += 1;
+    rig.hand(Input::Synced(seq));
+    rig.flush();
+    assert_eq!(rig.votes(), (vec![1], vec![]));
+    rig.sync();
+    assert_eq!(rig.votes(), (vec![2], vec![]));
+}
+
+#[test]
+fn r3_a_refusal_is_for_ever() {
+    let mut rig = Rig::ready();
+    let conditional = prepare(id(1, 1), "k", None, Some(id(0, 5)), &[]);
+    rig.batch(prepares([conditional.clone()]));
+    rig.found(id(0, 4));
+    assert_eq!(rig.votes(), (vec![], vec![]), "a no, too, is durable before it is said");
+    rig.settle();
+    assert_eq!(rig.votes(), (vec![], vec![1]));
+    // It would fit now.
+    rig.batch(prepares([conditional.clone()]));
+    assert!(rig.looks.is_empty());
+    rig.settle();
+    assert_eq!(rig.votes(), (vec![], vec![1]));
+    let mut rig = rig.restart(usize::MAX);
+    rig.open(1, Uuid(11), 9);
+    rig.settle();
+    rig.votes();
+    rig.batch(prepares([conditional]));
+    rig.settle();
+    assert_eq!(rig.votes(), (vec![], vec![1]));
+    assert_eq!(rig.state(id(1, 1)), Some(TxnState::Refused));
+}
+
+#[test]
+fn r2_h1_what_a_fenced_coordinator_says_is_not_taken() {
+    let mut rig = Rig::ready();
+    let (old, n) = (rig.conn, rig.n);
+    rig.open(2, Uuid(12), 1);
+    rig.settle();
+    rig.closed.clear();
+    rig.up.clear();
+    // Its prepare was still on its way.
+    let body = DownBody::Batch(prepares([put(id(1, 1), "k")]));
+    let late = Down { session: 1, n: n + 1, epoch: Epoch(1), body };
+    rig.hand(Input::Down { conn: old, down: late.clone() });
+    assert_eq!(rig.closed, [old]);
+    // And on the new one's connection, as it were.
+    rig.hand(Input::Down { conn: rig.conn, down: late });
+    assert_eq!(rig.state(id(1, 1)), None);
+    // It tries again.
+    let groups = rig.logged.len();
+    rig.up.clear();
+    rig.open(1, Uuid(11), 2);
+    rig.settle();
+    assert_eq!(rig.up.iter().map(|up| up.fenced).collect::<Vec<_>>(), [Some(Epoch(2))]);
+    assert_eq!(rig.logged.len(), groups);
+    // H16: an epoch is bound to the process that claimed it first.
+    rig.up.clear();
+    rig.open(2, Uuid(13), 1);
+    assert_eq!(rig.up.iter().map(|up| up.fenced).collect::<Vec<_>>(), [Some(Epoch(2))]);
+}
+
+#[test]
+fn r2_a_report_is_given_only_when_the_fence_and_all_before_it_are_durable() {
+    let mut rig = Rig::ready();
+    rig.batch(prepares([put(id(1, 1), "k")]));
+    rig.open(2, Uuid(12), 1);
+    assert!(rig.up.iter().all(|up| up.report.is_none()));
+    for number in std::mem::take(&mut rig.saved) {
+        rig.hand(Input::MetaSaved(number));
+    }
+    rig.flush();
+    assert!(rig.up.iter().all(|up| up.report.is_none()), "the log is behind");
+    rig.settle();
+    let report = rig.up.iter().find_map(|up| up.report.clone()).expect("a report");
+    assert_eq!(report.before.map(|fence| fence.epoch), Some(Epoch(1)));
+    assert_eq!(report.txns.len(), 1);
+}
+
+#[test]
+fn h14_decisions_that_contradict_each_other_end_the_process() {
+    let (known, other) = (id(1, 1), id(1, 2));
+    let cases: [(&str, Vec<Batch>); 3] = [
+        ("commit of what is not here", vec![commits(other)]),
+        ("commit after abort", vec![aborts(known), commits(known)]),
+        ("abort after commit", vec![commits(known), aborts(known)]),
+    ];
+    for (what, batches) in cases {
+        let mut rig = Rig::ready();
+        rig.batch(prepares([put(known, "k")]));
+        rig.settle();
+        for batch in batches {
+            assert_eq!(rig.exit, None, "{what}");
+            rig.batch(batch);
+        }
+        assert!(matches!(rig.exit, Some(ExitReason::Broken(_))), "{what}");
+    }
+}
+
+#[test]
+fn h18_an_abort_takes_with_it_what_rests_on_it_in_one_group() {
+    let mut rig = Rig::ready();
+    let (a, b, c, free) = (id(1, 1), id(1, 2), id(1, 3), id(1, 4));
+    rig.batch(prepares([
+        put(a, "k"),
+        prepare(b, "k", Some("w"), Some(a), &[a]),
+        prepare(c, "k", None, Some(b), &[b]),
+        put(free, "k"),
+    ]));
+    rig.settle();
+    let groups = rig.logged.len();
+    rig.batch(aborts(a));
+    rig.settle();
+    assert_eq!(rig.logged.len(), groups + 1);
+    for (number, state) in [
+        (a, TxnState::Aborted),
+        (b, TxnState::Aborted),
+        (c, TxnState::Aborted),
+        (free, TxnState::Prepared),
+    ] {
+        assert_eq!(rig.state(number), Some(state), "{number}");
+    }
+    // What comes later and rests on it is refused.
+    let late = id(1, 5);
+    rig.votes();
+    rig.batch(prepares([prepare(late, "k", Some("x"), Some(c), &[c])]));
+    rig.settle();
+    assert_eq!(rig.votes(), (vec![], vec![5]));
+    // A restart finds the same.
+    let mut rig = rig.restart(usize::MAX);
+    rig.open(1, Uuid(11), 9);
+    assert_eq!(rig.state(c), Some(TxnState::Aborted));
+    assert_eq!(rig.state(free), Some(TxnState::Prepared));
+}
+
+#[test]
+fn r8_what_is_settled_stays_settled_and_an_undecided_one_is_never_forgotten() {
+    let mut rig = Rig::ready();
+    let (done, open) = (id(1, 1), id(1, 2));
+    rig.batch(prepares([put(done, "k"), put(open, "k")]));
+    rig.settle();
+    rig.batch(commits(done));
+    let settled = |below, except: &[Version]| Batch {
+        settled: Some(Settled { below, except: except.to_vec() }),
+        ..Batch::default()
+    };
+    rig.batch(settled(id(1, 9), &[open]));
+    assert_eq!((rig.state(done), rig.state(open)), (None, Some(TxnState::Prepared)));
+    // Older news, and news that would take something back.
+    rig.batch(settled(id(1, 1), &[]));
+    rig.batch(settled(id(1, 9), &[done, open]));
+    let report = rig.report();
+    assert_eq!(report.settled, Settled { below: id(1, 9), except: vec![open] });
+    // Told again to commit what is settled: it was, and is not known any more.
+    rig.batch(commits(done));
+    assert_eq!(rig.exit, None);
+    // A prepare that comes late is refused, not prepared anew.
+    rig.votes();
+    rig.batch(prepares([put(id(1, 3), "k")]));
+    rig.settle();
+    assert_eq!(rig.votes(), (vec![], vec![3]));
+    // Even if it was said to be settled, an undecided one stays.
+    rig.batch(settled(id(1, 10), &[]));
+    assert_eq!(rig.state(open), Some(TxnState::Prepared));
+}
+
+#[test]
+fn a_look_comes_behind_all_decisions_before_it_and_shows_nothing_undecided() {
+    let mut rig = Rig::ready();
+    rig.batch(prepares([put(id(1, 1), "k"), put(id(1, 2), "k")]));
+    rig.settle();
+    let ask = ReadAsk { r: 1, k: key("k") };
+    rig.batch(Batch { read: vec![ask], ..commits(id(1, 1)) });
+    assert_eq!(rig.applied, [(key("k"), id(1, 1))], "handed over before the look");
+    assert_eq!(rig.looks.len(), 1);
+}
+
+#[test]
+fn a_session_that_misses_a_message_ends_and_repeats_are_ignored() {
+    let mut rig = Rig::ready();
+    rig.n -= 1;
+    rig.batch(prepares([put(id(1, 1), "k")]));
+    assert!(rig.closed.is_empty(), "a repeat of a number is ignored");
+    rig.n += 5;
+    rig.batch(prepares([put(id(1, 2), "k")]));
+    assert_eq!(rig.closed.len(), 1);
+    assert_eq!((rig.state(id(1, 1)), rig.state(id(1, 2))), (None, None));
+}
