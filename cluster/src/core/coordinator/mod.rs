@@ -401,7 +401,7 @@ impl Coordinator {
             self.deadlines.pop_first();
             match deadline {
                 Deadline::Update(seq) => self.on_update_deadline(now, seq),
-                Deadline::Read(read) => self.on_read_deadline(now, read),
+                Deadline::Read(read) => self.on_read_deadline(read),
             }
         }
     }
