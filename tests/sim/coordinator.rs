@@ -157,7 +157,7 @@ impl World {
         match effect {
             Effect::Reply { client, answer } => self.fill_slot(coordinator, client, answer),
             Effect::Registered { conn, answer } => {
-                self.answer_registration(coordinator, conn, &answer)
+                self.answer_registration(coordinator, conn, &answer);
             }
             Effect::Dial { session, addr } => self.dial(coordinator, session, addr),
             Effect::HangUp { session } => {
