@@ -7,7 +7,8 @@
 //!
 //! * `plan`: what a seed is about
 //! * `world`: time, events, and everything that takes part
-//! * `network`, `node`, `coordinator`, `clients`, `faults`: the parts
+//! * `network`, `node` with `recover` and `registration`, `coordinator`, `clients`, `faults`: the
+//!   parts
 //! * `finish`: coming to rest, and the verdict
 //! * `coverage`: what was met, and how little of it is too little
 
@@ -19,6 +20,8 @@ mod finish;
 mod network;
 mod node;
 mod plan;
+mod recover;
+mod registration;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

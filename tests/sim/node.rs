@@ -14,36 +14,33 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use cluster::core::node::{ConnId, Effect, Found, Input, Meta, NodeCore, ReadToken, Restart};
+use cluster::core::node::{ConnId, Effect, Found, Input, Meta, NodeCore, ReadToken};
 use cluster::core::record::{Committed, LogRecord};
 use cluster::core::ring::Ring;
 use cluster::storage::crash_disk::{CrashDisk, Fate, Sector};
-use cluster::storage::disk::{Disk, SECTOR};
-use cluster::storage::identity::Identity;
+use cluster::storage::disk::SECTOR;
 use cluster::storage::keystore::memory::MemoryKeystore;
 use cluster::storage::keystore::{Checkpointed, Keystore};
-use cluster::storage::log::{Log, LogConfig, NextSegment, ReadySegment, Tail};
+use cluster::storage::log::{Log, NextSegment, ReadySegment};
 use cluster::storage::small_file::SmallFile;
-use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, NodeName, Uuid, Version};
-use protocol::peer::{Fence, Heartbeat, PEER_PROTOCOL, Register, Registered};
+use protocol::ids::{GroupSeq, Key, NodeName, Uuid, Version};
+use protocol::peer::{PEER_PROTOCOL, Register};
 
-use super::plan::{HEARTBEAT_MS, MS};
+use super::plan::MS;
+use super::recover::{Started, recover, save};
 use super::world::{Clock, Event, Failure, World};
 use crate::check::seeded::Seeded;
 
-/// Decided writes are replayed in portions of so many; small, so that there are several.
-const REPLAY_PORTION: usize = 4;
-
 /// One node's machine and directory.
 pub(crate) struct Machine {
-    name: NodeName,
-    store: Uuid,
-    disk: CrashDisk,
+    pub(crate) name: NodeName,
+    pub(crate) store: Uuid,
+    pub(crate) disk: CrashDisk,
     /// While no process has it.
-    keystore: Option<MemoryKeystore>,
+    pub(crate) keystore: Option<MemoryKeystore>,
     /// How many processes there were.
     life: u64,
-    clock: Clock,
+    pub(crate) clock: Clock,
     pub(crate) process: Option<Process>,
     /// It says that it must not be started again.
     pub(crate) dead: bool,
@@ -65,17 +62,17 @@ pub(crate) struct Process {
     pub(crate) registration: Option<u64>,
     /// The coordinator that it goes to.
     pub(crate) registered_at: usize,
-    log: Log,
+    pub(crate) log: Log,
+    pub(crate) register: Register,
+    pub(crate) beats: u64,
+    pub(crate) register_wait: u64,
     state: SmallFile,
-    register: Register,
     log_jobs: VecDeque<LogJob>,
     key_jobs: VecDeque<KeyJob>,
     making: Option<NextSegment>,
     checkpoint: Option<Checkpointed>,
     flushing: bool,
     wake_at: u64,
-    beats: u64,
-    register_wait: u64,
 }
 
 /// A job of the log's lane; the first in line is under way.
@@ -122,89 +119,6 @@ impl Machine {
             doom: None,
         }
     }
-}
-
-/// What a start has found.
-struct Started {
-    core: NodeCore,
-    effects: Vec<Effect>,
-    log: Log,
-    state: SmallFile,
-    cut: bool,
-}
-
-/// The state file with the next incarnation durable in it (R4).
-fn open_state(machine: &Machine) -> Result<(SmallFile, Meta, Identity), String> {
-    let disk: Arc<dyn Disk> = Arc::new(machine.disk.clone());
-    let mut identity = Identity { cluster: Uuid(0), store: machine.store };
-    let text = |error: &dyn std::fmt::Display| error.to_string();
-    let (mut state, saved) =
-        SmallFile::open(disk, "state", identity).map_err(|error| text(&error))?;
-    let mut meta = match saved {
-        Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| text(&error))?,
-        None => Meta {
-            store: machine.store,
-            name: machine.name.clone(),
-            incarnation: Incarnation(0),
-            fence: Fence::default(),
-            ring: None,
-            cut_through: Epoch(0),
-        },
-    };
-    if let Some(ring) = &meta.ring {
-        identity.cluster = ring.cluster;
-    }
-    meta.incarnation = Incarnation(meta.incarnation.0 + 1);
-    save(&mut state, &meta)?;
-    Ok((state, meta, identity))
-}
-
-fn save(state: &mut SmallFile, meta: &Meta) -> Result<(), String> {
-    if let Some(ring) = &meta.ring {
-        state.set_cluster(ring.cluster);
-    }
-    let bytes = serde_json::to_vec(meta).expect("plain data serializes");
-    state.save(&bytes).map_err(|error| error.to_string())
-}
-
-/// From the directory to a core, as the shell does it.
-fn recover(
-    machine: &mut Machine,
-    now: u64,
-    segment_bytes: u64,
-    checkpoint_bytes: u64,
-) -> Result<Started, String> {
-    let (mut state, mut meta, identity) = open_state(machine)?;
-    let keystore = machine.keystore.as_mut().expect("no process has it");
-    let through = keystore.checkpointed();
-    let mut restart = Restart::new(meta.clone(), through, checkpoint_bytes);
-    let (mut decided, mut replayed) = (Vec::new(), GroupSeq(0));
-    let config = LogConfig { identity, segment_bytes };
-    let opened = Log::open(Arc::new(machine.disk.clone()), config, &mut |seq, record| {
-        restart.replay(seq, record, &mut decided);
-        if decided.len() >= REPLAY_PORTION {
-            keystore.apply(&decided, replayed).expect("memory does not fail");
-            decided.clear();
-        }
-        replayed = GroupSeq(seq.0 - 1).max(replayed);
-    });
-    let opened = opened.map_err(|error| error.to_string())?;
-    keystore.apply(&decided, opened.end).expect("memory does not fail");
-    if opened.first.0 > through.0 + 1 {
-        return Err(format!("the keystore ends at {through:?}, the log begins after it"));
-    }
-    let founded = meta.ring.is_some() || through > GroupSeq(0);
-    if opened.fresh && founded && meta.fence.epoch > Epoch(0) {
-        return Err("the log is gone though the state file is there".into());
-    }
-    let cut = opened.tail != Tail::Clean;
-    if cut {
-        meta.cut_through = meta.fence.epoch;
-        save(&mut state, &meta)?;
-        restart.cut(meta.fence.epoch);
-    }
-    let (core, effects) = restart.finish(machine.clock.read(now), opened.end);
-    Ok(Started { core, effects, log: opened.log, state, cut })
 }
 
 impl World {
@@ -288,7 +202,7 @@ impl World {
         self.after(0, Event::Beat(node, life));
     }
 
-    fn process(&mut self, node: usize) -> &mut Process {
+    pub(crate) fn process(&mut self, node: usize) -> &mut Process {
         self.nodes[node].process.as_mut().expect("the process is there")
     }
 
@@ -617,106 +531,6 @@ impl Process {
             }
             LogJob::Made(made) => {
                 self.log.accept_next(made).map(|()| LogDone::Nothing).map_err(text)
-            }
-        }
-    }
-}
-
-/// Registration and heartbeats.
-impl World {
-    /// A node tries to register with whoever has the coordinator's address.
-    pub(crate) fn register_now(&mut self, node: usize) {
-        let lost = !self.healed && self.rng.chance(self.plan.net.lose_datagrams);
-        let Some(coordinator) = self.reachable().filter(|_| !lost) else {
-            self.register_again(node);
-            return;
-        };
-        self.last_registration += 1;
-        let conn = self.last_registration;
-        let process = self.process(node);
-        process.registration = Some(conn);
-        process.registered_at = coordinator;
-        let life = process.life;
-        let text = serde_json::to_string(&process.register).expect("messages serialize");
-        let wait = self.delay();
-        self.after(wait, Event::Register { coordinator, conn, node, life, text });
-    }
-
-    fn register_again(&mut self, node: usize) {
-        let process = self.process(node);
-        let (life, wait) = (process.life, process.register_wait);
-        process.register_wait = (wait * 2).min(500);
-        self.after(wait * MS, Event::RegisterNow(node, life));
-    }
-
-    /// The answer to a registration arrives.
-    pub(crate) fn on_registered(&mut self, node: usize, conn: u64, text: &str) {
-        let answer: Registered = serde_json::from_str(text).expect("messages read back");
-        let process = self.process(node);
-        if process.registration != Some(conn) {
-            return;
-        }
-        match answer {
-            Registered::Welcome { .. } => process.register_wait = 20,
-            Registered::Refused { reason } => {
-                self.fail(Failure::Refused(format!("node {node} may not register: {reason}")));
-            }
-        }
-    }
-
-    /// A node's registration connection has ended: it tries again.
-    pub(crate) fn on_registration_end(&mut self, node: usize, conn: u64) {
-        let process = self.process(node);
-        if process.registration == Some(conn) {
-            process.registration = None;
-            self.register_again(node);
-        }
-    }
-
-    /// The node's end of a registration is gone: the coordinator hears of it, sooner or later.
-    pub(crate) fn registration_lost(&mut self, conn: u64) {
-        let late = if self.plan.net.silent_ends { self.rng.below(3_000) * MS } else { 0 };
-        for coordinator in 0..self.coordinators.len() {
-            let wait = self.delay() + late;
-            if self.coordinators[coordinator].registrations.contains_key(&conn) {
-                self.after(wait, Event::Unregistered(coordinator, conn));
-            }
-        }
-    }
-
-    /// A node's heart beats.
-    pub(crate) fn beat(&mut self, node: usize) {
-        let process = self.process(node);
-        process.beats += 1;
-        let life = process.life;
-        let meta = process.core.meta();
-        let heartbeat = Heartbeat {
-            cluster: meta.ring.as_ref().map(|ring| ring.cluster),
-            uuid: meta.store,
-            incarnation: meta.incarnation,
-            seq: process.beats,
-            interval_ms: HEARTBEAT_MS,
-            uptime_ms: 0,
-            fsync_us: 0,
-            undecided: process.core.undecided().0,
-            undecided_oldest_ms: 0,
-            keys_primary: 0,
-            keys_replica: 0,
-            log_bytes: process.log.bytes(),
-            reads: 0,
-            writes: 0,
-            rss_bytes: 0,
-            cpu_us: 0,
-        };
-        let text = serde_json::to_string(&heartbeat).expect("messages serialize");
-        self.after(HEARTBEAT_MS * MS, Event::Beat(node, life));
-        let Some(coordinator) = self.reachable() else { return };
-        let lose = if self.healed { 0 } else { self.plan.net.lose_datagrams };
-        for _ in 0..1 + u64::from(self.rng.chance(10)) {
-            let late = if self.rng.chance(5) { self.rng.below(1_500) * MS } else { 0 };
-            let wait = self.delay() + late;
-            if !self.rng.chance(lose) {
-                self.after(wait, Event::Heartbeat(coordinator, text.clone()));
             }
         }
     }

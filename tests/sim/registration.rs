@@ -1,0 +1,106 @@
+//! A simulated node's registration, held open at whoever has the coordinator's address, and its
+//! heartbeats. Both may be lost; heartbeats also come twice and late.
+
+use protocol::peer::{Heartbeat, Registered};
+
+use super::plan::{HEARTBEAT_MS, MS};
+use super::world::{Event, Failure, World};
+
+impl World {
+    /// A node tries to register with whoever has the coordinator's address.
+    pub(crate) fn register_now(&mut self, node: usize) {
+        let lost = !self.healed && self.rng.chance(self.plan.net.lose_datagrams);
+        let Some(coordinator) = self.reachable().filter(|_| !lost) else {
+            self.register_again(node);
+            return;
+        };
+        self.last_registration += 1;
+        let conn = self.last_registration;
+        let process = self.process(node);
+        process.registration = Some(conn);
+        process.registered_at = coordinator;
+        let life = process.life;
+        let text = serde_json::to_string(&process.register).expect("messages serialize");
+        let wait = self.delay();
+        self.after(wait, Event::Register { coordinator, conn, node, life, text });
+    }
+
+    fn register_again(&mut self, node: usize) {
+        let process = self.process(node);
+        let (life, wait) = (process.life, process.register_wait);
+        process.register_wait = (wait * 2).min(500);
+        self.after(wait * MS, Event::RegisterNow(node, life));
+    }
+
+    /// The answer to a registration arrives.
+    pub(crate) fn on_registered(&mut self, node: usize, conn: u64, text: &str) {
+        let answer: Registered = serde_json::from_str(text).expect("messages read back");
+        let process = self.process(node);
+        if process.registration != Some(conn) {
+            return;
+        }
+        match answer {
+            Registered::Welcome { .. } => process.register_wait = 20,
+            Registered::Refused { reason } => {
+                self.fail(Failure::Refused(format!("node {node} may not register: {reason}")));
+            }
+        }
+    }
+
+    /// A node's registration connection has ended: it tries again.
+    pub(crate) fn on_registration_end(&mut self, node: usize, conn: u64) {
+        let process = self.process(node);
+        if process.registration == Some(conn) {
+            process.registration = None;
+            self.register_again(node);
+        }
+    }
+
+    /// The node's end of a registration is gone: the coordinator hears of it, sooner or later.
+    pub(crate) fn registration_lost(&mut self, conn: u64) {
+        let late = if self.plan.net.silent_ends { self.rng.below(3_000) * MS } else { 0 };
+        for coordinator in 0..self.coordinators.len() {
+            let wait = self.delay() + late;
+            if self.coordinators[coordinator].registrations.contains_key(&conn) {
+                self.after(wait, Event::Unregistered(coordinator, conn));
+            }
+        }
+    }
+
+    /// A node's heart beats.
+    pub(crate) fn beat(&mut self, node: usize) {
+        let process = self.process(node);
+        process.beats += 1;
+        let life = process.life;
+        let meta = process.core.meta();
+        let heartbeat = Heartbeat {
+            cluster: meta.ring.as_ref().map(|ring| ring.cluster),
+            uuid: meta.store,
+            incarnation: meta.incarnation,
+            seq: process.beats,
+            interval_ms: HEARTBEAT_MS,
+            uptime_ms: 0,
+            fsync_us: 0,
+            undecided: process.core.undecided().0,
+            undecided_oldest_ms: 0,
+            keys_primary: 0,
+            keys_replica: 0,
+            log_bytes: process.log.bytes(),
+            reads: 0,
+            writes: 0,
+            rss_bytes: 0,
+            cpu_us: 0,
+        };
+        let text = serde_json::to_string(&heartbeat).expect("messages serialize");
+        self.after(HEARTBEAT_MS * MS, Event::Beat(node, life));
+        let Some(coordinator) = self.reachable() else { return };
+        let lose = if self.healed { 0 } else { self.plan.net.lose_datagrams };
+        for _ in 0..1 + u64::from(self.rng.chance(10)) {
+            let late = if self.rng.chance(5) { self.rng.below(1_500) * MS } else { 0 };
+            let wait = self.delay() + late;
+            if !self.rng.chance(lose) {
+                self.after(wait, Event::Heartbeat(coordinator, text.clone()));
+            }
+        }
+    }
+}
