@@ -204,7 +204,7 @@ impl Coordinator {
         self.due_reads.extend(read.then);
     }
 
-    pub(super) fn on_read_deadline(&mut self, now: Time, id: u64) {
+    pub(super) fn on_read_deadline(&mut self, id: u64) {
         let Some(read) = self.reads.get(&id) else { return };
         let (client, key) = (read.client, read.key.clone());
         let (reason, blocked_by) = self.why_unreadable(&key);
