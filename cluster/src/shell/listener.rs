@@ -1,7 +1,7 @@
-//! Accepts clients, up to the limit of connections.
+//! Binds ports; accepts clients, up to the limit of connections.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use protocol::error::ErrorReply;
 use protocol::reply;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 use super::connection::{self, Shared};
 
@@ -25,6 +25,17 @@ pub(super) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(addr)?;
     socket.listen(4096)
+}
+
+/// A socket for heartbeats to the coordinator.
+pub(super) async fn heartbeat_socket(join: SocketAddr) -> io::Result<UdpSocket> {
+    let any: IpAddr = match join {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let udp = UdpSocket::bind(SocketAddr::new(any, 0)).await?;
+    udp.connect(join).await?;
+    Ok(udp)
 }
 
 /// Accepts for ever.

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -129,7 +129,7 @@ async fn run(config: NodeConfig, announcer: Announcer) -> Result<End, Refusal> {
     let (done_in, mut done) = mpsc::channel(DONE_LANE);
     let log = lanes::log_lane(log, state, Arc::clone(&gauge), done_in.clone())?;
     let keys = lanes::key_lane(keystore, done_in)?;
-    let udp = heartbeat_socket(config.join).await?;
+    let udp = listener::heartbeat_socket(config.join).await?;
     // The coordinator may be on another machine: this one's address on the way there is its own.
     let sockets = listener::bind(SocketAddr::new(udp.local_addr()?.ip(), 0))?;
     let addr = sockets.local_addr()?;
@@ -180,17 +180,6 @@ async fn run(config: NodeConfig, announcer: Announcer) -> Result<End, Refusal> {
         Some(end) => Ok(end),
         None => Ok(driver.stop(done).await),
     }
-}
-
-/// A socket for heartbeats to the coordinator.
-async fn heartbeat_socket(join: SocketAddr) -> io::Result<UdpSocket> {
-    let any: IpAddr = match join {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let udp = UdpSocket::bind(SocketAddr::new(any, 0)).await?;
-    udp.connect(join).await?;
-    Ok(udp)
 }
 
 async fn sleep_until(deadline: Option<crate::core::time::Time>) {

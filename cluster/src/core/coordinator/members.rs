@@ -319,7 +319,6 @@ impl Coordinator {
             node.link_lost = moved(node.link_lost);
             node.link.excuse(moved);
         }
-        self.stood_still_until = now;
     }
 
     /// Gives each node its verdict, and dials those that are due.
@@ -351,7 +350,7 @@ impl Coordinator {
         let link = match node.link.phase {
             LinkPhase::Closed | LinkPhase::Dialing if node.link.refused => detector::Link::Refused,
             LinkPhase::Closed | LinkPhase::Dialing | LinkPhase::Opening => {
-                detector::Link::Lost { since: node.link_lost.max(self.stood_still_until) }
+                detector::Link::Lost { since: node.link_lost }
             }
             LinkPhase::Ready => detector::Link::Up,
         };
@@ -359,7 +358,7 @@ impl Coordinator {
             registered: node.register.is_some(),
             link,
             last_heard: node.last_heard,
-            asked_oldest: node.link.asked_oldest().map(|at| at.max(self.stood_still_until)),
+            asked_oldest: node.link.asked_oldest(),
             exited: false,
         };
         match observed.verdict(self.config.heartbeat_ms, now) {

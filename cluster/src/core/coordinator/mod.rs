@@ -275,8 +275,6 @@ pub struct Coordinator {
     clock: super::detector::OwnClock,
     started: Time,
     last_tick: Time,
-    /// When this process last found that it had not been running: no silence counts from before.
-    stood_still_until: Time,
     arrivals: VecDeque<(ClientId, ClientOp, Time)>,
     last_seq: u64,
     txns: BTreeMap<Seq, updates::Txn>,
@@ -336,7 +334,6 @@ impl Coordinator {
             clock: super::detector::OwnClock::default(),
             started: now,
             last_tick: now,
-            stood_still_until: Time(0),
             arrivals: VecDeque::new(),
             last_seq: 0,
             txns: BTreeMap::new(),
