@@ -11,6 +11,7 @@
 //! * `registration`: nodes that announce themselves, and their heartbeats
 //! * `directory`: a node's directory: lock, store, state file
 //! * `lanes`: a node's two threads, log and keystore
+//! * `pulse`: a node's heartbeats
 //! * `node`: the node's loop
 //!
 //! Both servers run on one thread that serves sockets and the core; what blocks has threads of
@@ -26,6 +27,7 @@ mod lines;
 mod link;
 mod listener;
 pub mod node;
+mod pulse;
 mod registration;
 
 pub use coordinator::run_coordinator;

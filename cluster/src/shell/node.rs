@@ -10,21 +10,20 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use protocol::frame::HTTP_RESPONSE;
 use protocol::ids::{Epoch, GroupSeq};
-use protocol::peer::{
-    Down, Heartbeat, PEER_LINE_BYTES_MAX, PEER_PROTOCOL, Register, Registered, Up,
-};
+use protocol::peer::{Down, PEER_LINE_BYTES_MAX, PEER_PROTOCOL, Register, Registered, Up};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::directory::{self, Directory, Refusal};
 use super::lanes::{self, Done, KeyJob, Lane, LogGauge, LogJob};
 use super::lines::{self, LineReader};
+use super::pulse::Pulse;
 use super::{clock, listener};
 use crate::config::{NodeConfig, StorageKind};
 use crate::core::node::{CHECKPOINT_BYTES, ConnId, Effect, ExitReason, Input, NodeCore, Restart};
@@ -516,76 +515,4 @@ fn exit(reason: ExitReason) -> End {
             End::Fatal(format!("a rule of the commit protocol is broken: {what}"))
         }
     }
-}
-
-/// The node's heartbeats.
-struct Pulse {
-    socket: UdpSocket,
-    gauge: Arc<LogGauge>,
-    interval: Duration,
-    started: Instant,
-    seq: u64,
-    reads: u64,
-    writes: u64,
-    counts: Vec<u64>,
-}
-
-impl Pulse {
-    fn new(socket: UdpSocket, gauge: Arc<LogGauge>, interval: Duration) -> Self {
-        let (started, counts) = (Instant::now(), Vec::new());
-        Self { socket, gauge, interval, started, seq: 0, reads: 0, writes: 0, counts }
-    }
-
-    /// Sends one heartbeat; an error concerns this one only.
-    async fn beat(&mut self, core: &NodeCore, ring: Option<&Ring>) {
-        self.seq += 1;
-        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let (undecided, oldest) = core.undecided();
-        let (keys_primary, keys_replica) = self.keys(core, ring);
-        let meta = core.meta();
-        let (rss_bytes, cpu_us) = usage();
-        let heartbeat = Heartbeat {
-            cluster: meta.ring.as_ref().map(|ring| ring.cluster),
-            uuid: meta.store,
-            incarnation: meta.incarnation,
-            seq: self.seq,
-            interval_ms: ms(self.interval),
-            uptime_ms: ms(self.started.elapsed()),
-            fsync_us: self.gauge.sync_us.load(Ordering::Relaxed),
-            undecided,
-            undecided_oldest_ms: oldest.map_or(0, |at| clock::now().since_us(at) / 1000),
-            keys_primary,
-            keys_replica,
-            log_bytes: self.gauge.bytes.load(Ordering::Relaxed),
-            reads: self.reads,
-            writes: self.writes,
-            rss_bytes,
-            cpu_us,
-        };
-        if let Ok(datagram) = serde_json::to_vec(&heartbeat) {
-            let _ = self.socket.send(&datagram).await;
-        }
-    }
-
-    /// Live keys in the ranges of which this node is the first replica, and in the others.
-    fn keys(&self, core: &NodeCore, ring: Option<&Ring>) -> (u64, u64) {
-        let (mut primary, mut replica) = (0, 0);
-        let (Some(ring), Some(me)) = (ring, core.member()) else { return (0, 0) };
-        for (keys, (_, owner)) in self.counts.iter().zip(ring.points()) {
-            if *owner == me { primary += keys } else { replica += keys }
-        }
-        (primary, replica)
-    }
-}
-
-/// Resident bytes and processor time of this process.
-fn usage() -> (u64, u64) {
-    use nix::sys::resource::{UsageWho, getrusage};
-    let pages = std::fs::read_to_string("/proc/self/statm").ok();
-    let pages = pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
-    let cpu_us = getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| {
-        let us = |time: nix::sys::time::TimeVal| time.tv_sec() * 1_000_000 + time.tv_usec();
-        u64::try_from(us(usage.user_time()) + us(usage.system_time())).unwrap_or(0)
-    });
-    (pages.unwrap_or(0) * 4096, cpu_us)
 }
