@@ -136,6 +136,9 @@ impl SmallFile {
         if there.contains(&temporary) {
             file.disk.remove(&temporary).map_err(|error| file.io(error))?;
         }
+        // A killed process may have left a rename in the page cache only: a copy that is there to
+        // fall back on must be there after a power loss too.
+        file.disk.sync_dir().map_err(|error| file.io(error))?;
         let mut copies = Vec::new();
         let mut damage = Vec::new();
         for suffix in SUFFIXES {
