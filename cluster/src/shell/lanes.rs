@@ -94,6 +94,25 @@ impl<J> Lane<J> {
     }
 }
 
+/// Takes jobs in order until one fails or says that it was the last.
+fn work_off<J>(
+    queue: &mut mpsc::Receiver<J>,
+    done: &mpsc::Sender<Done>,
+    mut work: impl FnMut(J) -> Result<Option<Done>, directory::Refusal>,
+) {
+    while let Some(job) = queue.blocking_recv() {
+        let report = match work(job) {
+            Ok(Some(report)) => report,
+            Ok(None) => continue,
+            Err(error) => Done::Failed(error.to_string()),
+        };
+        let last = matches!(report, Done::Failed(_) | Done::Stopped);
+        if done.blocking_send(report).is_err() || last {
+            return;
+        }
+    }
+}
+
 /// Starts the log's lane.
 pub(super) fn log_lane(
     log: Log,
@@ -118,17 +137,8 @@ struct LogLane {
 impl LogLane {
     fn run(mut self, mut queue: mpsc::Receiver<LogJob>) {
         self.prepare_next();
-        while let Some(job) = queue.blocking_recv() {
-            let report = match self.work(job) {
-                Ok(Some(report)) => report,
-                Ok(None) => continue,
-                Err(error) => Done::Failed(error.to_string()),
-            };
-            let last = matches!(report, Done::Failed(_) | Done::Stopped);
-            if self.done.blocking_send(report).is_err() || last {
-                return;
-            }
-        }
+        let done = self.done.clone();
+        work_off(&mut queue, &done, |job| self.work(job));
     }
 
     fn work(&mut self, job: LogJob) -> Result<Option<Done>, directory::Refusal> {
@@ -201,17 +211,8 @@ struct KeyLane {
 
 impl KeyLane {
     fn run(mut self, mut queue: mpsc::Receiver<KeyJob>) {
-        while let Some(job) = queue.blocking_recv() {
-            let report = match self.work(job) {
-                Ok(Some(report)) => report,
-                Ok(None) => continue,
-                Err(error) => Done::Failed(error.to_string()),
-            };
-            let last = matches!(report, Done::Failed(_) | Done::Stopped);
-            if self.done.blocking_send(report).is_err() || last {
-                return;
-            }
-        }
+        let done = self.done.clone();
+        work_off(&mut queue, &done, |job| self.work(job));
     }
 
     fn work(&mut self, job: KeyJob) -> Result<Option<Done>, directory::Refusal> {
