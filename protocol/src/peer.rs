@@ -267,14 +267,26 @@ impl Serialize for WireValue {
 
 impl<'de> Deserialize<'de> for WireValue {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        use serde::de::Error;
-        let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
+        d.deserialize_str(WireValueVisitor)
+    }
+}
+
+struct WireValueVisitor;
+
+impl serde::de::Visitor<'_> for WireValueVisitor {
+    type Value = WireValue;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a value: t and text, or b and base64")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<WireValue, E> {
         match text.as_bytes().first() {
-            Some(b't') => Ok(Self(Value::from(&text[1..]))),
+            Some(b't') => Ok(WireValue(Value::from(&text[1..]))),
             Some(b'b') => crate::json::decode_base64(&text[1..])
-                .map(|bytes| Self(Value::from(bytes)))
-                .ok_or_else(|| D::Error::custom("a value is not base64")),
-            _ => Err(D::Error::custom("a value begins with neither t nor b")),
+                .map(|bytes| WireValue(Value::from(bytes)))
+                .ok_or_else(|| E::custom("a value is not base64")),
+            _ => Err(E::custom("a value begins with neither t nor b")),
         }
     }
 }

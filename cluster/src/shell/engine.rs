@@ -1,6 +1,6 @@
 //! A node's core and all that its effects act on, behind one lock.
 //!
-//! The node's loop hands in what comes from links and clock, the two lanes what they have done:
+//! Links and the node's loop hand in what comes from outside, the two lanes what they have done:
 //! each on its own thread, so that a vote leaves from the log's thread as soon as the disk has
 //! answered, without a wait for another thread to wake. Whoever hands something in performs the
 //! effects before it gives up the lock: so their order is the core's. Nothing here blocks.
@@ -9,13 +9,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use protocol::peer::{Heartbeat, Register, Up};
-use tokio::net::TcpStream;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 
 use super::clock;
 use super::lanes::{Done, KeyJob, Lane, LogJob};
-use super::node_link::{self, Event};
-use super::outlet::{self, Outlet};
+
+use super::outlet::Outlet;
 use super::pulse::Pulse;
 use crate::core::node::{ConnId, Effect, ExitReason, Input, NodeCore};
 use crate::core::ring::Ring;
@@ -45,7 +44,6 @@ pub(super) struct Parts {
     pub(super) core: NodeCore,
     pub(super) log: Lane<LogJob>,
     pub(super) keys: Lane<KeyJob>,
-    pub(super) events: mpsc::Sender<Event>,
     pub(super) register: watch::Sender<Register>,
     pub(super) announcer: Announcer,
     pub(super) pulse: Pulse,
@@ -58,7 +56,6 @@ pub(super) struct State {
     /// A link ends, once it has sent what it holds, when its outlet is dropped.
     conns: HashMap<ConnId, Outlet>,
     last_conn: u64,
-    events: mpsc::Sender<Event>,
     register: watch::Sender<Register>,
     announcer: Announcer,
     ring: Option<Arc<Ring>>,
@@ -70,14 +67,13 @@ pub(super) struct State {
 
 impl Engine {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { core, log, keys, events, register, announcer, pulse } = parts;
+        let Parts { core, log, keys, register, announcer, pulse } = parts;
         let state = State {
             core,
             log,
             keys,
             conns: HashMap::new(),
             last_conn: 0,
-            events,
             register,
             announcer,
             ring: None,
@@ -93,20 +89,18 @@ impl Engine {
         self.state.lock().ok()
     }
 
-    /// What a lane has done. False if the process is to end.
-    pub(super) fn report(&self, done: Vec<Done>) -> bool {
+    /// Hands in, at one moment, what `hand_in` does. False if the process is to end.
+    pub(super) fn turn(&self, hand_in: impl FnOnce(&mut State, Time)) -> bool {
         let Some(mut state) = self.lock() else {
             self.news.notify_one();
             return false;
         };
         let now = clock::now();
-        for done in done {
-            state.on_done(now, done);
-        }
+        hand_in(&mut state, now);
         state.hand_in(now, Input::Flush);
         let next = state.core.next_deadline();
-        if state.end.is_some() || next.is_some_and(|next| state.awake_at.is_none_or(|at| next < at))
-        {
+        let sooner = next.is_some_and(|next| state.awake_at.is_none_or(|at| next < at));
+        if state.end.is_some() || sooner {
             self.news.notify_one();
         }
         state.end.is_none()
@@ -129,37 +123,26 @@ impl State {
         self.end.get_or_insert(end);
     }
 
-    pub(super) fn on_event(&mut self, now: Time, event: Event) {
-        match event {
-            Event::Accepted(stream) => self.on_accepted(stream),
-            Event::Down(conn, down) => self.hand_in(now, Input::Down { conn, down: *down }),
-            Event::Disconnected(conn) => {
-                self.conns.remove(&conn);
-                self.hand_in(now, Input::Disconnected(conn));
-            }
-            Event::Refused(reason) => {
-                self.end(End::Fatal(format!("the coordinator refuses this node: {reason}")));
-            }
-            Event::Stop => self.end(End::Stopped),
-        }
-    }
-
-    fn on_accepted(&mut self, stream: TcpStream) {
+    /// A new link, whose messages go to `outlet`; none if there is no room for it.
+    pub(super) fn on_accepted(&mut self, outlet: Outlet) -> Option<ConnId> {
         if self.conns.len() >= LINKS_MAX {
             // Strangers that connect and say nothing must not keep the coordinator out.
             let idle = self.conns.keys().filter(|conn| Some(**conn) != self.core.conn()).min();
-            let Some(idle) = idle.copied() else { return };
+            let idle = idle.copied()?;
             self.conns.remove(&idle);
         }
         self.last_conn += 1;
         let conn = ConnId(self.last_conn);
-        let (reader, writer) = stream.into_split();
-        let (outlet, rest) = outlet::new(writer);
-        tokio::spawn(node_link::serve(conn, reader, rest, self.events.clone()));
         self.conns.insert(conn, outlet);
+        Some(conn)
     }
 
-    fn on_done(&mut self, now: Time, done: Done) {
+    pub(super) fn on_disconnected(&mut self, now: Time, conn: ConnId) {
+        self.conns.remove(&conn);
+        self.hand_in(now, Input::Disconnected(conn));
+    }
+
+    pub(super) fn on_done(&mut self, now: Time, done: Done) {
         match done {
             Done::Synced(seq) => self.hand_in(now, Input::Synced(seq)),
             Done::Saved(number) => {
@@ -230,8 +213,7 @@ impl State {
 
     fn send(&mut self, now: Time, conn: ConnId, up: &Up) {
         if !self.conns.get(&conn).is_some_and(|outlet| outlet.send(up)) {
-            self.conns.remove(&conn);
-            self.hand_in(now, Input::Disconnected(conn));
+            self.on_disconnected(now, conn);
         }
     }
 

@@ -14,7 +14,7 @@ use protocol::ids::{GroupSeq, Key};
 use tokio::sync::mpsc;
 
 use super::directory;
-use super::engine::Engine;
+use super::engine::{Engine, State};
 use crate::core::node::{Found, Meta, ReadToken};
 use crate::core::record::{Committed, LogRecord};
 use crate::core::ring::Ring;
@@ -138,8 +138,11 @@ fn work_off<J>(
             waiting = queue.try_recv().ok();
         }
         if !reports.is_empty() && waiting.is_none() {
-            let told = engine.upgrade().map(|engine| engine.report(std::mem::take(&mut reports)));
-            if told != Some(true) {
+            let Some(engine) = engine.upgrade() else { return };
+            let tell = |state: &mut State, now| {
+                reports.drain(..).for_each(|done| state.on_done(now, done));
+            };
+            if !engine.turn(tell) {
                 return;
             }
         }

@@ -25,18 +25,25 @@ impl LineReader {
     /// The next message; `None` at the end of the connection.
     pub(super) async fn next<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
         loop {
-            match self.framer.next_frame() {
-                Some(Frame::Line(line)) => {
-                    let text = std::str::from_utf8(line).map_err(io::Error::other)?;
-                    return serde_json::from_str(text).map(Some).map_err(io::Error::other);
-                }
-                Some(Frame::TooLong) => return Err(io::Error::other("a line is too long")),
-                Some(Frame::Http) => return Err(io::Error::other(HTTP_RESPONSE)),
-                None => {}
+            if let Some(message) = self.ready()? {
+                return Ok(Some(message));
             }
             if self.socket.read_buf(self.framer.read_space()).await? == 0 {
                 return Ok(None);
             }
+        }
+    }
+
+    /// The next message, if all of it has been read.
+    pub(super) fn ready<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
+        match self.framer.next_frame() {
+            Some(Frame::Line(line)) => {
+                let text = std::str::from_utf8(line).map_err(io::Error::other)?;
+                serde_json::from_str(text).map(Some).map_err(io::Error::other)
+            }
+            Some(Frame::TooLong) => Err(io::Error::other("a line is too long")),
+            Some(Frame::Http) => Err(io::Error::other(HTTP_RESPONSE)),
+            None => Ok(None),
         }
     }
 }

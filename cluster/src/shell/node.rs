@@ -1,5 +1,5 @@
-//! A storage node's process: its directory, its two lanes, its links, and the loop that hands in
-//! what comes from outside.
+//! A storage node's process: its directory, its two lanes, its links, and the loop that minds the
+//! time.
 //!
 //! At start it recovers first: state file, log, keystore, replay. Only then it listens, and only
 //! then it registers (R9, H34). It serves nobody until the coordinator has told it what it missed.
@@ -15,13 +15,13 @@ use protocol::ids::{Epoch, GroupSeq};
 use protocol::peer::{PEER_PROTOCOL, Register};
 use tokio::net::UdpSocket;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::alarm::Alarm;
 use super::directory::{self, Directory, Refusal};
 use super::engine::{End, Engine, Parts};
 use super::lanes::{self, LogGauge};
-use super::node_link::{self, Event};
+use super::node_link;
 use super::pulse::Pulse;
 use super::{clock, listener};
 use crate::config::{NodeConfig, StorageKind};
@@ -32,10 +32,6 @@ use crate::storage::keystore::fjall::FjallKeystore;
 use crate::storage::keystore::memory::MemoryKeystore;
 use crate::storage::log::{Log, LogConfig, Tail};
 
-/// Messages that may wait for the loop; then the links wait.
-const LINK_LANE: usize = 1_024;
-/// Inputs between two flushes at most.
-const TURN_MAX: usize = 1_024;
 /// A thread has ended with the core in its hands.
 const PANICKED: &str = "a bug ended one of the node's threads; its log file says more";
 /// Decided writes are replayed in portions of so many.
@@ -87,7 +83,6 @@ async fn run(config: NodeConfig, announcer: Announcer) -> Result<End, Refusal> {
     let sockets = listener::bind(SocketAddr::new(udp.local_addr()?.ip(), 0))?;
     let addr = sockets.local_addr()?;
     let incarnation = core.meta().incarnation.0;
-    let (events_in, events) = mpsc::channel(LINK_LANE);
     let (register, registered) = watch::channel(registration(&core, &config, addr, durable));
     let (log_jobs, log_queue) = lanes::lane();
     let (key_jobs, key_queue) = lanes::lane();
@@ -95,7 +90,6 @@ async fn run(config: NodeConfig, announcer: Announcer) -> Result<End, Refusal> {
         core,
         log: log_jobs,
         keys: key_jobs,
-        events: events_in.clone(),
         register,
         announcer: announcer.clone(),
         pulse: Pulse::new(Arc::clone(&gauge), config.heartbeat),
@@ -105,50 +99,36 @@ async fn run(config: NodeConfig, announcer: Announcer) -> Result<End, Refusal> {
         lanes::start_keys(key_queue, keystore, Arc::downgrade(&engine))?,
     ];
     engine.lock().ok_or(PANICKED)?.perform(clock::now(), effects);
-    tokio::spawn(node_link::accept(sockets, events_in.clone()));
-    tokio::spawn(node_link::stay_registered(config.join, registered, events_in.clone()));
-    tokio::spawn(stop_on_signal(events_in));
+    tokio::spawn(node_link::accept(sockets, Arc::clone(&engine)));
+    tokio::spawn(node_link::stay_registered(config.join, registered, Arc::clone(&engine)));
+    tokio::spawn(stop_on_signal(Arc::clone(&engine)));
     tracing::info!(%addr, incarnation, "node listens");
     announcer.node_listening(addr);
-    match serve(&engine, events, &udp, config.heartbeat).await? {
+    match serve(&engine, &udp, config.heartbeat).await? {
         End::Fatal(reason) => Ok(End::Fatal(reason)),
         End::Stopped => stop(&engine, lanes),
     }
 }
 
-/// Hands in what comes until the node is to end.
-async fn serve(
-    engine: &Engine,
-    mut events: mpsc::Receiver<Event>,
-    udp: &UdpSocket,
-    heartbeat: Duration,
-) -> Result<End, Refusal> {
+/// Hands in what time brings, until the node is to end.
+async fn serve(engine: &Engine, udp: &UdpSocket, heartbeat: Duration) -> Result<End, Refusal> {
     let mut alarm = Alarm::new();
     let mut beat = tokio::time::interval(heartbeat);
     let mut deadline = None;
     loop {
         let mut beats = false;
-        let first = tokio::select! {
-            biased;
-            event = events.recv() => event,
-            _ = beat.tick() => {
-                beats = true;
-                None
-            }
-            () = engine.news.notified() => None,
-            () = alarm.wait(deadline) => None,
-        };
+        tokio::select! {
+            _ = beat.tick() => beats = true,
+            () = engine.news.notified() => {}
+            () = alarm.wait(deadline) => {}
+        }
         let heartbeat = {
             let mut state = engine.lock().ok_or(PANICKED)?;
             let now = clock::now();
-            let rest = std::iter::from_fn(|| events.try_recv().ok());
-            for event in first.into_iter().chain(rest).take(TURN_MAX) {
-                state.on_event(now, event);
-            }
             if state.core.next_deadline().is_some_and(|at| at <= now) {
                 state.hand_in(now, Input::Tick);
+                state.hand_in(now, Input::Flush);
             }
-            state.hand_in(now, Input::Flush);
             deadline = state.next_deadline();
             if let Some(end) = state.take_end() {
                 return Ok(end);
@@ -249,7 +229,7 @@ fn registration(core: &NodeCore, config: &NodeConfig, addr: SocketAddr, durable:
     }
 }
 
-async fn stop_on_signal(events: mpsc::Sender<Event>) {
+async fn stop_on_signal(engine: Arc<Engine>) {
     let (Ok(mut term), Ok(mut int)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
@@ -260,5 +240,5 @@ async fn stop_on_signal(events: mpsc::Sender<Event>) {
         _ = term.recv() => {}
         _ = int.recv() => {}
     }
-    let _ = events.send(Event::Stop).await;
+    engine.turn(|state, _| state.end(End::Stopped));
 }

@@ -1,44 +1,44 @@
 //! A node's links, and its standing registration.
 //!
-//! Started by `node`; everything comes to its loop as an [`Event`]. A link reads what the
+//! Started by `node`; whatever comes is handed to the engine at once. A link reads what the
 //! coordinator sends and sends what the outlet's own writes have left over. Decides nothing.
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::frame::HTTP_RESPONSE;
 use protocol::peer::{Down, PEER_LINE_BYTES_MAX, Register, Registered};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
+use super::engine::{End, Engine, State};
 use super::lines::{self, LineReader};
-use super::outlet::Rest;
-use crate::core::node::ConnId;
+use super::outlet::{self, Rest};
+use crate::core::node::{ConnId, Input};
+
+/// Messages that are taken in together at most.
+const TURN_MAX: usize = 1_024;
 
 /// First wait before registering again; doubles up to the last.
 const REGISTER_AGAIN: Duration = Duration::from_millis(20);
 const REGISTER_AGAIN_MAX: Duration = Duration::from_millis(500);
 
-/// What comes to the node's loop from links and registration.
-pub(super) enum Event {
-    Accepted(TcpStream),
-    Down(ConnId, Box<Down>),
-    Disconnected(ConnId),
-    /// The coordinator will not have this node.
-    Refused(String),
-    /// The process was asked to end.
-    Stop,
-}
-
 /// Accepts links for ever.
-pub(super) async fn accept(listener: TcpListener, events: mpsc::Sender<Event>) {
+pub(super) async fn accept(listener: TcpListener, engine: Arc<Engine>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let _ = stream.set_nodelay(true);
-                let _ = events.send(Event::Accepted(stream)).await;
+                let (reader, writer) = stream.into_split();
+                let (outlet, rest) = outlet::new(writer);
+                let mut accepted = None;
+                engine.turn(|state, _| accepted = state.on_accepted(outlet));
+                if let Some(conn) = accepted {
+                    tokio::spawn(serve(conn, reader, rest, Arc::clone(&engine)));
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a link");
@@ -49,16 +49,22 @@ pub(super) async fn accept(listener: TcpListener, events: mpsc::Sender<Event>) {
 }
 
 /// Serves one link until it ends.
-pub(super) async fn serve(
-    conn: ConnId,
-    reader: OwnedReadHalf,
-    rest: Rest,
-    events: mpsc::Sender<Event>,
-) {
+async fn serve(conn: ConnId, reader: OwnedReadHalf, rest: Rest, engine: Arc<Engine>) {
     let read = async {
         let mut reader = LineReader::new(reader, PEER_LINE_BYTES_MAX);
-        while let Some(down) = reader.next::<Box<Down>>().await? {
-            let _ = events.send(Event::Down(conn, down)).await;
+        while let Some(first) = reader.next::<Down>().await? {
+            let mut all = vec![first];
+            while all.len() < TURN_MAX
+                && let Some(next) = reader.ready()?
+            {
+                all.push(next);
+            }
+            let take_in = |state: &mut State, now| {
+                all.into_iter().for_each(|down| state.hand_in(now, Input::Down { conn, down }));
+            };
+            if !engine.turn(take_in) {
+                break;
+            }
         }
         Ok(())
     };
@@ -73,21 +79,22 @@ pub(super) async fn serve(
             tracing::debug!(conn = conn.0, %error, "link ended");
         }
     }
-    let _ = events.send(Event::Disconnected(conn)).await;
+    engine.turn(|state, now| state.on_disconnected(now, conn));
 }
 
 /// Keeps this node registered with whoever is the coordinator.
 pub(super) async fn stay_registered(
     join: SocketAddr,
     registered: watch::Receiver<Register>,
-    events: mpsc::Sender<Event>,
+    engine: Arc<Engine>,
 ) {
     let mut wait = REGISTER_AGAIN;
     loop {
         let register = registered.borrow().clone();
         match register_once(join, &register).await {
             Ok(Some(reason)) => {
-                let _ = events.send(Event::Refused(reason)).await;
+                let reason = format!("the coordinator refuses this node: {reason}");
+                engine.turn(|state, _| state.end(End::Fatal(reason)));
                 return;
             }
             Ok(None) => wait = REGISTER_AGAIN,
