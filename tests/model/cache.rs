@@ -130,14 +130,13 @@ impl Cached {
                 let read = Read { new_was_told, moved: false, behind_decision, answer: None };
                 s.reads[place] = Some(read);
             }),
-            Some(Read { answer: None, behind_decision, .. }) => {
-                if !(self.reads_behind && behind_decision) || s.node == Version::New {
-                    push(steps, s, "has a question answered by the node", |s| {
-                        let node = s.node;
-                        s.reads[place] =
-                            s.reads[place].map(|read| Read { answer: Some(node), ..read });
-                    });
-                }
+            Some(Read { answer: None, behind_decision, .. })
+                if !(self.reads_behind && behind_decision) || s.node == Version::New =>
+            {
+                push(steps, s, "has a question answered by the node", |s| {
+                    let answer = Some(s.node);
+                    s.reads[place] = s.reads[place].map(|read| Read { answer, ..read });
+                });
             }
             Some(Read { answer: Some(version), moved, new_was_told, .. }) => {
                 push(steps, s, "tells what the node answered", |s| {
@@ -148,7 +147,7 @@ impl Cached {
                     s.tell(version, new_was_told);
                 });
             }
-            None => {}
+            _ => {}
         }
     }
 }
