@@ -11,7 +11,9 @@
 //! * `supervisor`: the supervisor with real processes that are not servers.
 //! * `e2e`: real processes that are killed while clients write down what they are told.
 //!
-//! The benchmarks beside it are programs of their own: `cargo bench --bench versus -- --help`.
+//! Beside it are programs of their own: the models of the commit protocol in `model`, which show
+//! that its rules are enough and each of them needed (`cargo test --test model`), and the benchmarks
+//! (`cargo bench --bench versus -- --help`).
 
 mod cache_threads;
 mod check;
