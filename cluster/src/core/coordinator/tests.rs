@@ -1208,6 +1208,19 @@ fn r7_a_store_whose_log_ends_before_what_was_seen_of_it_is_lost() {
     world.run();
     world.advance(100);
     assert!(matches!(world.nodes[0].exit, Some(ExitReason::Lost(_))));
+    // Also where the only other witness took part in nothing.
+    let mut world = World::founded();
+    world.put(1, &at, "v1");
+    world.run();
+    world.advance(1_000);
+    world.kill(0);
+    world.crash(0);
+    world.restart_with(0, 1);
+    (world.deaf, world.mute) = (BTreeSet::from([1]), BTreeSet::from([1]));
+    world.start(successor(101));
+    world.run();
+    world.advance(100);
+    assert!(matches!(world.nodes[0].exit, Some(ExitReason::Lost(_))));
 }
 
 #[test]
