@@ -7,6 +7,7 @@
 //! * `cache_threads`: the cache, hammered by several threads.
 //! * `check`: is a recorded history right? The linearizability and durability checkers, used by all
 //!   that follow, and their own tests.
+//! * `golden`: scenarios of the commit protocol, one a file, with the trace that each must reproduce.
 //! * `sim`: whole clusters in virtual time, from one seed each, with crashes and power losses.
 //! * `supervisor`: the supervisor with real processes that are not servers.
 //! * `e2e`: real processes that are killed while clients write down what they are told.
@@ -18,6 +19,7 @@
 mod cache_threads;
 mod check;
 mod e2e;
+mod golden;
 mod sim;
 mod supervisor;
 mod tidy;

@@ -7,8 +7,8 @@
 //!
 //! * `plan`: what a seed is about
 //! * `world`: time, events, and everything that takes part
-//! * `network`, `node` with `recover` and `registration`, `coordinator`, `clients`, `faults`: the
-//!   parts
+//! * `network`, `node` with `recover`, `lanes` and `registration`, `coordinator`, `clients`,
+//!   `faults`: the parts
 //! * `finish`: coming to rest, and the verdict
 //! * `coverage`: what was met, and how little of it is too little
 
@@ -17,10 +17,11 @@ mod coordinator;
 mod coverage;
 mod faults;
 mod finish;
+pub(crate) mod lanes;
 mod network;
 mod node;
 mod plan;
-mod recover;
+pub(crate) mod recover;
 mod registration;
 mod world;
 

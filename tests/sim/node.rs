@@ -14,20 +14,21 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use cluster::core::node::{ConnId, Effect, Found, Input, Meta, NodeCore, ReadToken};
-use cluster::core::record::{Committed, LogRecord};
+use cluster::core::node::{ConnId, Effect, Input, NodeCore, ReadToken};
+use cluster::core::record::Committed;
 use cluster::core::ring::Ring;
 use cluster::storage::crash_disk::{CrashDisk, Fate, Sector};
 use cluster::storage::disk::SECTOR;
 use cluster::storage::keystore::memory::MemoryKeystore;
 use cluster::storage::keystore::{Checkpointed, Keystore};
-use cluster::storage::log::{Log, NextSegment, ReadySegment};
+use cluster::storage::log::{Log, NextSegment};
 use cluster::storage::small_file::SmallFile;
-use protocol::ids::{GroupSeq, Key, NodeName, Uuid, Version};
-use protocol::peer::{PEER_PROTOCOL, Register};
+use protocol::ids::{GroupSeq, Key, NodeName, Uuid};
+use protocol::peer::Register;
 
+use super::lanes::{LogDone, LogJob, look_up, register};
 use super::plan::MS;
-use super::recover::{Started, recover, save};
+use super::recover::{Directory, Started, recover};
 use super::world::{Clock, Event, Failure, World};
 use crate::check::seeded::Seeded;
 
@@ -73,14 +74,6 @@ pub(crate) struct Process {
     checkpoint: Option<Checkpointed>,
     flushing: bool,
     wake_at: u64,
-}
-
-/// A job of the log's lane; the first in line is under way.
-enum LogJob {
-    Append(GroupSeq, Vec<LogRecord>),
-    Save(u64, Box<Meta>),
-    Free(GroupSeq),
-    Made(ReadySegment),
 }
 
 /// A job of the keystore's lane; the first in line is under way.
@@ -135,7 +128,14 @@ impl World {
         if interrupted {
             machine.disk.stop_after(operations);
         }
-        let started = recover(machine, self.now, disk.segment_bytes, disk.checkpoint_bytes);
+        let now = machine.clock.read(self.now);
+        let directory = Directory {
+            name: &machine.name,
+            store: machine.store,
+            disk: &machine.disk,
+            keystore: machine.keystore.as_mut().expect("no process has it"),
+        };
+        let started = recover(directory, now, disk.segment_bytes, disk.checkpoint_bytes);
         match started {
             Ok(started) if !interrupted => self.begin(node, started),
             Err(reason) if !interrupted => {
@@ -158,19 +158,7 @@ impl World {
         let meta = started.core.meta();
         // The port says which machine and which of its processes listens there.
         let port = u16::try_from(node as u64 * 1_000 + life).expect("few lives");
-        let register = Register {
-            protocol: PEER_PROTOCOL,
-            version: env!("CARGO_PKG_VERSION").into(),
-            name: meta.name.clone(),
-            uuid: meta.store,
-            incarnation: meta.incarnation,
-            addr: SocketAddr::from(([127, 0, 0, 1], port)),
-            pid: 1,
-            supervisor: None,
-            durable: true,
-            fence: meta.fence.epoch,
-            ring: meta.ring.clone(),
-        };
+        let register = register(meta, SocketAddr::from(([127, 0, 0, 1], port)));
         machine.process = Some(Process {
             life,
             core: started.core,
@@ -308,7 +296,7 @@ impl World {
     pub(crate) fn log_done(&mut self, node: usize) {
         let process = self.process(node);
         let job = process.log_jobs.pop_front().expect("a job is under way");
-        let done = process.do_log_job(job).expect("a disk without faults");
+        let done = job.run(&mut process.log, &mut process.state).expect("a disk without faults");
         if !process.log_jobs.is_empty() {
             self.begin_log_job(node);
         }
@@ -374,11 +362,7 @@ impl World {
                 keystore.apply(&writes, through).expect("memory does not fail");
             }
             KeyJob::Read(token, key) => {
-                let stored = keystore.get(&key).expect("what was applied is whole");
-                let found = stored.map_or(Found { version: Version::ZERO, value: None }, |s| {
-                    Found { version: s.version, value: s.value }
-                });
-                input = Some(Input::ReadDone { token, found });
+                input = Some(look_up(keystore, token, &key));
             }
             KeyJob::Checkpoint => {
                 if let Some(work) = keystore.begin_checkpoint() {
@@ -426,7 +410,7 @@ impl World {
             && let Some(job) = process.log_jobs.pop_front()
         {
             self.nodes[node].disk.stop_after(operations);
-            if process.do_log_job(job).is_err() {
+            if job.run(&mut process.log, &mut process.state).is_err() {
                 self.coverage.met("log jobs cut short");
             }
         }
@@ -479,7 +463,7 @@ impl World {
         self.hand_in_node(node, Input::Stop);
         let Some(mut process) = self.nodes[node].process.take() else { return };
         for job in std::mem::take(&mut process.log_jobs) {
-            process.do_log_job(job).expect("a disk without faults");
+            job.run(&mut process.log, &mut process.state).expect("a disk without faults");
         }
         let mut keystore = process.keystore;
         for job in process.key_jobs {
@@ -499,39 +483,6 @@ impl World {
         self.nodes[node].disk.kill();
         if let Some(conn) = process.registration {
             self.registration_lost(conn);
-        }
-    }
-}
-
-/// What a job of the log's lane has done.
-enum LogDone {
-    Synced(GroupSeq),
-    Saved(u64),
-    Freed(usize),
-    Nothing,
-}
-
-impl Process {
-    fn do_log_job(&mut self, job: LogJob) -> Result<LogDone, String> {
-        let text = |error: cluster::storage::log::LogError| error.to_string();
-        match job {
-            LogJob::Append(seq, records) => {
-                self.log.append(seq, &records).map_err(text)?;
-                Ok(LogDone::Synced(seq))
-            }
-            LogJob::Save(number, meta) => {
-                if let Some(ring) = &meta.ring {
-                    self.log.set_cluster(ring.cluster);
-                }
-                save(&mut self.state, &meta)?;
-                Ok(LogDone::Saved(number))
-            }
-            LogJob::Free(through) => {
-                self.log.free_through(through).map(LogDone::Freed).map_err(text)
-            }
-            LogJob::Made(made) => {
-                self.log.accept_next(made).map(|()| LogDone::Nothing).map_err(text)
-            }
         }
     }
 }

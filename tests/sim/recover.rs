@@ -4,18 +4,27 @@
 use std::sync::Arc;
 
 use cluster::core::node::{Effect, Meta, NodeCore, Restart};
+use cluster::core::time::Time;
+use cluster::storage::crash_disk::CrashDisk;
 use cluster::storage::disk::Disk;
 use cluster::storage::identity::Identity;
 use cluster::storage::keystore::Keystore;
+use cluster::storage::keystore::memory::MemoryKeystore;
 use cluster::storage::log::{Log, LogConfig, Tail};
 use cluster::storage::small_file::SmallFile;
-use protocol::ids::{Epoch, GroupSeq, Incarnation, Uuid};
+use protocol::ids::{Epoch, GroupSeq, Incarnation, NodeName, Uuid};
 use protocol::peer::Fence;
-
-use super::node::Machine;
 
 /// Decided writes are replayed in portions of so many; small, so that there are several.
 const REPLAY_PORTION: usize = 4;
+
+/// A node's directory, which no process has.
+pub(crate) struct Directory<'a> {
+    pub(crate) name: &'a NodeName,
+    pub(crate) store: Uuid,
+    pub(crate) disk: &'a CrashDisk,
+    pub(crate) keystore: &'a mut MemoryKeystore,
+}
 
 /// What a start has found.
 pub(crate) struct Started {
@@ -23,22 +32,24 @@ pub(crate) struct Started {
     pub(crate) effects: Vec<Effect>,
     pub(crate) log: Log,
     pub(crate) state: SmallFile,
+    /// The log's last group.
+    pub(crate) end: GroupSeq,
     /// An invalid tail was cut off the log.
     pub(crate) cut: bool,
 }
 
 /// The state file with the next incarnation durable in it (R4).
-fn open_state(machine: &Machine) -> Result<(SmallFile, Meta, Identity), String> {
-    let disk: Arc<dyn Disk> = Arc::new(machine.disk.clone());
-    let mut identity = Identity { cluster: Uuid(0), store: machine.store };
+fn open_state(directory: &Directory<'_>) -> Result<(SmallFile, Meta, Identity), String> {
+    let disk: Arc<dyn Disk> = Arc::new(directory.disk.clone());
+    let mut identity = Identity { cluster: Uuid(0), store: directory.store };
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let (mut state, saved) =
         SmallFile::open(disk, "state", identity).map_err(|error| text(&error))?;
     let mut meta = match saved {
         Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| text(&error))?,
         None => Meta {
-            store: machine.store,
-            name: machine.name.clone(),
+            store: directory.store,
+            name: directory.name.clone(),
             incarnation: Incarnation(0),
             fence: Fence::default(),
             ring: None,
@@ -64,18 +75,18 @@ pub(crate) fn save(state: &mut SmallFile, meta: &Meta) -> Result<(), String> {
 
 /// From the directory to a core, as the shell does it.
 pub(crate) fn recover(
-    machine: &mut Machine,
-    now: u64,
+    directory: Directory<'_>,
+    now: Time,
     segment_bytes: u64,
     checkpoint_bytes: u64,
 ) -> Result<Started, String> {
-    let (mut state, mut meta, identity) = open_state(machine)?;
-    let keystore = machine.keystore.as_mut().expect("no process has it");
+    let (mut state, mut meta, identity) = open_state(&directory)?;
+    let keystore = directory.keystore;
     let through = keystore.checkpointed();
     let mut restart = Restart::new(meta.clone(), through, checkpoint_bytes);
     let (mut decided, mut replayed) = (Vec::new(), GroupSeq(0));
     let config = LogConfig { identity, segment_bytes };
-    let opened = Log::open(Arc::new(machine.disk.clone()), config, &mut |seq, record| {
+    let opened = Log::open(Arc::new(directory.disk.clone()), config, &mut |seq, record| {
         restart.replay(seq, record, &mut decided);
         if decided.len() >= REPLAY_PORTION {
             keystore.apply(&decided, replayed).expect("memory does not fail");
@@ -98,6 +109,6 @@ pub(crate) fn recover(
         save(&mut state, &meta)?;
         restart.cut(meta.fence.epoch);
     }
-    let (core, effects) = restart.finish(machine.clock.read(now), opened.end);
-    Ok(Started { core, effects, log: opened.log, state, cut })
+    let (core, effects) = restart.finish(now, opened.end);
+    Ok(Started { core, effects, log: opened.log, state, end: opened.end, cut })
 }

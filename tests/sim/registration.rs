@@ -1,8 +1,9 @@
 //! A simulated node's registration, held open at whoever has the coordinator's address, and its
 //! heartbeats. Both may be lost; heartbeats also come twice and late.
 
-use protocol::peer::{Heartbeat, Registered};
+use protocol::peer::Registered;
 
+use super::lanes::heartbeat;
 use super::plan::{HEARTBEAT_MS, MS};
 use super::world::{Event, Failure, World};
 
@@ -72,25 +73,8 @@ impl World {
         let process = self.process(node);
         process.beats += 1;
         let life = process.life;
-        let meta = process.core.meta();
-        let heartbeat = Heartbeat {
-            cluster: meta.ring.as_ref().map(|ring| ring.cluster),
-            uuid: meta.store,
-            incarnation: meta.incarnation,
-            seq: process.beats,
-            interval_ms: HEARTBEAT_MS,
-            uptime_ms: 0,
-            fsync_us: 0,
-            undecided: process.core.undecided().0,
-            undecided_oldest_ms: 0,
-            keys_primary: 0,
-            keys_replica: 0,
-            log_bytes: process.log.bytes(),
-            reads: 0,
-            writes: 0,
-            rss_bytes: 0,
-            cpu_us: 0,
-        };
+        let bytes = process.log.bytes();
+        let heartbeat = heartbeat(&process.core, process.beats, HEARTBEAT_MS, bytes);
         let text = serde_json::to_string(&heartbeat).expect("messages serialize");
         self.after(HEARTBEAT_MS * MS, Event::Beat(node, life));
         let Some(coordinator) = self.reachable() else { return };

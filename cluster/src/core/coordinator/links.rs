@@ -61,7 +61,8 @@ pub(super) struct Link {
     unconfirmed: usize,
     /// Reads that it was asked for, by the number of the question.
     pub(super) reads: BTreeMap<u64, u64>,
-    settled_told: Option<Time>,
+    /// What was last announced to be settled on this link, and when.
+    settled_told: Option<(Time, Settled)>,
     last_ask: Time,
 }
 
@@ -264,20 +265,19 @@ impl Coordinator {
     pub(super) fn flush(&mut self, now: Time) {
         self.run_work(now);
         let batches_max = self.config.batches_out_max;
-        let marks_news = std::mem::take(&mut self.marks_news);
         for place in 0..self.nodes.len() {
             let link = &mut self.nodes[place].link;
             if link.phase != LinkPhase::Ready {
                 continue;
             }
-            let Some(mut batch) = link.take(now, batches_max) else {
-                self.marks_news |= marks_news;
-                continue;
-            };
-            if !batch.prepare.is_empty() {
+            let Some(mut batch) = link.take(now, batches_max) else { continue };
+            batch.settled = self.settled_news(now, place);
+            // With what is settled they come to every node, also to one that takes part in nothing:
+            // it may be all that a claimant hears beside a store that has lost something (R7).
+            // Alone they are no news: a node that logs them has a longer log than before.
+            if !batch.prepare.is_empty() || batch.settled.is_some() {
                 batch.marks = self.marks.iter().map(|(member, seq)| (*member, *seq)).collect();
             }
-            batch.settled = self.settled_news(now, place);
             let n = self.nodes[place].link.n_out + 1;
             self.nodes[place].link.remember_decisions(n, &batch);
             let sent = self.send(now, place, DownBody::Batch(batch));
@@ -287,7 +287,7 @@ impl Coordinator {
 
     /// What has become forgettable, now and then (R8).
     fn settled_news(&mut self, now: Time, place: usize) -> Option<Settled> {
-        let told = self.nodes[place].link.settled_told;
+        let told = self.nodes[place].link.settled_told.as_ref();
         // Whoever has not reported under this epoch may hold what nobody else has named.
         let reported = |member: &protocol::peer::RingMember| {
             self.node_of(member.id).is_some_and(|node| node.witness.is_some() || node.lost)
@@ -295,12 +295,16 @@ impl Coordinator {
         let all = self.record.as_ref().is_some_and(|r| r.members.iter().all(reported));
         if self.phase != Phase::Active
             || !all
-            || told.is_some_and(|told| now < told.plus_ms(SETTLED_EVERY_MS))
+            || told.is_some_and(|(at, _)| now < at.plus_ms(SETTLED_EVERY_MS))
         {
             return None;
         }
-        self.nodes[place].link.settled_told = Some(now);
-        Some(self.settled())
+        let settled = self.settled();
+        if told.is_some_and(|(_, told)| *told == settled) {
+            return None;
+        }
+        self.nodes[place].link.settled_told = Some((now, settled.clone()));
+        Some(settled)
     }
 
     fn settled(&self) -> Settled {
@@ -385,10 +389,7 @@ impl Coordinator {
     fn raise_mark(&mut self, place: usize, end: GroupSeq) {
         let Some(member) = self.nodes[place].id else { return };
         let mark = self.marks.entry(member).or_default();
-        if end > *mark {
-            *mark = end;
-            self.marks_news = true;
-        }
+        *mark = end.max(*mark);
     }
 
     fn take_up(&mut self, now: Time, place: usize, up: Up) {

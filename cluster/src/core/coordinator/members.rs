@@ -5,7 +5,7 @@
 
 use protocol::ids::{Epoch, Incarnation, MemberId, NodeName, Uuid};
 use protocol::peer::{
-    Down, DownBody, Heartbeat, Open, PEER_PROTOCOL, Register, Registered, Report, RingRecord,
+    Down, DownBody, Heartbeat, Open, PEER_PROTOCOL, Register, Registered, Report,
 };
 use protocol::status::NodeState;
 
@@ -150,8 +150,23 @@ impl Coordinator {
         {
             return Err(format!("its directory belongs to cluster {theirs}, not to {ours}"));
         }
+        let ours = self.record.as_deref().cloned();
+        let told = self.newest_ring().into_iter().chain(register.ring.clone()).chain(ours);
+        let ring = told.max_by_key(|ring| ring.number);
+        if let Some(record) = &ring
+            && !record.members.iter().any(|member| member.uuid == register.uuid)
+        {
+            return Err(format!(
+                "the cluster has its {} members and membership is fixed: a directory that was \
+                 wiped cannot come back as {}",
+                record.members.len(),
+                register.name
+            ));
+        }
         for node in &self.nodes {
-            if node.uuid != register.uuid && node.name == register.name {
+            // Members' names differ: another store under one came before any ring was known, and
+            // is in nobody's way.
+            if ring.is_none() && node.uuid != register.uuid && node.name == register.name {
                 return Err(format!("another store registered under the name {}", node.name));
             }
             let known = node.register.as_ref().filter(|_| node.uuid == register.uuid);
@@ -162,20 +177,6 @@ impl Coordinator {
                     return Err("another process runs on a copy of its directory".to_owned());
                 }
             }
-        }
-        let ours = self.record.as_deref().cloned();
-        let told = self.newest_ring().into_iter().chain(register.ring.clone()).chain(ours);
-        let ring = told.max_by_key(|ring| ring.number);
-        let is_member = |ring: &RingRecord| ring.members.iter().any(|m| m.uuid == register.uuid);
-        if let Some(record) = &ring
-            && !is_member(record)
-        {
-            return Err(format!(
-                "the cluster has its {} members and membership is fixed: a directory that was \
-                 wiped cannot come back as {}",
-                record.members.len(),
-                register.name
-            ));
         }
         let full = ring.is_none() && self.nodes.len() >= usize::from(self.config.nodes);
         if full && !self.nodes.iter().any(|node| node.uuid == register.uuid) {

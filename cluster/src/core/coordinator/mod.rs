@@ -267,7 +267,6 @@ pub struct Coordinator {
     by_session: BTreeMap<u64, usize>,
     last_session: u64,
     marks: BTreeMap<MemberId, GroupSeq>,
-    marks_news: bool,
     cache: Arc<Cache>,
     /// Counted from the moment that the members are known.
     lease: Option<Lease>,
@@ -327,7 +326,6 @@ impl Coordinator {
             by_session: BTreeMap::new(),
             last_session: 0,
             marks: BTreeMap::new(),
-            marks_news: false,
             cache,
             lease: None,
             lease_told: Time(0),

@@ -847,14 +847,18 @@ fn a_member_is_not_turned_away_because_strangers_came_first() {
     let mut world = World::founded();
     world.kill(0);
     let side = world.start_alone(config(101));
-    let name = NodeName::new("n9").expect("a short name");
-    let register = Register { name, uuid: Uuid(99), ring: None, ..world.registration(0) };
-    world.register_as(
-        side,
-        Register { addr: SocketAddr::from(([127, 0, 0, 1], 9_001)), ..register },
-    );
-    for node in 0..3 {
+    // One of another name, and one from a directory that was made anew under a member's.
+    for (name, uuid, port) in [("n9", 99, 9_001), ("n1", 98, 9_002)] {
+        let name = NodeName::new(name).expect("a short name");
+        let addr = SocketAddr::from(([127, 0, 0, 1], port));
+        let uuid = Uuid(uuid);
+        let register = Register { name, uuid, addr, ring: None, ..world.registration(0) };
+        world.register_as(side, register);
+    }
+    // The member of that name comes when the ring is known already.
+    for node in [1, 2, 0] {
         world.register(side, node);
+        world.run();
     }
     assert_eq!(world.sides[side].refusals, Vec::<String>::new());
     world.advance(3_000);
@@ -1151,7 +1155,7 @@ fn registrations_that_cannot_be_are_refused_with_a_reason() {
     let refused = [
         (Register { protocol: 9, ..good.clone() }, "protocol"),
         (Register { ring: Some(ring), ..good.clone() }, "belongs to cluster"),
-        (Register { uuid: Uuid(9), ..good.clone() }, "another store registered under the name"),
+        (Register { uuid: Uuid(9), ..good.clone() }, "cannot come back as n1"),
         (Register { uuid: Uuid(9), name, ring: None, ..good.clone() }, "membership is fixed"),
         (Register { addr: elsewhere, ..good.clone() }, "copy of its directory"),
         (Register { incarnation: Incarnation(0), ..good }, "copy of its directory"),
@@ -1164,6 +1168,14 @@ fn registrations_that_cannot_be_are_refused_with_a_reason() {
     }
     world.advance(100);
     assert_eq!(world.states(0), [NodeState::Up; 3]);
+    // Before there are members, a name belongs to the store that came first.
+    let mut world = World::blank();
+    world.start_alone(config(100));
+    let first = world.registration(0);
+    world.register_as(0, first.clone());
+    world.register_as(0, Register { uuid: Uuid(9), addr: elsewhere, ..first });
+    let said = world.sides[0].refusals.join(" ");
+    assert!(said.contains("another store registered under the name n1"), "{said:?}");
 }
 
 #[test]
@@ -1192,6 +1204,19 @@ fn r7_a_store_whose_log_ends_before_what_was_seen_of_it_is_lost() {
     world.kill(0);
     world.crash(0);
     world.restart_with(0, 1);
+    world.start(successor(101));
+    world.run();
+    world.advance(100);
+    assert!(matches!(world.nodes[0].exit, Some(ExitReason::Lost(_))));
+    // Also where the only other witness took part in nothing.
+    let mut world = World::founded();
+    world.put(1, &at, "v1");
+    world.run();
+    world.advance(1_000);
+    world.kill(0);
+    world.crash(0);
+    world.restart_with(0, 1);
+    (world.deaf, world.mute) = (BTreeSet::from([1]), BTreeSet::from([1]));
     world.start(successor(101));
     world.run();
     world.advance(100);

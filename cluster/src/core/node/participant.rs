@@ -358,9 +358,13 @@ impl NodeCore {
         if settled.below < self.settled.below {
             return;
         }
+        let before = self.settled.clone();
         self.forget(settled);
-        let (below, except) = (self.settled.below, self.settled.except.clone());
-        self.record(now, LogRecord::Settled { below, except }, false);
+        // An idle cluster goes on announcing it: what is in the log already is not logged again.
+        if self.settled != before {
+            let (below, except) = (self.settled.below, self.settled.except.clone());
+            self.record(now, LogRecord::Settled { below, except }, false);
+        }
     }
 
     /// A later coordinator may name transactions as open that an earlier one has seen settled:

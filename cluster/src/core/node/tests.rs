@@ -515,6 +515,19 @@ fn r8_what_is_settled_stays_settled_and_an_undecided_one_is_never_forgotten() {
 }
 
 #[test]
+fn r8_an_announcement_that_says_nothing_new_is_not_logged() {
+    let mut rig = Rig::ready();
+    let settled = Settled { below: id(1, 9), except: vec![id(1, 2)] };
+    let said = || Batch { settled: Some(settled.clone()), ..Batch::default() };
+    rig.batch(said());
+    let due = rig.node.next_deadline().expect("it waits for company in the log");
+    let logged = rig.node.handle(due, Input::Tick);
+    assert!(matches!(logged.as_slice(), [Effect::Log { .. }]), "{logged:?}");
+    rig.batch(said());
+    assert_eq!(rig.node.next_deadline(), None);
+}
+
+#[test]
 fn a_look_comes_behind_all_decisions_before_it_and_shows_nothing_undecided() {
     let mut rig = Rig::ready();
     rig.batch(prepares([put(id(1, 1), "k"), put(id(1, 2), "k")]));

@@ -1,0 +1,104 @@
+//! What a simulated node's two lanes do: log with state file, and keystore; and what it says of
+//! itself when it registers and when its heart beats.
+//!
+//! Used by `node` of the simulator and of the golden scripts, which decide when a job is done. Nothing
+//! here knows of time or of other servers.
+
+use std::net::SocketAddr;
+
+use cluster::core::node::{Found, Input, Meta, NodeCore, ReadToken};
+use cluster::core::record::LogRecord;
+use cluster::storage::keystore::Keystore;
+use cluster::storage::keystore::memory::MemoryKeystore;
+use cluster::storage::log::{Log, ReadySegment};
+use cluster::storage::small_file::SmallFile;
+use protocol::ids::{GroupSeq, Key, Version};
+use protocol::peer::{Heartbeat, PEER_PROTOCOL, Register};
+
+use super::recover::save;
+
+/// A job of the log's lane.
+pub(crate) enum LogJob {
+    Append(GroupSeq, Vec<LogRecord>),
+    Save(u64, Box<Meta>),
+    Free(GroupSeq),
+    Made(ReadySegment),
+}
+
+/// What a job of the log's lane has done.
+pub(crate) enum LogDone {
+    Synced(GroupSeq),
+    Saved(u64),
+    Freed(usize),
+    Nothing,
+}
+
+impl LogJob {
+    /// Does the job, whole, unless the disk stops.
+    pub(crate) fn run(self, log: &mut Log, state: &mut SmallFile) -> Result<LogDone, String> {
+        let text = |error: cluster::storage::log::LogError| error.to_string();
+        match self {
+            Self::Append(seq, records) => {
+                log.append(seq, &records).map_err(text)?;
+                Ok(LogDone::Synced(seq))
+            }
+            Self::Save(number, meta) => {
+                if let Some(ring) = &meta.ring {
+                    log.set_cluster(ring.cluster);
+                }
+                save(state, &meta)?;
+                Ok(LogDone::Saved(number))
+            }
+            Self::Free(through) => log.free_through(through).map(LogDone::Freed).map_err(text),
+            Self::Made(made) => log.accept_next(made).map(|()| LogDone::Nothing).map_err(text),
+        }
+    }
+}
+
+/// The answer to a look into the keystore.
+pub(crate) fn look_up(keystore: &MemoryKeystore, token: ReadToken, key: &Key) -> Input {
+    let stored = keystore.get(key).expect("what was applied is whole");
+    let nothing = Found { version: Version::ZERO, value: None };
+    let found = stored.map_or(nothing, |s| Found { version: s.version, value: s.value });
+    Input::ReadDone { token, found }
+}
+
+/// How a node announces itself.
+pub(crate) fn register(meta: &Meta, addr: SocketAddr) -> Register {
+    Register {
+        protocol: PEER_PROTOCOL,
+        version: env!("CARGO_PKG_VERSION").into(),
+        name: meta.name.clone(),
+        uuid: meta.store,
+        incarnation: meta.incarnation,
+        addr,
+        pid: 1,
+        supervisor: None,
+        durable: true,
+        fence: meta.fence.epoch,
+        ring: meta.ring.clone(),
+    }
+}
+
+/// A node's heartbeat.
+pub(crate) fn heartbeat(core: &NodeCore, seq: u64, interval_ms: u64, log_bytes: u64) -> Heartbeat {
+    let meta = core.meta();
+    Heartbeat {
+        cluster: meta.ring.as_ref().map(|ring| ring.cluster),
+        uuid: meta.store,
+        incarnation: meta.incarnation,
+        seq,
+        interval_ms,
+        uptime_ms: 0,
+        fsync_us: 0,
+        undecided: core.undecided().0,
+        undecided_oldest_ms: 0,
+        keys_primary: 0,
+        keys_replica: 0,
+        log_bytes,
+        reads: 0,
+        writes: 0,
+        rss_bytes: 0,
+        cpu_us: 0,
+    }
+}
