@@ -17,6 +17,7 @@ use super::directory;
 use crate::core::node::{Found, Meta, ReadToken};
 use crate::core::record::{Committed, LogRecord};
 use crate::core::ring::Ring;
+use crate::storage::failpoint;
 use crate::storage::keystore::{Checkpointed, Keystore};
 use crate::storage::log::{Log, NextSegment, ReadySegment};
 use crate::storage::small_file::SmallFile;
@@ -235,7 +236,9 @@ impl KeyLane {
             }
             KeyJob::Checkpointed(done) => {
                 self.checkpointing = false;
+                failpoint::hit("keys.checkpoint.end")?;
                 let through = self.keystore.end_checkpoint(done)?;
+                failpoint::hit("keys.checkpoint.report")?;
                 Ok(Some(Done::Checkpointed(through)))
             }
             KeyJob::Ranges(ring) => {
@@ -261,6 +264,7 @@ impl KeyLane {
         if self.checkpointing {
             return Ok(());
         }
+        failpoint::hit("keys.checkpoint.begin")?;
         let Some(work) = self.keystore.begin_checkpoint() else { return Ok(()) };
         self.checkpointing = true;
         let jobs = self.jobs.clone();
