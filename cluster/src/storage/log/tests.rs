@@ -9,6 +9,7 @@ use super::*;
 use crate::storage::codec::tests::Source;
 use crate::storage::crash_disk::{CrashDisk, Fate, Sector};
 
+mod errors;
 mod recycling;
 
 const STORE: Identity = Identity { cluster: Uuid(0xc1), store: Uuid(0x57) };
