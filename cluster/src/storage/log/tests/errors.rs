@@ -61,7 +61,11 @@ fn a_segment_that_cannot_be_made_ahead_poisons_unless_the_disk_is_full() {
         let disk = CrashDisk::new();
         let mut log = open(&disk, 4096).unwrap().0.log;
         let work = log.prepare_next().unwrap();
-        if full { disk.full_after(700, false) } else { disk.stop_after(1) }
+        if full {
+            disk.full_after(700, false)
+        } else {
+            disk.stop_after(1)
+        }
         let error = log.accept_next(work.run()).unwrap_err();
         disk.heal();
         let record = groups(42, 1, 30);
