@@ -62,9 +62,9 @@ fn a_segment_that_cannot_be_made_ahead_poisons_unless_the_disk_is_full() {
         let mut log = open(&disk, 4096).unwrap().0.log;
         let work = log.prepare_next().unwrap();
         if full {
-            disk.full_after(700, false)
+            disk.full_after(700, false);
         } else {
-            disk.stop_after(1)
+            disk.stop_after(1);
         }
         let error = log.accept_next(work.run()).unwrap_err();
         disk.heal();
