@@ -18,6 +18,10 @@ fix:
 test *WHAT:
     cargo test {{ if WHAT == "" { "" } else { WHAT + " -- --nocapture" } }}
 
+# Nodes that end at each step of making something durable
+failpoints:
+    cargo test --features failpoints --test main failpoints -- --nocapture
+
 # Against Redis, side by side; options after --
 bench *OPTIONS:
     cargo bench --bench versus -- {{ OPTIONS }}

@@ -18,7 +18,7 @@ use crate::ids::{
 };
 
 /// The version of this protocol; both ends must speak the same one.
-pub const PEER_PROTOCOL: u32 = 1;
+pub const PEER_PROTOCOL: u32 = 2;
 /// Longest line between servers, bytes: a batch or report at its limits, with every byte escaped.
 pub const PEER_LINE_BYTES_MAX: usize = 64 << 20;
 
@@ -310,13 +310,22 @@ pub struct ReadAsk {
     pub k: Key,
 }
 
-/// What may be forgotten: all transactions below a point but a few (R8).
+/// What may be forgotten: all transactions between two points but a few (R8).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settled {
-    /// The first id not covered.
+    /// The first id covered.
+    pub from: Version,
+    /// The first id not covered any more.
     pub below: Version,
-    /// The ids below it that are not settled; sorted.
+    /// The ids between them that are not settled; sorted.
     pub except: Vec<Version>,
+}
+
+impl Settled {
+    /// Whether it says that this transaction is settled.
+    pub fn covers(&self, id: Version) -> bool {
+        (self.from..self.below).contains(&id) && self.except.binary_search(&id).is_err()
+    }
 }
 
 /// A message from a node on its link.
@@ -398,7 +407,7 @@ pub struct Report {
     /// The newest log ends that it has recorded of the members (R7).
     pub marks: Vec<(MemberId, GroupSeq)>,
     /// What it has been told to forget (R8).
-    pub settled: Settled,
+    pub settled: Vec<Settled>,
     /// Every transaction it remembers that it has not been told to forget.
     pub txns: Vec<ReportedTxn>,
 }

@@ -67,6 +67,12 @@ impl Cluster {
         self.ready.client
     }
 
+    /// Where a file arms a failpoint of the servers.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn failpoints(&self) -> PathBuf {
+        failpoints(&self.dir)
+    }
+
     /// The names of the nodes.
     pub(crate) fn node_names(&self) -> Vec<String> {
         self.ready.pids.keys().filter(|name| !name.starts_with("coordinator")).cloned().collect()
@@ -200,6 +206,11 @@ fn nodes_of(status: &Value) -> impl Iterator<Item = &Value> {
     status["nodes"].as_array().into_iter().flatten()
 }
 
+#[cfg(feature = "failpoints")]
+fn failpoints(dir: &TempDir) -> PathBuf {
+    dir.path().join("failpoints")
+}
+
 fn binary() -> PathBuf {
     std::env::var_os("PIAZZA_BIN").map_or(env!("CARGO_BIN_EXE_piazza").into(), PathBuf::from)
 }
@@ -210,6 +221,8 @@ fn up(mark: &Mark, dir: &TempDir, arguments: &[String]) -> (Child, Ready) {
     let log = File::options().create(true).append(true).open(&log_path).expect("a log file");
     let mut command = dying_with_us(binary());
     command.args(["up", "--headless", "--any-port", "--dir"]).arg(dir.path().join("data"));
+    #[cfg(feature = "failpoints")]
+    command.env("PIAZZA_FAILPOINTS", failpoints(dir));
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
     // A group of its own: Ctrl-C at the tests is not meant for it, its end comes by drop.
     mark.put_on(&mut command).process_group(0);

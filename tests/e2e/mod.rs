@@ -12,7 +12,9 @@
 //! * `words`: a whole dictionary goes in, and comes out again after everything was killed;
 //! * `replica_down`: while one node is down, its keys are refused quickly, the others go on;
 //! * `kill_loop`: servers are killed one after the other under load;
-//! * `kill_all`: everything is killed at once under load, again and again.
+//! * `kill_all`: everything is killed at once under load, again and again;
+//! * `failpoints`: nodes end between any two steps of making something durable (with the feature
+//!   of that name: `cargo test --features failpoints failpoints`).
 
 pub(crate) mod cluster;
 pub(crate) mod procs;
@@ -21,6 +23,8 @@ pub(crate) mod wire;
 pub(crate) mod workload;
 
 mod conversation;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 mod kill_all;
 mod kill_loop;
 mod replica_down;

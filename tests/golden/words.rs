@@ -35,7 +35,9 @@ fn value(value: Option<&Value>) -> String {
 fn settled(settled: &Settled) -> String {
     let except = ids(&settled.except);
     let except = if except.is_empty() { except } else { format!(" except {except}") };
-    format!("settled below {}{except}", settled.below)
+    let from = settled.from;
+    let from = if from == Version::ZERO { String::new() } else { format!(" from {from}") };
+    format!("settled{from} below {}{except}", settled.below)
 }
 
 fn prepare(prepare: &Prepare) -> String {
@@ -134,9 +136,7 @@ fn report(report: &Report) -> String {
         };
         parts.push(format!("{} {state}", txn.id));
     }
-    if report.settled.below > Version::ZERO {
-        parts.push(settled(&report.settled));
-    }
+    parts.extend(report.settled.iter().map(settled));
     if report.cut_through.0 > 0 {
         parts.push(format!("what is missing through epoch {} may be lost", report.cut_through));
     }
@@ -170,8 +170,9 @@ pub(super) fn records(records: &[LogRecord], tell_settled: bool) -> Option<Strin
         LogRecord::Refuse { id, .. } => Some(format!("refuse {id}")),
         LogRecord::Commit { id } => Some(format!("commit {id}")),
         LogRecord::Abort { id, .. } => Some(format!("abort {id}")),
-        LogRecord::Settled { below, except } if tell_settled => {
-            Some(settled(&Settled { below: *below, except: except.clone() }))
+        LogRecord::Committed { id, .. } => Some(format!("committed {id}, and in the keystore")),
+        LogRecord::Settled { from, below, except } if tell_settled => {
+            Some(settled(&Settled { from: *from, below: *below, except: except.clone() }))
         }
         LogRecord::Settled { .. } | LogRecord::Marks(_) => None,
     };

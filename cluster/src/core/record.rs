@@ -74,7 +74,7 @@ pub enum LogRecord {
     },
     /// A prepared transaction is committed.
     Commit {
-        /// The transaction; its `Prepare` stands earlier in the log.
+        /// The transaction; its `Prepare` stands earlier in the log, unless that is freed.
         id: Version,
     },
     /// The transaction is aborted, prepared here or not.
@@ -84,12 +84,22 @@ pub enum LogRecord {
         /// Its participants, sorted.
         participants: Vec<MemberId>,
     },
-    /// Every transaction below a point but a few is decided, and confirmed durable by all its
-    /// participants: what is known of it may be forgotten (R8).
+    /// A transaction was committed, and the keystore has its writes for good: what is carried
+    /// forward of it when the segment with its `Prepare` and `Commit` goes.
+    Committed {
+        /// The transaction.
+        id: Version,
+        /// Its participants, sorted.
+        participants: Vec<MemberId>,
+    },
+    /// Every transaction between two points but a few is decided, and confirmed durable by all
+    /// its participants: what is known of it may be forgotten (R8).
     Settled {
-        /// The first id not covered.
+        /// The first id covered.
+        from: Version,
+        /// The first id not covered any more.
         below: Version,
-        /// The ids below it that are not settled; sorted.
+        /// The ids between them that are not settled; sorted.
         except: Vec<Version>,
     },
     /// The newest log ends that the coordinator has seen of the members (R7).

@@ -18,9 +18,13 @@ use super::engine::{Engine, State};
 use crate::core::node::{Found, Meta, ReadToken};
 use crate::core::record::{Committed, LogRecord};
 use crate::core::ring::Ring;
+use crate::storage::failpoint;
 use crate::storage::keystore::{Checkpointed, Keystore};
 use crate::storage::log::{Log, NextSegment, ReadySegment};
 use crate::storage::small_file::SmallFile;
+
+#[cfg(test)]
+mod tests;
 
 /// Jobs that may wait for a lane.
 const QUEUE_MAX: usize = 131_072;
@@ -266,7 +270,9 @@ impl KeyLane {
             }
             KeyJob::Checkpointed(done) => {
                 self.checkpointing = false;
+                failpoint::hit("keys.checkpoint.end")?;
                 let through = self.keystore.end_checkpoint(done)?;
+                failpoint::hit("keys.checkpoint.report")?;
                 Ok(Outcome::Tell(Done::Checkpointed(through)))
             }
             KeyJob::Ranges(ring) => {
@@ -292,6 +298,7 @@ impl KeyLane {
         if self.checkpointing {
             return Ok(());
         }
+        failpoint::hit("keys.checkpoint.begin")?;
         let Some(work) = self.keystore.begin_checkpoint() else { return Ok(()) };
         self.checkpointing = true;
         let jobs = self.jobs.clone();

@@ -7,6 +7,7 @@
 //! promise is an error that the caller must not serve after.
 
 pub mod disk;
+pub mod failpoint;
 pub mod file;
 
 pub mod crash_disk;

@@ -26,6 +26,7 @@ use protocol::ids::Uuid;
 
 use super::codec::{BadRecord, Reader};
 use super::disk::Disk;
+use super::failpoint;
 use super::identity::{Identity, put_program, read_program};
 
 #[cfg(test)]
@@ -200,8 +201,11 @@ impl SmallFile {
         let generation = self.generation + 1;
         self.poisoned = true;
         for suffix in SUFFIXES {
+            let point = if suffix == SUFFIXES[0] { "state.write" } else { "state.second" };
+            failpoint::hit(point).map_err(|error| self.io(error))?;
             self.write(suffix, generation, content).map_err(|error| self.io(error))?;
         }
+        failpoint::hit("state.report").map_err(|error| self.io(error))?;
         self.poisoned = false;
         self.generation = generation;
         Ok(())
@@ -228,6 +232,7 @@ impl SmallFile {
             let mut file = self.disk.open(&name)?;
             if file.length()? >= bytes.len() as u64 {
                 file.write_at(&bytes, 0)?;
+                failpoint::hit("state.sync")?;
                 return file.sync_data();
             }
         }

@@ -288,18 +288,19 @@ impl Coordinator {
     /// What has become forgettable, now and then (R8).
     fn settled_news(&mut self, now: Time, place: usize) -> Option<Settled> {
         let told = self.nodes[place].link.settled_told.as_ref();
-        // Whoever has not reported under this epoch may hold what nobody else has named.
         let reported = |member: &protocol::peer::RingMember| {
             self.node_of(member.id).is_some_and(|node| node.witness.is_some() || node.lost)
         };
         let all = self.record.as_ref().is_some_and(|r| r.members.iter().all(reported));
         if self.phase != Phase::Active
-            || !all
             || told.is_some_and(|(at, _)| now < at.plus_ms(SETTLED_EVERY_MS))
         {
             return None;
         }
-        let settled = self.settled();
+        // Whoever has not reported under this epoch may hold what nobody else has named, but
+        // nothing of this epoch: no prepare goes out on a link before its report.
+        let from = if all { Version::ZERO } else { Version::new(self.epoch, 0) };
+        let settled = self.settled(from);
         if told.is_some_and(|(_, told)| *told == settled) {
             return None;
         }
@@ -307,19 +308,19 @@ impl Coordinator {
         Some(settled)
     }
 
-    fn settled(&self) -> Settled {
+    pub(super) fn settled(&self, from: Version) -> Settled {
         let open = || {
-            let undecided = self.by_id.keys().chain(self.in_doubt.keys());
-            undecided.chain(self.decided.keys()).copied()
+            let undecided = self.by_id.range(from..).map(|(id, _)| *id);
+            let in_doubt = self.in_doubt.range(from..).map(|(id, _)| *id);
+            undecided.chain(in_doubt).chain(self.decided.range(from..).map(|(id, _)| *id))
         };
-        let count = self.by_id.len() + self.in_doubt.len() + self.decided.len();
         let next = Version::new(self.epoch, self.counter + 1);
-        if count > SETTLED_EXCEPT_MAX {
+        if open().take(SETTLED_EXCEPT_MAX + 1).count() > SETTLED_EXCEPT_MAX {
             let below = open().min().unwrap_or(next);
-            return Settled { below, except: Vec::new() };
+            return Settled { from, below, except: Vec::new() };
         }
         let except: BTreeSet<Version> = open().collect();
-        Settled { below: next, except: except.into_iter().collect() }
+        Settled { from, below: next, except: except.into_iter().collect() }
     }
 
     /// Asks for a sign of life where nothing else is on its way (the lease needs answers).

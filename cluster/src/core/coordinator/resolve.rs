@@ -31,7 +31,7 @@ use super::{Coordinator, Note, Phase, Seq};
 #[derive(Debug, Clone)]
 pub(super) struct Witness {
     cut_through: Epoch,
-    settled: Settled,
+    settled: Vec<Settled>,
 }
 
 /// What one participant shows of a transaction.
@@ -325,7 +325,7 @@ impl Coordinator {
             return Some(Seen::LostHere);
         }
         let witness = node.witness.as_ref()?;
-        if id < witness.settled.below && !witness.settled.except.contains(&id) {
+        if witness.settled.iter().any(|settled| settled.covers(id)) {
             return Some(Seen::Settled);
         }
         Some(if id.epoch() <= witness.cut_through { Seen::LostHere } else { Seen::Never })

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use protocol::error::ErrorCode;
 use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, MemberId, NodeName, Point, Uuid, Value};
 use protocol::ids::{RingNumber, Version};
+use protocol::peer::TxnState;
 use protocol::peer::{
     Down, Fence, Heartbeat, PEER_PROTOCOL, Placement, Refusal, Register, Registered, RingMember,
     RingRecord, Up,
@@ -1259,10 +1260,37 @@ enum Had {
 
 const OLD: u64 = 900;
 
+/// What the log of one of the first two nodes holds of a put of `v2` that it had in this state.
+fn old_records(id: Version, at: &Key, had: Had) -> Vec<LogRecord> {
+    use super::super::record::{Prepared, Previous, Write};
+    let participants = vec![MemberId(0), MemberId(1)];
+    let write = Write {
+        key: at.clone(),
+        value: Some(Value::from("v2")),
+        previous: Previous::Any,
+        flags: 0,
+        expires_ms: 0,
+    };
+    let prepare = LogRecord::Prepare(Arc::new(Prepared {
+        id,
+        ring: RingNumber { epoch: Epoch(1), counter: 0 },
+        participants: participants.clone(),
+        rests_on: Vec::new(),
+        writes: vec![write],
+        once: None,
+    }));
+    match had {
+        Had::Prepared => vec![prepare],
+        Had::Committed => vec![prepare, LogRecord::Commit { id }],
+        Had::Refused => vec![LogRecord::Refuse { id, participants }],
+        Had::Aborted => vec![prepare, LogRecord::Abort { id, participants }],
+        Had::Never | Had::Cut | Had::Away => Vec::new(),
+    }
+}
+
 /// A cluster whose first coordinator died over one put of `v2`, and left it in these states at
 /// nodes 0 and 1. A new one has just started.
 fn left_open(states: [Had; 2]) -> (World, Key) {
-    use super::super::record::{Prepared, Previous, Write};
     let mut world = World::founded();
     let at = world.some_key();
     world.put(1, &at, "v1");
@@ -1270,32 +1298,9 @@ fn left_open(states: [Had; 2]) -> (World, Key) {
     world.advance(1_000);
     world.kill(0);
     let id = Version::new(Epoch(1), OLD);
-    let participants = vec![MemberId(0), MemberId(1)];
     for (node, had) in states.into_iter().enumerate() {
         world.crash(node);
-        let write = Write {
-            key: at.clone(),
-            value: Some(Value::from("v2")),
-            previous: Previous::Any,
-            flags: 0,
-            expires_ms: 0,
-        };
-        let prepare = LogRecord::Prepare(Arc::new(Prepared {
-            id,
-            ring: RingNumber { epoch: Epoch(1), counter: 0 },
-            participants: participants.clone(),
-            rests_on: Vec::new(),
-            writes: vec![write],
-            once: None,
-        }));
-        let participants = participants.clone();
-        let records = match had {
-            Had::Prepared => vec![prepare],
-            Had::Committed => vec![prepare, LogRecord::Commit { id }],
-            Had::Refused => vec![LogRecord::Refuse { id, participants }],
-            Had::Aborted => vec![prepare, LogRecord::Abort { id, participants }],
-            Had::Never | Had::Cut | Had::Away => Vec::new(),
-        };
+        let records = old_records(id, &at, had);
         let machine = &mut world.nodes[node];
         let seq = machine.log.last().expect("founded").0.next();
         machine.log.push((seq, records));
@@ -1313,6 +1318,64 @@ fn left_open(states: [Had; 2]) -> (World, Key) {
     world.start(successor(101));
     world.run();
     (world, at)
+}
+
+#[test]
+fn r8_a_member_that_is_away_keeps_only_older_epochs_from_being_forgotten() {
+    let count = |world: &World, node: usize, state| {
+        let core = world.nodes[node].core.as_ref().expect("it runs");
+        core.count_in(state)
+    };
+    let old = Version::new(Epoch(1), OLD);
+    use Had::{Aborted, Away, Committed, Never, Prepared};
+    let table = [
+        (Never, Prepared, "v1"),
+        (Never, Aborted, "v1"),
+        (Never, Never, "v1"),
+        (Prepared, Prepared, "v2"),
+        (Committed, Prepared, "v2"),
+    ];
+    for (there, away, expected) in table {
+        // Node 1 is away since before this coordinator, and may show what nobody else has.
+        let (mut world, at) = left_open([there, Away]);
+        let machine = &mut world.nodes[1];
+        let seq = machine.log.last().expect("founded").0.next();
+        machine.log.push((seq, old_records(old, &at, away)));
+        world.advance(4_000);
+        let keys = (0..1_000).map(|n| key(&format!("key-{n}")));
+        let apart: Vec<Key> = keys.filter(|key| !world.holders(key).contains(&1)).collect();
+        let mut ids = Vec::new();
+        for at in &apart[..5] {
+            let core = &world.sides[1].core;
+            ids.push(Version::new(core.epoch, core.counter + 1));
+            let put = ClientOp::Put(at.clone(), Value::from("new"));
+            let put = world.request(1, 7, put, 5_000);
+            world.run();
+            assert!(is_ok(world.answer(put)), "{away:?}");
+        }
+        world.advance(2_000);
+        for node in [0, 2] {
+            let older = usize::from(there == Committed && node == 0);
+            assert_eq!(
+                count(&world, node, TxnState::Committed),
+                older,
+                "the new ones are forgotten"
+            );
+        }
+        let settled = |world: &World| world.sides[1].core.settled(Version::new(ids[0].epoch(), 0));
+        assert!(ids.iter().all(|id| settled(&world).covers(*id)));
+        assert!(!settled(&world).covers(old), "what it may hold is not settled");
+        world.restart(1);
+        world.run();
+        world.advance(4_000);
+        for node in [0, 1] {
+            assert!(world.nodes[node].exit.is_none(), "{away:?}: {:?}", world.nodes[node].exit);
+            let states = [TxnState::Prepared, TxnState::Committed, TxnState::Aborted];
+            let left = states.map(|state| count(&world, node, state));
+            assert_eq!(left, [0, 0, 0], "{away:?} at {node}");
+        }
+        assert_eq!(world.value(1, &at), Some(Value::from(expected)), "{away:?}");
+    }
 }
 
 #[test]

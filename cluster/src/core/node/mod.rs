@@ -6,11 +6,15 @@
 //!
 //! * `session`: who may speak to us; claims, reports, the fence (R2)
 //! * `participant`: prepare, commit, abort, read
+//! * `checkpoint`: what keeps old groups of the log, and how that ends
+//! * `forget`: what is settled (R8)
 //! * `restart`: from a log back to this state
 //!
 //! Never: evaluates a condition (the coordinator ships resolved writes, H19), decides a
 //! transaction, answers a coordinator of a lower epoch.
 
+mod checkpoint;
+mod forget;
 mod participant;
 mod restart;
 mod session;
@@ -22,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, MemberId, NodeName, Uuid, Version};
-use protocol::peer::{Down, Fence, Prepare, Refusal, RingRecord, Settled, TxnState, Up};
+use protocol::peer::{Down, Fence, Prepare, Refusal, RingRecord, TxnState, Up};
 use serde::{Deserialize, Serialize};
 
 pub use restart::Restart;
@@ -35,7 +39,7 @@ use super::time::Time;
 /// What is unsynced when no more work comes is synced after this long, milliseconds.
 const IDLE_SYNC_MS: u64 = 50;
 /// Bytes logged between two checkpoints of the keystore, unless configured.
-pub const CHECKPOINT_BYTES: u64 = 64 << 20;
+pub const CHECKPOINT_BYTES: u64 = if cfg!(feature = "failpoints") { 256 << 10 } else { 64 << 20 };
 /// Most conditional prepares that wait for a look into the keystore at a time.
 const CHECKING_MAX: usize = 65_536;
 
@@ -198,7 +202,7 @@ struct Txn {
     participants: Vec<MemberId>,
     /// The whole of it while it is undecided, and where it was adopted until it is settled.
     prepared: Option<Arc<Prepared>>,
-    /// The group that holds its first record.
+    /// The group that holds its first record, or what was carried forward of it.
     group: GroupSeq,
     /// The group that holds its decision, once there is one.
     decided: GroupSeq,
@@ -245,8 +249,8 @@ pub struct NodeCore {
     /// How many sessions have begun.
     sessions: u64,
     txns: BTreeMap<Version, Txn>,
-    /// How many remembered transactions have their first record in each group.
-    pins: BTreeMap<GroupSeq, u32>,
+    /// The remembered transactions by the group that they need: see [`Txn::group`].
+    pins: BTreeMap<GroupSeq, BTreeSet<Version>>,
     /// Of forgotten transactions whose decision no checkpoint covers yet: the group of that
     /// decision, and the first group that it needs.
     late_pins: BTreeMap<GroupSeq, GroupSeq>,
@@ -255,7 +259,7 @@ pub struct NodeCore {
     checking: BTreeMap<Version, Checking>,
     /// Prepares that rest on one being checked.
     behind: BTreeMap<Version, Vec<Arc<Prepare>>>,
-    settled: Settled,
+    settled: forget::Forgotten,
     marks: BTreeMap<MemberId, GroupSeq>,
     next: GroupSeq,
     synced: GroupSeq,
@@ -271,25 +275,9 @@ pub struct NodeCore {
     unapplied_since: Option<Time>,
     bytes_since_checkpoint: u64,
     checkpoint_bytes: u64,
-    checkpoint: CheckpointState,
+    checkpoint: checkpoint::State,
     checkpointed: GroupSeq,
     effects: Vec<Effect>,
-}
-
-/// Where the node is between two checkpoints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum CheckpointState {
-    Idle,
-    /// The keystore is at it.
-    Running,
-    /// Marks and the settled point are being logged anew, so that old segments may go.
-    Carrying {
-        /// The group that holds them.
-        carried: GroupSeq,
-        /// What may go once that is durable. What is settled later frees nothing yet: a crash could
-        /// leave neither the transaction nor the record that it is settled.
-        free: GroupSeq,
-    },
 }
 
 impl NodeCore {
@@ -395,49 +383,7 @@ impl NodeCore {
             session.durable = session.durable.max(group.covers);
         }
         self.after_progress();
-        if let CheckpointState::Carrying { carried, free } = self.checkpoint
-            && seq >= carried
-        {
-            self.checkpoint = CheckpointState::Idle;
-            if free > GroupSeq(0) {
-                self.effects.push(Effect::FreeLog { through: free });
-            }
-        }
-    }
-
-    /// Starts a checkpoint when enough has been logged since the last one.
-    fn maybe_checkpoint(&mut self) {
-        if self.checkpoint == CheckpointState::Idle
-            && self.bytes_since_checkpoint >= self.checkpoint_bytes
-        {
-            self.hand_over_writes();
-            self.checkpoint = CheckpointState::Running;
-            self.bytes_since_checkpoint = 0;
-            self.effects.push(Effect::Checkpoint { through: self.applied_through() });
-        }
-    }
-
-    /// Old segments also hold the newest marks and settled point: they are logged anew before
-    /// any segment goes.
-    fn on_checkpointed(&mut self, through: GroupSeq) {
-        self.checkpointed = self.checkpointed.max(through);
-        self.late_pins = self.late_pins.split_off(&through.next());
-        let marks = self.marks.iter().map(|(member, seq)| (*member, *seq)).collect();
-        let settled = &self.settled;
-        let settled = LogRecord::Settled { below: settled.below, except: settled.except.clone() };
-        self.buffer.push(LogRecord::Marks(marks));
-        self.buffer.push(settled);
-        let (carried, free) = (self.next, self.unneeded());
-        self.checkpoint = CheckpointState::Carrying { carried, free };
-        self.close_group();
-    }
-
-    /// A group is needed while the first record of an unsettled transaction is in it (R8), or a
-    /// decision that no checkpoint of the keystore covers.
-    fn unneeded(&self) -> GroupSeq {
-        let first_needed = self.pins.keys().next().into_iter().chain(self.late_pins.values()).min();
-        let unpinned = first_needed.map_or(self.synced, |seq| GroupSeq(seq.0 - 1));
-        unpinned.min(self.checkpointed)
+        self.carried(seq);
     }
 
     /// Says what there is to say, and closes the group if somebody waits for it.

@@ -222,7 +222,7 @@ impl NodeCore {
         state: TxnState,
         participants: &[protocol::ids::MemberId],
     ) -> &mut Txn {
-        *self.pins.entry(self.next).or_default() += 1;
+        self.pins.entry(self.next).or_default().insert(id);
         let participants = participants.to_vec();
         let (group, decided) = (self.next, self.next);
         let txn = Txn { state, participants, prepared: None, group, decided, since: now };
@@ -351,45 +351,6 @@ impl NodeCore {
     pub(super) fn committed(&self, prepared: &Prepared) -> Vec<Committed> {
         let mine = prepared.writes.iter().filter(|write| self.holds(&write.key));
         mine.map(|write| Committed { version: prepared.id, write: write.clone() }).collect()
-    }
-
-    /// Forgets what every participant has decided durably (R8).
-    pub(super) fn settle(&mut self, now: Time, settled: protocol::peer::Settled) {
-        if settled.below < self.settled.below {
-            return;
-        }
-        let before = self.settled.clone();
-        self.forget(settled);
-        // An idle cluster goes on announcing it: what is in the log already is not logged again.
-        if self.settled != before {
-            let (below, except) = (self.settled.below, self.settled.except.clone());
-            self.record(now, LogRecord::Settled { below, except }, false);
-        }
-    }
-
-    /// A later coordinator may name transactions as open that an earlier one has seen settled:
-    /// what was settled stays so, since what is forgotten here must not look as if it never was.
-    pub(super) fn forget(&mut self, mut settled: protocol::peer::Settled) {
-        settled.except.retain(|id| !self.is_settled(*id));
-        self.settled = settled;
-        let below = self.txns.range(..self.settled.below);
-        let gone: Vec<Version> = below
-            .filter(|(id, txn)| self.is_settled(**id) && txn.state != TxnState::Prepared)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in gone {
-            let Some(txn) = self.txns.remove(&id) else { continue };
-            if txn.decided > self.checkpointed {
-                let first = self.late_pins.entry(txn.decided).or_insert(txn.group);
-                *first = txn.group.min(*first);
-            }
-            if let Some(pins) = self.pins.get_mut(&txn.group) {
-                *pins -= 1;
-                if *pins == 0 {
-                    self.pins.remove(&txn.group);
-                }
-            }
-        }
     }
 }
 

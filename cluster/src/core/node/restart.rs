@@ -10,7 +10,7 @@ use protocol::peer::{Settled, TxnState};
 
 use super::super::record::{Committed, LogRecord};
 use super::super::time::Time;
-use super::{CheckpointState, Effect, Meta, NodeCore};
+use super::{Effect, Meta, NodeCore, checkpoint, forget};
 
 /// A node on its way up: feed it [`Restart::replay`], then take the node with
 /// [`Restart::finish`].
@@ -39,7 +39,7 @@ impl Restart {
             undecided: BTreeMap::new(),
             checking: BTreeMap::new(),
             behind: BTreeMap::new(),
-            settled: Settled { below: Version::ZERO, except: Vec::new() },
+            settled: forget::Forgotten::default(),
             marks: BTreeMap::new(),
             next: GroupSeq(1),
             synced: GroupSeq(0),
@@ -54,7 +54,7 @@ impl Restart {
             unapplied_since: None,
             bytes_since_checkpoint: 0,
             checkpoint_bytes,
-            checkpoint: CheckpointState::Idle,
+            checkpoint: checkpoint::State::Idle,
             checkpointed: through,
             effects: Vec::new(),
         };
@@ -69,7 +69,12 @@ impl Restart {
         node.bytes_since_checkpoint += super::record_bytes(&record);
         match record {
             LogRecord::Prepare(prepared) => {
-                if node.txns.contains_key(&prepared.id) || node.is_settled(prepared.id) {
+                if node.txns.contains_key(&prepared.id) {
+                    // Carried forward: it rests on this record now.
+                    node.repin(prepared.id, seq);
+                    return;
+                }
+                if node.is_settled(prepared.id) {
                     return;
                 }
                 let (id, participants) = (prepared.id, prepared.participants.clone());
@@ -85,26 +90,30 @@ impl Restart {
             LogRecord::Abort { id, participants } => {
                 self.closed(id, &participants, TxnState::Aborted);
             }
-            LogRecord::Commit { id } => {
-                // Its prepare is gone only when it was settled and in a checkpoint.
-                let undecided =
-                    node.txns.get(&id).is_some_and(|txn| txn.state == TxnState::Prepared);
-                if undecided && let Some(prepared) = node.decide(id, TxnState::Committed) {
-                    if seq > self.through {
-                        apply.extend(node.committed(&prepared));
-                    }
-                    // Only what was adopted has both records in one group.
-                    if let Some(txn) = node.txns.get_mut(&id).filter(|txn| txn.group == seq) {
-                        txn.prepared = Some(prepared);
-                    }
-                }
+            LogRecord::Commit { id } => self.committed(seq, id, apply),
+            LogRecord::Committed { id, participants } => {
+                self.committed(seq, id, apply);
+                self.closed(id, &participants, TxnState::Committed);
             }
-            LogRecord::Settled { below, except } => {
-                if below >= node.settled.below {
-                    node.forget(Settled { below, except });
-                }
+            LogRecord::Settled { from, below, except } => {
+                node.forget(Settled { from, below, except });
             }
             LogRecord::Marks(marks) => self.marks(marks),
+        }
+    }
+
+    fn committed(&mut self, seq: GroupSeq, id: Version, apply: &mut Vec<Committed>) {
+        let node = &mut self.node;
+        // Its prepare is gone only when it is in a checkpoint, and settled or carried forward.
+        let undecided = node.txns.get(&id).is_some_and(|txn| txn.state == TxnState::Prepared);
+        if undecided && let Some(prepared) = node.decide(id, TxnState::Committed) {
+            if seq > self.through {
+                apply.extend(node.committed(&prepared));
+            }
+            // Only what was adopted has both records in one group.
+            if let Some(txn) = node.txns.get_mut(&id).filter(|txn| txn.group == seq) {
+                txn.prepared = Some(prepared);
+            }
         }
     }
 
@@ -115,16 +124,22 @@ impl Restart {
         }
     }
 
+    /// It is decided, without writes to apply, or was carried forward as decided.
     fn closed(&mut self, id: Version, participants: &[MemberId], state: TxnState) {
-        let node = &mut self.node;
+        let (node, through) = (&mut self.node, self.through);
         match node.txns.get(&id).map(|txn| txn.state) {
             Some(TxnState::Prepared) => {
                 node.decide(id, state);
             }
-            Some(TxnState::Refused) => node.set_state(id, state),
             None if !node.is_settled(id) => {
-                node.remember(Time::default(), id, state, participants);
+                let next = node.next;
+                let txn = node.remember(Time::default(), id, state, participants);
+                if state == TxnState::Committed {
+                    txn.decided = through.min(next);
+                }
             }
+            Some(known) if known == state => node.repin(id, node.next),
+            Some(TxnState::Refused) => node.set_state(id, state),
             _ => {}
         }
     }

@@ -3,7 +3,7 @@
 //! A message counts only if it is the next one of the current session; anything else ends that
 //! session, and the coordinator begins a new one. Called by `core::node` only.
 
-use protocol::ids::{Epoch, GroupSeq, MemberId, NodeName, Point, Uuid, Version};
+use protocol::ids::{Epoch, GroupSeq, MemberId, NodeName, Point, Uuid};
 use protocol::peer::{
     Down, DownBody, Fence, Open, PEER_PROTOCOL, Prepare, ReadAnswer, Refusal, Report, ReportedTxn,
     RingRecord, TxnState, Up, WireValue, WireWrite,
@@ -244,7 +244,7 @@ impl NodeCore {
             before,
             cut_through: self.meta.cut_through,
             marks: self.marks.iter().map(|(member, seq)| (*member, *seq)).collect(),
-            settled: self.settled.clone(),
+            settled: self.settled.ranges().to_vec(),
             txns: txns.collect(),
         }
     }
@@ -335,11 +335,6 @@ impl NodeCore {
     fn drop_checks(&mut self) {
         self.checking.clear();
         self.behind.clear();
-    }
-
-    /// Whether the coordinator has been told that the transaction may be forgotten (R8).
-    pub(super) fn is_settled(&self, id: Version) -> bool {
-        id < self.settled.below && self.settled.except.binary_search(&id).is_err()
     }
 }
 

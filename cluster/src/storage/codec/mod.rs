@@ -8,7 +8,8 @@
 //!
 //! record     | field        | width | meaning
 //! -----------|--------------|-------|------------------------------------------------------
-//! all        | kind         | 1     | 1 prepare, 2 refuse, 3 commit, 4 abort, 5 settled, 6 marks
+//! all        | kind         | 1     | 1 prepare, 2 refuse, 3 commit, 4 abort, 5 settled, 6 marks,
+//!            |              |       | 7 committed
 //!            | flags        | 4     | room; 0, and a reader refuses any other
 //! 1          | id           | 8     | transaction, and version of its writes
 //!            | ring         | 4 + 4 | epoch, counter
@@ -55,6 +56,7 @@ const COMMIT: u8 = 3;
 const ABORT: u8 = 4;
 const SETTLED: u8 = 5;
 const MARKS: u8 = 6;
+const COMMITTED: u8 = 7;
 
 /// Why bytes are not a record: what was found, where a record was to be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -90,17 +92,21 @@ pub fn encode(record: &LogRecord, into: &mut Vec<u8>) {
         LogRecord::Abort { .. } => ABORT,
         LogRecord::Settled { .. } => SETTLED,
         LogRecord::Marks(_) => MARKS,
+        LogRecord::Committed { .. } => COMMITTED,
     };
     into.push(kind);
     into.extend_from_slice(&0u32.to_le_bytes());
     match record {
         LogRecord::Prepare(prepared) => encode_prepared(prepared, into),
-        LogRecord::Refuse { id, participants } | LogRecord::Abort { id, participants } => {
+        LogRecord::Refuse { id, participants }
+        | LogRecord::Abort { id, participants }
+        | LogRecord::Committed { id, participants } => {
             put_version(*id, into);
             put_members(participants, into);
         }
         LogRecord::Commit { id } => put_version(*id, into),
-        LogRecord::Settled { below, except } => {
+        LogRecord::Settled { from, below, except } => {
+            put_version(*from, into);
             put_version(*below, into);
             put_versions(except, into);
         }
@@ -302,7 +308,14 @@ impl<'a> Reader<'a> {
             REFUSE => LogRecord::Refuse { id: self.version()?, participants: self.members()? },
             COMMIT => LogRecord::Commit { id: self.version()? },
             ABORT => LogRecord::Abort { id: self.version()?, participants: self.members()? },
-            SETTLED => LogRecord::Settled { below: self.version()?, except: self.versions()? },
+            COMMITTED => {
+                LogRecord::Committed { id: self.version()?, participants: self.members()? }
+            }
+            SETTLED => LogRecord::Settled {
+                from: self.version()?,
+                below: self.version()?,
+                except: self.versions()?,
+            },
             MARKS => {
                 let count = self.u16()?.into();
                 let count = self.count(count, 10)?;

@@ -67,11 +67,16 @@ impl Source {
     }
 
     pub(crate) fn record(&mut self, value_bytes_max: u64) -> LogRecord {
-        match self.below(9) {
+        match self.below(10) {
             0 => LogRecord::Refuse { id: self.version(), participants: self.members() },
             1 => LogRecord::Commit { id: self.version() },
             2 => LogRecord::Abort { id: self.version(), participants: self.members() },
-            3 => LogRecord::Settled { below: self.version(), except: self.versions() },
+            3 => LogRecord::Settled {
+                from: self.version(),
+                below: self.version(),
+                except: self.versions(),
+            },
+            5 => LogRecord::Committed { id: self.version(), participants: self.members() },
             4 => {
                 let marks = self.members().into_iter().map(|m| (m, GroupSeq(self.0 ^ 7)));
                 LogRecord::Marks(marks.collect())
@@ -186,7 +191,11 @@ fn mutations_and_garbage_never_panic_and_values_never_change_silently() {
 
 #[test]
 fn counts_are_checked_before_allocation() {
-    let mut settled = encoded(&[LogRecord::Settled { below: Version::ZERO, except: vec![] }]);
+    let mut settled = encoded(&[LogRecord::Settled {
+        from: Version::ZERO,
+        below: Version::ZERO,
+        except: vec![],
+    }]);
     let at = settled.len() - 4;
     settled[at..].fill(0xff);
     assert_eq!(decoded(&settled).unwrap_err().what, "counts more than is there");

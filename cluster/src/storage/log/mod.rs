@@ -18,6 +18,7 @@ use self::group::Place;
 use self::segment::{Blank, SegmentHeader};
 use super::codec;
 use super::disk::{Disk, DiskFile, SECTOR};
+use super::failpoint;
 use super::identity::Identity;
 use crate::core::record::LogRecord;
 
@@ -30,9 +31,11 @@ mod tests;
 pub use self::open::{Opened, Tail};
 
 /// The default length of a segment, bytes.
-pub const SEGMENT_BYTES: u64 = 16 << 20;
+pub const SEGMENT_BYTES: u64 = if cfg!(feature = "failpoints") { 64 << 10 } else { 16 << 20 };
 /// The shortest and longest length of a segment that can be configured, bytes.
 pub const SEGMENT_BYTES_RANGE: std::ops::RangeInclusive<u64> = 2048..=1 << 32;
+/// Most blank segments that are kept: what is freed beyond that is removed.
+pub const SPARES_MAX: usize = 4;
 /// The longest group that can be appended, bytes of encoded records.
 pub const GROUP_BYTES_MAX: usize = 256 << 20;
 
@@ -127,14 +130,18 @@ impl LogError {
 /// Invariants:
 /// * segments and groups are numbered without gaps; `sealed` is in order and before `current`;
 /// * every group up to `end` is durable, unless `poisoned`;
-/// * everything in `current` from `offset` on is zero, in the file and on the disk.
+/// * from `offset` on, `current` and every spare hold nothing but zeros and what earlier segments
+///   have left, in the file and on the disk.
 pub struct Log {
     disk: Arc<dyn Disk>,
     config: LogConfig,
     sealed: VecDeque<Sealed>,
     current: Current,
     end: GroupSeq,
-    spare: Spare,
+    /// The blanks for the next segments, at most [`SPARES_MAX`].
+    spares: VecDeque<Blank>,
+    /// One more is being made.
+    asked: bool,
     temporaries: u64,
     poisoned: bool,
     body: Vec<u8>,
@@ -159,12 +166,6 @@ struct Current {
     length: u64,
     /// Where the next group goes.
     offset: u64,
-}
-
-enum Spare {
-    Wanted,
-    Asked,
-    Ready(Blank),
 }
 
 /// The work of making the next segment ahead of its need; for any thread.
@@ -214,7 +215,8 @@ impl Log {
             sealed,
             current,
             end,
-            spare: Spare::Wanted,
+            spares: VecDeque::new(),
+            asked: false,
             temporaries: 0,
             poisoned: false,
             body: Vec::new(),
@@ -262,6 +264,7 @@ impl Log {
     fn append_here(&mut self, seq: GroupSeq, records: u32) -> Result<(), LogError> {
         self.image.clear();
         self.seal(self.current.number, seq, records);
+        failpoint::hit("log.append.write").map_err(LogError::io("write the log"))?;
         let current = &mut self.current;
         match current.file.write_at(&self.image, current.offset) {
             Ok(()) => {}
@@ -275,9 +278,11 @@ impl Log {
             }
             Err(error) => return Err(LogError::io("write the log")(error)),
         }
+        failpoint::hit("log.append.sync").map_err(LogError::io("sync the log"))?;
         if !cfg!(feature = "lie-about-sync") {
             current.file.sync_data().map_err(LogError::io("sync the log"))?;
         }
+        failpoint::hit("log.append.report").map_err(LogError::io("sync the log"))?;
         current.offset += self.image.len() as u64;
         Ok(())
     }
@@ -297,6 +302,7 @@ impl Log {
         self.image.clear();
         self.image.extend_from_slice(&header.encode());
         self.seal(number, seq, records);
+        failpoint::hit("log.next.write").map_err(LogError::io("write the log"))?;
         match blank.file.write_at(&self.image, 0) {
             Ok(()) => {}
             Err(error) if segment::is_full(&error) => {
@@ -305,10 +311,15 @@ impl Log {
             }
             Err(error) => return Err(LogError::io("write the log")(error)),
         }
+        failpoint::hit("log.next.sync").map_err(LogError::io("sync the log"))?;
         blank.file.sync_data().map_err(LogError::io("sync the log"))?;
         let name = segment::name(number);
+        failpoint::hit("log.next.rename").map_err(LogError::io("name a segment"))?;
         self.disk.rename(&blank.name, &name).map_err(LogError::io("name a segment"))?;
-        self.disk.sync_dir().map_err(LogError::io("sync the log's directory"))?;
+        let sync_dir = LogError::io("sync the log's directory");
+        failpoint::hit("log.next.sync_dir").map_err(&sync_dir)?;
+        self.disk.sync_dir().map_err(&sync_dir)?;
+        failpoint::hit("log.next.report").map_err(sync_dir)?;
         let (file, length) = (blank.file, blank.length);
         let next = Current { file, number, first: seq, length, offset: self.image.len() as u64 };
         let full = std::mem::replace(&mut self.current, next);
@@ -317,11 +328,10 @@ impl Log {
         Ok(())
     }
 
-    /// A blank of at least `needed` bytes: the spare one, or one made now.
+    /// A blank of at least `needed` bytes: a spare one, or one made now.
     fn blank(&mut self, needed: u64) -> Result<Blank, LogError> {
-        match std::mem::replace(&mut self.spare, Spare::Wanted) {
-            Spare::Ready(blank) if blank.length >= needed => return Ok(blank),
-            other => self.spare = other,
+        if let Some(blank) = self.spares.pop_front_if(|blank| blank.length >= needed) {
+            return Ok(blank);
         }
         let length = needed.max(self.config.segment_bytes);
         let name = self.temporary();
@@ -333,14 +343,14 @@ impl Log {
         segment::temporary_name(self.temporaries)
     }
 
-    /// The work of making the next segment, unless it is made or being made. To be run on another
+    /// The work of making the next segment, unless one is there or being made. To be run on another
     /// thread, its outcome brought back to [`Log::accept_next`]; without it an append that needs a
     /// new segment makes it itself.
     pub fn prepare_next(&mut self) -> Option<NextSegment> {
-        if self.poisoned || !matches!(self.spare, Spare::Wanted) {
+        if self.poisoned || self.asked || !self.spares.is_empty() {
             return None;
         }
-        self.spare = Spare::Asked;
+        self.asked = true;
         let (disk, name) = (Arc::clone(&self.disk), self.temporary());
         Some(NextSegment { disk, name, length: self.config.segment_bytes })
     }
@@ -351,21 +361,22 @@ impl Log {
     /// `DiskFull`: the log can be used on, and will ask again. Any other poisons it.
     pub fn accept_next(&mut self, made: ReadySegment) -> Result<(), LogError> {
         self.check()?;
+        self.asked = false;
         match made.0 {
             Ok(blank) => {
-                self.spare = Spare::Ready(blank);
+                self.spares.push_back(blank);
                 Ok(())
             }
             Err(error) => {
-                self.spare = Spare::Wanted;
                 self.poisoned = !matches!(error, LogError::DiskFull);
                 Err(error)
             }
         }
     }
 
-    /// Removes the segments whose groups are all `through` or older; never the current one.
-    /// Returns how many it removed.
+    /// Frees the segments whose groups are all `through` or older; never the current one. Their
+    /// files become the next segments, or go if there are enough of those. Returns how many it
+    /// freed.
     ///
     /// # Errors
     /// Any poisons the log.
@@ -373,17 +384,30 @@ impl Log {
         self.check()?;
         let mut freed = 0;
         while self.sealed.front().is_some_and(|sealed| sealed.last <= through) {
-            let name = segment::name(self.sealed[0].number);
             self.poisoned = true;
-            self.disk.remove(&name).map_err(LogError::io("remove a segment of the log"))?;
-            // One by one: were a later removal durable and an earlier one not, there would be a
-            // gap.
-            self.disk.sync_dir().map_err(LogError::io("sync the log's directory"))?;
+            self.free_first()?;
             self.poisoned = false;
-            self.sealed.pop_front();
             freed += 1;
         }
         Ok(freed)
+    }
+
+    /// One by one: were a later one's name gone for good and an earlier one's not, there would be
+    /// a gap.
+    fn free_first(&mut self) -> Result<(), LogError> {
+        let Some(Sealed { number, length, .. }) = self.sealed.pop_front() else { return Ok(()) };
+        let spares = self.spares.len() + usize::from(self.asked);
+        // A longer one, made for one long group, is not kept.
+        if spares < SPARES_MAX && length == self.config.segment_bytes {
+            let name = self.temporary();
+            let blank = Blank::recycle(self.disk.as_ref(), number, name, length)?;
+            failpoint::hit("log.free.report").map_err(LogError::io("recycle a segment"))?;
+            self.spares.push_back(blank);
+            return Ok(());
+        }
+        let removed = self.disk.remove(&segment::name(number));
+        removed.map_err(LogError::io("remove a segment of the log"))?;
+        self.disk.sync_dir().map_err(LogError::io("sync the log's directory"))
     }
 
     /// The last group; 0 if there was none.
@@ -405,11 +429,12 @@ impl Log {
     /// How many bytes can be appended, at least, without asking the disk for more space: the
     /// reserve for decisions when the disk is full (R14).
     pub fn room(&self) -> u64 {
-        self.current.length - self.current.offset + self.spare_bytes().saturating_sub(SECTOR as u64)
+        let headers = (self.spares.len() * SECTOR) as u64;
+        self.current.length - self.current.offset + self.spare_bytes() - headers
     }
 
     fn spare_bytes(&self) -> u64 {
-        if let Spare::Ready(blank) = &self.spare { blank.length } else { 0 }
+        self.spares.iter().map(|blank| blank.length).sum()
     }
 
     /// Gives the store its cluster: segments made from now on say so.

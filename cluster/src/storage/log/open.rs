@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use protocol::ids::GroupSeq;
 
-use super::group::{self, Place};
+use super::group::{self, Place, Trace};
 use super::segment::{self, Blank, SegmentHeader};
 use super::{Current, Log, LogConfig, LogError, Sealed};
 use crate::core::record::LogRecord;
@@ -234,7 +234,7 @@ impl Segment {
     }
 }
 
-/// Whether anything but zeros is behind the last valid group of the last segment.
+/// Whether anything was written behind the last valid group of the last segment.
 ///
 /// # Errors
 /// `Lost` if one of it is the start of a later group: then the group before that was durable
@@ -242,26 +242,23 @@ impl Segment {
 fn is_torn(read: &Segment) -> Result<bool, LogError> {
     let mut torn = false;
     let mut at = read.end;
-    let left = usize::try_from(read.header.length - read.end).unwrap_or(CHUNK_BYTES);
+    let end = read.header.length / SECTOR as u64 * SECTOR as u64;
+    let left = usize::try_from(end.saturating_sub(at)).unwrap_or(CHUNK_BYTES);
     let mut buffer = vec![0; CHUNK_BYTES.min(left)];
-    while at < read.header.length {
-        let part = buffer.len().min((read.header.length - at) as usize);
+    while at < end {
+        let part = buffer.len().min((end - at) as usize);
         let chunk = &mut buffer[..part];
         read.file.read_at(chunk, at).map_err(LogError::io("read the log"))?;
-        for sector in chunk.chunks(SECTOR) {
-            if sector.iter().all(|byte| *byte == 0) {
-                continue;
-            }
-            torn = true;
-            let later = (sector.len() == SECTOR)
-                .then(|| group::header(read.place(), sector))
-                .flatten()
-                .filter(|header| header.seq != read.next);
-            if let Some(later) = later {
-                return Err(LogError::lost(format!(
-                    "group {} of the log is damaged: group {} was written after it",
-                    read.next.0, later.seq.0
-                )));
+        for sector in chunk.chunks_exact(SECTOR) {
+            match group::trace(read.place(), sector) {
+                Trace::Nothing => {}
+                Trace::Begins(later) if later.seq != read.next => {
+                    return Err(LogError::lost(format!(
+                        "group {} of the log is damaged: group {} was written after it",
+                        read.next.0, later.seq.0
+                    )));
+                }
+                Trace::Begins(_) | Trace::Something => torn = true,
             }
         }
         at += part as u64;

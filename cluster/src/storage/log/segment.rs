@@ -25,6 +25,7 @@ use protocol::ids::{GroupSeq, Uuid};
 use super::LogError;
 use crate::storage::codec::{BadRecord, Reader};
 use crate::storage::disk::{Disk, DiskFile, SECTOR};
+use crate::storage::failpoint;
 use crate::storage::identity::{Identity, put_program, read_program};
 
 const MAGIC: &[u8; 8] = b"piazzaLG";
@@ -145,7 +146,8 @@ fn crc(sector: &[u8]) -> u32 {
     crc.finalize()
 }
 
-/// A file of zeros, durable but for its name: what a segment is made of.
+/// A file that no group of its next segment was ever written to, durable but for its name: what
+/// a segment is made of. It holds zeros, or what an earlier segment has left.
 pub(super) struct Blank {
     pub(super) file: Box<dyn DiskFile>,
     pub(super) name: String,
@@ -154,7 +156,7 @@ pub(super) struct Blank {
 }
 
 impl Blank {
-    /// Makes one; leaves nothing behind if the disk is full.
+    /// Makes one of zeros; leaves nothing behind if the disk is full.
     pub(super) fn make(disk: &dyn Disk, name: String, length: u64) -> Result<Self, LogError> {
         let made = disk.create(&name, length);
         let mut file = match made {
@@ -165,7 +167,26 @@ impl Blank {
             }
             Err(error) => return Err(LogError::io("make a segment of the log")(error)),
         };
-        file.sync_data().map_err(LogError::io("sync a new segment of the log"))?;
+        let sync = LogError::io("sync a new segment of the log");
+        failpoint::hit("log.blank.sync").map_err(&sync)?;
+        file.sync_data().map_err(sync)?;
+        Ok(Self { file, name, length })
+    }
+
+    /// Makes one of a segment that is not needed any more: its space stays allocated, so that a
+    /// sync in its next life has no allocation to commit. Its old name is gone for good when this
+    /// returns.
+    pub(super) fn recycle(
+        disk: &dyn Disk,
+        number: u64,
+        name: String,
+        length: u64,
+    ) -> Result<Self, LogError> {
+        failpoint::hit("log.free.rename").map_err(LogError::io("recycle a segment"))?;
+        disk.rename(&self::name(number), &name).map_err(LogError::io("recycle a segment"))?;
+        failpoint::hit("log.free.sync_dir").map_err(LogError::io("recycle a segment"))?;
+        disk.sync_dir().map_err(LogError::io("sync the log's directory"))?;
+        let file = disk.open(&name).map_err(LogError::io("open a recycled segment"))?;
         Ok(Self { file, name, length })
     }
 }

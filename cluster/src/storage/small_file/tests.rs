@@ -139,6 +139,34 @@ fn a_failed_sync_poisons() {
 }
 
 #[test]
+fn an_error_of_any_step_poisons_and_leaves_the_old_or_the_new() {
+    // In place, and into longer copies: files made, renamed, the directory synced.
+    for length in [10, COPY_BYTES_MIN] {
+        for step in 0.. {
+            let disk = saved(1);
+            let (mut file, _) = open(&disk).unwrap();
+            let new = vec![7; length];
+            disk.stop_after(step);
+            let Err(error) = file.save(&new) else {
+                assert!(step >= 4);
+                break;
+            };
+            assert!(matches!(error, SmallFileError::Io { .. }), "step {step}: {error}");
+            disk.heal();
+            assert!(matches!(file.save(b"again"), Err(SmallFileError::Poisoned(_))));
+            for drops in [true, false] {
+                let disk = disk.fork();
+                if drops {
+                    disk.power_loss(&mut |_| Fate::Drop);
+                }
+                let found = open(&disk).unwrap().1;
+                assert!(found == Some(content(1)) || found.as_ref() == Some(&new), "step {step}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_full_disk_takes_what_fits_the_old_copies() {
     let disk = saved(1);
     let (mut file, _) = open(&disk).unwrap();
