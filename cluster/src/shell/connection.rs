@@ -267,13 +267,25 @@ impl Connection {
 
     /// Makes a request the core's, with a slot for its reply.
     fn pass_on(&mut self, request: &Request<'_>, bytes: usize) -> Option<Input> {
+        if request.once.is_some() {
+            return self.refuse(request, "once");
+        }
         let (key, op) = match &request.op {
             Op::Get { key } => (Some(key), ClientOp::Get(self.key(key)?)),
-            Op::Put { key, value } => {
+            Op::Put { key, value, if_absent: false } => {
                 let value = Value(Bytes::copy_from_slice(value));
                 (Some(key), ClientOp::Put(self.key(key)?, value))
             }
-            Op::Del { key } => (Some(key), ClientOp::Del(self.key(key)?)),
+            Op::Del { key, version: None } => (Some(key), ClientOp::Del(self.key(key)?)),
+            Op::Put { if_absent: true, .. } => return self.refuse(request, "if_absent"),
+            Op::Del { version: Some(_), .. } => return self.refuse(request, "version"),
+            Op::Update { .. }
+            | Op::Cas { .. }
+            | Op::Mget { .. }
+            | Op::Txn { .. }
+            | Op::Scan { .. }
+            | Op::Watch { .. }
+            | Op::Outcome { .. } => return self.refuse(request, "op"),
             Op::Status => (None, ClientOp::Status),
             Op::Hello { read_only, .. } => {
                 self.read_only |= *read_only;
@@ -293,6 +305,20 @@ impl Connection {
         let client = ClientId { conn: self.id, slot };
         let timeout_ms = request.timeout_ms.map_or(self.shared.limits.op_ms, u64::from);
         Some(Input::Request { client, op, timeout_ms })
+    }
+
+    /// Answers what the core cannot do; `field` is where the request asks for it.
+    fn refuse(&mut self, request: &Request<'_>, field: &str) -> Option<Input> {
+        let op = request.op.name();
+        let sentence = if field == "op" {
+            format!("{op} is not supported by this version of the server: use get, put and del")
+        } else {
+            format!("{field} is not supported by this version of the server: leave it out")
+        };
+        let error = ErrorReply::bad_field(field, sentence);
+        let (counted, tail) = (Counters::op(op), reply::error_tail(&error));
+        self.answer(request.id, counted, Some(error.code), tail);
+        None
     }
 
     /// The parser has held the key to its limits.
