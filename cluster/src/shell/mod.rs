@@ -5,6 +5,7 @@
 //! * `lines`: JSON lines on a socket, both ways
 //! * `counters`: what clients asked for and what became of it
 //! * `connection`: one client; answers cache hits by itself
+//! * `ops`: its requests as the core takes them
 //! * `listener`: accepts clients
 //! * `coordinator`: the coordinator's loop
 //! * `link`: the coordinator's end of a node's link
@@ -27,6 +28,7 @@ mod lines;
 mod link;
 mod listener;
 pub mod node;
+mod ops;
 mod pulse;
 mod registration;
 
