@@ -25,6 +25,8 @@ use super::{
     Update,
 };
 
+mod conditions;
+
 const LEASE_MS: u64 = 2_000;
 const HEARTBEAT_MS: u64 = 500;
 
