@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use cluster::core::cache::{Cache, CacheShape};
 use cluster::core::coordinator::{
-    Answer, ClientId, ClientOp, Config, Coordinator, Effect, Input, Note, RegistrationId,
+    Answer, ClientId, ClientOp, Config, Coordinator, Effect, Input, Note, RegistrationId, Update,
 };
 use cluster::core::time::Time;
 use protocol::ids::{Key, Uuid};
@@ -328,8 +328,8 @@ impl World {
         *connection.in_core.entry(number).or_default() += 1;
         let op = match asked {
             Asked::Get(_) => ClientOp::Get(key),
-            Asked::Put(_, value) => ClientOp::Put(key, value.as_str().into()),
-            Asked::Del(_) => ClientOp::Del(key),
+            Asked::Put(_, value) => ClientOp::Update(Update::put(key, value.as_str().into())),
+            Asked::Del(_) => ClientOp::Update(Update::del(key, None)),
         };
         let (client, timeout_ms) = (ClientId { conn, slot }, self.plan.timeout_ms);
         self.hand_in(coordinator, Input::Request { client, op, timeout_ms });

@@ -74,6 +74,7 @@ fn prepare(
         ring: record().number,
         participants: vec![MemberId(0), MemberId(1)],
         rests_on: rests_on.to_vec(),
+        due: Vec::new(),
         writes: vec![WireWrite { key: key(at), value, previous }],
     }
 }
