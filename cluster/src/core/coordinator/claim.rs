@@ -413,6 +413,7 @@ impl Coordinator {
         self.work.clear();
         self.parked.clear();
         self.due_reads.clear();
+        self.cuts.clear();
         self.decided.clear();
         self.in_doubt.clear();
         self.resolved.clear();

@@ -307,6 +307,8 @@ pub struct Coordinator {
     parked: BTreeSet<u64>,
     /// Reads whose turn has come.
     due_reads: VecDeque<u64>,
+    /// Reads of several keys that are asked for with the next messages.
+    cuts: Vec<u64>,
     deadlines: BTreeSet<(Time, Deadline)>,
     ops: status::Ops,
     effects: Vec<Effect>,
@@ -360,6 +362,7 @@ impl Coordinator {
             last_read: 0,
             parked: BTreeSet::new(),
             due_reads: VecDeque::new(),
+            cuts: Vec::new(),
             deadlines: BTreeSet::new(),
             ops: status::Ops::default(),
             effects: Vec::new(),

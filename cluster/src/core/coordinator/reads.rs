@@ -4,8 +4,9 @@
 //! A read goes onto a node's link behind all decisions made before it, so what the node answers
 //! is the last decided value as of that place. A read of several keys is one step: what the cache
 //! has is read and the rest is asked for in it, so that the links' order is the cut; if one node
-//! must be asked again, all of it is read again. No read waits for anybody else's update, but for
-//! the fate of a transaction of an earlier epoch (R6).
+//! must be asked again, all of it is read again. Within a message decisions come before reads,
+//! whatever was decided first; so the step is taken as the messages are made. No read waits for
+//! anybody else's update, but for the fate of a transaction of an earlier epoch (R6).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -170,6 +171,24 @@ impl Coordinator {
         for part in &mut read.parts {
             (part.asked, part.found) = (0, None);
         }
+        let Some(read) = self.reads.get(&id) else { return };
+        let cut = matches!(read.what, What::Mget(_));
+        if cut && !read.keys().all(|key| self.cache.lookup(key.as_str()).is_some()) {
+            self.cuts.push(id);
+            return;
+        }
+        self.read_now(now, id);
+    }
+
+    /// Makes the cuts that reads of several keys wait for, just before messages are made.
+    pub(super) fn make_cuts(&mut self, now: Time) {
+        for id in std::mem::take(&mut self.cuts) {
+            self.read_now(now, id);
+        }
+    }
+
+    fn read_now(&mut self, now: Time, id: u64) {
+        let Some(read) = self.reads.get(&id) else { return };
         let cold = matches!(read.what, What::Cold(..));
         let keys: Vec<Key> = read.keys().cloned().collect();
         if keys.iter().any(|key| self.is_in_doubt(key)) {

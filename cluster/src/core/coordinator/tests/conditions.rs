@@ -389,6 +389,28 @@ fn an_mget_is_one_cut_whatever_is_committed_while_a_node_is_asked() {
 }
 
 #[test]
+fn an_mget_sees_all_of_a_commit_that_goes_out_in_the_same_message_or_nothing() {
+    let mut world = World::founded();
+    let (a, b) = (world.key_at([0, 1], "a"), world.key_at([1, 2], "b"));
+    let both = |value: &str| vec![put(&a, value), put(&b, value)];
+    world.txn(1, vec![], both("x1"));
+    world.run();
+    world.advance(50);
+    world.forget(&b);
+    world.mute.extend([0, 1, 2]);
+    let newer = world.txn(1, vec![], both("x2"));
+    world.run();
+    // The last votes come after the mget and before anything is sent.
+    let mget = world.mget(2, &[&a, &b]);
+    world.mute.clear();
+    world.deliver();
+    assert!(is_ok(world.answer(newer)));
+    world.run();
+    let values = text(world.answer(mget));
+    assert!(!(values.contains("x1") && values.contains("x2")), "{values}");
+}
+
+#[test]
 fn an_mget_over_the_length_of_a_reply_is_refused() {
     let mut world = World::founded();
     let keys: Vec<Key> = (0..5).map(|n| key(&format!("large-{n}"))).collect();
