@@ -144,7 +144,7 @@ pub struct ErrorReply {
     /// The request's field that is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// What is too large: `key`, `value`, `line` or `reply`.
+    /// What is too large: `key`, `value`, `prefix`, `after`, `line` or `reply`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub what: Option<Cow<'static, str>>,
     /// The limit that was passed, bytes.
@@ -241,9 +241,56 @@ impl ErrorReply {
         }
     }
 
+    /// The values that were asked for make a reply of `actual` bytes, more than one may have.
+    pub fn reply_too_large(limit: usize, actual: usize) -> Self {
+        let sentence = format!(
+            "the reply would have {actual} bytes, the limit is {limit}: ask for fewer keys at a \
+             time"
+        );
+        Self { error: sentence.into(), ..Self::too_large("reply", limit, actual) }
+    }
+
     /// There is no such key.
     pub fn not_found() -> Self {
         Self::new(ErrorCode::NotFound, "there is no such key: check its spelling, or put it first")
+    }
+
+    /// There is no such key as `key`, which is one of several in the request.
+    pub fn key_not_found(key: &str) -> Self {
+        Self {
+            key: Some(key.to_owned()),
+            ..Self::new(
+                ErrorCode::NotFound,
+                "a key of the request does not exist, so nothing was done: see key, and put it \
+                 first",
+            )
+        }
+    }
+
+    /// The key is there already, with `version`.
+    pub fn exists(version: Version) -> Self {
+        Self {
+            version: Some(version),
+            ..Self::new(
+                ErrorCode::Exists,
+                "the key is there already, so nothing was done: choose another key, or put without \
+                 if_absent",
+            )
+        }
+    }
+
+    /// `key` does not have the version that the request asks for; `version` is the one it has, if
+    /// the key exists and the version is to be told.
+    pub fn version_mismatch(key: &str, version: Option<Version>) -> Self {
+        Self {
+            key: Some(key.to_owned()),
+            version,
+            ..Self::new(
+                ErrorCode::VersionMismatch,
+                "the key does not have the version asked for, so nothing was done: read it, then \
+                 decide anew",
+            )
+        }
     }
 
     /// The replica `node` of this key is down; nothing was or will be written.
@@ -391,7 +438,12 @@ mod tests {
             ErrorReply::bad_field("key", "no"),
             ErrorReply::too_large("value", 10, 11),
             ErrorReply::line_too_long(10),
+            ErrorReply::reply_too_large(10, 11),
             ErrorReply::not_found(),
+            ErrorReply::key_not_found("a"),
+            ErrorReply::exists(version),
+            ErrorReply::version_mismatch("a", Some(version)),
+            ErrorReply::version_mismatch("a", None),
             ErrorReply::replica_down("n1"),
             ErrorReply::aborted("test"),
             ErrorReply::unknown_outcome(Some(version)),

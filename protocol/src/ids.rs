@@ -212,7 +212,11 @@ impl FromStr for Version {
         let invalid =
             || InvalidId(format!("{text:?} is not a version; versions look like \"3.17\""));
         let (epoch, counter) = text.split_once('.').ok_or_else(invalid)?;
-        let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+        // One text a version, since those who get it compare texts: no sign, no leading zero.
+        let digits = |s: &str| {
+            let zero = s.starts_with('0') && s.len() > 1;
+            !s.is_empty() && !zero && s.bytes().all(|b| b.is_ascii_digit())
+        };
         if !digits(epoch) || !digits(counter) {
             return Err(invalid());
         }
@@ -396,7 +400,9 @@ mod tests {
             assert_eq!(version.to_string().parse(), Ok(version));
             assert_eq!(Version::from_number(version.number()), version);
         }
-        for wrong in ["", "1", "1.", ".1", "1.2.3", "-1.2", "+1.2", "1048576.0", "1 .2"] {
+        for wrong in
+            ["", "1", "1.", ".1", "1.2.3", "-1.2", "+1.2", "01.2", "1.02", "1048576.0", "1 .2"]
+        {
             assert!(wrong.parse::<Version>().is_err(), "{wrong:?}");
         }
     }

@@ -6,6 +6,8 @@
 
 use bytes::BufMut;
 
+use crate::ids::Version;
+
 /// Appends `text` as a JSON string, quotes included.
 pub fn write_string(out: &mut impl BufMut, text: &str) {
     out.put_u8(b'"');
@@ -52,6 +54,15 @@ pub fn write_number(out: &mut impl BufMut, number: u64) {
         }
     }
     out.put_slice(&digits[at..]);
+}
+
+/// Appends a version as clients see it, `"EPOCH.COUNTER"`, quotes included.
+pub fn write_version(out: &mut impl BufMut, version: Version) {
+    out.put_u8(b'"');
+    write_number(out, u64::from(version.epoch().0));
+    out.put_u8(b'.');
+    write_number(out, version.counter());
+    out.put_u8(b'"');
 }
 
 /// Appends `bytes` in base64 (RFC 4648, section 4, padded), without quotes.

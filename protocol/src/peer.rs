@@ -223,8 +223,21 @@ pub struct Prepare {
     /// The undecided transactions that its result rests on; sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rests_on: Vec<Version>,
+    /// Those of `rests_on` that have other participants than this one, and which. Said with the
+    /// question only: no node keeps it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub due: Vec<Due>,
     /// Its writes, resolved.
     pub writes: Vec<WireWrite>,
+}
+
+/// Where a transaction is due: its participants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Due {
+    /// The transaction.
+    pub id: Version,
+    /// Its participants, sorted.
+    pub at: Vec<MemberId>,
 }
 
 /// One resolved write; a tombstone where there is no value.

@@ -3,6 +3,10 @@
 //! A reply line is a head, `{"ok":true` and the request's id, and a *tail*: everything after it,
 //! newline included. The coordinator caches tails, so that a hit is two copies; a tail never
 //! depends on the request that is answered. Decoding trusts nothing and ignores unknown fields.
+//!
+//! - this file: replies to one key's operations, to `outcome`, and errors
+//! - `many`: replies that hold many values, held to the length of a reply line
+//! - `watch`: the lines that follow the reply to a `watch`
 
 use std::borrow::Cow;
 
@@ -15,8 +19,17 @@ use crate::ids::{Value, Version};
 use crate::json;
 use crate::limits::Limits;
 
+mod many;
+mod watch;
+
+pub use many::{Item, MgetTail, Page, ScanTail, decode_page, decode_values};
+pub use watch::{Change, WATCH_LOST_LINE, WatchLine, decode_watch, watch_del_line, watch_put_line};
+
 /// Longest reply line, bytes without its newline.
 pub const REPLY_BYTES_MAX: usize = 4 << 20;
+/// Longest tail: a reply's head is shorter than the rest, whatever its id. An id has at most 128
+/// bytes of text, each six characters long where it is written as an escape.
+pub const TAIL_BYTES_MAX: usize = REPLY_BYTES_MAX - 1024;
 
 /// Appends a whole reply line: `ok`, the request's `id` as it stood in the request, and `tail`.
 pub fn write_reply(out: &mut impl BufMut, id: Option<&str>, ok: bool, tail: &[u8]) {
@@ -67,12 +80,20 @@ pub fn object_tail(object: &impl Serialize) -> Bytes {
     text.into()
 }
 
-fn write_version(out: &mut BytesMut, version: Version) {
-    out.put_slice(b",\"version\":\"");
-    json::write_number(out, u64::from(version.epoch().0));
-    out.put_u8(b'.');
-    json::write_number(out, version.counter());
+/// The tail that answers an `outcome`: `,"state":"committed"}` and the newline.
+pub fn outcome_tail(state: UpdateState) -> Bytes {
+    let mut out = BytesMut::with_capacity(32);
+    out.put_slice(b",\"state\":\"");
+    out.put_slice(state.as_str().as_bytes());
     out.put_slice(b"\"}\n");
+    out.freeze()
+}
+
+/// The last field of a reply, and its end.
+fn write_version(out: &mut BytesMut, version: Version) {
+    out.put_slice(b",\"version\":");
+    json::write_version(out, version);
+    out.put_slice(b"}\n");
 }
 
 /// What `hello` answers.
@@ -99,6 +120,34 @@ pub struct Versioned {
     pub version: Version,
 }
 
+/// What became of an update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpdateState {
+    /// It happened.
+    Committed,
+    /// It did not happen and never will.
+    Aborted,
+    /// It is not decided yet.
+    InDoubt,
+    /// There is no record of it: it may be on its way, was never sent, or was decided too long ago.
+    Unknown,
+}
+
+impl UpdateState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Committed, Self::Aborted, Self::InDoubt, Self::Unknown];
+
+    /// The state as it stands on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Committed => "committed",
+            Self::Aborted => "aborted",
+            Self::InDoubt => "in_doubt",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// A reply that no Piazza server sends.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -120,28 +169,71 @@ pub fn decode<T: DeserializeOwned>(
 
 /// Reads the reply to a `get`.
 pub fn decode_value(line: &[u8]) -> Result<Result<Versioned, Box<ErrorReply>>, InvalidReply> {
-    #[derive(Deserialize)]
-    struct Body<'a> {
-        #[serde(borrow, default)]
-        value: Option<Cow<'a, str>>,
-        #[serde(borrow, default)]
-        value_b64: Option<Cow<'a, str>>,
-        #[serde(with = "version_text", default)]
-        version: Option<Version>,
-    }
+    read(line, ValueFields::versioned)
+}
+
+/// Reads a reply that borrows from its line and is not done with being JSON of the right types.
+fn read<'a, B: Deserialize<'a>, T>(
+    line: &'a [u8],
+    finish: impl FnOnce(B) -> Result<T, InvalidReply>,
+) -> Result<Result<T, Box<ErrorReply>>, InvalidReply> {
     let (ok, text) = head(line)?;
     if !ok {
         return serde_json::from_str(text).map(Err).map_err(invalid);
     }
-    let body: Body<'_> = serde_json::from_str(text).map_err(invalid)?;
-    let bytes = match (body.value, body.value_b64) {
-        (Some(text), None) => text.into_owned().into_bytes(),
-        (None, Some(base64)) => json::decode_base64(&base64)
-            .ok_or_else(|| InvalidReply("value_b64 is not base64".into()))?,
-        _ => return Err(InvalidReply("it has not exactly one value".into())),
+    finish(serde_json::from_str(text).map_err(invalid)?).map(Ok)
+}
+
+/// A value with its version, as in the reply to a `get` and in lists of such.
+#[derive(Deserialize)]
+struct ValueFields<'a> {
+    #[serde(borrow, default)]
+    value: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    value_b64: Option<Cow<'a, str>>,
+    #[serde(with = "version_text", default)]
+    version: Option<Version>,
+}
+
+impl ValueFields<'_> {
+    fn versioned(self) -> Result<Versioned, InvalidReply> {
+        let value = value(self.value, self.value_b64)?
+            .ok_or_else(|| InvalidReply("it has no value".into()))?;
+        let version = self.version.ok_or_else(|| InvalidReply("it has no version".into()))?;
+        Ok(Versioned { value, version })
+    }
+}
+
+/// The value that `value` or `value_b64` hold, if one of them is there.
+fn value(
+    text: Option<Cow<'_, str>>,
+    base64: Option<Cow<'_, str>>,
+) -> Result<Option<Value>, InvalidReply> {
+    match (text, base64) {
+        (None, None) => Ok(None),
+        (Some(text), None) => Ok(Some(text.into_owned().into_bytes().into())),
+        (None, Some(base64)) => match json::decode_base64(&base64) {
+            Some(bytes) => Ok(Some(bytes.into())),
+            None => Err(InvalidReply("value_b64 is not base64".into())),
+        },
+        (Some(_), Some(_)) => Err(InvalidReply("it has two values".into())),
+    }
+}
+
+/// Reads the reply to an `outcome`. A state that this version does not know is [`Unknown`].
+///
+/// [`Unknown`]: UpdateState::Unknown
+pub fn decode_outcome(line: &[u8]) -> Result<Result<UpdateState, Box<ErrorReply>>, InvalidReply> {
+    #[derive(Deserialize)]
+    struct Body {
+        state: String,
+    }
+    let body = match decode::<Body>(line)? {
+        Ok(body) => body,
+        Err(error) => return Ok(Err(error)),
     };
-    let version = body.version.ok_or_else(|| InvalidReply("it has no version".into()))?;
-    Ok(Ok(Versioned { value: bytes.into(), version }))
+    let state = UpdateState::ALL.into_iter().find(|state| state.as_str() == body.state);
+    Ok(Ok(state.unwrap_or(UpdateState::Unknown)))
 }
 
 /// Reads the reply to an update.
@@ -213,6 +305,20 @@ mod tests {
             line(Some("-7"), false, &error_tail(&error)),
             "{\"ok\":false,\"id\":-7,\"code\":\"not_found\",\"error\":\"no\"}\n"
         );
+    }
+
+    #[test]
+    fn states_read_back() {
+        let tail = outcome_tail(UpdateState::InDoubt);
+        let text = line(Some("1"), true, &tail);
+        assert_eq!(text, "{\"ok\":true,\"id\":1,\"state\":\"in_doubt\"}\n");
+        for state in UpdateState::ALL {
+            let text = line(None, true, &outcome_tail(state));
+            assert_eq!(decode_outcome(text.as_bytes()), Ok(Ok(state)));
+        }
+        let newer = b"{\"ok\":true,\"state\":\"half_done\"}";
+        assert_eq!(decode_outcome(newer), Ok(Ok(UpdateState::Unknown)));
+        assert!(decode_outcome(b"{\"ok\":true}").is_err());
     }
 
     #[test]

@@ -2,20 +2,24 @@
 //!
 //! [`parse`] is called by the coordinator once a line; what it returns borrows from the line, and
 //! a `get` without escapes allocates nothing. [`Request::write`] is its inverse, for clients.
+//! - this file: what a request is, and what a line must be to hold one
+//! - `fields`: the fields of an object, not yet understood; `take`: what each operation wants of
+//!   them; `write`: requests as clients send them
+//!
 //! Whatever the line holds, the answer is a [`Request`] or a [`Rejected`]: never a panic, never
 //! a guess at what was meant.
 
 use std::borrow::Cow;
 
-use bytes::BufMut;
-
 use crate::error::ErrorReply;
-use crate::json;
+use crate::ids::Version;
 use crate::limits::Limits;
 
 mod fields;
+mod take;
+mod write;
 
-use fields::{Field, Fields, Name};
+use fields::Fields;
 
 /// Longest `id` that is a string, bytes of its text without escapes.
 pub const ID_BYTES_MAX: usize = 128;
@@ -23,9 +27,23 @@ pub const ID_BYTES_MAX: usize = 128;
 pub const TIMEOUT_MS_MAX: u32 = 60_000;
 /// Longest `client` of a `hello`, bytes.
 pub const CLIENT_BYTES_MAX: usize = 256;
+/// Shortest `once`, bytes: long enough that a random one is never drawn twice.
+pub const ONCE_BYTES_MIN: usize = 16;
+/// Longest `once`, bytes.
+pub const ONCE_BYTES_MAX: usize = 64;
+/// Most keys of one `mget`.
+pub const MGET_KEYS_MAX: usize = 128;
+/// Most conditions of one `txn`.
+pub const TXN_CONDITIONS_MAX: usize = 128;
+/// Most writes of one `txn`.
+pub const TXN_WRITES_MAX: usize = 128;
+/// Most items of one page of a `scan`.
+pub const SCAN_ITEMS_MAX: u32 = 1000;
+/// Items of a page of a `scan` that names no limit.
+pub const SCAN_ITEMS_DEFAULT: u32 = 100;
 
-/// The operations of this release, for the sentence about unknown ones.
-const OPS: &str = "get, put, del, status, hello";
+/// How every line looks, for the sentences about those that do not.
+const SHAPE: &str = r#"send one JSON object a line, like {"op":"get","key":"a"}"#;
 
 /// A request, borrowed from its line where possible.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,11 +53,14 @@ pub struct Request<'a> {
     /// How long the client waits, milliseconds, 1 to [`TIMEOUT_MS_MAX`]; the server's default
     /// where absent.
     pub timeout_ms: Option<u32>,
+    /// The client's own name for an update, [`ONCE_BYTES_MIN`] to [`ONCE_BYTES_MAX`] bytes: however
+    /// often it is sent, it happens at most once. On updates only, see [`Op::is_update`].
+    pub once: Option<Cow<'a, str>>,
     /// What to do.
     pub op: Op<'a>,
 }
 
-/// What a request asks for. Keys and values are within the limits given to [`parse`].
+/// What a request asks for. Keys, values and counts are within the limits given to [`parse`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op<'a> {
     /// The value and version of a key.
@@ -47,17 +68,70 @@ pub enum Op<'a> {
         /// The key.
         key: Cow<'a, str>,
     },
-    /// Sets a key, whether it exists or not.
+    /// Sets a key.
     Put {
         /// The key.
         key: Cow<'a, str>,
         /// Its new value.
         value: Cow<'a, [u8]>,
+        /// Only where there is no such key.
+        if_absent: bool,
+    },
+    /// Sets a key that exists.
+    Update {
+        /// The key.
+        key: Cow<'a, str>,
+        /// Its new value.
+        value: Cow<'a, [u8]>,
+    },
+    /// Sets a key that has a certain version.
+    Cas {
+        /// The key.
+        key: Cow<'a, str>,
+        /// Its new value.
+        value: Cow<'a, [u8]>,
+        /// The version that it must have.
+        version: Version,
     },
     /// Removes a key.
     Del {
         /// The key.
         key: Cow<'a, str>,
+        /// The version that it must have, if it matters.
+        version: Option<Version>,
+    },
+    /// The values and versions of several keys at one moment.
+    Mget {
+        /// 1 to [`MGET_KEYS_MAX`] keys; a key may be there twice.
+        keys: Vec<Cow<'a, str>>,
+    },
+    /// Several writes, all or none, where all conditions hold.
+    Txn {
+        /// `if`: at most [`TXN_CONDITIONS_MAX`]. A key may be there twice.
+        conditions: Vec<Condition<'a>>,
+        /// `then`: 1 to [`TXN_WRITES_MAX`], every key at most once.
+        writes: Vec<Write<'a>>,
+    },
+    /// A page of the keys that begin with a prefix, in the order of their bytes.
+    Scan {
+        /// What the keys begin with; empty: all keys.
+        prefix: Cow<'a, str>,
+        /// Only keys after this one.
+        after: Option<Cow<'a, str>>,
+        /// At most so many, 1 to [`SCAN_ITEMS_MAX`].
+        limit: u32,
+        /// With their values.
+        values: bool,
+    },
+    /// Every change from now on, a line each.
+    Watch {
+        /// Of what.
+        of: Watched<'a>,
+    },
+    /// What became of an update.
+    Outcome {
+        /// Of which.
+        of: UpdateName<'a>,
     },
     /// The state of the cluster.
     Status,
@@ -70,13 +144,83 @@ pub enum Op<'a> {
     },
 }
 
+/// What must hold for a `txn` to happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition<'a> {
+    /// The key.
+    pub key: Cow<'a, str>,
+    /// The version that it must have; `None`: there must be no such key.
+    pub version: Option<Version>,
+}
+
+/// What a `txn` does to one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write<'a> {
+    /// The key.
+    pub key: Cow<'a, str>,
+    /// What is done to it.
+    pub change: Change<'a>,
+}
+
+/// How a `txn` changes a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change<'a> {
+    /// Sets it, whether it exists or not.
+    Put(Cow<'a, [u8]>),
+    /// Sets it; it must exist.
+    Update(Cow<'a, [u8]>),
+    /// Removes it; it must exist.
+    Del,
+}
+
+impl Change<'_> {
+    /// Its name on the wire.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Put(_) => "put",
+            Self::Update(_) => "update",
+            Self::Del => "del",
+        }
+    }
+}
+
+/// What a `watch` looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Watched<'a> {
+    /// One key.
+    Key(Cow<'a, str>),
+    /// All keys that begin so; empty: all keys.
+    Prefix(Cow<'a, str>),
+}
+
+/// How an `outcome` names an update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpdateName<'a> {
+    /// By the version that it was given.
+    Version(Version),
+    /// By the client's own name for it.
+    Once {
+        /// What it was sent with.
+        once: Cow<'a, str>,
+        /// The key, or one of the keys, that it writes.
+        key: Cow<'a, str>,
+    },
+}
+
 impl Op<'_> {
     /// The operation's name on the wire.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Get { .. } => "get",
             Self::Put { .. } => "put",
+            Self::Update { .. } => "update",
+            Self::Cas { .. } => "cas",
             Self::Del { .. } => "del",
+            Self::Mget { .. } => "mget",
+            Self::Txn { .. } => "txn",
+            Self::Scan { .. } => "scan",
+            Self::Watch { .. } => "watch",
+            Self::Outcome { .. } => "outcome",
             Self::Status => "status",
             Self::Hello { .. } => "hello",
         }
@@ -84,7 +228,20 @@ impl Op<'_> {
 
     /// Whether the operation may change a key.
     pub fn is_update(&self) -> bool {
-        matches!(self, Self::Put { .. } | Self::Del { .. })
+        match self {
+            Self::Put { .. }
+            | Self::Update { .. }
+            | Self::Cas { .. }
+            | Self::Del { .. }
+            | Self::Txn { .. } => true,
+            Self::Get { .. }
+            | Self::Mget { .. }
+            | Self::Scan { .. }
+            | Self::Watch { .. }
+            | Self::Outcome { .. }
+            | Self::Status
+            | Self::Hello { .. } => false,
+        }
     }
 }
 
@@ -113,8 +270,8 @@ pub fn parse<'a>(line: &'a [u8], limits: &Limits) -> Result<Request<'a>, Rejecte
         let error = bad_field("id", sentence);
         return Err(Rejected { id: None, error });
     }
-    match interpret(fields, limits) {
-        Ok((timeout_ms, op)) => Ok(Request { id, timeout_ms, op }),
+    match take::request(fields, limits) {
+        Ok((timeout_ms, once, op)) => Ok(Request { id, timeout_ms, once, op }),
         Err(error) => Err(Rejected { id, error }),
     }
 }
@@ -140,17 +297,20 @@ fn read_fields<'a>(
 }
 
 fn broken_json(text: &str, error: &serde_json::Error) -> Box<ErrorReply> {
-    const SHAPE: &str = r#"send one JSON object a line, like {"op":"get","key":"a"}"#;
     if text.starts_with('\u{feff}') {
         return bad_request(format!("the line begins with a byte order mark: {SHAPE}"));
     }
     if error.is_data() {
         return bad_request(format!("the line is not a JSON object: {SHAPE}"));
     }
-    let cause = error.to_string();
-    let cause = cause.split(" at line ").next().unwrap_or_default();
     let column = error.column();
-    bad_request(format!("broken JSON at byte {column} ({cause}): {SHAPE}"))
+    bad_request(format!("broken JSON at byte {column} ({}): {SHAPE}", cause(error)))
+}
+
+/// What is wrong, without where: parts of a line know only their own places.
+fn cause(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split(" at line ").next().unwrap_or_default().to_owned()
 }
 
 /// Whether brackets outside strings nest deeper than `limit`. Most lines have too few brackets
@@ -186,140 +346,6 @@ fn check_id(raw: &str) -> Result<(), &'static str> {
     if valid { Ok(()) } else { Err(sentence) }
 }
 
-fn interpret<'a>(
-    mut fields: Fields<'a>,
-    limits: &Limits,
-) -> Result<(Option<u32>, Op<'a>), Box<ErrorReply>> {
-    // The op first: the fields of an op that this release does not know are unknown to it too,
-    // and the op is what its user has to change.
-    let op = match fields.take(Name::Op) {
-        Some(Field::Text(op)) => op,
-        Some(other) => return Err(wrong_type("op", "a string", &other)),
-        None => {
-            let sentence = format!("op is missing: say what to do, one of {OPS}");
-            return Err(bad_field("op", sentence));
-        }
-    };
-    if !matches!(&*op, "get" | "put" | "del" | "status" | "hello") {
-        let sentence = format!("unknown op {:?}: use one of {OPS}", fields::shown(&op));
-        return Err(bad_field("op", sentence));
-    }
-    if let Some(problem) = fields.problem.take() {
-        return Err(problem);
-    }
-    let timeout_ms = take_timeout(&mut fields)?;
-    let parsed = match &*op {
-        "get" => Op::Get { key: take_key(&mut fields, limits)? },
-        "put" => {
-            let key = take_key(&mut fields, limits)?;
-            Op::Put { key, value: take_value(&mut fields, limits)? }
-        }
-        "del" => Op::Del { key: take_key(&mut fields, limits)? },
-        "status" => Op::Status,
-        _ => take_hello(&mut fields)?,
-    };
-    match fields.first_left() {
-        None => Ok((timeout_ms, parsed)),
-        Some(name) => {
-            let name = name.as_str();
-            let sentence = format!("{op} takes no field {name}: leave it out");
-            Err(bad_field(name, sentence))
-        }
-    }
-}
-
-fn take_timeout(fields: &mut Fields<'_>) -> Result<Option<u32>, Box<ErrorReply>> {
-    match fields.take(Name::TimeoutMs) {
-        None => Ok(None),
-        Some(Field::Unsigned(ms)) if (1..=u64::from(TIMEOUT_MS_MAX)).contains(&ms) => {
-            Ok(Some(ms as u32))
-        }
-        Some(Field::Unsigned(_)) => {
-            let sentence = format!("timeout_ms must be from 1 to {TIMEOUT_MS_MAX}");
-            Err(bad_field("timeout_ms", sentence))
-        }
-        Some(other) => {
-            let wanted = "an integer from 1 to 60000";
-            Err(wrong_type("timeout_ms", wanted, &other))
-        }
-    }
-}
-
-fn take_text<'a>(
-    fields: &mut Fields<'a>,
-    name: Name,
-) -> Result<Option<Cow<'a, str>>, Box<ErrorReply>> {
-    match fields.take(name) {
-        None => Ok(None),
-        Some(Field::Text(text)) => Ok(Some(text)),
-        Some(other) => Err(wrong_type(name.as_str(), "a string", &other)),
-    }
-}
-
-fn take_key<'a>(fields: &mut Fields<'a>, limits: &Limits) -> Result<Cow<'a, str>, Box<ErrorReply>> {
-    let Some(key) = take_text(fields, Name::Key)? else {
-        return Err(bad_field("key", "key is missing: say which key, as a string"));
-    };
-    if key.is_empty() {
-        let sentence = "key is empty: a key has at least one byte";
-        return Err(bad_field("key", sentence));
-    }
-    if key.len() > limits.key_bytes {
-        return Err(too_large("key", limits.key_bytes, key.len()));
-    }
-    Ok(key)
-}
-
-fn take_value<'a>(
-    fields: &mut Fields<'a>,
-    limits: &Limits,
-) -> Result<Cow<'a, [u8]>, Box<ErrorReply>> {
-    let text = take_text(fields, Name::Value)?;
-    let base64 = take_text(fields, Name::ValueB64)?;
-    let value = match (text, base64) {
-        (Some(Cow::Borrowed(text)), None) => Cow::Borrowed(text.as_bytes()),
-        (Some(Cow::Owned(text)), None) => Cow::Owned(text.into_bytes()),
-        (None, Some(base64)) => {
-            // Refused by its length before it is decoded, so that nothing large is allocated.
-            let decoded_bytes = base64.len() / 4 * 3;
-            if decoded_bytes > limits.value_bytes.saturating_add(2) {
-                return Err(too_large("value", limits.value_bytes, decoded_bytes));
-            }
-            Cow::Owned(json::decode_base64(&base64).ok_or_else(|| {
-                let sentence = "value_b64 is not base64: use the RFC 4648 alphabet with padding, \
-                                and no blanks";
-                bad_field("value_b64", sentence)
-            })?)
-        }
-        (None, None) => {
-            let sentence = "value is missing: give value (text) or value_b64 (any bytes)";
-            return Err(bad_field("value", sentence));
-        }
-        (Some(_), Some(_)) => {
-            let sentence = "value and value_b64 are both there: give exactly one of them";
-            return Err(bad_field("value_b64", sentence));
-        }
-    };
-    if value.len() > limits.value_bytes {
-        return Err(too_large("value", limits.value_bytes, value.len()));
-    }
-    Ok(value)
-}
-
-fn take_hello<'a>(fields: &mut Fields<'a>) -> Result<Op<'a>, Box<ErrorReply>> {
-    let client = take_text(fields, Name::Client)?;
-    if client.as_ref().is_some_and(|client| client.len() > CLIENT_BYTES_MAX) {
-        let sentence = format!("client is too long: use at most {CLIENT_BYTES_MAX} bytes");
-        return Err(bad_field("client", sentence));
-    }
-    let read_only = match fields.take(Name::ReadOnly) {
-        None => false,
-        Some(Field::Bool(read_only)) => read_only,
-        Some(other) => return Err(wrong_type("read_only", "true or false", &other)),
-    };
-    Ok(Op::Hello { client, read_only })
-}
-
 fn bad_request(sentence: String) -> Box<ErrorReply> {
     Box::new(ErrorReply::bad_request(sentence))
 }
@@ -330,52 +356,6 @@ fn bad_field(name: &str, sentence: impl Into<Cow<'static, str>>) -> Box<ErrorRep
 
 fn too_large(what: &'static str, limit: usize, actual: usize) -> Box<ErrorReply> {
     Box::new(ErrorReply::too_large(what, limit, actual))
-}
-
-fn wrong_type(name: &str, wanted: &str, got: &Field<'_>) -> Box<ErrorReply> {
-    bad_field(name, format!("{name} must be {wanted}, not {}", got.kind()))
-}
-
-impl Request<'_> {
-    /// Appends the request as one line, newline included. A value goes as base64 where that is
-    /// shorter than its escapes.
-    pub fn write(&self, out: &mut impl BufMut) {
-        out.put_slice(b"{\"op\":\"");
-        out.put_slice(self.op.name().as_bytes());
-        out.put_u8(b'"');
-        if let Some(id) = self.id {
-            out.put_slice(b",\"id\":");
-            out.put_slice(id.as_bytes());
-        }
-        if let Some(timeout_ms) = self.timeout_ms {
-            out.put_slice(b",\"timeout_ms\":");
-            json::write_number(out, u64::from(timeout_ms));
-        }
-        match &self.op {
-            Op::Get { key } | Op::Del { key } => write_key(out, key),
-            Op::Put { key, value } => {
-                write_key(out, key);
-                out.put_u8(b',');
-                json::write_value_compact(out, value);
-            }
-            Op::Status => {}
-            Op::Hello { client, read_only } => {
-                if let Some(client) = client {
-                    out.put_slice(b",\"client\":");
-                    json::write_string(out, client);
-                }
-                if *read_only {
-                    out.put_slice(b",\"read_only\":true");
-                }
-            }
-        }
-        out.put_slice(b"}\n");
-    }
-}
-
-fn write_key(out: &mut impl BufMut, key: &str) {
-    out.put_slice(b",\"key\":");
-    json::write_string(out, key);
 }
 
 #[cfg(test)]

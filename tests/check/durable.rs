@@ -20,7 +20,7 @@ pub(crate) fn check(history: &[Op], finals: &Finals) -> Vec<Violation> {
     let mut updates: BTreeMap<Arc<str>, Vec<&Op>> = BTreeMap::new();
     for op in history {
         let refused = op.outcome == Outcome::Failed;
-        let read = matches!(op.action, Action::Get(_));
+        let read = op.action.effect().is_none();
         // A deletion that found nothing is a read as well, but an unknown one may be an update.
         let found_nothing =
             op.outcome == Outcome::Ok && matches!(op.action, Action::Del { found: false });
@@ -52,7 +52,8 @@ fn check_key(
     let may_be_last = |op: &Op| last.is_none_or(|last| op.latest() >= last.invoke);
     match holds {
         Some(value) => {
-            let Some(writer) = updates.iter().find(|op| op.action == Action::Put(*value)) else {
+            let Some(writer) = updates.iter().find(|op| op.action.effect() == Some(Some(*value)))
+            else {
                 return wrong(format!("holds {value}, which nobody wrote"), Vec::new());
             };
             if may_be_last(writer) {
@@ -62,8 +63,8 @@ fn check_key(
             wrong(format!("holds {value}, although the second of these was acknowledged"), ops)
         }
         None => {
-            let deleted = |op: &&&Op| matches!(op.action, Action::Del { .. }) && may_be_last(op);
-            let written = last.is_some_and(|last| matches!(last.action, Action::Put(_)));
+            let deleted = |op: &&&Op| op.action.effect() == Some(None) && may_be_last(op);
+            let written = last.is_some_and(|last| last.action.effect() != Some(None));
             if !written || updates.iter().any(|op| deleted(&op)) {
                 return None;
             }

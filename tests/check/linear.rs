@@ -26,6 +26,11 @@
 //! * **An unknown deletion** can be left out of S unless the next operation in S is an answer
 //!   "not there" and the key was not empty before: any put after it does the same on any state, a
 //!   deletion that found something cannot follow it. So these are a stock with one counter as well.
+//! * **A write under a condition that was carried out** is a read of what it was conditional on, and
+//!   a write. One that finds the key there can follow a spare put as a deletion that found something
+//!   can, one that finds it empty can follow an unknown deletion as "not there" can. If its own
+//!   outcome is unknown and nobody read its value, its condition is forgotten: it is a spare put or
+//!   an unknown deletion. That lets more histories pass, never fewer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,7 +44,7 @@ const SHOWN_MAX: usize = 12;
 /// Whether each key of `history` has an order that explains it; the first key's violation if not.
 ///
 /// # Panics
-/// If two puts of a key write the same value: the caller's mistake.
+/// If two writes of a key write the same value: the caller's mistake.
 pub(crate) fn check(history: &[Op]) -> Result<(), Violation> {
     let mut keys: BTreeMap<Arc<str>, Vec<&Op>> = BTreeMap::new();
     for op in history {
@@ -125,54 +130,89 @@ fn order_of(ops: &[Op]) -> Option<Vec<String>> {
 fn prepare<'a>(ops: &[&'a Op]) -> Result<Problem, (&'static str, Vec<&'a Op>)> {
     let mut writers: BTreeMap<ValueId, &Op> = BTreeMap::new();
     for op in ops {
-        if let Action::Put(value) = op.action {
+        if let Some(Some(value)) = op.action.effect() {
             let twice = writers.insert(value, op);
             assert!(twice.is_none(), "value {value} of key {:?} is written twice", op.key);
         }
     }
-    // For each value that was read: when the first read of it ended.
+    let read_by = first_reads(ops, &writers)?;
+    let mut problem = Problem::default();
+    for (index, op) in ops.iter().enumerate() {
+        if op.outcome == Outcome::Failed {
+            continue;
+        }
+        let unknown = op.outcome == Outcome::Unknown;
+        let (mut invoke, mut latest) = (op.invoke, op.latest());
+        let mut read = false;
+        match op.action.effect() {
+            None if unknown => continue,
+            Some(None) if unknown => {
+                problem.spare_dels.push(op.invoke);
+                continue;
+            }
+            Some(Some(value)) => match read_by.get(&value) {
+                Some(by) => (read, latest) = (true, latest.min(*by)),
+                None if unknown => {
+                    problem.spare_puts.push(op.invoke);
+                    continue;
+                }
+                None => {}
+            },
+            None | Some(None) => {}
+        }
+        let kind = match op.action {
+            Action::Get(value) => Kind::Read(value),
+            Action::Del { found: false } => Kind::Read(None),
+            Action::Del { found: true } => Kind::Take,
+            Action::Put(value) => Kind::Put { value, read },
+            Action::Replace(value) => Kind::Replace(value),
+            Action::Swap { from, to } => Kind::Swap { from, to },
+        };
+        if let Some(value) = reads(op) {
+            invoke = invoke.max(writers[&value].invoke);
+        }
+        problem.tasks.push(Task { kind, invoke, latest, op: index });
+    }
+    problem.sort();
+    Ok(problem)
+}
+
+/// The value that an operation has seen, if it has taken effect.
+fn reads(op: &Op) -> Option<ValueId> {
+    match op.action {
+        Action::Get(value) => value,
+        Action::Swap { from, .. } => from,
+        _ => None,
+    }
+}
+
+/// For each value that was read: when the first read of it ended.
+fn first_reads<'a>(
+    ops: &[&'a Op],
+    writers: &BTreeMap<ValueId, &'a Op>,
+) -> Result<BTreeMap<ValueId, u64>, (&'static str, Vec<&'a Op>)> {
     let mut read_by: BTreeMap<ValueId, u64> = BTreeMap::new();
-    for op in ops.iter().filter(|op| op.outcome == Outcome::Ok) {
-        let Action::Get(Some(value)) = op.action else { continue };
+    let certain = ops.iter().filter(|op| op.outcome == Outcome::Ok);
+    let mut ahead: Vec<(&Op, u64)> = certain.map(|op| (*op, op.complete)).collect();
+    while let Some((op, by)) = ahead.pop() {
+        let Some(value) = reads(op) else { continue };
         let Some(writer) = writers.get(&value) else {
             return Err(("a read returned a value that nobody wrote", vec![op]));
         };
         if writer.outcome == Outcome::Failed {
             return Err(("a read returned the value of a refused write", vec![writer, op]));
         }
-        if op.complete < writer.invoke {
+        if by < writer.invoke {
             return Err(("a read returned a value before its write began", vec![op, writer]));
         }
-        let by = read_by.entry(value).or_insert(u64::MAX);
-        *by = op.complete.min(*by);
+        let before = read_by.entry(value).or_insert(u64::MAX);
+        if by < *before {
+            *before = by;
+            // Whatever its own client knows, it has taken effect, and so what it rests on.
+            if writer.outcome == Outcome::Unknown {
+                ahead.push((writer, by));
+            }
+        }
     }
-    let mut problem = Problem::default();
-    for (index, op) in ops.iter().enumerate() {
-        let (kind, invoke, latest) = match (op.action, op.outcome) {
-            (_, Outcome::Failed) | (Action::Get(_), Outcome::Unknown) => continue,
-            (Action::Del { .. }, Outcome::Unknown) => {
-                problem.spare_dels.push(op.invoke);
-                continue;
-            }
-            (Action::Put(value), _) => match read_by.get(&value) {
-                Some(by) => (Kind::Put { value, read: true }, op.invoke, op.latest().min(*by)),
-                None if op.outcome == Outcome::Unknown => {
-                    problem.spare_puts.push(op.invoke);
-                    continue;
-                }
-                None => (Kind::Put { value, read: false }, op.invoke, op.complete),
-            },
-            (Action::Get(Some(value)), _) => {
-                let invoke = op.invoke.max(writers[&value].invoke);
-                (Kind::Read(Some(value)), invoke, op.complete)
-            }
-            (Action::Get(None) | Action::Del { found: false }, _) => {
-                (Kind::Read(None), op.invoke, op.complete)
-            }
-            (Action::Del { found: true }, _) => (Kind::Take, op.invoke, op.complete),
-        };
-        problem.tasks.push(Task { kind, invoke, latest, op: index });
-    }
-    problem.sort();
-    Ok(problem)
+    Ok(read_by)
 }

@@ -36,6 +36,27 @@ pub(crate) enum Action {
         /// Whether the key was there.
         found: bool,
     },
+    /// A write of this value where the key exists. Refused, it is as good as a read.
+    Replace(ValueId),
+    /// A write where the key holds `from`. Refused, it is as good as a read.
+    Swap {
+        /// What it must hold; `None`: it must not be there.
+        from: Option<ValueId>,
+        /// What it holds then; `None`: it is deleted.
+        to: Option<ValueId>,
+    },
+}
+
+impl Action {
+    /// What the key holds once this has taken effect; `None` for what changes nothing.
+    pub(crate) fn effect(self) -> Option<Option<ValueId>> {
+        match self {
+            Self::Get(_) => None,
+            Self::Put(value) | Self::Replace(value) => Some(Some(value)),
+            Self::Del { .. } => Some(None),
+            Self::Swap { to, .. } => Some(to),
+        }
+    }
 }
 
 /// What the client knows about whether its operation took effect.
@@ -92,6 +113,8 @@ impl fmt::Display for Op {
             Action::Del { found: true } if ok => write!(f, "del -> found")?,
             Action::Del { found: false } if ok => write!(f, "del -> not there")?,
             Action::Del { .. } => write!(f, "del")?,
+            Action::Replace(value) => write!(f, "update {value}")?,
+            Action::Swap { from, to } => write!(f, "cas {from:?} -> {to:?}")?,
         }
         match self.outcome {
             Outcome::Ok => Ok(()),

@@ -18,7 +18,8 @@
 //!   deletions that found something. All of them may be placed next, now or later, and no answer
 //!   tells them apart; if S places another one first, the two can change places in S: the one
 //!   moves forward, which it may, the other moves back to a place before the end of the first,
-//!   which comes before its own end.
+//!   which comes before its own end. (A write conditional on a value is a read of it. One that asks
+//!   only whether the key is there cannot tell two puts apart either.)
 //! * **A configuration that took at least as much from each stock** of spares as another one that
 //!   is equal otherwise: whatever continues it continues that one too.
 
@@ -39,6 +40,10 @@ pub(super) enum Kind {
     Put { value: ValueId, read: bool },
     /// Deletes something that is there.
     Take,
+    /// Overwrites something that is there.
+    Replace(ValueId),
+    /// Makes the one of the other.
+    Swap { from: Option<ValueId>, to: Option<ValueId> },
 }
 
 /// One operation that has an end.
@@ -159,7 +164,7 @@ impl<'a> Search<'a> {
     pub(super) fn new(problem: &'a Problem) -> Self {
         let mut last_read = HashMap::new();
         for task in &problem.tasks {
-            if let Kind::Read(Some(value)) = task.kind {
+            if let Kind::Read(Some(value)) | Kind::Swap { from: Some(value), .. } = task.kind {
                 // Sorted by beginning: the last one stays.
                 last_read.insert(value, task.invoke);
             }
@@ -280,6 +285,28 @@ impl<'a> Search<'a> {
                     after.used.dels += 1;
                     after.holds = None;
                     spare = Some(Placed::SpareDel);
+                }
+                Kind::Replace(value) => {
+                    if config.holds.is_none() {
+                        if !begun(&self.problem.spare_puts, config.used.puts) {
+                            continue;
+                        }
+                        after.used.puts += 1;
+                        spare = Some(Placed::SparePut);
+                    }
+                    after.holds = Some(value);
+                }
+                Kind::Swap { from, to } => {
+                    if from.is_none() && config.holds.is_some() {
+                        if !begun(&self.problem.spare_dels, config.used.dels) {
+                            continue;
+                        }
+                        after.used.dels += 1;
+                        spare = Some(Placed::SpareDel);
+                    } else if from != config.holds {
+                        continue;
+                    }
+                    after.holds = to;
                 }
                 Kind::Read(Some(_)) => continue,
             }

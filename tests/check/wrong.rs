@@ -38,6 +38,15 @@ fn refused(action: Action, invoke: u64, complete: u64) -> Op {
     op(action, Outcome::Failed, invoke, complete)
 }
 
+fn swap(
+    from: impl Into<Option<ValueId>>,
+    to: impl Into<Option<ValueId>>,
+    invoke: u64,
+    complete: u64,
+) -> Op {
+    ok(Action::Swap { from: from.into(), to: to.into() }, invoke, complete)
+}
+
 #[test]
 fn wrong_histories_are_caught() {
     let wrong: &[(&str, History)] = &[
@@ -66,6 +75,13 @@ fn wrong_histories_are_caught() {
             vec![unknown(FOUND, 0), put(1, 0, 1), get(None, 2, 3), put(2, 4, 5), get(None, 6, 7)],
         ),
         ("unknown write, found too early", vec![ok(FOUND, 0, 1), unknown(Action::Put(1), 2)]),
+        ("condition on what was not there", vec![put(1, 0, 1), put(2, 2, 3), swap(1, 3, 4, 5)]),
+        ("two on one", vec![put(1, 0, 1), swap(1, 2, 2, 9), swap(1, 3, 3, 9)]),
+        ("absent though there", vec![put(1, 0, 1), swap(None, 2, 2, 3)]),
+        ("two on none", vec![swap(None, 1, 0, 9), swap(None, 2, 1, 9)]),
+        ("updated though not there", vec![ok(Action::Replace(1), 0, 1)]),
+        ("deleted by version, and there", vec![put(1, 0, 1), swap(1, None, 2, 3), get(1, 4, 5)]),
+        ("lost update", vec![put(1, 0, 1), swap(1, 2, 2, 9), get(2, 3, 4), swap(1, 3, 5, 6)]),
         (
             "two readers disagree on the order",
             vec![put(1, 0, 9), put(2, 0, 9), get(1, 1, 2), get(2, 3, 4), get(1, 5, 6)],
@@ -109,6 +125,23 @@ fn right_histories_pass() {
             ],
         ),
         ("refused", vec![put(1, 0, 1), refused(Action::Put(2), 2, 3), get(1, 4, 5)]),
+        ("conditions in a row", vec![swap(None, 1, 0, 9), swap(1, 2, 0, 9), swap(2, None, 0, 9)]),
+        (
+            "update of an unknown write",
+            vec![unknown(Action::Put(1), 0), ok(Action::Replace(2), 1, 2)],
+        ),
+        (
+            "absent by an unknown deletion",
+            vec![put(1, 0, 1), unknown(FOUND, 2), swap(None, 2, 3, 4)],
+        ),
+        (
+            "a chain of unknown ones that somebody saw the end of",
+            vec![
+                unknown(Action::Put(1), 0),
+                unknown(Action::Swap { from: Some(1), to: Some(2) }, 1),
+                get(2, 3, 4),
+            ],
+        ),
         ("lost read", vec![put(1, 0, 1), unknown(Action::Get(None), 2), get(1, 4, 5)]),
     ];
     for (name, history) in right {
@@ -160,6 +193,8 @@ fn brute_force(history: &[Op]) -> bool {
                 Action::Get(value) => (!certain || value == holds, holds),
                 Action::Put(value) => (true, Some(value)),
                 Action::Del { found } => (!certain || found == holds.is_some(), None),
+                Action::Replace(value) => (holds.is_some(), Some(value)),
+                Action::Swap { from, to } => (holds == from, to),
             };
             let mut rest = left.clone();
             rest.remove(index);
@@ -182,10 +217,19 @@ fn small_random_history(random: &mut Seeded) -> History {
                 values += 1;
                 Action::Put(values)
             }
-            4..7 => Action::Get((value > 0).then_some(value)),
+            4..6 => Action::Get((value > 0).then_some(value)),
+            6 => {
+                values += 1;
+                let from = (value > 0).then_some(value);
+                let to = random.chance(70).then_some(values);
+                *random.one_of(&[Action::Replace(values), Action::Swap { from, to }])
+            }
             _ => Action::Del { found: random.chance(60) },
         };
+        // What is unknown and conditional is checked more loosely than by brute force.
+        let loose = matches!(action, Action::Replace(_) | Action::Swap { .. });
         let outcome = match random.below(10) {
+            0..3 if loose => Outcome::Ok,
             0..3 => Outcome::Unknown,
             3 => Outcome::Failed,
             _ => Outcome::Ok,
@@ -244,6 +288,7 @@ fn simulated(random: &mut Seeded, ops: u64, clients: u64, unknown: u64) -> Histo
             Action::Get(value) => *value = holds,
             Action::Put(value) => holds = Some(*value),
             Action::Del { found } => *found = holds.take().is_some(),
+            Action::Replace(_) | Action::Swap { .. } => unreachable!("not planned"),
         }
     }
     plan.into_iter().map(|(_, op)| op).collect()

@@ -259,8 +259,8 @@ impl Client {
 fn answered(asked: Action, answer: &Value) -> Action {
     match asked {
         Action::Get(_) => Action::Get(Some(value_of(answer))),
-        Action::Put(value) => Action::Put(value),
         Action::Del { .. } => Action::Del { found: true },
+        other => other,
     }
 }
 

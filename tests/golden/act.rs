@@ -39,9 +39,9 @@ impl World {
         }
         match command {
             Command::Cluster(_) => return Err("`cluster` comes once".into()),
-            Command::Client { name, at, ops, timeout_ms } => {
+            Command::Client { name, at, requests, timeout_ms } => {
                 let number = self.coordinator_or_newest(*at)?;
-                self.ask(name, number, ops, *timeout_ms)?;
+                self.ask(name, number, requests, *timeout_ms)?;
             }
             Command::Hold(held) => self.held.extend(held),
             Command::Release(held) => {

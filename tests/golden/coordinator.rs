@@ -16,6 +16,7 @@ use cluster::core::time::Time;
 use protocol::ids::{Key, Uuid};
 use protocol::peer::Registered;
 
+use super::script::Request;
 use super::words;
 use super::world::{HEARTBEAT_MS, LEASE_MS, World};
 
@@ -41,8 +42,8 @@ struct Connection {
 }
 
 struct Slot {
-    /// The key of a request that the core has.
-    key: Option<Key>,
+    /// The keys of a request that the core has.
+    keys: Vec<Key>,
     answer: Option<String>,
 }
 
@@ -62,13 +63,6 @@ impl Client {
     pub(super) fn newest(&self) -> &str {
         let told = self.told.last().filter(|_| self.told.len() == self.asked);
         told.map_or("waiting", String::as_str)
-    }
-}
-
-fn key_of(op: &ClientOp) -> Option<&Key> {
-    match op {
-        ClientOp::Get(key) | ClientOp::Put(key, _) | ClientOp::Del(key) => Some(key),
-        ClientOp::Status => None,
     }
 }
 
@@ -249,24 +243,31 @@ impl World {
         &mut self,
         name: &str,
         number: usize,
-        ops: &[(ClientOp, String)],
+        requests: &[Request],
         timeout_ms: u64,
     ) -> Result<(), String> {
         if !self.coordinators[number].alive {
             return Err(format!("c{} is dead", number + 1));
         }
         let client = self.clients.entry(name.to_owned()).or_default();
-        client.asked += ops.len();
+        client.asked += requests.len();
         self.last_conn += 1;
         let conn = *client.conns.entry(number).or_insert(self.last_conn);
-        for (op, text) in ops {
-            self.event(format!("{name} -> c{}: {text}", number + 1));
-            self.request(name, number, conn, op.clone(), timeout_ms);
+        for request in requests {
+            self.event(format!("{name} -> c{}: {}", number + 1, request.text));
+            self.request(name, number, conn, request, timeout_ms);
         }
         Ok(())
     }
 
-    fn request(&mut self, name: &str, number: usize, conn: u64, op: ClientOp, timeout_ms: u64) {
+    fn request(
+        &mut self,
+        name: &str,
+        number: usize,
+        conn: u64,
+        request: &Request,
+        timeout_ms: u64,
+    ) {
         let now = self.time();
         let coordinator = &mut self.coordinators[number];
         let paused = coordinator.paused;
@@ -276,22 +277,23 @@ impl World {
             first_slot: 0,
         });
         let slot = connection.first_slot + connection.slots.len() as u64;
-        let key = key_of(&op).cloned();
-        self.named.extend(key.clone());
-        let own = connection.slots.iter().any(|slot| slot.answer.is_none() && slot.key == key);
-        if let ClientOp::Get(key) = &op
+        let Request { op, keys, .. } = request;
+        self.named.extend(keys.iter().cloned());
+        let mut in_core = connection.slots.iter().filter(|slot| slot.answer.is_none());
+        let own = in_core.any(|slot| slot.keys.iter().any(|key| keys.contains(key)));
+        if let ClientOp::Get(key) = op
             && !own
             && !paused
             && let Some(tail) = coordinator.cache.get(key.as_str())
             && now < coordinator.lease_until
         {
             let answer = words::answer(&Answer::Ok(tail)) + " (cache)";
-            connection.slots.push_back(Slot { key: None, answer: Some(answer) });
+            connection.slots.push_back(Slot { keys: Vec::new(), answer: Some(answer) });
             self.send_answers(number, conn);
             return;
         }
-        connection.slots.push_back(Slot { key, answer: None });
-        let client = ClientId { conn, slot };
+        connection.slots.push_back(Slot { keys: keys.clone(), answer: None });
+        let (client, op) = (ClientId { conn, slot }, op.clone());
         coordinator.inbox.push_back(Input::Request { client, op, timeout_ms });
     }
 

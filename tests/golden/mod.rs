@@ -21,8 +21,12 @@
 //! ... `batches 2`                      | prepare messages out at a node at a time (1)
 //! ... `1 more`                         | machines that are not started and found nothing
 //! ... `blank`                          | nothing is started, not even a coordinator
-//! `client a put k v`                   | a request on the connection of client `a`; also `get k`,
-//!                                      | `del k`; several with `;` between arrive together
+//! `client a put k v`                   | a request on the connection of client `a`; also
+//!                                      | `put k v if-absent`, `update k v`, `cas k v 1.2`, `del k`,
+//!                                      | `del k 1.2`, `get k`, `mget k l`; several with `;` between
+//!                                      | arrive together
+//! `client a txn if k 1.2, put l v`     | a transaction: `if k 1.2`, `if k absent`, `put k v`,
+//!                                      | `update k v`, `del k`
 //! ... `within 300ms`                   | the client's patience (5 s)
 //! `client a@c1 get k`                  | to this coordinator
 //! `hold c1 to n2`, `hold n2 to c1`     | messages that way stay on their way

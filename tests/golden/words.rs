@@ -211,13 +211,14 @@ pub(super) fn answer(answer: &Answer) -> String {
     let tail = match answer {
         Answer::Ok(tail) => tail,
         Answer::Error(error) => {
-            let detail = error.node.as_deref().or(error.reason.as_deref());
-            let version = error.version.map(|version| version.to_string());
-            let detail = detail.or(version.as_deref());
-            return match detail {
-                Some(detail) => format!("{} ({detail})", error.code),
-                None => error.code.to_string(),
-            };
+            let why = error.node.clone().or(error.reason.as_ref().map(ToString::to_string));
+            let version = error.version.map(|version| format!("@{version}"));
+            let details = [why, error.key.clone(), version];
+            let details: Vec<String> = details.into_iter().flatten().collect();
+            if details.is_empty() {
+                return error.code.to_string();
+            }
+            return format!("{} ({})", error.code, details.join(" "));
         }
         Answer::Status(_) => return "status".into(),
     };

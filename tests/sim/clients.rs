@@ -1,37 +1,20 @@
-//! Simulated clients: they ask, often several things at a time, and write down what they are told.
+//! Simulated clients: they ask, often several things at a time, and write down what they ask.
 //!
-//! Every value is written once in a run: it begins with the number of its operation. A history's
-//! times are moments, of which no two are the same, so that what came first is never in question.
+//! Every value is written once in a run: it begins with the number of its entry in the history. A
+//! history's times are moments, of which no two are the same, so that what came first is never in
+//! question.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cluster::core::coordinator::Input;
-use protocol::error::{ErrorCode, ErrorReply, Remedy};
 use protocol::ids::Version;
-use protocol::reply;
 
+use super::asked::{Asked, Leg};
 use super::coordinator::{Connection, key_of};
-use super::plan::MS;
-use super::world::{Event, Failure, World};
-use crate::check::{Action, Op, Outcome};
-
-/// What an operation asks for: the key's number, and what is written.
-#[derive(Debug, Clone)]
-pub(crate) enum Asked {
-    Get(u64),
-    Put(u64, String),
-    Del(u64),
-}
-
-impl Asked {
-    /// The key's number.
-    pub(crate) fn key(&self) -> u64 {
-        match self {
-            Self::Get(key) | Self::Put(key, _) | Self::Del(key) => *key,
-        }
-    }
-}
+use super::plan::{ACCOUNTS, MS};
+use super::world::{Event, World};
+use crate::check::{Op, Outcome, ValueId};
 
 /// One client.
 pub(crate) struct Client {
@@ -44,12 +27,22 @@ pub(crate) struct Client {
     pub(crate) left: u32,
     /// When the last request so far arrives.
     sent_at: u64,
+    /// The accounts, as it last saw them together.
+    pub(crate) accounts: Option<Vec<Account>>,
+}
+
+/// What a client knows of an account.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Account {
+    pub(crate) version: Option<Version>,
+    pub(crate) value: Option<ValueId>,
+    pub(crate) balance: i64,
 }
 
 impl Client {
     /// A client that will ask for so many operations.
     pub(crate) fn new(number: usize, left: u32) -> Self {
-        Self { number, conn: None, open: BTreeSet::new(), left, sent_at: 0 }
+        Self { number, conn: None, open: BTreeSet::new(), left, sent_at: 0, accounts: None }
     }
 }
 
@@ -67,7 +60,7 @@ impl World {
         let round = 1 + self.rng.below(self.plan.pipeline);
         for _ in 0..round.min(u64::from(self.clients[client].left)) {
             self.clients[client].left -= 1;
-            let asked = self.draw_request();
+            let asked = self.draw_request(client);
             self.ask(client, asked);
         }
         if self.rng.chance(self.plan.impatient) {
@@ -89,39 +82,104 @@ impl World {
         self.clients[client].conn
     }
 
-    fn draw_request(&mut self) -> Asked {
+    fn draw_request(&mut self, client: usize) -> Asked {
+        if self.rng.chance(self.plan.conditions) {
+            return self.draw_conditional(client);
+        }
         let key = self.rng.below(self.plan.keys);
         let kind = self.rng.below(100);
         if kind < self.plan.gets {
             return Asked::Get(key);
         }
         if kind < self.plan.gets + self.plan.dels {
-            return Asked::Del(key);
+            return Asked::Del(key, None);
         }
-        let length = self.rng.below(self.plan.value_bytes) as usize;
-        let name = format!("{}-", self.history.len());
-        Asked::Put(key, name + &"x".repeat(length))
+        Asked::Put(key, self.new_text(0, None))
     }
 
-    /// Sends one request on a client's connection; returns the operation's number.
+    fn draw_conditional(&mut self, client: usize) -> Asked {
+        let key = self.rng.below(self.plan.keys);
+        match self.rng.below(10) {
+            0 => Asked::PutIfAbsent(key, self.new_text(0, None)),
+            1 => Asked::Update(key, self.new_text(0, None)),
+            2 | 3 => match self.some_version(key) {
+                Some(version) => Asked::Cas(key, self.new_text(0, None), version),
+                None => Asked::Update(key, self.new_text(0, None)),
+            },
+            4 => Asked::Del(key, self.some_version(key)),
+            5 => {
+                let count = 1 + self.rng.below(self.plan.keys);
+                Asked::Mget((key..key + count).map(|key| key % self.plan.keys).collect())
+            }
+            6 => Asked::Mget(self.plan.accounts().collect()),
+            _ => match self.clients[client].accounts.clone() {
+                Some(accounts) => self.draw_transfer(&accounts),
+                None => Asked::Mget(self.plan.accounts().collect()),
+            },
+        }
+    }
+
+    /// A version of the key that somebody was told of, often the newest.
+    fn some_version(&mut self, key: u64) -> Option<Version> {
+        let of_key = (key, Version::ZERO)..(key + 1, Version::ZERO);
+        let told: Vec<Version> = self.values.range(of_key).map(|((_, v), _)| *v).collect();
+        let back = if self.rng.chance(70) { 0 } else { self.rng.below(4) as usize };
+        told.iter().rev().nth(back.min(told.len().saturating_sub(1))).copied()
+    }
+
+    /// Moves something from one account to another, if both are as the client has seen them, and
+    /// sometimes only if the third one is.
+    fn draw_transfer(&mut self, accounts: &[Account]) -> Asked {
+        let from = self.rng.below(ACCOUNTS) as usize;
+        let to = (from + 1 + self.rng.below(ACCOUNTS - 1) as usize) % ACCOUNTS as usize;
+        let amount = 1 + self.rng.below(50) as i64;
+        let mut legs = Vec::new();
+        for (part, (place, change)) in [(from, -amount), (to, amount)].into_iter().enumerate() {
+            let text = self.new_text(part, Some(accounts[place].balance + change));
+            legs.push(self.leg(accounts, place, Some(text)));
+        }
+        if self.rng.chance(30) {
+            let third = (0..accounts.len()).find(|place| *place != from && *place != to);
+            legs.push(self.leg(accounts, third.expect("there are more than two"), None));
+        }
+        Asked::Txn(legs)
+    }
+
+    fn leg(&self, accounts: &[Account], place: usize, text: Option<String>) -> Leg {
+        let Account { version, value, .. } = accounts[place];
+        Leg { key: self.plan.keys + place as u64, version, from: value, text }
+    }
+
+    /// A text that nobody else writes: it begins with the number of its entry in the history.
+    fn new_text(&mut self, part: usize, balance: Option<i64>) -> String {
+        let length = self.rng.below(self.plan.value_bytes) as usize;
+        let number = self.history.len() + part;
+        let balance = balance.map(|balance| format!("{balance}:")).unwrap_or_default();
+        format!("{number}:{balance}") + &"x".repeat(length)
+    }
+
+    /// Sends one request on a client's connection; returns the operation's number, which is that
+    /// of its first entry in the history: it has one a key.
     pub(crate) fn ask(&mut self, client: usize, asked: Asked) -> usize {
         let (coordinator, conn) = self.clients[client].conn.expect("connected before");
         let op = self.history.len();
-        let action = match &asked {
-            Asked::Get(_) => Action::Get(None),
-            Asked::Put(..) => Action::Put(op as u64),
-            Asked::Del(_) => Action::Del { found: false },
-        };
         let invoke = self.moment();
-        self.history.push(Op {
-            key: Arc::from(key_of(asked.key()).as_str()),
-            client: self.clients[client].number as u32,
-            action,
-            outcome: Outcome::Unknown,
-            invoke,
-            complete: u64::MAX,
-        });
-        self.asked.push(asked);
+        for (part, key) in asked.keys().into_iter().enumerate() {
+            let number = (op + part) as ValueId;
+            if let Some(text) = asked.text(part) {
+                self.written.insert(number, text.clone());
+            }
+            let value_of = |version| self.values.get(&(key, version)).copied();
+            self.history.push(Op {
+                key: Arc::from(key_of(key).as_str()),
+                client: self.clients[client].number as u32,
+                action: asked.action(part, number, value_of),
+                outcome: Outcome::Unknown,
+                invoke,
+                complete: u64::MAX,
+            });
+            self.asked.push(if part == 0 { asked.clone() } else { Asked::Part });
+        }
         let wait = self.delay();
         let client = &mut self.clients[client];
         client.open.insert(op);
@@ -129,107 +187,6 @@ impl World {
         let at = client.sent_at;
         self.at(at, Event::Request { coordinator, conn, op });
         op
-    }
-
-    /// An answer arrives.
-    pub(crate) fn on_reply(&mut self, client: usize, conn: u64, op: usize, line: &[u8], ok: bool) {
-        let here = self.clients[client].conn.is_some_and(|(_, own)| own == conn);
-        if !here || !self.clients[client].open.remove(&op) {
-            return;
-        }
-        let moment = self.moment();
-        let (outcome, action, version) = self.understand(op, line, ok);
-        if self.shows() {
-            let asked = format!("{:?}", self.asked[op]);
-            let asked: String = asked.chars().take(30).collect();
-            eprintln!(
-                "{:>10}   client {client} op {op} {asked}: {outcome:?} {version:?}",
-                self.now
-            );
-        }
-        self.coverage.met(match outcome {
-            Outcome::Ok => "ops ok",
-            Outcome::Failed => "ops refused",
-            Outcome::Unknown => "ops unknown",
-        });
-        let entry = &mut self.history[op];
-        entry.outcome = outcome;
-        entry.action = action;
-        entry.complete = moment;
-        if let Some(version) = version {
-            self.check_program_order(conn, op, version);
-        }
-        if client == self.plan.clients as usize {
-            self.finals.insert(self.asked[op].key(), op);
-        }
-        if self.clients[client].open.is_empty() {
-            let wait = self.rng.below(self.plan.think_us + 1);
-            self.after(wait, Event::Step(client));
-        }
-    }
-
-    /// What an answer means.
-    fn understand(
-        &mut self,
-        op: usize,
-        line: &[u8],
-        ok: bool,
-    ) -> (Outcome, Action, Option<Version>) {
-        let action = self.history[op].action;
-        let refused = |error: &ErrorReply| match (error.code, &action) {
-            (ErrorCode::NotFound, Action::Get(_)) => (Outcome::Ok, Action::Get(None)),
-            (ErrorCode::NotFound, Action::Del { .. }) => {
-                (Outcome::Ok, Action::Del { found: false })
-            }
-            (code, action) => match code.remedy() {
-                Remedy::Unknown => (Outcome::Unknown, *action),
-                Remedy::Retry => (Outcome::Failed, *action),
-                other => panic!("{error:?} was answered, which is a case of {other:?}"),
-            },
-        };
-        if let Action::Get(_) = action {
-            return match reply::decode_value(line).expect("replies read back") {
-                Ok(found) => {
-                    assert!(ok);
-                    let text = String::from_utf8(found.value.as_bytes().to_vec()).expect("text");
-                    let number = text.split('-').next().and_then(|n| n.parse().ok());
-                    let value = number.expect("values begin with a number");
-                    let written =
-                        matches!(&self.asked[value as usize], Asked::Put(_, v) if *v == text);
-                    assert!(written, "a value that nobody wrote: {text:?}");
-                    (Outcome::Ok, Action::Get(Some(value)), Some(found.version))
-                }
-                Err(error) => {
-                    let (outcome, action) = refused(&error);
-                    (outcome, action, None)
-                }
-            };
-        }
-        match reply::decode_version(line).expect("replies read back") {
-            Ok(version) => {
-                let action = match action {
-                    Action::Del { .. } => Action::Del { found: true },
-                    other => other,
-                };
-                (Outcome::Ok, action, Some(version))
-            }
-            Err(error) => {
-                let (outcome, action) = refused(&error);
-                (outcome, action, None)
-            }
-        }
-    }
-
-    /// On one connection the versions told of a key never fall, and each update's is new: replies
-    /// come in the order of requests, so program order shows in them.
-    fn check_program_order(&mut self, conn: u64, op: usize, version: Version) {
-        let key = self.asked[op].key();
-        let before = self.told.insert((conn, key), version).unwrap_or(Version::ZERO);
-        let read = matches!(self.asked[op], Asked::Get(_));
-        if version < before || (version == before && !read) {
-            let text = format!("op {op} on key {key}: version {version} was told after {before}");
-            self.fail(Failure::ProgramOrder(text));
-        }
     }
 
     /// The connection has ended, whoever ended it.

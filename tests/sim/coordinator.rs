@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use cluster::core::cache::{Cache, CacheShape};
 use cluster::core::coordinator::{
-    Answer, ClientId, ClientOp, Config, Coordinator, Effect, Input, Note, RegistrationId,
+    Answer, ClientId, Config, Coordinator, Effect, Input, Note, RegistrationId,
 };
 use cluster::core::time::Time;
 use protocol::ids::{Key, Uuid};
 use protocol::peer::{Heartbeat, Register, Registered};
 use protocol::reply;
 
-use super::clients::Asked;
+use super::asked::Asked;
 use super::plan::{HEARTBEAT_MS, LEASE_MS, MS};
 use super::world::{Clock, Event, Failure, World};
 
@@ -56,8 +56,8 @@ pub(crate) struct Connection {
 
 struct Slot {
     op: usize,
-    /// Set while the core has it.
-    key: Option<u64>,
+    /// Its keys, while the core has it.
+    keys: Vec<u64>,
     reply: Option<(bool, Vec<u8>)>,
 }
 
@@ -308,29 +308,26 @@ impl World {
     pub(crate) fn on_request(&mut self, coordinator: usize, conn: u64, op: usize) {
         let process = &mut self.coordinators[coordinator];
         let asked = self.asked[op].clone();
-        let number = asked.key();
-        let key = key_of(number);
         let now = process.clock.read(self.now);
         let Some(connection) = process.conns.get_mut(&conn) else { return };
         let slot = connection.first_slot + connection.slots.len() as u64;
-        if let Asked::Get(_) = asked
+        if let Asked::Get(number) = asked
             && !connection.in_core.contains_key(&number)
-            && let Some(tail) = process.cache.get(key.as_str())
+            && let Some(tail) = process.cache.get(key_of(number).as_str())
             && now < process.lease_until
         {
             self.coverage.met("cache hits");
             let reply = Some((true, tail.to_vec()));
-            connection.slots.push_back(Slot { op, key: None, reply });
+            connection.slots.push_back(Slot { op, keys: Vec::new(), reply });
             self.send_replies(coordinator, conn);
             return;
         }
-        connection.slots.push_back(Slot { op, key: Some(number), reply: None });
-        *connection.in_core.entry(number).or_default() += 1;
-        let op = match asked {
-            Asked::Get(_) => ClientOp::Get(key),
-            Asked::Put(_, value) => ClientOp::Put(key, value.as_str().into()),
-            Asked::Del(_) => ClientOp::Del(key),
-        };
+        let keys = asked.keys();
+        for number in &keys {
+            *connection.in_core.entry(*number).or_default() += 1;
+        }
+        connection.slots.push_back(Slot { op, keys, reply: None });
+        let op = asked.to_core();
         let (client, timeout_ms) = (ClientId { conn, slot }, self.plan.timeout_ms);
         self.hand_in(coordinator, Input::Request { client, op, timeout_ms });
     }
@@ -354,9 +351,8 @@ impl World {
             Answer::Error(error) => (false, reply::error_tail(&error).to_vec()),
             Answer::Status(_) => return,
         });
-        if let Some(key) = slot.key.take()
-            && let Some(count) = connection.in_core.get_mut(&key)
-        {
+        for key in std::mem::take(&mut slot.keys) {
+            let count = connection.in_core.get_mut(&key).expect("it was counted");
             *count -= 1;
             if *count == 0 {
                 connection.in_core.remove(&key);

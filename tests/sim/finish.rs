@@ -9,9 +9,10 @@ use cluster::core::ring::Ring;
 use cluster::storage::keystore::Keystore;
 use protocol::peer::TxnState;
 
-use super::clients::{Asked, Client};
+use super::asked::Asked;
+use super::clients::Client;
 use super::coordinator::key_of;
-use super::plan::MS;
+use super::plan::{ACCOUNTS, MS};
 use super::world::{Event, Failure, World};
 use crate::check::durable::{self, Finals};
 use crate::check::{Action, Op, Outcome, linear};
@@ -45,7 +46,7 @@ impl World {
         if self.clients.len() == reader {
             self.clients.push(Client::new(reader, 0));
         }
-        let missing: Vec<u64> = (0..self.plan.keys).filter(|key| !self.is_read(*key)).collect();
+        let missing: Vec<u64> = self.plan.all_keys().filter(|key| !self.is_read(*key)).collect();
         if missing.is_empty() {
             self.over = true;
             return;
@@ -98,12 +99,20 @@ impl World {
 
     /// Judges what has happened.
     pub(crate) fn judge(&mut self) {
+        self.name_what_was_seen();
         let mut finals = Finals::new();
-        for key in 0..self.plan.keys {
+        let mut accounts = Vec::new();
+        for key in self.plan.all_keys() {
             if let Some(op) = self.finals.get(&key).filter(|_| self.is_read(key)) {
                 let Action::Get(value) = self.history[*op].action else { continue };
                 finals.insert(self.history[*op].key.clone(), value);
+                if self.plan.accounts().contains(&key) {
+                    accounts.push(value);
+                }
             }
+        }
+        if accounts.len() as u64 == ACCOUNTS {
+            self.check_sum("at the end", &accounts);
         }
         // What could not be read at the end is a failure of its own.
         let read = |op: &&Op| finals.contains_key(&op.key);
@@ -114,7 +123,7 @@ impl World {
         if let Err(violation) = linear::check(&self.history) {
             self.fail(Failure::NotLinear(violation.to_string()));
         }
-        for key in 0..self.plan.keys {
+        for key in self.plan.all_keys() {
             if let Some(text) = self.difference(key) {
                 self.fail(Failure::Diverged(text));
             }

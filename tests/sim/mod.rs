@@ -7,11 +7,14 @@
 //!
 //! * `plan`: what a seed is about
 //! * `world`: time, events, and everything that takes part
-//! * `network`, `node` with `recover`, `lanes` and `registration`, `coordinator`, `clients`,
-//!   `faults`: the parts
+//! * `network`, `node` with `recover`, `lanes` and `registration`, `coordinator`, `faults`: the
+//!   parts
+//! * `clients`: what they do; `asked`: what they ask for; `answers`: what they are told
 //! * `finish`: coming to rest, and the verdict
 //! * `coverage`: what was met, and how little of it is too little
 
+mod answers;
+mod asked;
 mod clients;
 mod coordinator;
 mod coverage;

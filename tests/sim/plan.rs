@@ -14,6 +14,11 @@ pub(crate) const LEASE_MS: u64 = 2_000;
 /// Heartbeats, milliseconds.
 pub(crate) const HEARTBEAT_MS: u64 = 500;
 
+/// Keys beside `Plan::keys` that only transfers write: what they hold together stays the same.
+pub(crate) const ACCOUNTS: u64 = 3;
+/// What an account holds that was never written.
+pub(crate) const OPENING: i64 = 100;
+
 /// How the network misbehaves, in parts of 10,000 per message unless said otherwise.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct NetPlan {
@@ -114,6 +119,8 @@ pub(crate) struct Plan {
     /// Percent of requests that read, and that delete; the others put.
     pub(crate) gets: u64,
     pub(crate) dels: u64,
+    /// Percent of requests that are conditional, or of several keys; the rest is as above.
+    pub(crate) conditions: u64,
     /// Longest value, bytes.
     pub(crate) value_bytes: u64,
     pub(crate) cache_sets: u32,
@@ -133,6 +140,16 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Numbers of all keys, accounts last.
+    pub(crate) fn all_keys(&self) -> std::ops::Range<u64> {
+        0..self.keys + ACCOUNTS
+    }
+
+    /// Numbers of the accounts.
+    pub(crate) fn accounts(&self) -> std::ops::Range<u64> {
+        self.keys..self.keys + ACCOUNTS
+    }
+
     /// The plan of a seed.
     pub(crate) fn draw(rng: &mut Seeded) -> Self {
         let nodes = *rng.one_of(&[2, 3, 3, 3, 3, 4, 5]);
@@ -155,6 +172,7 @@ impl Plan {
             impatient: *rng.one_of(&[0, 0, 3, 10]),
             gets: *rng.one_of(&[20, 40, 60]),
             dels: *rng.one_of(&[0, 10, 25]),
+            conditions: *rng.one_of(&[0, 25, 50, 75]),
             value_bytes: *rng.one_of(&[16, 100, 1_500]),
             cache_sets: 1 << rng.below(4),
             cache_ways: 1 + rng.below(4) as u16,

@@ -19,8 +19,8 @@ use super::coverage::Coverage;
 use super::network::Link;
 use super::node::Machine;
 use super::plan::{Fault, MS, Plan};
-use crate::check::History;
 use crate::check::seeded::Seeded;
+use crate::check::{History, ValueId};
 
 /// Virtual time at the start, microseconds.
 const START: u64 = 1_000 * MS;
@@ -147,6 +147,8 @@ pub(crate) enum Failure {
     LostWrite(String),
     /// No order of the operations explains the answers.
     NotLinear(String),
+    /// What was read together cannot have been there at one moment.
+    TornRead(String),
     /// A connection's answers are not in the order of its requests.
     ProgramOrder(String),
     /// Replicas hold different things at the end.
@@ -179,7 +181,13 @@ pub(crate) struct World {
     pub(crate) clients: Vec<Client>,
     pub(crate) history: History,
     /// What each operation of the history asks for.
-    pub(crate) asked: Vec<super::clients::Asked>,
+    pub(crate) asked: Vec<super::asked::Asked>,
+    /// What was to be written, by the number of the value.
+    pub(crate) written: BTreeMap<ValueId, String>,
+    /// The value of each version of a key, as far as clients have been told.
+    pub(crate) values: BTreeMap<(u64, Version), ValueId>,
+    /// Operations that were refused for a version: they have read its value.
+    pub(crate) seen: Vec<(usize, u64, Version)>,
     /// Versions told of each key on each connection.
     pub(crate) told: BTreeMap<(u64, u64), Version>,
     pub(crate) healed: bool,
@@ -216,6 +224,9 @@ impl World {
             clients: Vec::new(),
             history: Vec::new(),
             asked: Vec::new(),
+            written: BTreeMap::new(),
+            values: BTreeMap::new(),
+            seen: Vec::new(),
             told: BTreeMap::new(),
             healed: false,
             over: false,

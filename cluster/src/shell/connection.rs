@@ -14,7 +14,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use protocol::error::{ErrorCode, ErrorReply};
 use protocol::frame::{Frame, Framer, HTTP_RESPONSE};
-use protocol::ids::{Key, Value};
 use protocol::limits::Limits;
 use protocol::reply::{self, HelloReply};
 use protocol::request::{self, Op, Request};
@@ -27,8 +26,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::clock;
 use super::coordinator::Event;
 use super::counters::Counters;
+use super::ops::{self, KeyHashes};
 use crate::core::cache::Cache;
-use crate::core::coordinator::{Answer, ClientId, ClientOp, Input};
+use crate::core::coordinator::{Answer, ClientId, Input};
 use crate::core::time::Time;
 
 /// Replies are written out when this many bytes have gathered.
@@ -56,8 +56,8 @@ pub(super) struct Reply {
 struct Slot {
     id: Option<Box<str>>,
     op: usize,
-    /// The key's hash, while the core has the request.
-    key: Option<u64>,
+    /// Its keys, while the core has the request.
+    keys: KeyHashes,
     bytes: usize,
     reply: Option<(Option<ErrorCode>, Bytes)>,
 }
@@ -251,7 +251,7 @@ impl Connection {
 
     /// A hit, told only if the lease holds after the value was read.
     fn answer_hit(&mut self, request: &Request<'_>, key: &str) -> bool {
-        if !self.in_core.is_empty() && self.in_core.contains_key(&hash(key)) {
+        if !self.in_core.is_empty() && self.in_core.contains_key(&ops::hash(key)) {
             return false;
         }
         let shared = &self.shared;
@@ -267,37 +267,41 @@ impl Connection {
 
     /// Makes a request the core's, with a slot for its reply.
     fn pass_on(&mut self, request: &Request<'_>, bytes: usize) -> Option<Input> {
-        let (key, op) = match &request.op {
-            Op::Get { key } => (Some(key), ClientOp::Get(self.key(key)?)),
-            Op::Put { key, value } => {
-                let value = Value(Bytes::copy_from_slice(value));
-                (Some(key), ClientOp::Put(self.key(key)?, value))
-            }
-            Op::Del { key } => (Some(key), ClientOp::Del(self.key(key)?)),
-            Op::Status => (None, ClientOp::Status),
-            Op::Hello { read_only, .. } => {
-                self.read_only |= *read_only;
-                self.hello(request.id);
-                return None;
-            }
-        };
-        let key = key.map(|key| hash(key));
-        if let Some(key) = key {
-            *self.in_core.entry(key).or_default() += 1;
+        if request.once.is_some() {
+            return self.refuse(request, "once");
+        }
+        if let Op::Hello { read_only, .. } = &request.op {
+            self.read_only |= *read_only;
+            self.hello(request.id);
+            return None;
+        }
+        let Some(op) = ops::for_core(&request.op) else { return self.refuse(request, "op") };
+        let keys = KeyHashes::of(&request.op);
+        for key in keys.as_slice() {
+            *self.in_core.entry(*key).or_default() += 1;
         }
         let slot = self.first_slot + self.slots.len() as u64;
         let id = request.id.map(Into::into);
         let counted = Counters::op(request.op.name());
         self.in_flight_bytes += bytes;
-        self.slots.push_back(Slot { id, op: counted, key, bytes, reply: None });
+        self.slots.push_back(Slot { id, op: counted, keys, bytes, reply: None });
         let client = ClientId { conn: self.id, slot };
         let timeout_ms = request.timeout_ms.map_or(self.shared.limits.op_ms, u64::from);
         Some(Input::Request { client, op, timeout_ms })
     }
 
-    /// The parser has held the key to its limits.
-    fn key(&self, text: &str) -> Option<Key> {
-        Key::new(text).ok()
+    /// Answers what the core cannot do; `field` is where the request asks for it.
+    fn refuse(&mut self, request: &Request<'_>, field: &str) -> Option<Input> {
+        let op = request.op.name();
+        let sentence = if field == "op" {
+            format!("{op} is not supported by this version of the server: use other operations")
+        } else {
+            format!("{field} is not supported by this version of the server: leave it out")
+        };
+        let error = ErrorReply::bad_field(field, sentence);
+        let (counted, tail) = (Counters::op(op), reply::error_tail(&error));
+        self.answer(request.id, counted, Some(error.code), tail);
+        None
     }
 
     fn hello(&mut self, id: Option<&str>) {
@@ -319,7 +323,7 @@ impl Connection {
         }
         let id = id.map(Into::into);
         let reply = Some((code, tail));
-        self.slots.push_back(Slot { id, op, key: None, bytes: 0, reply });
+        self.slots.push_back(Slot { id, op, keys: KeyHashes::None, bytes: 0, reply });
     }
 
     fn on_reply(&mut self, reply: Reply) {
@@ -336,12 +340,11 @@ impl Connection {
             }
         };
         slot.reply = Some((code, tail));
-        if let Some(key) = slot.key.take()
-            && let Some(count) = self.in_core.get_mut(&key)
-        {
+        for key in std::mem::replace(&mut slot.keys, KeyHashes::None).as_slice() {
+            let Some(count) = self.in_core.get_mut(key) else { continue };
             *count -= 1;
             if *count == 0 {
-                self.in_core.remove(&key);
+                self.in_core.remove(key);
             }
         }
         while self.slots.front().is_some_and(|slot| slot.reply.is_some()) {
@@ -390,8 +393,4 @@ impl Connection {
         let slow = self.line_since.is_some_and(|since| since.elapsed() > line);
         (idle && self.slots.is_empty()) || slow
     }
-}
-
-fn hash(key: &str) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(key.as_bytes())
 }

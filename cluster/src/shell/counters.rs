@@ -9,7 +9,10 @@ use protocol::error::ErrorCode;
 use protocol::status::OpsStatus;
 
 /// The operations counted; `other` is what could not be read as one.
-const OPS: [&str; 6] = ["get", "put", "del", "status", "hello", "other"];
+const OPS: [&str; 13] = [
+    "get", "put", "update", "cas", "del", "mget", "txn", "scan", "watch", "outcome", "status",
+    "hello", "other",
+];
 /// Seconds that rates are taken over.
 const RATE_S: usize = 5;
 const OUTCOMES: usize = ErrorCode::ALL.len() + 1;

@@ -5,6 +5,7 @@
 //! * `lines`: JSON lines on a socket, both ways
 //! * `counters`: what clients asked for and what became of it
 //! * `connection`: one client; answers cache hits by itself
+//! * `ops`: its requests as the core takes them
 //! * `listener`: accepts clients
 //! * `coordinator`: the coordinator's loop
 //! * `outlet`: the sending end of a link
@@ -34,6 +35,7 @@ mod link;
 mod listener;
 pub mod node;
 mod node_link;
+mod ops;
 mod outlet;
 mod pulse;
 mod registration;

@@ -181,7 +181,8 @@ impl Client {
     /// # Errors
     /// [`ClientError::Unknown`] where it may or may not have happened, or may happen yet.
     pub async fn put(&self, key: &Key, value: &[u8]) -> Result<Version, ClientError> {
-        let op = Op::Put { key: key.as_str().into(), value: Cow::Borrowed(value) };
+        let op =
+            Op::Put { key: key.as_str().into(), value: Cow::Borrowed(value), if_absent: false };
         let line = self.ask(op).await?;
         updated(reply::decode_version(&line))
     }
@@ -191,7 +192,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Unknown`] where it may or may not have happened, or may happen yet.
     pub async fn del(&self, key: &Key) -> Result<Deleted, ClientError> {
-        let line = self.ask(Op::Del { key: key.as_str().into() }).await?;
+        let line = self.ask(Op::Del { key: key.as_str().into(), version: None }).await?;
         match reply::decode_version(&line) {
             Ok(Err(error)) if error.code == ErrorCode::NotFound => Ok(Deleted::NotFound),
             result => updated(result).map(Deleted::Done),
@@ -236,7 +237,7 @@ impl Client {
         let timeout_ms = options.timeout.as_millis().clamp(1, u128::from(TIMEOUT_MS_MAX)) as u32;
         let is_update = op.is_update();
         let mut line = Vec::with_capacity(128);
-        Request { id: None, timeout_ms: Some(timeout_ms), op }.write(&mut line);
+        Request { id: None, timeout_ms: Some(timeout_ms), once: None, op }.write(&mut line);
         let wait = Duration::from_millis(u64::from(timeout_ms)) + options.margin;
         let deadline = Instant::now() + wait;
         let taken = Arc::new(AtomicBool::new(false));

@@ -1,6 +1,6 @@
 //! The fields of one request line, read in a single pass and not yet understood.
 //!
-//! Called by `request::parse` only. Knows which names exist and what JSON is, nothing about what
+//! Called by `request::parse` and `request::take` only. Knows which names exist and what JSON is, nothing about what
 //! an operation wants. It reads on after the first problem, so that an `id` that comes later in
 //! the line is still found; it never keeps more than the line itself.
 
@@ -15,25 +15,45 @@ use crate::error::ErrorReply;
 /// How much of a client's text an error sentence repeats, characters.
 const SHOWN_CHARS_MAX: usize = 64;
 
-/// The fields that some operation of this release takes, `id` aside.
+/// The fields that some operation of this release takes, `id` aside. The commonest come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Name {
     Op,
-    TimeoutMs,
     Key,
     Value,
+    TimeoutMs,
+    Once,
     ValueB64,
+    Version,
+    IfAbsent,
+    Keys,
+    If,
+    Then,
+    Prefix,
+    After,
+    Limit,
+    Values,
     Client,
     ReadOnly,
 }
 
 /// In the order of the enum.
-const NAMES: [(Name, &str); 7] = [
+const NAMES: [(Name, &str); 17] = [
     (Name::Op, "op"),
-    (Name::TimeoutMs, "timeout_ms"),
     (Name::Key, "key"),
     (Name::Value, "value"),
+    (Name::TimeoutMs, "timeout_ms"),
+    (Name::Once, "once"),
     (Name::ValueB64, "value_b64"),
+    (Name::Version, "version"),
+    (Name::IfAbsent, "if_absent"),
+    (Name::Keys, "keys"),
+    (Name::If, "if"),
+    (Name::Then, "then"),
+    (Name::Prefix, "prefix"),
+    (Name::After, "after"),
+    (Name::Limit, "limit"),
+    (Name::Values, "values"),
     (Name::Client, "client"),
     (Name::ReadOnly, "read_only"),
 ];
@@ -41,6 +61,11 @@ const NAMES: [(Name, &str); 7] = [
 impl Name {
     pub(super) fn as_str(self) -> &'static str {
         NAMES[self as usize].1
+    }
+
+    /// Whether the field is a list, whose elements are read later and one by one.
+    fn is_list(self) -> bool {
+        matches!(self, Self::Keys | Self::If | Self::Then)
     }
 }
 
@@ -50,6 +75,9 @@ pub(super) enum Field<'a> {
     Text(Cow<'a, str>),
     Unsigned(u64),
     Bool(bool),
+    /// The JSON text of a list.
+    List(&'a str),
+    Null,
     /// Something that no field may be, in words.
     Other(&'static str),
 }
@@ -60,6 +88,8 @@ impl Field<'_> {
             Self::Text(_) => "a string",
             Self::Unsigned(_) => "an integer",
             Self::Bool(_) => "true or false",
+            Self::List(_) => "a list",
+            Self::Null => "null",
             Self::Other(kind) => kind,
         }
     }
@@ -80,6 +110,10 @@ impl<'a> Fields<'a> {
         self.known[name as usize].take()
     }
 
+    pub(super) fn has(&self, name: Name) -> bool {
+        self.known[name as usize].is_some()
+    }
+
     /// A field that nobody has taken.
     pub(super) fn first_left(&self) -> Option<Name> {
         self.known.iter().position(Option::is_some).map(|at| NAMES[at].0)
@@ -90,12 +124,8 @@ impl<'a> Fields<'a> {
     }
 
     fn unknown(&mut self, name: &str) {
-        let later = matches!(name, "if_absent" | "once" | "version");
-        let sentence = if later {
-            format!("{name} is not supported by this version of the server: leave it out")
-        } else {
-            format!("unknown field {:?}: leave it out, or check its spelling", shown(name))
-        };
+        let sentence =
+            format!("unknown field {:?}: leave it out, or check its spelling", shown(name));
         self.set_problem(&shown(name), sentence);
     }
 
@@ -117,6 +147,35 @@ pub(super) fn shown(text: &str) -> Cow<'_, str> {
 /// Reads the one object that `line` must be.
 pub(super) fn read(line: &str) -> serde_json::Result<Fields<'_>> {
     serde_json::from_str(line)
+}
+
+/// The JSON texts of the first `elements_max` elements of the JSON list `list`, and how many there
+/// are in all.
+pub(super) fn elements(list: &str, elements_max: usize) -> serde_json::Result<(Vec<&str>, usize)> {
+    struct Elements(usize);
+    impl<'de> Visitor<'de> for Elements {
+        type Value = (Vec<&'de str>, usize);
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut elements = Vec::new();
+            while elements.len() < self.0 {
+                match list.next_element::<&RawValue>()? {
+                    Some(element) => elements.push(element.get()),
+                    None => break,
+                }
+            }
+            let mut count = elements.len();
+            while list.next_element::<IgnoredAny>()?.is_some() {
+                count += 1;
+            }
+            Ok((elements, count))
+        }
+    }
+    serde_json::Deserializer::from_str(list).deserialize_seq(Elements(elements_max))
 }
 
 /// The JSON text of the line's first `id`, from a line of which nothing else need be right: it is
@@ -166,7 +225,11 @@ impl<'de> Deserialize<'de> for Fields<'de> {
                 let mut fields = Fields::default();
                 while let Some(NameText(name)) = map.next_key()? {
                     if let Some((known, _)) = NAMES.iter().find(|(_, text)| *text == name) {
-                        let field = map.next_value()?;
+                        let field = if known.is_list() {
+                            listed(map.next_value::<&RawValue>()?.get())
+                        } else {
+                            map.next_value()?
+                        };
                         if fields.known[*known as usize].is_some() {
                             fields.repeated(&name);
                         } else {
@@ -188,6 +251,18 @@ impl<'de> Deserialize<'de> for Fields<'de> {
             }
         }
         d.deserialize_map(AllFields)
+    }
+}
+
+/// A field that should be a list, from its JSON text.
+fn listed(raw: &str) -> Field<'_> {
+    match raw.as_bytes().first() {
+        Some(b'[') => Field::List(raw),
+        Some(b'{') => Field::Other("an object"),
+        Some(b'"') => Field::Other("a string"),
+        Some(b't' | b'f') => Field::Other("true or false"),
+        Some(b'n') => Field::Null,
+        _ => Field::Other("a number"),
     }
 }
 
@@ -256,7 +331,7 @@ impl<'de> Visitor<'de> for AnyField {
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Field::Other("null"))
+        Ok(Field::Null)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {

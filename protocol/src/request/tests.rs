@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::error::ErrorCode;
+use crate::json;
 use crate::testing::Numbers;
 
 fn parsed(line: &str) -> Request<'_> {
@@ -34,9 +35,15 @@ fn what_is_right_is_understood_without_a_copy() {
     let request = parsed(r#" { "value" : "é" , "key":"k", "op":"put"} "#);
     assert!(matches!(request.op, Op::Put { value: Cow::Borrowed(b"\xc3\xa9"), .. }));
     let request = parsed(r#"{"op":"put","key":"\u0061\ud83d\ude00","value_b64":"AP8="}"#);
-    assert_eq!(request.op, Op::Put { key: "a😀".into(), value: b"\0\xff".into() });
+    assert_eq!(
+        request.op,
+        Op::Put { key: "a😀".into(), value: b"\0\xff".into(), if_absent: false }
+    );
     assert_eq!(parsed(r#"{"op":"put","key":"a","value":""}"#).op.name(), "put");
-    assert_eq!(parsed(r#"{"op":"del","key":"\u0000"}"#).op, Op::Del { key: "\0".into() });
+    assert_eq!(
+        parsed(r#"{"op":"del","key":"\u0000"}"#).op,
+        Op::Del { key: "\0".into(), version: None }
+    );
     assert_eq!(parsed(r#"{"op":"status"}"#).op, Op::Status);
     let hello = Op::Hello { client: None, read_only: false };
     assert_eq!(parsed(r#"{"op":"hello"}"#).op, hello);
@@ -126,7 +133,6 @@ fn mistakes_are_named() {
         ("{}", Some("op"), "op is missing: say what to do, one of get, put"),
         (r#"{"op":5,"x":1}"#, Some("op"), "op must be a string, not an integer"),
         (r#"{"op":"GET"}"#, Some("op"), "unknown op \"GET\": use one of get, put"),
-        (r#"{"op":"cas","key":"a","version":"1.1"}"#, Some("op"), "unknown op \"cas\""),
         (r#"{"op":"get","op":"get"}"#, Some("op"), "op is there twice: give it once"),
         (r#"{"op":"get"}"#, Some("key"), "key is missing: say which key"),
         (r#"{"op":"get","key":""}"#, Some("key"), "key is empty"),
@@ -142,16 +148,9 @@ fn mistakes_are_named() {
         (r#"{"op":"put","key":"a","value":5}"#, Some("value"), "value must be a string, not an"),
         (r#"{"op":"put","key":"a","value":-5}"#, Some("value"), "value must be a string, not a n"),
         (r#"{"op":"put","key":"a","value":1.5}"#, Some("value"), "value must be a string, not"),
-        (r#"{"op":"put","key":"a","value":"","value_b64":""}"#, Some("value_b64"), "value and va"),
+        (r#"{"op":"put","key":"a","value":"","value_b64":""}"#, Some("value_b64"), "value_b64 an"),
         (r#"{"op":"put","key":"a","value_b64":"YQ"}"#, Some("value_b64"), "value_b64 is not bas"),
         (r#"{"op":"put","key":"a","value_b64":"YR=="}"#, Some("value_b64"), "value_b64 is not b"),
-        (
-            r#"{"op":"put","key":"a","value":"","if_absent":true}"#,
-            Some("if_absent"),
-            "if_absent is",
-        ),
-        (r#"{"op":"put","key":"a","value":"","once":"x"}"#, Some("once"), "once is not supported"),
-        (r#"{"op":"del","key":"a","version":"1.1"}"#, Some("version"), "version is not supported"),
         (r#"{"op":"status","timeout_ms":0}"#, Some("timeout_ms"), "timeout_ms must be from 1 to"),
         (r#"{"op":"status","timeout_ms":60001}"#, Some("timeout_ms"), "timeout_ms must be from"),
         (r#"{"op":"status","timeout_ms":-1}"#, Some("timeout_ms"), "timeout_ms must be an int"),
@@ -222,55 +221,361 @@ fn what_is_too_large_says_what_and_how_much() {
     assert_eq!(too_large(&line(mib + 5)).0, "value");
 }
 
+/// Anything that a client could send.
+fn any_request(numbers: &mut Numbers) -> Request<'static> {
+    fn key(numbers: &mut Numbers) -> Cow<'static, str> {
+        loop {
+            let key = numbers.text(60);
+            if key.len() <= 256 {
+                return key.into();
+            }
+        }
+    }
+    fn value(numbers: &mut Numbers) -> Cow<'static, [u8]> {
+        let length = numbers.below(200);
+        let text = numbers.below(2) == 0;
+        (if text { numbers.text(60).into_bytes() } else { numbers.bytes(length) }).into()
+    }
+    fn version(numbers: &mut Numbers) -> Version {
+        Version::from_number(numbers.next())
+    }
+    fn maybe<T>(numbers: &mut Numbers, any: impl Fn(&mut Numbers) -> T) -> Option<T> {
+        (numbers.below(2) == 0).then(|| any(numbers))
+    }
+    fn once(numbers: &mut Numbers) -> Cow<'static, str> {
+        "é\"x".repeat(4 + numbers.below(13)).into()
+    }
+    let n = numbers;
+    let op = match n.below(14) {
+        0 => Op::Get { key: key(n) },
+        1 => Op::Put { key: key(n), value: value(n), if_absent: n.below(2) == 0 },
+        2 => Op::Update { key: key(n), value: value(n) },
+        3 => Op::Cas { key: key(n), value: value(n), version: version(n) },
+        4 => Op::Del { key: key(n), version: maybe(n, version) },
+        5 => Op::Mget { keys: (0..1 + n.below(MGET_KEYS_MAX)).map(|_| key(n)).collect() },
+        6 | 7 => {
+            let condition = |_| Condition { key: key(n), version: maybe(n, version) };
+            let conditions = (0..7).map(condition).collect();
+            // Numbered, so that none is there twice.
+            let write = |number| Write {
+                key: format!("{number}{}", char::from(b'a' + n.below(26) as u8)).into(),
+                change: match n.below(3) {
+                    0 => Change::Put(value(n)),
+                    1 => Change::Update(value(n)),
+                    _ => Change::Del,
+                },
+            };
+            Op::Txn { conditions, writes: (0..9).map(write).collect() }
+        }
+        8 => Op::Scan {
+            prefix: key(n),
+            after: maybe(n, key),
+            limit: 1 + n.below(1000) as u32,
+            values: n.below(2) == 0,
+        },
+        9 => Op::Watch { of: Watched::Key(key(n)) },
+        10 => Op::Watch { of: Watched::Prefix(key(n)) },
+        11 => Op::Outcome { of: UpdateName::Version(version(n)) },
+        12 => Op::Outcome { of: UpdateName::Once { once: once(n), key: key(n) } },
+        _ => Op::Hello { client: maybe(n, key), read_only: n.below(2) == 0 },
+    };
+    let timeout_ms = maybe(n, |n| 1 + n.below(60_000) as u32);
+    let id = maybe(n, |_| "\"i\\n\"");
+    let once = if op.is_update() { maybe(n, once) } else { None };
+    Request { id, timeout_ms, once, op }
+}
+
 #[test]
 fn what_clients_write_is_what_servers_read() {
     let mut numbers = Numbers::new(5);
-    for round in 0..3000 {
-        let key = loop {
-            let key = numbers.text(60);
-            if key.len() <= 256 {
-                break key;
-            }
-        };
-        let length = numbers.below(200);
-        let value =
-            if round % 2 == 0 { numbers.bytes(length) } else { numbers.text(60).into_bytes() };
-        let op = match numbers.below(5) {
-            0 => Op::Get { key: key.into() },
-            1 => Op::Del { key: key.into() },
-            2 => Op::Status,
-            3 => Op::Hello { client: Some(key.into()), read_only: round % 3 == 0 },
-            _ => Op::Put { key: key.into(), value: value.into() },
-        };
-        let timeout_ms = (round % 4 == 0).then(|| 1 + numbers.below(60_000) as u32);
-        let id = (round % 5 == 0).then_some("\"i\\n\"");
-        let request = Request { id, timeout_ms, op };
+    for round in 0..5000 {
+        let request = any_request(&mut numbers);
         let mut line = Vec::new();
         request.write(&mut line);
         let (newline, line) = line.split_last().unwrap();
         assert_eq!(*newline, b'\n');
         assert!(!line.contains(&b'\n'));
-        assert_eq!(parse(line, &Limits::default()), Ok(request));
+        let read = parse(line, &Limits::default());
+        assert_eq!(read, Ok(request), "round {round}: {}", String::from_utf8_lossy(line));
     }
 }
 
 #[test]
 fn no_damage_to_a_line_makes_it_panic() {
     let whole = br#"{"op":"put","key":"a\u00e9","value":"b","id":"x","timeout_ms":7,"z":[{}]}"#;
-    let mut numbers = Numbers::new(6);
     for cut in 0..whole.len() {
         assert!(parse(&whole[..cut], &Limits::default()).is_err());
     }
-    for _ in 0..20_000 {
-        let mut line = whole.to_vec();
-        for _ in 0..1 + numbers.below(3) {
+    let mut numbers = Numbers::new(6);
+    let (mut right, mut wrong) = (0, 0);
+    for _ in 0..30_000 {
+        let mut line = Vec::new();
+        any_request(&mut numbers).write(&mut line);
+        line.pop();
+        for _ in 0..numbers.below(4) {
             let at = numbers.below(line.len());
             line[at] = match numbers.below(3) {
                 0 => numbers.next() as u8,
                 1 => b"{}[]\",:\\"[numbers.below(8)],
-                _ => whole[numbers.below(whole.len())],
+                _ => line[numbers.below(line.len())],
             };
         }
-        let _ = parse(&line, &Limits::default());
+        match parse(&line, &Limits::default()) {
+            Ok(_) => right += 1,
+            Err(_) => wrong += 1,
+        }
     }
+    assert!(right > 1000 && wrong > 1000, "{right} right, {wrong} wrong");
+    for length in 0..3000 {
+        let noise = numbers.bytes(length % 300);
+        assert!(parse(&noise, &Limits::default()).is_err());
+    }
+}
+
+#[test]
+fn conditional_operations_are_understood() {
+    let version = |text: &str| text.parse::<Version>().unwrap();
+    let put = |if_absent| Op::Put { key: "a".into(), value: b"v".into(), if_absent };
+    let condition = |key: &'static str, version| Condition { key: key.into(), version };
+    let write = |key: &'static str, change| Write { key: key.into(), change };
+    let scan = |prefix: &'static str, after: Option<&'static str>, limit, values| Op::Scan {
+        prefix: prefix.into(),
+        after: after.map(Into::into),
+        limit,
+        values,
+    };
+    let once = "0123456789abcdef";
+    let table = [
+        (r#"{"op":"put","key":"a","value":"v","if_absent":true}"#, put(true)),
+        (r#"{"op":"put","key":"a","value":"v","if_absent":false}"#, put(false)),
+        (
+            r#"{"op":"update","key":"a","value_b64":"dg=="}"#,
+            Op::Update { key: "a".into(), value: b"v".into() },
+        ),
+        (
+            r#"{"op":"cas","version":"3.17","key":"a","value":"v"}"#,
+            Op::Cas { key: "a".into(), value: b"v".into(), version: version("3.17") },
+        ),
+        (
+            r#"{"op":"del","key":"a","version":"0.0"}"#,
+            Op::Del { key: "a".into(), version: Some(version("0.0")) },
+        ),
+        (
+            r#"{"op":"mget","keys":["a" , "b\n","a"]}"#,
+            Op::Mget { keys: vec!["a".into(), "b\n".into(), "a".into()] },
+        ),
+        (
+            r#"{"op":"txn","if":[{"key":"a","version":null},{"version":"1.2","key":"b"}],
+                "then":[{"op":"put","key":"a","value":"v"},{"key":"b","op":"update","value":""},
+                {"op":"del","key":"c"}]}"#,
+            Op::Txn {
+                conditions: vec![condition("a", None), condition("b", Some(version("1.2")))],
+                writes: vec![
+                    write("a", Change::Put(b"v".into())),
+                    write("b", Change::Update(b"".into())),
+                    write("c", Change::Del),
+                ],
+            },
+        ),
+        (
+            r#"{"op":"txn","then":[{"op":"del","key":"c"}]}"#,
+            Op::Txn { conditions: vec![], writes: vec![write("c", Change::Del)] },
+        ),
+        (r#"{"op":"scan"}"#, scan("", None, SCAN_ITEMS_DEFAULT, false)),
+        (
+            r#"{"op":"scan","prefix":"p","after":"","limit":1000,"values":true}"#,
+            scan("p", Some(""), 1000, true),
+        ),
+        (r#"{"op":"watch","key":"a"}"#, Op::Watch { of: Watched::Key("a".into()) }),
+        (r#"{"op":"watch","prefix":""}"#, Op::Watch { of: Watched::Prefix("".into()) }),
+        (
+            r#"{"op":"outcome","version":"1.2"}"#,
+            Op::Outcome { of: UpdateName::Version(version("1.2")) },
+        ),
+        (
+            r#"{"op":"outcome","once":"0123456789abcdef","key":"a"}"#,
+            Op::Outcome { of: UpdateName::Once { once: once.into(), key: "a".into() } },
+        ),
+    ];
+    for (line, op) in table {
+        let request = parsed(line);
+        assert_eq!((request.once, request.op), (None, op), "{line}");
+    }
+}
+
+#[test]
+fn every_update_and_nothing_else_takes_once() {
+    let value = r#""key":"a","value":"v""#;
+    let updates = [
+        format!(r#""op":"put",{value}"#),
+        format!(r#""op":"put",{value},"if_absent":true"#),
+        format!(r#""op":"update",{value}"#),
+        format!(r#""op":"cas",{value},"version":"1.1""#),
+        r#""op":"del","key":"a""#.to_owned(),
+        r#""op":"txn","then":[{"op":"del","key":"a"}]"#.to_owned(),
+    ];
+    for update in updates {
+        let line = |once: &str| format!("{{{update},\"once\":\"{once}\"}}");
+        for length in [16, 64] {
+            let (line, once) = (line(&"o".repeat(length)), "o".repeat(length));
+            assert_eq!(parsed(&line).once.as_deref(), Some(&*once), "{line}");
+            assert!(parsed(&line).op.is_update());
+        }
+        for wrong in ["", "123456789012345", &"o".repeat(65)] {
+            assert_refused(&line(wrong), None, Some("once"), "once must have 16 to 64 bytes, not");
+        }
+    }
+    for line in [
+        r#"{"op":"get","key":"a","once":"0123456789abcdef"}"#,
+        r#"{"op":"mget","keys":["a"],"once":"0123456789abcdef"}"#,
+        r#"{"op":"scan","once":"0123456789abcdef"}"#,
+        r#"{"op":"watch","key":"a","once":"0123456789abcdef"}"#,
+        r#"{"op":"outcome","version":"1.1","once":"0123456789abcdef"}"#,
+        r#"{"op":"status","once":"0123456789abcdef"}"#,
+    ] {
+        let name = line[7..].split('"').next().unwrap();
+        assert_refused(line, None, Some("once"), &format!("{name} takes no field once: leave"));
+    }
+}
+
+#[test]
+fn mistakes_in_conditional_operations_are_named() {
+    let table: &[(&str, &str, &str)] = &[
+        (r#"{"op":"put","key":"a","value":"","if_absent":1}"#, "if_absent", "if_absent must be t"),
+        (r#"{"op":"put","key":"a","value":"","version":"1.1"}"#, "version", "put takes no field"),
+        (r#"{"op":"update","key":"a","value":"","if_absent":true}"#, "if_absent", "update takes"),
+        (r#"{"op":"update","key":"a"}"#, "value", "value is missing"),
+        (r#"{"op":"cas","key":"a","value":""}"#, "version", "version is missing: give the one"),
+        (r#"{"op":"cas","key":"a","version":"1.1"}"#, "value", "value is missing"),
+        (r#"{"op":"cas","key":"a","value":"","version":null}"#, "version", "version must be a st"),
+        (r#"{"op":"cas","key":"a","value":"","version":1.1}"#, "version", "version must be a str"),
+        (r#"{"op":"cas","key":"a","value":"","version":"1"}"#, "version", "version is not a vers"),
+        (r#"{"op":"del","key":"a","version":""}"#, "version", "version is not a version: give"),
+        (r#"{"op":"del","key":"a","version":"01.1"}"#, "version", "version is not a version"),
+        (r#"{"op":"del","key":"a","version":"1.99999999999999"}"#, "version", "version is not a"),
+        (r#"{"op":"mget"}"#, "keys", "keys is missing: give a list of 1 to 128"),
+        (r#"{"op":"mget","keys":"a"}"#, "keys", "keys must be a list, not a string"),
+        (r#"{"op":"mget","keys":{}}"#, "keys", "keys must be a list, not an object"),
+        (r#"{"op":"mget","keys":null}"#, "keys", "keys must be a list, not null"),
+        (r#"{"op":"mget","keys":-1}"#, "keys", "keys must be a list, not a number"),
+        (r#"{"op":"mget","keys":[]}"#, "keys", "keys must have 1 to 128 elements, not 0"),
+        (r#"{"op":"mget","keys":["a",5]}"#, "keys[1]", "keys[1] must be a string"),
+        (r#"{"op":"mget","keys":["\ud800"]}"#, "keys[0]", "keys[0] must be a string"),
+        (r#"{"op":"mget","keys":["a","b",""]}"#, "keys[2]", "keys[2] is empty: a key has at"),
+        (r#"{"op":"mget","keys":["a"],"key":"a"}"#, "key", "mget takes no field key: leave it"),
+        (r#"{"op":"txn"}"#, "then", "then is missing: give a list of 1 to 128"),
+        (r#"{"op":"txn","then":[]}"#, "then", "then must have 1 to 128 elements, not 0"),
+        (r#"{"op":"txn","then":5}"#, "then", "then must be a list, not a number"),
+        (r#"{"op":"txn","if":true,"then":[]}"#, "if", "if must be a list, not true or false"),
+        (r#"{"op":"txn","then":["put"]}"#, "then[0]", "then[0] must be an object"),
+        (r#"{"op":"txn","then":[{}]}"#, "then[0].op", "then[0].op is missing: use put, update o"),
+        (r#"{"op":"txn","then":[{"op":"cas"}]}"#, "then[0].op", "then[0].op is \"cas\": a txn do"),
+        (r#"{"op":"txn","then":[{"op":"put","key":"a"}]}"#, "then[0].value", "then[0].value is m"),
+        (r#"{"op":"txn","then":[{"op":"del"}]}"#, "then[0].key", "then[0].key is missing"),
+        (r#"{"op":"txn","then":[{"op":"del","key":"\udc00"}]}"#, "then[0]", "then[0] is broken JS"),
+        (
+            r#"{"op":"txn","then":[{"op":"del","op":"del"}]}"#,
+            "then[0].op",
+            "then[0]: op is there t",
+        ),
+        (r#"{"op":"txn","then":[{"op":"del","id":1}]}"#, "then[0]", "then[0] takes no field id"),
+        (r#"{"op":"txn","then":[{"kee":1}]}"#, "then[0].kee", "then[0]: unknown field \"kee\""),
+        (
+            r#"{"op":"txn","then":[{"op":"del","key":"a"},{"op":"put","key":"\u0061","value":""}]}"#,
+            "then[1].key",
+            "then[1].key is written twice: name every key in then once",
+        ),
+        (
+            r#"{"op":"txn","then":[{"op":"del","key":"a","version":"1.1"}]}"#,
+            "then[0].version",
+            "del in a txn takes no field version: leave it out",
+        ),
+        (
+            r#"{"op":"txn","then":[{"op":"put","key":"a","value":"","if_absent":true}]}"#,
+            "then[0].if_absent",
+            "put in a txn takes no field if_absent",
+        ),
+        (
+            r#"{"op":"txn","if":[{"key":"a"}],"then":[{"op":"del","key":"a"}]}"#,
+            "if[0].version",
+            "if[0].version is missing: give the one that the key must have, or null",
+        ),
+        (
+            r#"{"op":"txn","if":[{"key":"a","version":7}],"then":[{"op":"del","key":"a"}]}"#,
+            "if[0].version",
+            "if[0].version must be a string or null, not an integer",
+        ),
+        (
+            r#"{"op":"txn","if":[{"key":"a","version":"x"}],"then":[{"op":"del","key":"a"}]}"#,
+            "if[0].version",
+            "if[0].version is not a version",
+        ),
+        (
+            r#"{"op":"txn","if":[{"version":"1.1","value":""}],"then":[{"op":"del","key":"a"}]}"#,
+            "if[0].key",
+            "if[0].key is missing",
+        ),
+        (
+            r#"{"op":"txn","if":[{"key":"a","version":null,"value":""}],"then":[]}"#,
+            "if[0].value",
+            "a condition takes no field value",
+        ),
+        (r#"{"op":"scan","prefix":null}"#, "prefix", "prefix must be a string, not null"),
+        (r#"{"op":"scan","after":1}"#, "after", "after must be a string, not an integer"),
+        (r#"{"op":"scan","limit":0}"#, "limit", "limit must be from 1 to 1000"),
+        (r#"{"op":"scan","limit":1001}"#, "limit", "limit must be from 1 to 1000"),
+        (r#"{"op":"scan","limit":"9"}"#, "limit", "limit must be an integer from 1 to 1000, not"),
+        (r#"{"op":"scan","values":"yes"}"#, "values", "values must be true or false, not a str"),
+        (r#"{"op":"scan","key":"a"}"#, "key", "scan takes no field key"),
+        (r#"{"op":"watch"}"#, "key", "key is missing: say which key to watch, or give a prefix"),
+        (r#"{"op":"watch","key":""}"#, "key", "key is empty"),
+        (r#"{"op":"watch","key":"a","prefix":"b"}"#, "key", "watch takes no field key"),
+        (r#"{"op":"outcome"}"#, "version", "version is missing: give the version of the update"),
+        (r#"{"op":"outcome","key":"a"}"#, "version", "version is missing: give the version"),
+        (r#"{"op":"outcome","once":"0123456789abcdef"}"#, "key", "key is missing"),
+        (r#"{"op":"outcome","once":"short","key":"a"}"#, "once", "once must have 16 to 64 bytes"),
+        (r#"{"op":"outcome","version":"1.1","key":"a"}"#, "key", "outcome takes no field key"),
+    ];
+    for (line, field, sentence) in table {
+        assert_refused(line, None, Some(field), sentence);
+    }
+}
+
+#[test]
+fn lists_are_held_to_their_limits() {
+    let keys = |count: usize| {
+        let keys: Vec<String> = (0..count).map(|number| format!("\"k{number}\"")).collect();
+        format!("{{\"op\":\"mget\",\"keys\":[{}]}}", keys.join(","))
+    };
+    assert!(matches!(parsed(&keys(128)).op, Op::Mget { keys } if keys.len() == 128));
+    assert_refused(&keys(129), None, Some("keys"), "keys must have 1 to 128 elements, not 129");
+    let many = format!("{{\"op\":\"mget\",\"keys\":[{}0]}}", "0,".repeat(600_000));
+    assert_refused(&many, None, Some("keys"), "keys must have 1 to 128 elements, not 600001");
+    let txn = |conditions: usize, writes: usize| {
+        let condition = |number| format!(r#"{{"key":"k{number}","version":null}}"#);
+        let conditions: Vec<String> = (0..conditions).map(condition).collect();
+        let write = |number| format!(r#"{{"op":"del","key":"k{number}"}}"#);
+        let writes: Vec<String> = (0..writes).map(write).collect();
+        let (conditions, writes) = (conditions.join(","), writes.join(","));
+        format!(r#"{{"op":"txn","if":[{conditions}],"then":[{writes}]}}"#)
+    };
+    parsed(&txn(128, 128));
+    assert_refused(&txn(129, 1), None, Some("if"), "if must have 0 to 128 elements, not 129");
+    assert_refused(&txn(0, 129), None, Some("then"), "then must have 1 to 128 elements, not 129");
+    let long = "k".repeat(257);
+    for (line, what) in [
+        (format!(r#"{{"op":"mget","keys":["a","{long}"]}}"#), "key"),
+        (format!(r#"{{"op":"scan","prefix":"{long}"}}"#), "prefix"),
+        (format!(r#"{{"op":"scan","after":"{long}"}}"#), "after"),
+        (format!(r#"{{"op":"watch","prefix":"{long}"}}"#), "prefix"),
+        (format!(r#"{{"op":"txn","then":[{{"op":"del","key":"{long}"}}]}}"#), "key"),
+    ] {
+        let (_, error) = refused(line.as_bytes());
+        let details = (error.code, error.what.as_deref(), error.limit, error.actual);
+        assert_eq!(details, (ErrorCode::TooLarge, Some(what), Some(256), Some(257)), "{error}");
+    }
+    let limits = Limits { value_bytes: 3, ..Limits::default() };
+    let line = r#"{"op":"txn","then":[{"op":"put","key":"a","value":"1234"}]}"#;
+    let rejected = parse(line.as_bytes(), &limits).unwrap_err();
+    assert_eq!((rejected.error.code, rejected.error.actual), (ErrorCode::TooLarge, Some(4)));
 }

@@ -333,7 +333,7 @@ impl Coordinator {
 
     fn too_early(&mut self, client: ClientId, op: &ClientOp) {
         let error = match op {
-            ClientOp::Get(_) => {
+            ClientOp::Get(_) | ClientOp::Mget(_) => {
                 ErrorReply::unavailable("the coordinator is still recovering", None)
             }
             _ => ErrorReply::timeout(super::RETRY_AFTER_MS),
@@ -405,6 +405,7 @@ impl Coordinator {
                 self.reply_error(client, ErrorReply::not_leader(None));
             }
         }
+        self.keys_read = 0;
         self.by_id.clear();
         self.keys.clear();
         self.cramped.clear();
@@ -412,6 +413,7 @@ impl Coordinator {
         self.work.clear();
         self.parked.clear();
         self.due_reads.clear();
+        self.cuts.clear();
         self.decided.clear();
         self.in_doubt.clear();
         self.resolved.clear();

@@ -89,8 +89,7 @@ impl Coordinator {
     pub(super) fn try_commit(&mut self, now: Time, seq: Seq) -> bool {
         let Some(txn) = self.txns.get(&seq) else { return false };
         let TxnPhase::Sent { prepare, yes, .. } = &txn.phase else { return false };
-        let first = |key| self.keys.get(key).is_some_and(|q| q.queue.front() == Some(&seq));
-        if yes.len() < txn.participants.len() || !txn.keys.iter().all(first) {
+        if yes.len() < txn.participants.len() || !self.is_first(seq) {
             return false;
         }
         assert!(txn.participants.iter().all(|member| yes.contains(member)), "R4");

@@ -263,7 +263,18 @@ impl Coordinator {
 
     /// Sends every node what is due to it, one message each.
     pub(super) fn flush(&mut self, now: Time) {
-        self.run_work(now);
+        loop {
+            self.run_work(now);
+            self.make_cuts(now);
+            self.send_batches(now);
+            // A cut that needs no node lets others go on.
+            if self.work.is_empty() && self.due_reads.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn send_batches(&mut self, now: Time) {
         let batches_max = self.config.batches_out_max;
         for place in 0..self.nodes.len() {
             let link = &mut self.nodes[place].link;

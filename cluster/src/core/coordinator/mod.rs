@@ -7,18 +7,25 @@
 //! * `claim`: epoch, founding, the ring in force, the wait for old leases (R2, R11, R15)
 //! * `links`: sessions with the nodes: batches down, answers up, windows
 //! * `resolve`: what reports prove about transactions of earlier epochs (R6, R7)
-//! * `updates`: queues of each key, evaluation, ids, handing over
+//! * `conditions`: what an update asks for, and what it comes to on a given state
+//! * `order`: program order of each connection
+//! * `updates`: queues of each key, ids, handing over
+//! * `evaluate`: what an update's keys hold for it: undecided results, the cache, cold reads (H18,
+//!   H20)
 //! * `decide`: votes, the commit point, aborts, confirmations, what is settled (R4, R5, R8, R12)
-//! * `reads`: misses, program order, the lease check
+//! * `reads`: misses, consistent cuts of several keys, the lease check
 //! * `status`: the picture of it all
 //!
 //! Never: keeps anything that a restart would miss; tells a result before it may (see `claim`);
 //! shows an undecided write.
 
 mod claim;
+mod conditions;
 mod decide;
+mod evaluate;
 mod links;
 mod members;
+mod order;
 mod reads;
 mod resolve;
 mod status;
@@ -33,7 +40,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use protocol::error::ErrorReply;
-use protocol::ids::{Epoch, GroupSeq, Key, MemberId, Uuid, Value, Version};
+use protocol::ids::{Epoch, GroupSeq, Key, MemberId, Uuid, Version};
 use protocol::peer::{Down, Heartbeat, Register, Registered, RingRecord, Up};
 use protocol::status::Status;
 
@@ -43,12 +50,13 @@ use super::ring::Ring;
 use super::time::Time;
 
 pub use claim::Phase;
+pub use conditions::{Change, Test, Update, Write};
 
 /// Updates that wait to be handed over; more are `overloaded`.
 const QUEUED_MAX: usize = 65_536;
 /// Bytes of values in those.
 const QUEUED_BYTES_MAX: usize = 64 << 20;
-/// Reads that wait for a node or for their turn; more are `overloaded`.
+/// Keys in reads that wait for a node or for their turn; more are `overloaded`.
 const READS_MAX: usize = 65_536;
 /// Requests that wait for the coordinator to become active; more are `overloaded`.
 const ARRIVALS_MAX: usize = 65_536;
@@ -100,10 +108,10 @@ pub struct RegistrationId(pub u64);
 pub enum ClientOp {
     /// The value of a key.
     Get(Key),
-    /// A blind write.
-    Put(Key, Value),
-    /// A delete, where the key is there.
-    Del(Key),
+    /// The values of several keys, one or more, at one moment. A key may be there twice.
+    Mget(Vec<Key>),
+    /// Writes of one key or several, and what must hold for them.
+    Update(Update),
     /// The picture of it all.
     Status,
 }
@@ -292,11 +300,15 @@ pub struct Coordinator {
     /// them until it is told that they are settled, and what the others said of them is forgotten.
     resolved: BTreeSet<Version>,
     reads: BTreeMap<u64, reads::Read>,
+    /// Keys of all those.
+    keys_read: usize,
     /// Numbers reads, and the questions that they are put in.
     last_read: u64,
     parked: BTreeSet<u64>,
     /// Reads whose turn has come.
     due_reads: VecDeque<u64>,
+    /// Reads of several keys that are asked for with the next messages.
+    cuts: Vec<u64>,
     deadlines: BTreeSet<(Time, Deadline)>,
     ops: status::Ops,
     effects: Vec<Effect>,
@@ -346,9 +358,11 @@ impl Coordinator {
             in_doubt: BTreeMap::new(),
             resolved: BTreeSet::new(),
             reads: BTreeMap::new(),
+            keys_read: 0,
             last_read: 0,
             parked: BTreeSet::new(),
             due_reads: VecDeque::new(),
+            cuts: Vec::new(),
             deadlines: BTreeSet::new(),
             ops: status::Ops::default(),
             effects: Vec::new(),
@@ -425,12 +439,8 @@ impl Coordinator {
         }
         match op {
             ClientOp::Get(key) => self.on_get(now, client, key, deadline),
-            ClientOp::Put(key, value) => {
-                self.on_update(now, client, updates::UpdateOp::Put(key, value), deadline);
-            }
-            ClientOp::Del(key) => {
-                self.on_update(now, client, updates::UpdateOp::Del(key), deadline);
-            }
+            ClientOp::Mget(keys) => self.on_mget(now, client, keys, deadline),
+            ClientOp::Update(update) => self.on_update(now, client, update, deadline),
             ClientOp::Status => {}
         }
     }

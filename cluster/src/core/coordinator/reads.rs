@@ -2,20 +2,25 @@
 //! without a lease.
 //!
 //! A read goes onto a node's link behind all decisions made before it, so what the node answers
-//! is the last decided value as of that place. A read that follows its own connection's update of
-//! the key waits for that; no read waits for anybody else's, but for the fate of a transaction of
-//! an earlier epoch (R6).
+//! is the last decided value as of that place. A read of several keys is one step: what the cache
+//! has is read and the rest is asked for in it, so that the links' order is the cut; if one node
+//! must be asked again, all of it is read again. Within a message decisions come before reads,
+//! whatever was decided first; so the step is taken as the messages are made. No read waits for
+//! anybody else's update, but for the fate of a transaction of an earlier epoch (R6).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use protocol::error::ErrorReply;
-use protocol::ids::{Key, Version};
+use protocol::ids::{Key, MemberId, Version};
 use protocol::peer::{ReadAnswer, ReadAsk};
-use protocol::reply;
+use protocol::reply::{self, MgetTail};
 
 use super::super::cache::Generation;
 use super::super::time::Time;
+use super::conditions::Base;
 use super::links::LinkPhase;
+use super::order::{Place, Turn};
 use super::updates::TxnPhase;
 use super::{Answer, ClientId, Coordinator, Deadline, READS_MAX, RETRY_AFTER_MS, Seq};
 
@@ -24,123 +29,218 @@ use super::{Answer, ClientId, Coordinator, Deadline, READS_MAX, RETRY_AFTER_MS, 
 pub(super) struct Read {
     /// Who waits; `None` for an update's look at a cold key.
     pub(super) client: Option<ClientId>,
-    pub(super) key: Key,
+    what: What,
+    /// Its keys, each once; never empty.
+    parts: Vec<Part>,
     deadline: Time,
-    /// For an update: which, and how many of the key's updates were resolved when it was asked.
-    update: Option<(Seq, u64)>,
+    /// The answer, while it waits for the lease.
+    answer: Option<Answer>,
+    pub(super) turn: Turn,
+}
+
+/// What a read is for.
+#[derive(Debug)]
+enum What {
+    /// A client's `get`.
+    Get,
+    /// A client's `mget`; for each of its keys the place in `parts`.
+    Mget(Vec<usize>),
+    /// An update, and how many updates of the key were resolved when it was asked for.
+    Cold(Seq, u64),
+}
+
+/// One key of a read.
+#[derive(Debug)]
+struct Part {
+    key: Key,
     /// The set's generation before the node was asked (H23).
     generation: Option<Generation>,
     /// The number of the question that a node was last asked.
     asked: u64,
-    /// The answer, while it waits for the lease.
-    answer: Option<Answer>,
-    /// Updates of the same connection on the key that came later.
-    pub(super) holds: Vec<Seq>,
-    /// Reads of the same connection on the key that came later, with no update between.
-    then: Vec<u64>,
+    found: Option<Found>,
+}
+
+/// What is at a key.
+#[derive(Debug, Clone)]
+struct Found {
+    /// The encoded value, if it exists.
+    tail: Option<Bytes>,
+    /// Of the value or tombstone; nobody asks for that of a hit.
+    at: Option<Version>,
+}
+
+impl Part {
+    fn new(key: Key) -> Self {
+        Self { key, generation: None, asked: 0, found: None }
+    }
+}
+
+impl Read {
+    /// Its keys.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.parts.iter().map(|part| &part.key)
+    }
+
+    pub(super) fn has_key(&self, key: &Key) -> bool {
+        self.keys().any(|own| own == key)
+    }
+
+    fn is_complete(&self) -> bool {
+        self.parts.iter().all(|part| part.found.is_some())
+    }
+
+    /// The answer to a client, once all is found.
+    fn result(&self) -> Option<Answer> {
+        let tail = |part: &Part| part.found.as_ref().and_then(|found| found.tail.clone());
+        match &self.what {
+            What::Get => Some(match self.parts.first().and_then(tail) {
+                Some(tail) => Answer::Ok(tail),
+                None => Answer::Error(Box::new(ErrorReply::not_found())),
+            }),
+            What::Mget(places) => {
+                let mut values = MgetTail::new();
+                for place in places {
+                    values.push(self.parts.get(*place).and_then(tail).as_deref());
+                }
+                Some(values.finish().map_or_else(Answer::Error, Answer::Ok))
+            }
+            What::Cold(..) => None,
+        }
+    }
 }
 
 impl Coordinator {
     pub(super) fn on_get(&mut self, now: Time, client: ClientId, key: Key, deadline: Time) {
-        if self.reads.len() >= READS_MAX {
+        self.on_read(now, client, What::Get, vec![key], deadline);
+    }
+
+    pub(super) fn on_mget(&mut self, now: Time, client: ClientId, keys: Vec<Key>, deadline: Time) {
+        let mut each = keys.clone();
+        each.sort_unstable();
+        each.dedup();
+        let places = keys.iter().filter_map(|key| each.binary_search(key).ok()).collect();
+        self.on_read(now, client, What::Mget(places), each, deadline);
+    }
+
+    fn on_read(&mut self, now: Time, client: ClientId, what: What, keys: Vec<Key>, deadline: Time) {
+        if self.keys_read + keys.len() > READS_MAX {
             let error = ErrorReply::overloaded("too many reads are waiting", RETRY_AFTER_MS);
             self.reply_error(client, error);
             return;
         }
-        let own = |seq: &&Seq| {
-            let txn = self.txns.get(seq);
-            txn.is_some_and(|txn| txn.client.is_some_and(|other| other.conn == client.conn))
-        };
-        let own_read = |id: &&u64| {
-            let read = self.reads.get(id);
-            read.is_some_and(|read| read.client.is_some_and(|other| other.conn == client.conn))
-        };
-        let queue = self.keys.get(&key);
-        let update = queue.and_then(|queue| queue.queue.iter().rev().find(own)).copied();
-        let earlier = queue.and_then(|queue| queue.reads.iter().rev().find(own_read)).copied();
-        // Of both the later one: a read that an update waits for came before it.
-        let held = |id: &u64| {
-            let read = self.reads.get(id);
-            read.zip(update).is_some_and(|(read, update)| read.holds.contains(&update))
-        };
-        let earlier = earlier.filter(|id| !held(id));
-        let read = self.new_read(Some(client), key, deadline, None);
-        if let Some(before) = earlier.and_then(|id| self.reads.get_mut(&id)) {
-            before.then.push(read);
-            return;
-        }
-        match update.and_then(|seq| self.txns.get_mut(&seq)) {
-            Some(txn) => txn.reads_after.push(read),
-            None => self.start_read(now, read),
+        let read = self.new_read(Some(client), what, keys, deadline);
+        if self.reads.get(&read).is_some_and(|read| read.turn.has_come()) {
+            self.start_read(now, read);
         }
     }
 
-    /// Asks a node for the committed state of a key that an update tests.
-    pub(super) fn read_for_update(&mut self, now: Time, seq: Seq, key: Key, resolved: u64) {
-        let read = self.new_read(None, key, Time::NEVER, Some((seq, resolved)));
-        self.start_read(now, read);
+    /// A read of the committed state of a key that an update tests.
+    pub(super) fn new_cold_read(&mut self, key: Key, seq: Seq, resolved: u64) -> u64 {
+        self.new_read(None, What::Cold(seq, resolved), vec![key], Time::NEVER)
     }
 
     fn new_read(
         &mut self,
         client: Option<ClientId>,
-        key: Key,
+        what: What,
+        keys: Vec<Key>,
         deadline: Time,
-        update: Option<(Seq, u64)>,
     ) -> u64 {
         self.last_read += 1;
         let id = self.last_read;
-        self.keys.entry(key.clone()).or_default().reads.push(id);
         if deadline != Time::NEVER {
             self.deadlines.insert((deadline, Deadline::Read(id)));
         }
-        let read = Read {
-            client,
-            key,
-            deadline,
-            update,
-            generation: None,
-            asked: 0,
-            answer: None,
-            holds: Vec::new(),
-            then: Vec::new(),
-        };
+        let parts = keys.iter().cloned().map(Part::new).collect();
+        let read = Read { client, what, parts, deadline, answer: None, turn: Turn::default() };
         self.reads.insert(id, read);
+        self.keys_read += keys.len();
+        if let Some(client) = client {
+            self.take_turn(Place::Read(id), client.conn, &keys);
+        }
+        for key in keys {
+            self.keys.entry(key).or_default().reads.push(id);
+        }
         id
     }
 
-    /// Answers a read, asks a node, or parks it until one can be asked.
+    /// Reads all of it anew: from the cache, or asking nodes; or parks it until that is possible.
     pub(super) fn start_read(&mut self, now: Time, id: u64) {
+        let Some(read) = self.reads.get_mut(&id) else { return };
+        // What is still answered to earlier questions is no part of this cut.
+        for part in &mut read.parts {
+            (part.asked, part.found) = (0, None);
+        }
         let Some(read) = self.reads.get(&id) else { return };
-        let key = read.key.clone();
-        if self.is_in_doubt(&key) {
+        let cut = matches!(read.what, What::Mget(_));
+        if cut && !read.keys().all(|key| self.cache.lookup(key.as_str()).is_some()) {
+            self.cuts.push(id);
+            return;
+        }
+        self.read_now(now, id);
+    }
+
+    /// Makes the cuts that reads of several keys wait for, just before messages are made.
+    pub(super) fn make_cuts(&mut self, now: Time) {
+        for id in std::mem::take(&mut self.cuts) {
+            self.read_now(now, id);
+        }
+    }
+
+    fn read_now(&mut self, now: Time, id: u64) {
+        let Some(read) = self.reads.get(&id) else { return };
+        let cold = matches!(read.what, What::Cold(..));
+        let keys: Vec<Key> = read.keys().cloned().collect();
+        if keys.iter().any(|key| self.is_in_doubt(key)) {
             self.parked.insert(id);
             return;
         }
-        if read.update.is_none()
-            && let Some(tail) = self.cache.get(key.as_str())
-        {
-            self.tell(now, id, Answer::Ok(tail));
-            return;
+        let mut found = Vec::with_capacity(keys.len());
+        for key in &keys {
+            let hit = if cold { None } else { self.cache.get(key.as_str()) };
+            match (hit, self.reader_of(key)) {
+                (Some(tail), _) => found.push(Ok(Found { tail: Some(tail), at: None })),
+                (None, Some(member)) => found.push(Err(member)),
+                (None, None) => {
+                    self.parked.insert(id);
+                    return;
+                }
+            }
         }
-        let Some(ring) = self.ring.clone() else { return };
-        let able = |member: &&protocol::ids::MemberId| {
+        for (place, (key, found)) in keys.into_iter().zip(found).enumerate() {
+            match found {
+                Ok(found) => self.found(id, place, found),
+                Err(member) => self.ask_node(id, place, key, member),
+            }
+        }
+        self.finish_read(now, id);
+    }
+
+    /// The member that is asked for a key now.
+    fn reader_of(&self, key: &Key) -> Option<MemberId> {
+        let able = |member: &&MemberId| {
             let node = self.node_of(**member);
             node.is_some_and(|node| node.is_up() && node.link.phase == LinkPhase::Ready)
         };
-        let Some(member) = ring.replicas_of(&key).iter().find(able) else {
-            self.parked.insert(id);
-            return;
-        };
+        self.ring.as_ref()?.replicas_of(key).iter().find(able).copied()
+    }
+
+    fn ask_node(&mut self, id: u64, place: usize, key: Key, member: MemberId) {
         let generation = self.cache.generation(key.as_str());
         self.last_read += 1;
         let asked = self.last_read;
-        if let Some(read) = self.reads.get_mut(&id) {
-            read.generation = Some(generation);
-            read.asked = asked;
+        if let Some(part) = self.reads.get_mut(&id).and_then(|read| read.parts.get_mut(place)) {
+            *part = Part { generation: Some(generation), asked, ..Part::new(key.clone()) };
         }
-        if let Some(place) = self.by_member.get(member) {
-            self.nodes[*place].link.push_read(ReadAsk { r: asked, k: key }, id);
+        if let Some(node) = self.by_member.get(&member) {
+            self.nodes[*node].link.push_read(ReadAsk { r: asked, k: key }, id);
+        }
+    }
+
+    fn found(&mut self, id: u64, place: usize, found: Found) {
+        if let Some(part) = self.reads.get_mut(&id).and_then(|read| read.parts.get_mut(place)) {
+            part.asked = 0;
+            part.found = Some(found);
         }
     }
 
@@ -154,22 +254,37 @@ impl Coordinator {
     /// A late answer to a question that was put again elsewhere is not one: the set's generation
     /// was taken for the later question (H23).
     pub(super) fn on_read_answer(&mut self, now: Time, id: u64, answer: ReadAnswer) {
-        let Some(read) = self.reads.get(&id).filter(|read| read.asked == answer.r) else { return };
-        let found = answer.v.map(|value| reply::value_tail(value.0.as_bytes(), answer.at));
-        if let (Some(tail), Some(generation)) = (&found, read.generation) {
-            self.cache.fill(&read.key, answer.at, tail.clone(), generation);
+        let Some(read) = self.reads.get(&id) else { return };
+        let asked = |part: &Part| part.found.is_none() && part.asked == answer.r;
+        let Some(place) = read.parts.iter().position(asked) else { return };
+        let tail = answer.v.map(|value| reply::value_tail(value.0.as_bytes(), answer.at));
+        let part = &read.parts[place];
+        if let (Some(tail), Some(generation)) = (&tail, part.generation) {
+            self.cache.fill(&part.key, answer.at, tail.clone(), generation);
         }
-        if let Some((seq, resolved)) = read.update {
-            let exists = found.is_some();
-            self.end_read(id);
-            self.on_cold(seq, Some((answer.at, exists)), resolved);
+        self.found(id, place, Found { tail, at: Some(answer.at) });
+        self.finish_read(now, id);
+    }
+
+    /// Makes use of a read when all of it is found.
+    fn finish_read(&mut self, now: Time, id: u64) {
+        let Some(read) = self.reads.get(&id).filter(|read| read.is_complete()) else { return };
+        if let Some(answer) = read.result() {
+            self.tell(now, id, answer);
             return;
         }
-        let answer = match found {
-            Some(tail) => Answer::Ok(tail),
-            None => Answer::Error(Box::new(ErrorReply::not_found())),
+        let (What::Cold(seq, resolved), Some(part)) = (&read.what, read.parts.first()) else {
+            return;
         };
-        self.tell(now, id, answer);
+        let (seq, resolved, key) = (*seq, *resolved, part.key.clone());
+        let found = part.found.as_ref();
+        let base = found.and_then(|found| {
+            found.at.map(|version| Base { version, exists: found.tail.is_some() })
+        });
+        self.end_read(id);
+        if let Some(base) = base {
+            self.on_cold(seq, key, base, resolved);
+        }
     }
 
     /// Gives the answer if the lease holds now, after the value was read (R11).
@@ -187,28 +302,31 @@ impl Coordinator {
         self.end_read(id);
     }
 
-    fn end_read(&mut self, id: u64) {
+    pub(super) fn end_read(&mut self, id: u64) {
+        let Some(read) = self.reads.get(&id) else { return };
+        let conn = read.client.map(|client| client.conn);
+        let keys: Vec<Key> = read.keys().cloned().collect();
+        self.end_turn(Place::Read(id), conn, &keys);
         let Some(read) = self.reads.remove(&id) else { return };
+        self.keys_read -= keys.len();
         self.parked.remove(&id);
         self.deadlines.remove(&(read.deadline, Deadline::Read(id)));
-        if let Some(queue) = self.keys.get_mut(&read.key) {
+        for key in &keys {
+            let Some(queue) = self.keys.get_mut(key) else { continue };
             queue.reads.retain(|other| *other != id);
             if queue.queue.is_empty() && queue.reads.is_empty() {
-                self.keys.remove(&read.key);
+                self.keys.remove(key);
             }
         }
-        for seq in read.holds {
-            self.read_passed(seq);
-        }
-        // Not from here: a chain of hits would go as deep as it is long.
-        self.due_reads.extend(read.then);
     }
 
     pub(super) fn on_read_deadline(&mut self, id: u64) {
         let Some(read) = self.reads.get(&id) else { return };
-        let (client, key) = (read.client, read.key.clone());
-        let (reason, blocked_by) = self.why_unreadable(&key);
-        if let Some(client) = client {
+        let missing = read.parts.iter().find(|part| part.found.is_none());
+        let doubted = read.keys().find(|key| self.is_in_doubt(key));
+        let key = doubted.or(missing.or(read.parts.first()).map(|part| &part.key)).cloned();
+        if let (Some(client), Some(key)) = (read.client, key) {
+            let (reason, blocked_by) = self.why_unreadable(&key);
             self.reply_error(client, ErrorReply::unavailable(reason, blocked_by));
         }
         self.end_read(id);
@@ -225,9 +343,14 @@ impl Coordinator {
         }
     }
 
-    /// Reads that a node will not answer any more are asked of another one.
-    pub(super) fn reads_lost(&mut self, now: Time, reads: BTreeMap<u64, u64>) {
-        for id in reads.into_values() {
+    /// Questions that a node will not answer any more: their reads are read anew, all of them.
+    pub(super) fn reads_lost(&mut self, now: Time, questions: BTreeMap<u64, u64>) {
+        let open = |(asked, id): &(u64, u64)| {
+            let read = self.reads.get(id);
+            read.is_some_and(|read| read.parts.iter().any(|part| part.asked == *asked))
+        };
+        let reads: BTreeSet<u64> = questions.into_iter().filter(open).map(|(_, id)| id).collect();
+        for id in reads {
             self.start_read(now, id);
         }
     }

@@ -23,7 +23,10 @@ use super::super::record::LogRecord;
 use super::super::time::Time;
 use super::{
     Answer, ClientId, ClientOp, Config, Coordinator, Effect, Input, Note, Phase, RegistrationId,
+    Update,
 };
+
+mod conditions;
 
 const LEASE_MS: u64 = 2_000;
 const HEARTBEAT_MS: u64 = 500;
@@ -512,11 +515,11 @@ impl World {
     }
 
     fn put(&mut self, conn: u64, at: &Key, value: &str) -> ClientId {
-        self.request(0, conn, ClientOp::Put(at.clone(), Value::from(value)), 5_000)
+        self.request(0, conn, ClientOp::Update(Update::put(at.clone(), Value::from(value))), 5_000)
     }
 
     fn del(&mut self, conn: u64, at: &Key) -> ClientId {
-        self.request(0, conn, ClientOp::Del(at.clone()), 5_000)
+        self.request(0, conn, ClientOp::Update(Update::del(at.clone(), None)), 5_000)
     }
 
     fn get(&mut self, conn: u64, at: &Key) -> ClientId {
@@ -802,7 +805,8 @@ fn a_get_goes_on_with_the_last_decided_value_when_its_own_put_is_unknown() {
     world.put(1, &at, "v1");
     world.run();
     world.mute.insert(0);
-    let put = world.request(0, 1, ClientOp::Put(at.clone(), Value::from("v2")), 200);
+    let put =
+        world.request(0, 1, ClientOp::Update(Update::put(at.clone(), Value::from("v2"))), 200);
     let get = world.get(1, &at);
     world.advance(100);
     assert!(world.answer(get).is_none(), "program order");
@@ -917,7 +921,7 @@ fn an_update_is_refused_at_once_where_a_replica_is_silent_and_waits_where_it_was
     world.mute.insert(0);
     let id = world.next_id();
     let sent = world.put(1, &at, "v2");
-    let gone = world.request(0, 9, ClientOp::Del(at.clone()), 5_000);
+    let gone = world.request(0, 9, ClientOp::Update(Update::del(at.clone(), None)), 5_000);
     let queued = world.del(2, &at);
     world.run();
     assert!(world.answer(queued).is_none(), "it rests on one that is not decided (H20)");
@@ -1485,8 +1489,8 @@ fn r13_every_wait_has_an_end() {
     world.put(1, &at, "v1");
     world.run();
     world.mute.insert(0);
-    let first = world.request(0, 1, ClientOp::Del(at.clone()), 300);
-    let second = world.request(0, 2, ClientOp::Del(at.clone()), 400);
+    let first = world.request(0, 1, ClientOp::Update(Update::del(at.clone(), None)), 300);
+    let second = world.request(0, 2, ClientOp::Update(Update::del(at.clone(), None)), 400);
     world.advance(350);
     assert_eq!(code(world.answer(first)), Some(ErrorCode::UnknownOutcome));
     assert!(world.answer(second).is_none());

@@ -1,66 +1,40 @@
-//! Updates on their way to the nodes: arrival, the queue of each key, evaluation, handing over.
+//! Updates on their way to the nodes: arrival, the queue of each key, handing over, deadlines.
 //!
-//! An update takes its place in the queues of all its keys in one step. It is evaluated, resolved
-//! to plain writes and given its id only when it is first in all of them, or behind none but
-//! transactions that are out and undecided; so on every key ids rise in queue order. It is then
-//! put into all its participants' outboxes, or waits for room in the fullest.
+//! An update takes its place in the queues of all its keys, those that it writes and those that it
+//! tests, in one step. It is evaluated, resolved to plain writes and given its id only when it is
+//! first in all of them, or behind none but transactions that are out and undecided, all of whose
+//! participants are its own too; so on every key ids rise in queue order. It is then put into all
+//! its participants' outboxes, or waits for room in the fullest.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use protocol::error::ErrorReply;
-use protocol::ids::{Key, MemberId, Value, Version};
-use protocol::peer::{Prepare, WireValue, WireWrite};
+use protocol::ids::{Key, MemberId, Version};
+use protocol::peer::{Due, Prepare, WireWrite};
 
+use super::super::ring::Ring;
 use super::super::time::Time;
+use super::conditions::Update;
+use super::evaluate::{Cold, Evaluated};
 use super::links::bytes_of;
+use super::order::{Place, Turn};
 use super::{
     Answer, ClientId, Coordinator, Deadline, QUEUED_BYTES_MAX, QUEUED_MAX, RETRY_AFTER_MS, Seq,
 };
-
-/// What an update asks for.
-#[derive(Debug, Clone)]
-pub(super) enum UpdateOp {
-    Put(Key, Value),
-    Del(Key),
-}
-
-impl UpdateOp {
-    fn key(&self) -> &Key {
-        match self {
-            Self::Put(key, _) | Self::Del(key) => key,
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Put(key, value) => key.as_bytes().len() + value.len(),
-            Self::Del(key) => key.as_bytes().len(),
-        }
-    }
-}
-
-/// What is at a key when an update is evaluated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Base {
-    /// Of the value or tombstone; zero where the key was never written.
-    version: Version,
-    exists: bool,
-}
 
 /// One update, or a transaction of an earlier epoch that holds its keys.
 #[derive(Debug)]
 pub(super) struct Txn {
     pub(super) client: Option<ClientId>,
-    op: Option<UpdateOp>,
+    pub(super) op: Option<Update>,
+    /// Those that it writes and those that it tests, sorted.
     pub(super) keys: Vec<Key>,
+    /// The members that hold a key that it writes, sorted.
     pub(super) participants: Vec<MemberId>,
     pub(super) phase: TxnPhase,
     deadline: Time,
-    /// Reads of the same connection on the same key that come before it.
-    reads_before: u32,
-    /// Reads of the same connection on the same key that come after it.
-    pub(super) reads_after: Vec<u64>,
+    pub(super) turn: Turn,
 }
 
 /// How far an update is.
@@ -68,11 +42,8 @@ pub(super) struct Txn {
 pub(super) enum TxnPhase {
     /// In its queues.
     Waiting {
-        /// The committed state of its key, read from a node, and how many updates of the key had
-        /// been resolved when it was asked for: one more makes it void.
-        cold: Option<(Base, u64)>,
-        /// That read is on its way.
-        reading: bool,
+        /// What nodes say of the keys that it tests.
+        cold: BTreeMap<Key, Cold>,
     },
     /// Handed over.
     Sent { prepare: Arc<Prepare>, yes: Vec<MemberId> },
@@ -100,8 +71,7 @@ impl Txn {
             participants,
             phase: TxnPhase::Recovered,
             deadline: Time::NEVER,
-            reads_before: 0,
-            reads_after: Vec::new(),
+            turn: Turn::default(),
         }
     }
 }
@@ -110,19 +80,9 @@ impl Txn {
 #[derive(Debug, Default)]
 pub(super) struct KeyQueue {
     pub(super) queue: VecDeque<Seq>,
-    /// How many updates of the key have been resolved while the queue existed.
+    /// How many writes of the key have been resolved while the queue existed.
     pub(super) resolved: u64,
     pub(super) reads: Vec<u64>,
-}
-
-/// What becomes of an update when it is looked at.
-enum Evaluated {
-    /// It must wait; what it waits for will call again.
-    Later,
-    /// It writes this.
-    Writes(Vec<WireWrite>, Vec<Version>),
-    /// Its condition does not hold, and may not come to hold by an abort.
-    Negative(Box<ErrorReply>),
 }
 
 impl Coordinator {
@@ -131,11 +91,9 @@ impl Coordinator {
         Seq(self.last_seq)
     }
 
-    pub(super) fn on_update(&mut self, now: Time, client: ClientId, op: UpdateOp, deadline: Time) {
-        let key = op.key().clone();
+    pub(super) fn on_update(&mut self, now: Time, client: ClientId, op: Update, deadline: Time) {
         let Some(ring) = self.ring.clone() else { return };
-        let mut participants = ring.replicas_of(&key).to_vec();
-        participants.sort_unstable();
+        let participants = participants_of(&ring, &op);
         if let Some(down) = self.first_down(&participants) {
             self.reply_error(client, ErrorReply::replica_down(&self.name_of(down)));
             return;
@@ -148,30 +106,25 @@ impl Coordinator {
         self.queued += 1;
         self.queued_bytes += op.bytes();
         let seq = self.next_seq();
-        let queue = self.keys.entry(key.clone()).or_default();
-        queue.queue.push_back(seq);
-        let own = |read: &&u64| {
-            let read = self.reads.get(read);
-            read.is_some_and(|read| read.client.is_some_and(|c| c.conn == client.conn))
-        };
-        let before: Vec<u64> = queue.reads.iter().filter(own).copied().collect();
-        for read in &before {
-            if let Some(read) = self.reads.get_mut(read) {
-                read.holds.push(seq);
-            }
-        }
+        let keys = op.keys();
         let txn = Txn {
             client: Some(client),
             op: Some(op),
-            keys: vec![key],
+            keys: keys.clone(),
             participants,
-            phase: TxnPhase::Waiting { cold: None, reading: false },
+            phase: TxnPhase::Waiting { cold: BTreeMap::new() },
             deadline,
-            reads_before: before.len() as u32,
-            reads_after: Vec::new(),
+            turn: Turn::default(),
         };
         self.txns.insert(seq, txn);
+        let in_turn = !self.take_turn(Place::Update(seq), client.conn, &keys);
+        for key in keys {
+            self.keys.entry(key).or_default().queue.push_back(seq);
+        }
         self.deadlines.insert((deadline, Deadline::Update(seq)));
+        if !in_turn || !self.is_its_turn(seq) {
+            self.read_ahead(now, seq);
+        }
         self.work.push_back(seq);
         self.run_work(now);
     }
@@ -201,8 +154,7 @@ impl Coordinator {
 
     /// Evaluates a waiting update and hands it over, if it is its turn.
     fn advance(&mut self, now: Time, seq: Seq) {
-        let Some(txn) = self.txns.get(&seq) else { return };
-        if txn.reads_before > 0 || !self.is_its_turn(seq, txn) {
+        if !self.txns.get(&seq).is_some_and(|txn| txn.turn.has_come()) || !self.is_its_turn(seq) {
             return;
         }
         match self.evaluate(now, seq) {
@@ -214,13 +166,25 @@ impl Coordinator {
                     self.leaseless.insert(seq);
                 }
             }
-            Evaluated::Writes(writes, rests_on) => self.hand_over(now, seq, writes, rests_on),
+            Evaluated::Writes(writes, rests_on) => {
+                // What it tests and does not write no participant checks: only the lease says
+                // that no other coordinator has changed it (R11).
+                let op = self.txns.get(&seq).and_then(|txn| txn.op.as_ref());
+                if op.is_some_and(Update::tests_elsewhere) && !self.may_tell(now) {
+                    self.ops.aborted += 1;
+                    let reason = "half of the nodes do not answer, so its conditions may not hold";
+                    self.finish(now, seq, Err(ErrorReply::aborted(reason)));
+                    return;
+                }
+                self.hand_over(seq, writes, rests_on);
+            }
         }
     }
 
     /// First in all its queues, or behind none but those that are out and undecided, all of
     /// whose participants are its own too.
-    fn is_its_turn(&self, seq: Seq, txn: &Txn) -> bool {
+    fn is_its_turn(&self, seq: Seq) -> bool {
+        let Some(txn) = self.txns.get(&seq) else { return false };
         txn.keys.iter().all(|key| {
             let Some(queue) = self.keys.get(key) else { return false };
             queue.queue.iter().take_while(|other| **other != seq).all(|other| {
@@ -232,81 +196,14 @@ impl Coordinator {
         })
     }
 
-    fn evaluate(&mut self, now: Time, seq: Seq) -> Evaluated {
-        let Some(op) = self.txns.get(&seq).and_then(|txn| txn.op.clone()) else {
-            return Evaluated::Later;
-        };
-        match op {
-            UpdateOp::Put(key, value) => {
-                let value = Some(WireValue(value));
-                Evaluated::Writes(vec![WireWrite { key, value, previous: None }], Vec::new())
-            }
-            UpdateOp::Del(key) => {
-                let Some((base, pending)) = self.base(now, seq, &key) else {
-                    return Evaluated::Later;
-                };
-                if base.exists {
-                    let previous = Some(base.version);
-                    let write = WireWrite { key, value: None, previous };
-                    return Evaluated::Writes(vec![write], pending.into_iter().collect());
-                }
-                // A negative answer that rests on an undecided write is given when that is
-                // decided, and evaluated again if it aborts (H20).
-                match pending {
-                    Some(_) => Evaluated::Later,
-                    None => Evaluated::Negative(Box::new(ErrorReply::not_found())),
-                }
-            }
-        }
-    }
-
-    /// What the key holds for this update: the result of the undecided one before it, else the
-    /// committed state. `None` while a node is being asked.
-    fn base(&mut self, now: Time, seq: Seq, key: &Key) -> Option<(Base, Option<Version>)> {
-        let queue = self.keys.get(key)?;
-        let resolved = queue.resolved;
-        let ahead = queue.queue.iter().take_while(|other| **other != seq).last().copied();
-        if let Some(ahead) = ahead {
-            let TxnPhase::Sent { prepare, .. } = &self.txns.get(&ahead)?.phase else { return None };
-            let write = prepare.writes.iter().find(|write| write.key == *key)?;
-            let base = Base { version: prepare.id, exists: write.value.is_some() };
-            return Some((base, Some(prepare.id)));
-        }
-        if let Some((version, _)) = self.cache.lookup(key.as_str()) {
-            return Some((Base { version, exists: true }, None));
-        }
-        let TxnPhase::Waiting { cold, reading } = &mut self.txns.get_mut(&seq)?.phase else {
-            return None;
-        };
-        if let Some((base, at)) = cold
-            && *at == resolved
-        {
-            return Some((*base, None));
-        }
-        if !*reading {
-            *reading = true;
-            *cold = None;
-            self.read_for_update(now, seq, key.clone(), resolved);
-        }
-        None
-    }
-
-    /// The committed state that an update waited for.
-    pub(super) fn on_cold(&mut self, seq: Seq, found: Option<(Version, bool)>, resolved: u64) {
-        let Some(txn) = self.txns.get_mut(&seq) else { return };
-        let TxnPhase::Waiting { cold, reading } = &mut txn.phase else { return };
-        *reading = false;
-        *cold = found.map(|(version, exists)| (Base { version, exists }, resolved));
-        self.work.push_back(seq);
-    }
-
-    fn hand_over(&mut self, now: Time, seq: Seq, writes: Vec<WireWrite>, rests_on: Vec<Version>) {
+    fn hand_over(&mut self, seq: Seq, writes: Vec<WireWrite>, rests_on: Vec<Version>) {
         let Some(txn) = self.txns.get(&seq) else { return };
         let (participants, ring) = (txn.participants.clone(), self.record.as_ref());
         let Some(ring) = ring.map(|record| record.number) else { return };
         // The id is given only if it goes out: ids rise in queue order without holes.
         let id = Version::new(self.epoch, self.counter + 1);
-        let prepare = Prepare { id, ring, participants, rests_on, writes };
+        let due = self.due_elsewhere(&rests_on, &participants);
+        let prepare = Prepare { id, ring, participants, rests_on, due, writes };
         let bytes = bytes_of(&prepare);
         let room =
             |member: &MemberId| self.node_of(*member).is_some_and(|node| node.link.has_room(bytes));
@@ -326,11 +223,18 @@ impl Coordinator {
         let Some(txn) = self.txns.get_mut(&seq) else { return };
         let yes = Vec::with_capacity(prepare.participants.len());
         txn.phase = TxnPhase::Sent { prepare, yes };
-        let keys = txn.keys.clone();
-        for key in keys {
+        for key in txn.keys.clone() {
             self.next_on_key(&key, seq);
         }
-        let _ = now;
+    }
+
+    /// Where those are due that an update rests on and that have fewer participants than it.
+    fn due_elsewhere(&self, rests_on: &[Version], participants: &[MemberId]) -> Vec<Due> {
+        let due = |id: &Version| {
+            let at = &self.txns.get(self.by_id.get(id)?)?.participants;
+            (at != participants).then(|| Due { id: *id, at: at.clone() })
+        };
+        rests_on.iter().filter_map(due).collect()
     }
 
     /// The update is no longer among those that wait.
@@ -341,10 +245,14 @@ impl Coordinator {
         self.queued_bytes -= op.bytes();
     }
 
-    /// An update of the key was resolved: the next one may have its turn.
+    /// An update was resolved: the next one of the key may have its turn.
     fn next_on_key(&mut self, key: &Key, resolved: Seq) {
+        let writes = match self.txns.get(&resolved).map(|txn| &txn.phase) {
+            Some(TxnPhase::Sent { prepare, .. }) => prepare.writes.iter().any(|w| w.key == *key),
+            _ => false,
+        };
         let Some(queue) = self.keys.get_mut(key) else { return };
-        queue.resolved += 1;
+        queue.resolved += u64::from(writes);
         let next = queue.queue.iter().skip_while(|seq| **seq != resolved).nth(1);
         self.work.extend(next);
     }
@@ -380,17 +288,25 @@ impl Coordinator {
         self.leave_queues(now, seq);
     }
 
-    /// Takes a transaction out of its queues; those behind it, and reads that waited for it, go
-    /// on.
+    /// Takes a transaction out of its queues; those behind it, and what its connection asked
+    /// later, go on.
     pub(super) fn leave_queues(&mut self, now: Time, seq: Seq) {
+        self.end_update_turn(seq);
         let Some(txn) = self.txns.remove(&seq) else { return };
         self.cramped.remove(&seq);
         self.leaseless.remove(&seq);
-        let reads: Vec<(u64, Option<Seq>)> = self.befores(seq, txn.reads_after);
+        let recovered = matches!(txn.phase, TxnPhase::Recovered);
+        if let TxnPhase::Waiting { cold } = txn.phase {
+            for cold in cold.into_values() {
+                if let Cold::Asked(read) = cold {
+                    self.end_read(read);
+                }
+            }
+        }
         for key in &txn.keys {
             let Some(queue) = self.keys.get_mut(key) else { continue };
             queue.queue.retain(|other| *other != seq);
-            queue.resolved += u64::from(matches!(txn.phase, TxnPhase::Recovered));
+            queue.resolved += u64::from(recovered);
             // All that are out may be decided in turn, and the first that waits may go.
             for other in &queue.queue {
                 self.work.push_back(*other);
@@ -403,65 +319,35 @@ impl Coordinator {
                 self.keys.remove(key);
             }
         }
-        self.wait_or_start(now, reads);
-        if matches!(txn.phase, TxnPhase::Recovered) {
+        if recovered {
             self.retry_parked(now);
         }
     }
 
-    /// Reads that waited for an update go on though it is not decided: its client has its answer.
-    fn go_on(&mut self, now: Time, seq: Seq, reads: Vec<u64>) {
-        let reads = self.befores(seq, reads);
-        self.wait_or_start(now, reads);
-    }
-
-    fn befores(&self, seq: Seq, reads: Vec<u64>) -> Vec<(u64, Option<Seq>)> {
-        reads.into_iter().map(|read| (read, self.own_before(read, seq))).collect()
-    }
-
-    fn wait_or_start(&mut self, now: Time, reads: Vec<(u64, Option<Seq>)>) {
-        for (read, before) in reads {
-            match before.and_then(|before| self.txns.get_mut(&before)) {
-                Some(before) => before.reads_after.push(read),
-                None => self.start_read(now, read),
-            }
-        }
-    }
-
-    /// The update of a read's own connection and key that is the last one before `seq`: when that
-    /// ends out of turn, the read still comes after this one.
-    fn own_before(&self, read: u64, seq: Seq) -> Option<Seq> {
-        let read = self.reads.get(&read)?;
-        let conn = read.client?.conn;
-        let own = |other: &&Seq| {
-            let txn = self.txns.get(other);
-            txn.is_some_and(|txn| txn.client.is_some_and(|client| client.conn == conn))
-        };
-        let queue = &self.keys.get(&read.key)?.queue;
-        queue.iter().take_while(|other| **other != seq).filter(own).last().copied()
-    }
-
-    /// A read of the same connection that came first has its answer.
-    pub(super) fn read_passed(&mut self, seq: Seq) {
+    /// What its connection asked later need not wait for it any more.
+    fn end_update_turn(&mut self, seq: Seq) {
+        let Some(txn) = self.txns.get_mut(&seq) else { return };
+        let keys = std::mem::take(&mut txn.keys);
+        let conn = txn.client.map(|client| client.conn);
+        self.end_turn(Place::Update(seq), conn, &keys);
         if let Some(txn) = self.txns.get_mut(&seq) {
-            txn.reads_before = txn.reads_before.saturating_sub(1);
-            self.work.push_back(seq);
+            txn.keys = keys;
         }
     }
 
     pub(super) fn on_update_deadline(&mut self, now: Time, seq: Seq) {
-        let Some(txn) = self.txns.get_mut(&seq) else { return };
+        let Some(txn) = self.txns.get(&seq) else { return };
         match txn.phase.id() {
             None if txn.op.is_some() => {
                 self.finish(now, seq, Err(ErrorReply::timeout(RETRY_AFTER_MS)));
             }
             // The client's wait ends, the transaction does not.
             id => {
-                let reads = std::mem::take(&mut txn.reads_after);
-                if let Some(client) = txn.client.take() {
+                self.end_update_turn(seq);
+                let client = self.txns.get_mut(&seq).and_then(|txn| txn.client.take());
+                if let Some(client) = client {
                     self.reply_error(client, ErrorReply::unknown_outcome(id));
                 }
-                self.go_on(now, seq, reads);
             }
         }
     }
@@ -502,4 +388,15 @@ impl Coordinator {
         }
         self.arrivals.retain(|(client, _, _)| client.conn != conn);
     }
+}
+
+/// The members that hold a key that the update writes, sorted.
+fn participants_of(ring: &Ring, op: &Update) -> Vec<MemberId> {
+    let mut participants = Vec::new();
+    for write in &op.writes {
+        participants.extend_from_slice(ring.replicas_of(&write.key));
+    }
+    participants.sort_unstable();
+    participants.dedup();
+    participants
 }

@@ -127,9 +127,13 @@ impl NodeCore {
         if prepare.writes.is_empty() || self.checking.len() >= CHECKING_MAX {
             return Err("out of bounds");
         }
+        let due_here = |id: &Version| {
+            let due = prepare.due.iter().find(|due| due.id == *id);
+            due.is_none_or(|due| self.me.is_some_and(|me| due.at.contains(&me)))
+        };
         let stands = |id: &Version| match self.txns.get(id) {
             Some(txn) => matches!(txn.state, TxnState::Prepared | TxnState::Committed),
-            None => self.is_settled(*id),
+            None => self.is_settled(*id) || !due_here(id),
         };
         if !prepare.rests_on.iter().all(stands) {
             return Err("what it rests on is not here");

@@ -392,6 +392,7 @@ pub(crate) fn to_wire(prepared: &Prepared) -> Prepare {
         ring: prepared.ring,
         participants: prepared.participants.clone(),
         rests_on: prepared.rests_on.clone(),
+        due: Vec::new(),
         writes: prepared.writes.iter().map(write).collect(),
     }
 }

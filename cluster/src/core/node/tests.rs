@@ -5,8 +5,8 @@ use std::sync::Arc;
 use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, MemberId, NodeName, Point, RingNumber};
 use protocol::ids::{Uuid, Value, Version};
 use protocol::peer::{
-    Abort, Batch, Down, DownBody, Fence, Open, PEER_PROTOCOL, Placement, Prepare, ReadAsk, Report,
-    RingMember, RingRecord, Settled, TxnState, Up, WireValue, WireWrite,
+    Abort, Batch, Down, DownBody, Due, Fence, Open, PEER_PROTOCOL, Placement, Prepare, ReadAsk,
+    Report, RingMember, RingRecord, Settled, TxnState, Up, WireValue, WireWrite,
 };
 
 use super::super::record::LogRecord;
@@ -75,6 +75,7 @@ fn prepare(
         ring: record().number,
         participants: vec![MemberId(0), MemberId(1)],
         rests_on: rests_on.to_vec(),
+        due: Vec::new(),
         writes: vec![WireWrite { key: key(at), value, previous }],
     }
 }
@@ -493,6 +494,24 @@ fn h18_an_abort_takes_with_it_what_rests_on_it_in_one_group() {
     rig.open(1, Uuid(11), 9);
     assert_eq!(rig.state(c), Some(TxnState::Aborted));
     assert_eq!(rig.state(free), Some(TxnState::Prepared));
+}
+
+#[test]
+fn h18_what_a_prepare_rests_on_must_stand_here_where_it_is_due_here() {
+    let mut rig = Rig::ready();
+    let (elsewhere, here, missing) = (id(1, 2), id(1, 3), id(1, 4));
+    let due = |at: &[u16]| Due { id: id(1, 1), at: at.iter().copied().map(MemberId).collect() };
+    let rests = |number, due: &[Due]| Prepare {
+        due: due.to_vec(),
+        ..prepare(number, "k", Some("v"), None, &[id(1, 1)])
+    };
+    rig.batch(prepares([
+        rests(elsewhere, &[due(&[1])]),
+        rests(here, &[due(&[0, 1])]),
+        rests(missing, &[]),
+    ]));
+    rig.settle();
+    assert_eq!(rig.votes(), (vec![elsewhere.counter()], vec![here.counter(), missing.counter()]));
 }
 
 #[test]

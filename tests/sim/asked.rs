@@ -1,0 +1,116 @@
+//! What simulated clients ask for: as they say it, as the core takes it, as the checkers see it.
+
+use cluster::core::coordinator::{Change, ClientOp, Test, Update, Write};
+use protocol::ids::Version;
+
+use super::coordinator::key_of;
+use crate::check::{Action, ValueId};
+
+/// What an operation asks for: keys by their numbers, and what is written.
+#[derive(Debug, Clone)]
+pub(crate) enum Asked {
+    Get(u64),
+    Put(u64, String),
+    Del(u64, Option<Version>),
+    PutIfAbsent(u64, String),
+    Update(u64, String),
+    Cas(u64, String, Version),
+    Txn(Vec<Leg>),
+    Mget(Vec<u64>),
+    /// Another key of the operation before.
+    Part,
+}
+
+/// One key of a transaction, which must be as it was seen.
+#[derive(Debug, Clone)]
+pub(crate) struct Leg {
+    pub(crate) key: u64,
+    pub(crate) version: Option<Version>,
+    /// What that version holds.
+    pub(crate) from: Option<ValueId>,
+    /// What is written, if anything.
+    pub(crate) text: Option<String>,
+}
+
+impl Asked {
+    /// Its keys, in the order of its entries in the history.
+    pub(crate) fn keys(&self) -> Vec<u64> {
+        match self {
+            Self::Get(key)
+            | Self::Put(key, _)
+            | Self::Del(key, _)
+            | Self::PutIfAbsent(key, _)
+            | Self::Update(key, _)
+            | Self::Cas(key, ..) => vec![*key],
+            Self::Txn(legs) => legs.iter().map(|leg| leg.key).collect(),
+            Self::Mget(keys) => keys.clone(),
+            Self::Part => Vec::new(),
+        }
+    }
+
+    /// What it writes to one of its keys.
+    pub(crate) fn text(&self, part: usize) -> Option<&String> {
+        match self {
+            Self::Put(_, text)
+            | Self::PutIfAbsent(_, text)
+            | Self::Update(_, text)
+            | Self::Cas(_, text, _) => Some(text),
+            Self::Txn(legs) => legs[part].text.as_ref(),
+            Self::Get(_) | Self::Del(..) | Self::Mget(_) | Self::Part => None,
+        }
+    }
+
+    /// What it does to one of its keys if it takes effect; `value_of` knows the value of a version
+    /// that clients have been told of.
+    pub(crate) fn action(
+        &self,
+        part: usize,
+        number: ValueId,
+        value_of: impl Fn(Version) -> Option<ValueId>,
+    ) -> Action {
+        let known = |version: &Version| {
+            Some(value_of(*version).expect("only versions are asked for whose value is known"))
+        };
+        match self {
+            Self::Get(_) | Self::Mget(_) | Self::Part => Action::Get(None),
+            Self::Put(..) => Action::Put(number),
+            Self::Del(_, None) => Action::Del { found: false },
+            Self::Del(_, Some(version)) => Action::Swap { from: known(version), to: None },
+            Self::PutIfAbsent(..) => Action::Swap { from: None, to: Some(number) },
+            Self::Update(..) => Action::Replace(number),
+            Self::Cas(_, _, version) => Action::Swap { from: known(version), to: Some(number) },
+            Self::Txn(legs) => match &legs[part] {
+                Leg { from, text: Some(_), .. } => Action::Swap { from: *from, to: Some(number) },
+                Leg { from, text: None, .. } => Action::Get(*from),
+            },
+        }
+    }
+
+    /// As the core takes it.
+    pub(crate) fn to_core(&self) -> ClientOp {
+        let update = match self {
+            Self::Get(key) => return ClientOp::Get(key_of(*key)),
+            Self::Mget(keys) => return ClientOp::Mget(keys.iter().map(|k| key_of(*k)).collect()),
+            Self::Part => unreachable!("only whole operations are sent"),
+            Self::Put(key, text) => Update::put(key_of(*key), text.as_str().into()),
+            Self::Del(key, version) => Update::del(key_of(*key), *version),
+            Self::PutIfAbsent(key, text) => {
+                Update::put_if_absent(key_of(*key), text.as_str().into())
+            }
+            Self::Update(key, text) => Update::update(key_of(*key), text.as_str().into()),
+            Self::Cas(key, text, version) => {
+                Update::cas(key_of(*key), text.as_str().into(), *version)
+            }
+            Self::Txn(legs) => {
+                let test = |leg: &Leg| Test { key: key_of(leg.key), version: leg.version };
+                let write = |leg: &Leg| {
+                    let change = Change::Put(leg.text.as_deref()?.into());
+                    Some(Write { key: key_of(leg.key), change })
+                };
+                let writes = legs.iter().filter_map(write).collect();
+                Update::txn(legs.iter().map(test).collect(), writes)
+            }
+        };
+        ClientOp::Update(update)
+    }
+}
