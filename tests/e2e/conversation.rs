@@ -17,6 +17,7 @@ fn conversation() {
     blank_lines_and_carriage_returns_are_ignored(open());
     a_browser_is_told_and_left(open());
     updates_say_what_they_found(open());
+    conditions_are_met_or_say_why_not(open());
 }
 
 /// The answers of `lines`, sent together.
@@ -154,4 +155,41 @@ fn updates_say_what_they_found(mut conn: Conn) {
     assert_eq!(all[2]["value"], "1");
     assert_eq!(all[2]["version"], all[1]["version"]);
     assert_ne!(all[3]["version"], all[1]["version"]);
+}
+
+fn conditions_are_met_or_say_why_not(mut conn: Conn) {
+    let (a, b) = ("condition-a", "condition-b");
+    let put = json!({"op": "put", "key": a, "value": "1", "if_absent": true});
+    let update = json!({"op": "update", "key": b, "value": "1"});
+    let all = answers(&mut conn, &[put.clone(), put, update]);
+    let first = &all[0]["version"];
+    assert_eq!((&all[1]["code"], &all[1]["version"]), (&json!("exists"), first), "{all:?}");
+    assert_eq!(all[2]["code"], "not_found", "{all:?}");
+    let all = answers(
+        &mut conn,
+        &[
+            json!({"op": "cas", "key": a, "value": "2", "version": first}),
+            json!({"op": "cas", "key": a, "value": "3", "version": first}),
+            json!({"op": "del", "key": a, "version": first}),
+            json!({"op": "mget", "keys": [a, b, a]}),
+        ],
+    );
+    let second = &all[0]["version"];
+    for refused in &all[1..3] {
+        assert_eq!(refused["code"], "version_mismatch", "{refused}");
+        assert_eq!((&refused["version"], &refused["key"]), (second, &json!(a)), "{refused}");
+    }
+    let there = json!({"value": "2", "version": second});
+    assert_eq!(all[3]["values"], json!([there, null, there]), "{}", all[3]);
+    // A txn, a read behind it on another key of it, and a txn that comes too late.
+    let txn = json!({
+        "op": "txn",
+        "if": [{"key": a, "version": second}, {"key": b, "version": null}],
+        "then": [{"op": "del", "key": a}, {"op": "put", "key": b, "value": "4"}],
+    });
+    let get = json!({"op": "get", "key": b});
+    let all = answers(&mut conn, &[txn.clone(), get, txn]);
+    assert_eq!((&all[0]["ok"], &all[1]["value"]), (&json!(true), &json!("4")), "{all:?}");
+    assert_eq!(all[1]["version"], all[0]["version"], "{all:?}");
+    assert_eq!((&all[2]["code"], &all[2]["key"]), (&json!("version_mismatch"), &json!(a)));
 }

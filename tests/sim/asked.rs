@@ -97,7 +97,7 @@ impl Asked {
             Self::PutIfAbsent(key, text) => {
                 Update::put_if_absent(key_of(*key), text.as_str().into())
             }
-            Self::Update(key, text) => Update::update(key_of(*key), text.as_str().into()),
+            Self::Update(key, text) => Update::put_existing(key_of(*key), text.as_str().into()),
             Self::Cas(key, text, version) => {
                 Update::cas(key_of(*key), text.as_str().into(), *version)
             }

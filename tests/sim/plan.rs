@@ -172,7 +172,7 @@ impl Plan {
             impatient: *rng.one_of(&[0, 0, 3, 10]),
             gets: *rng.one_of(&[20, 40, 60]),
             dels: *rng.one_of(&[0, 10, 25]),
-            conditions: *rng.one_of(&[0, 25, 50, 75]),
+            conditions: *rng.one_of(&[0, 0, 25, 50]),
             value_bytes: *rng.one_of(&[16, 100, 1_500]),
             cache_sets: 1 << rng.below(4),
             cache_ways: 1 + rng.below(4) as u16,

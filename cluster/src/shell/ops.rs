@@ -66,7 +66,7 @@ pub(super) fn for_core(op: &Op<'_>) -> Option<ClientOp> {
         Op::Put { key, value, if_absent: true } => {
             Update::put_if_absent(key_of(key)?, value_of(value))
         }
-        Op::Update { key, value } => Update::update(key_of(key)?, value_of(value)),
+        Op::Update { key, value } => Update::put_existing(key_of(key)?, value_of(value)),
         Op::Cas { key, value, version } => Update::cas(key_of(key)?, value_of(value), *version),
         Op::Del { key, version } => Update::del(key_of(key)?, *version),
         Op::Txn { conditions, writes } => {

@@ -81,7 +81,7 @@ impl Update {
     }
 
     /// Sets a key that is there.
-    pub fn update(key: Key, value: Value) -> Self {
+    pub fn put_existing(key: Key, value: Value) -> Self {
         Self::single(key, Change::Update(value), Vec::new())
     }
 

@@ -101,7 +101,7 @@ fn conditions_are_decided_by_what_is_there() {
     let at = world.some_key();
     let wrong = Version::new(Epoch(1), 1 << 40);
     let value = || Value::from("w");
-    let update = world.update(1, Update::update(at.clone(), value()));
+    let update = world.update(1, Update::put_existing(at.clone(), value()));
     let cas = world.cas(1, &at, "w", wrong);
     let del = world.update(1, Update::del(at.clone(), Some(wrong)));
     let first = world.if_absent(1, &at, "v1");
@@ -124,7 +124,7 @@ fn conditions_are_decided_by_what_is_there() {
     let cas = world.cas(1, &at, "v3", version);
     world.run();
     let version = found_version(world.answer(cas));
-    let update = world.update(1, Update::update(at.clone(), Value::from("v4")));
+    let update = world.update(1, Update::put_existing(at.clone(), Value::from("v4")));
     world.run();
     assert!(found_version(world.answer(update)) > version);
     let version = found_version(world.answer(update));
@@ -177,7 +177,7 @@ fn h18_an_abort_in_a_chain_takes_what_rests_on_it_and_nothing_else() {
     let id = world.next_id();
     // All of them are handed over before anything is decided.
     let first = world.cas(1, &at, "v2", v1);
-    let rests = world.update(2, Update::update(at.clone(), Value::from("v3")));
+    let rests = world.update(2, Update::put_existing(at.clone(), Value::from("v3")));
     let rests_on_that = world.cas(3, &at, "v4", Version::new(id.epoch(), id.counter() + 1));
     let blind = world.put(4, &at, "v5");
     let on_blind = world.cas(5, &at, "v6", Version::new(id.epoch(), id.counter() + 3));
@@ -245,7 +245,7 @@ fn a_narrow_update_behind_a_wide_undecided_one_is_held_and_not_lost_with_it() {
     // Node 2 never hears of the wide one.
     world.deaf.insert(2);
     let wide = world.txn(1, vec![], vec![put(&a, "a2"), put(&b, "b2")]);
-    let narrow = world.update(2, Update::update(a.clone(), Value::from("a3")));
+    let narrow = world.update(2, Update::put_existing(a.clone(), Value::from("a3")));
     let blind = world.put(3, &a, "a4");
     world.run();
     assert!(world.answer(wide).is_none());
@@ -272,7 +272,7 @@ fn a_wide_update_rests_on_a_narrow_one_that_is_not_due_at_all_its_nodes() {
         let (a, b) = (world.key_at([0, 1], "a"), world.key_at([1, 2], "b"));
         world.have(&a, "a1");
         let id = world.next_id();
-        let narrow = world.update(1, Update::update(a.clone(), Value::from("a2")));
+        let narrow = world.update(1, Update::put_existing(a.clone(), Value::from("a2")));
         // It tests what the narrow one writes, and writes elsewhere too.
         let wide = world.txn(2, vec![test(&a, id)], vec![change(&a, "a3"), put(&b, "b3")]);
         assert_eq!(world.next_id().counter(), id.counter() + 2, "both are handed over");
@@ -305,7 +305,8 @@ fn a_cold_condition_overtaken_by_an_update_ahead_of_it_is_void() {
         let v1 = world.have(&at, "v1");
         world.forget(&at);
         world.stuck.extend([0, 1]);
-        let ahead = world.update(1, Update::update(at.clone(), Value::from(&*"y".repeat(length))));
+        let ahead =
+            world.update(1, Update::put_existing(at.clone(), Value::from(&*"y".repeat(length))));
         let behind = world.cas(2, &at, "v3", v1);
         let third = world.update(3, Update::del(at.clone(), Some(v1)));
         world.run();
@@ -589,7 +590,7 @@ impl Asked {
         let key = keys[at].clone();
         match (self.is_txn, self.tests.first(), must, stays) {
             (false, None, false, _) => Update::put(key, value()),
-            (false, None, true, true) => Update::update(key, value()),
+            (false, None, true, true) => Update::put_existing(key, value()),
             (false, Some((_, None)), ..) => Update::put_if_absent(key, value()),
             (false, Some((_, Some(version))), _, true) => Update::cas(key, value(), *version),
             (false, tested, _, false) => Update::del(key, tested.and_then(|(_, v)| *v)),
