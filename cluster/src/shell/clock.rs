@@ -19,9 +19,13 @@ pub fn now() -> Time {
 /// runtime a system call, and with a grid the next ends are mostly equal.
 const GRID_US: u64 = 5_000;
 
-/// When the runtime's clock shows `at` or up to 5 ms more, for a sleep.
-pub(crate) fn instant_of(at: Time) -> tokio::time::Instant {
-    let at = Time(at.0.div_ceil(GRID_US).saturating_mul(GRID_US));
+/// The end of a sleep that is to last until `at`: up to 5 ms more.
+pub(super) fn on_grid(at: Time) -> Time {
+    Time(at.0.div_ceil(GRID_US).saturating_mul(GRID_US))
+}
+
+/// When the runtime's clock shows `at`, for a sleep.
+pub(super) fn instant_of(at: Time) -> tokio::time::Instant {
     let ahead = at.since_us(now()).min(24 * 3_600_000_000);
     tokio::time::Instant::now() + Duration::from_micros(ahead)
 }

@@ -18,13 +18,16 @@ use tokio::net::UdpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
+use super::alarm::Alarm;
 use super::connection::{Reply, Shared};
 use super::counters::Counters;
 use super::link::Link;
+use super::outlet::Outlet;
 use super::{clock, listener, registration};
 use crate::config::CoordinatorConfig;
 use crate::core::cache::{Cache, CacheShape};
 use crate::core::coordinator::{Config, Coordinator, Effect, Input, Note, RegistrationId};
+use crate::core::time::Time;
 use crate::process::{self, Announcer};
 
 /// Requests that may wait for the loop; then the connections wait.
@@ -44,6 +47,13 @@ pub(super) enum Event {
         conn: u64,
         /// Where its answers go.
         replies: mpsc::Sender<Reply>,
+    },
+    /// A dialled link is up.
+    Linked {
+        /// Its session.
+        session: u64,
+        /// Where messages to it go.
+        outlet: Outlet,
     },
     /// A node announces itself.
     Register {
@@ -82,7 +92,9 @@ struct Driver {
     announcer: Announcer,
     events: mpsc::Sender<Event>,
     clients: HashMap<u64, mpsc::Sender<Reply>>,
-    links: HashMap<u64, Link>,
+    alarm: Alarm,
+    /// Links by session, and where their messages go once they are up.
+    links: HashMap<u64, (Link, Option<Outlet>)>,
     registrations: HashMap<RegistrationId, oneshot::Sender<Registered>>,
     released: bool,
 }
@@ -115,6 +127,7 @@ async fn run(config: CoordinatorConfig) -> io::Result<()> {
         announcer: announcer.clone(),
         events: peer_lane.clone(),
         clients: HashMap::new(),
+        alarm: Alarm::new(),
         links: HashMap::new(),
         registrations: HashMap::new(),
         released: false,
@@ -208,53 +221,57 @@ impl Driver {
         from_peers: &mut mpsc::Receiver<Event>,
         from_clients: &mut mpsc::Receiver<Event>,
     ) {
-        let deadline = clock::instant_of(self.core.next_deadline());
         let first = tokio::select! {
             biased;
             event = from_peers.recv() => event,
             event = from_clients.recv() => event,
-            () = tokio::time::sleep_until(deadline) => Some(Event::Core(Input::Tick)),
+            () = self.alarm.wait(Some(self.core.next_deadline())) => None,
         };
-        let Some(first) = first else { return };
-        self.take(first);
-        for _ in 0..TURN_MAX {
-            let Ok(event) = from_peers.try_recv().or_else(|_| from_clients.try_recv()) else {
-                break;
-            };
-            self.take(event);
-        }
+        // One reading of the clock a turn: what is taken in below has come by then, since the
+        // tasks that it comes from run on this thread too.
         let now = clock::now();
-        if self.core.next_deadline() <= now {
-            self.hand_in(Input::Tick);
+        let rest =
+            std::iter::from_fn(|| from_peers.try_recv().or_else(|_| from_clients.try_recv()).ok());
+        for event in first.into_iter().chain(rest).take(TURN_MAX) {
+            self.take(now, event);
         }
-        self.hand_in(Input::Flush);
+        if self.core.next_deadline() <= now {
+            self.hand_in(now, Input::Tick);
+        }
+        self.hand_in(now, Input::Flush);
     }
 
-    fn take(&mut self, event: Event) {
+    fn take(&mut self, now: Time, event: Event) {
         match event {
             Event::Core(input) => {
                 if let Input::ClientGone(conn) = input {
                     self.clients.remove(&conn);
                 }
-                self.hand_in(input);
+                self.hand_in(now, input);
+            }
+            Event::Linked { session, outlet } => {
+                if let Some((_, place)) = self.links.get_mut(&session) {
+                    *place = Some(outlet);
+                    self.hand_in(now, Input::LinkUp { session });
+                }
             }
             Event::Client { conn, replies } => {
                 self.clients.insert(conn, replies);
             }
             Event::Register { conn, register, answer } => {
                 self.registrations.insert(conn, answer);
-                self.hand_in(Input::Register { conn, register });
+                self.hand_in(now, Input::Register { conn, register });
             }
         }
     }
 
-    fn hand_in(&mut self, input: Input) {
-        for effect in self.core.handle(clock::now(), input) {
-            self.perform(effect);
+    fn hand_in(&mut self, now: Time, input: Input) {
+        for effect in self.core.handle(now, input) {
+            self.perform(now, effect);
         }
     }
 
-    fn perform(&mut self, effect: Effect) {
+    fn perform(&mut self, now: Time, effect: Effect) {
         match effect {
             Effect::Reply { client, answer } => {
                 // A connection has room for the answer to each request that it may have open.
@@ -268,16 +285,17 @@ impl Driver {
                 }
             }
             Effect::Dial { session, addr } => {
-                self.links.insert(session, Link::dial(session, addr, self.events.clone()));
+                let link = Link::dial(session, addr, self.events.clone());
+                self.links.insert(session, (link, None));
             }
             Effect::HangUp { session } => {
                 self.links.remove(&session);
             }
             Effect::Send { session, down } => {
-                let sent = self.links.get(&session).is_some_and(|link| link.send(down));
-                if !sent {
+                let outlet = self.links.get(&session).and_then(|(_, outlet)| outlet.as_ref());
+                if !outlet.is_some_and(|outlet| outlet.send(&down)) {
                     self.links.remove(&session);
-                    self.hand_in(Input::LinkLost { session, refused: false });
+                    self.hand_in(now, Input::LinkLost { session, refused: false });
                 }
             }
             Effect::Lease(until) => self.shared.lease_until.store(until.0, Ordering::Release),

@@ -1,12 +1,12 @@
 //! A node's two threads that block: one owns log and state file, one the keystore.
 //!
-//! Each takes its jobs in order and reports when they are done; so the order of the core's
-//! effects is the order on disk. An error of either ends the process: nothing may be promised
-//! after it (R9). Queues are bounded by the coordinator's windows; a full one ends the process
-//! too, since to drop a job would be to lie.
+//! Each takes its jobs in order and tells the engine, on its own thread, when they are done; so
+//! the order of the core's effects is the order on disk. An error of either ends the process:
+//! nothing may be promised after it (R9). Queues are bounded by the coordinator's windows; a full
+//! one ends the process too, since to drop a job would be to lie.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -14,6 +14,7 @@ use protocol::ids::{GroupSeq, Key};
 use tokio::sync::mpsc;
 
 use super::directory;
+use super::engine::Engine;
 use crate::core::node::{Found, Meta, ReadToken};
 use crate::core::record::{Committed, LogRecord};
 use crate::core::ring::Ring;
@@ -23,6 +24,8 @@ use crate::storage::small_file::SmallFile;
 
 /// Jobs that may wait for a lane.
 const QUEUE_MAX: usize = 131_072;
+/// Answers of the keystore that are told together at most.
+const READS_MAX: usize = 256;
 
 /// A job of the log's lane.
 pub(super) enum LogJob {
@@ -66,7 +69,6 @@ pub(super) enum Done {
     Counts(Vec<u64>),
     /// The process must end: a sentence for the operator.
     Failed(String),
-    Stopped,
 }
 
 /// What the log's lane shows to heartbeats.
@@ -76,72 +78,104 @@ pub(super) struct LogGauge {
     pub(super) sync_us: AtomicU64,
 }
 
-/// A lane: where its jobs go, and its thread.
-pub(super) struct Lane<J> {
-    jobs: mpsc::Sender<J>,
-    thread: JoinHandle<()>,
+/// Where a lane's jobs go. The lane ends when this is dropped.
+pub(super) struct Lane<J>(mpsc::Sender<J>);
+
+/// Where a lane's jobs come from, and a way for its own helpers to add some.
+pub(super) struct Queue<J> {
+    jobs: mpsc::Receiver<J>,
+    add: mpsc::WeakSender<J>,
+}
+
+/// Both ends of a lane that is to be started.
+pub(super) fn lane<J>() -> (Lane<J>, Queue<J>) {
+    let (add, jobs) = mpsc::channel(QUEUE_MAX);
+    let weak = add.downgrade();
+    (Lane(add), Queue { jobs, add: weak })
 }
 
 impl<J> Lane<J> {
     /// Hands over a job; false if the lane is gone or hopelessly behind.
     pub(super) fn give(&self, job: J) -> bool {
-        self.jobs.try_send(job).is_ok()
-    }
-
-    /// Waits for the thread's end, after it was told to stop.
-    pub(super) fn join(self) {
-        let _ = self.thread.join();
+        self.0.try_send(job).is_ok()
     }
 }
 
-/// Takes jobs in order until one fails or says that it was the last.
+/// What a job leads to.
+enum Outcome {
+    /// Nothing to be told.
+    Silent,
+    /// The engine is to know.
+    Tell(Done),
+    /// It was the last.
+    Last,
+}
+
+/// Takes jobs in order until one fails or was the last. Up to `reports_max` reports of jobs that
+/// wait in a row are told together.
 fn work_off<J>(
-    queue: &mut mpsc::Receiver<J>,
-    done: &mpsc::Sender<Done>,
-    mut work: impl FnMut(J) -> Result<Option<Done>, directory::Refusal>,
+    mut queue: mpsc::Receiver<J>,
+    engine: &Weak<Engine>,
+    reports_max: usize,
+    mut work: impl FnMut(J) -> Result<Outcome, directory::Refusal>,
 ) {
-    while let Some(job) = queue.blocking_recv() {
-        let report = match work(job) {
-            Ok(Some(report)) => report,
-            Ok(None) => continue,
-            Err(error) => Done::Failed(error.to_string()),
+    let mut reports = Vec::new();
+    let mut waiting = None;
+    while let Some(job) = waiting.take().or_else(|| queue.blocking_recv()) {
+        let last = match work(job) {
+            Ok(Outcome::Silent) => false,
+            Ok(Outcome::Tell(report)) => {
+                reports.push(report);
+                false
+            }
+            Ok(Outcome::Last) => true,
+            Err(error) => {
+                reports.push(Done::Failed(error.to_string()));
+                true
+            }
         };
-        let last = matches!(report, Done::Failed(_) | Done::Stopped);
-        if done.blocking_send(report).is_err() || last {
+        if !last && reports.len() < reports_max {
+            waiting = queue.try_recv().ok();
+        }
+        if !reports.is_empty() && waiting.is_none() {
+            let told = engine.upgrade().map(|engine| engine.report(std::mem::take(&mut reports)));
+            if told != Some(true) {
+                return;
+            }
+        }
+        if last {
             return;
         }
     }
 }
 
 /// Starts the log's lane.
-pub(super) fn log_lane(
+pub(super) fn start_log(
+    queue: Queue<LogJob>,
     log: Log,
     state: SmallFile,
     gauge: Arc<LogGauge>,
-    done: mpsc::Sender<Done>,
-) -> std::io::Result<Lane<LogJob>> {
-    let (jobs, queue) = mpsc::channel(QUEUE_MAX);
-    let lane = LogLane { log, state, gauge, done, jobs: jobs.downgrade() };
-    let thread = thread::Builder::new().name("log".into()).spawn(move || lane.run(queue))?;
-    Ok(Lane { jobs, thread })
+    engine: Weak<Engine>,
+) -> std::io::Result<JoinHandle<()>> {
+    let lane = LogLane { log, state, gauge, jobs: queue.add };
+    thread::Builder::new().name("log".into()).spawn(move || lane.run(queue.jobs, &engine))
 }
 
 struct LogLane {
     log: Log,
     state: SmallFile,
     gauge: Arc<LogGauge>,
-    done: mpsc::Sender<Done>,
     jobs: mpsc::WeakSender<LogJob>,
 }
 
 impl LogLane {
-    fn run(mut self, mut queue: mpsc::Receiver<LogJob>) {
+    fn run(mut self, queue: mpsc::Receiver<LogJob>, engine: &Weak<Engine>) {
         self.prepare_next();
-        let done = self.done.clone();
-        work_off(&mut queue, &done, |job| self.work(job));
+        // Votes wait for each of them.
+        work_off(queue, engine, 1, |job| self.work(job));
     }
 
-    fn work(&mut self, job: LogJob) -> Result<Option<Done>, directory::Refusal> {
+    fn work(&mut self, job: LogJob) -> Result<Outcome, directory::Refusal> {
         match job {
             LogJob::Append(seq, records) => {
                 let began = Instant::now();
@@ -150,27 +184,27 @@ impl LogLane {
                 self.gauge.sync_us.store(took, Ordering::Relaxed);
                 self.gauge.bytes.store(self.log.bytes(), Ordering::Relaxed);
                 self.prepare_next();
-                Ok(Some(Done::Synced(seq)))
+                Ok(Outcome::Tell(Done::Synced(seq)))
             }
             LogJob::Save(number, meta) => {
                 if let Some(ring) = &meta.ring {
                     self.log.set_cluster(ring.cluster);
                 }
                 directory::save(&mut self.state, &meta)?;
-                Ok(Some(Done::Saved(number)))
+                Ok(Outcome::Tell(Done::Saved(number)))
             }
             LogJob::Free(through) => {
                 let freed = self.log.free_through(through)?;
                 if freed > 0 {
                     tracing::info!(freed, through = through.0, "log segments freed");
                 }
-                Ok(None)
+                Ok(Outcome::Silent)
             }
             LogJob::Made(made) => {
                 self.log.accept_next(made)?;
-                Ok(None)
+                Ok(Outcome::Silent)
             }
-            LogJob::Stop => Ok(Some(Done::Stopped)),
+            LogJob::Stop => Ok(Outcome::Last),
         }
     }
 
@@ -192,34 +226,28 @@ impl LogLane {
 }
 
 /// Starts the keystore's lane.
-pub(super) fn key_lane(
+pub(super) fn start_keys(
+    queue: Queue<KeyJob>,
     keystore: Box<dyn Keystore>,
-    done: mpsc::Sender<Done>,
-) -> std::io::Result<Lane<KeyJob>> {
-    let (jobs, queue) = mpsc::channel(QUEUE_MAX);
-    let lane = KeyLane { keystore, done, jobs: jobs.downgrade(), checkpointing: false };
-    let thread = thread::Builder::new().name("keys".into()).spawn(move || lane.run(queue))?;
-    Ok(Lane { jobs, thread })
+    engine: Weak<Engine>,
+) -> std::io::Result<JoinHandle<()>> {
+    let mut lane = KeyLane { keystore, jobs: queue.add, checkpointing: false };
+    let run = move || work_off(queue.jobs, &engine, READS_MAX, |job| lane.work(job));
+    thread::Builder::new().name("keys".into()).spawn(run)
 }
 
 struct KeyLane {
     keystore: Box<dyn Keystore>,
-    done: mpsc::Sender<Done>,
     jobs: mpsc::WeakSender<KeyJob>,
     checkpointing: bool,
 }
 
 impl KeyLane {
-    fn run(mut self, mut queue: mpsc::Receiver<KeyJob>) {
-        let done = self.done.clone();
-        work_off(&mut queue, &done, |job| self.work(job));
-    }
-
-    fn work(&mut self, job: KeyJob) -> Result<Option<Done>, directory::Refusal> {
+    fn work(&mut self, job: KeyJob) -> Result<Outcome, directory::Refusal> {
         match job {
             KeyJob::Apply(writes, through) => {
                 self.keystore.apply(&writes, through)?;
-                Ok(None)
+                Ok(Outcome::Silent)
             }
             KeyJob::Read(token, key) => {
                 let stored = self.keystore.get(&key)?;
@@ -227,31 +255,31 @@ impl KeyLane {
                     Found { version: protocol::ids::Version::ZERO, value: None },
                     |stored| Found { version: stored.version, value: stored.value },
                 );
-                Ok(Some(Done::Read(token, found)))
+                Ok(Outcome::Tell(Done::Read(token, found)))
             }
             KeyJob::Checkpoint => {
                 self.begin_checkpoint()?;
-                Ok(None)
+                Ok(Outcome::Silent)
             }
             KeyJob::Checkpointed(done) => {
                 self.checkpointing = false;
                 let through = self.keystore.end_checkpoint(done)?;
-                Ok(Some(Done::Checkpointed(through)))
+                Ok(Outcome::Tell(Done::Checkpointed(through)))
             }
             KeyJob::Ranges(ring) => {
                 let points: Vec<u64> = ring.points().iter().map(|(point, _)| point.0).collect();
                 self.keystore.set_ranges(&points)?;
-                Ok(None)
+                Ok(Outcome::Silent)
             }
             KeyJob::Count => {
                 let keys = self.keystore.counts().iter().map(|range| range.live).collect();
-                Ok(Some(Done::Counts(keys)))
+                Ok(Outcome::Tell(Done::Counts(keys)))
             }
             KeyJob::Stop => {
                 if !self.checkpointing {
                     self.keystore.checkpoint()?;
                 }
-                Ok(Some(Done::Stopped))
+                Ok(Outcome::Last)
             }
         }
     }

@@ -1,4 +1,5 @@
-//! The coordinator's end of a node's link: dials, writes what the core sends, reads what comes.
+//! The coordinator's end of a node's link: dials, reads what comes, and sends what the driver's
+//! own write has left over.
 //!
 //! Reader and writer are futures of their own, so that neither ever waits for the other (H61). What
 //! the core sends is bounded by its windows; a link that cannot take it is ended.
@@ -7,32 +8,27 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use protocol::peer::{Down, PEER_LINE_BYTES_MAX, Up};
+use protocol::peer::{PEER_LINE_BYTES_MAX, Up};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::coordinator::Event;
-use super::lines::{self, LineReader};
+use super::lines::LineReader;
+use super::outlet;
 use crate::core::coordinator::Input;
 
 /// How long a dial may take.
 const DIAL: Duration = Duration::from_secs(1);
-/// Messages that may wait for a link's socket.
-const QUEUE_MAX: usize = 1_024;
 
 /// A link under way or up; ends when dropped.
-pub(super) struct Link {
-    messages: mpsc::Sender<Box<Down>>,
-    task: JoinHandle<()>,
-}
+pub(super) struct Link(JoinHandle<()>);
 
 impl Link {
-    /// Begins to dial.
+    /// Begins to dial. Reports to `events` what becomes of it.
     pub(super) fn dial(session: u64, addr: SocketAddr, events: mpsc::Sender<Event>) -> Self {
-        let (messages, queue) = mpsc::channel(QUEUE_MAX);
-        let task = tokio::spawn(async move {
-            let refused = match run(session, addr, queue, &events).await {
+        Self(tokio::spawn(async move {
+            let refused = match run(session, addr, &events).await {
                 Ok(()) => false,
                 Err(error) => {
                     tracing::debug!(session, %addr, %error, "link ended");
@@ -41,44 +37,23 @@ impl Link {
             };
             let lost = Input::LinkLost { session, refused };
             let _ = events.send(Event::Core(lost)).await;
-        });
-        Self { messages, task }
-    }
-
-    /// Hands a message to the writer; false if the link cannot take it.
-    pub(super) fn send(&self, down: Box<Down>) -> bool {
-        self.messages.try_send(down).is_ok()
+        }))
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.task.abort();
+        self.0.abort();
     }
 }
 
-async fn run(
-    session: u64,
-    addr: SocketAddr,
-    mut queue: mpsc::Receiver<Box<Down>>,
-    events: &mpsc::Sender<Event>,
-) -> io::Result<()> {
+async fn run(session: u64, addr: SocketAddr, events: &mpsc::Sender<Event>) -> io::Result<()> {
     let dial = tokio::time::timeout(DIAL, TcpStream::connect(addr));
     let stream = dial.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     stream.set_nodelay(true)?;
-    let (reader, mut writer) = stream.into_split();
-    let _ = events.send(Event::Core(Input::LinkUp { session })).await;
-    let write = async {
-        let mut out = Vec::new();
-        while let Some(down) = queue.recv().await {
-            lines::write_line(&mut out, &down);
-            while let Ok(down) = queue.try_recv() {
-                lines::write_line(&mut out, &down);
-            }
-            lines::send(&mut writer, &mut out).await?;
-        }
-        Ok(())
-    };
+    let (reader, writer) = stream.into_split();
+    let (outlet, rest) = outlet::new(writer);
+    let _ = events.send(Event::Linked { session, outlet }).await;
     let read = async {
         let mut reader = LineReader::new(reader, PEER_LINE_BYTES_MAX);
         while let Some(up) = reader.next::<Box<Up>>().await? {
@@ -87,7 +62,7 @@ async fn run(
         Ok(())
     };
     tokio::select! {
-        ended = write => ended,
+        ended = rest.send_all() => ended,
         ended = read => ended,
     }
 }

@@ -7,26 +7,34 @@
 //! * `connection`: one client; answers cache hits by itself
 //! * `listener`: accepts clients
 //! * `coordinator`: the coordinator's loop
+//! * `outlet`: the sending end of a link
+//! * `alarm`: a loop's next deadline
 //! * `link`: the coordinator's end of a node's link
 //! * `registration`: nodes that announce themselves, and their heartbeats
 //! * `directory`: a node's directory: lock, store, state file
 //! * `lanes`: a node's two threads, log and keystore
 //! * `pulse`: a node's heartbeats
+//! * `engine`: a node's core, behind the lock that its threads share
+//! * `node_link`: a node's links and its registration
 //! * `node`: the node's loop
 //!
-//! Both servers run on one thread that serves sockets and the core; what blocks has threads of
-//! its own.
+//! Both servers run on one thread that serves sockets; what blocks has threads of its own. The
+//! coordinator's core belongs to that thread, a node's to whichever has something for it.
 
+mod alarm;
 pub mod clock;
 mod connection;
 pub mod coordinator;
 mod counters;
 mod directory;
+mod engine;
 mod lanes;
 mod lines;
 mod link;
 mod listener;
 pub mod node;
+mod node_link;
+mod outlet;
 mod pulse;
 mod registration;
 

@@ -1,14 +1,13 @@
 //! A node's heartbeats: what it tells of itself, unasked and unanswered (R15).
 //!
-//! Sent by `shell::node` from the loop that owns the core, so that a node whose loop is stuck
-//! falls silent.
+//! Written under the engine's lock and sent by the node's loop, so that a node that is stuck in
+//! either falls silent.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use protocol::peer::Heartbeat;
-use tokio::net::UdpSocket;
 
 use super::clock;
 use super::lanes::LogGauge;
@@ -17,7 +16,6 @@ use crate::core::ring::Ring;
 
 /// The node's heartbeats.
 pub(super) struct Pulse {
-    socket: UdpSocket,
     gauge: Arc<LogGauge>,
     interval: Duration,
     started: Instant,
@@ -28,20 +26,20 @@ pub(super) struct Pulse {
 }
 
 impl Pulse {
-    pub(super) fn new(socket: UdpSocket, gauge: Arc<LogGauge>, interval: Duration) -> Self {
+    pub(super) fn new(gauge: Arc<LogGauge>, interval: Duration) -> Self {
         let (started, counts) = (Instant::now(), Vec::new());
-        Self { socket, gauge, interval, started, seq: 0, reads: 0, writes: 0, counts }
+        Self { gauge, interval, started, seq: 0, reads: 0, writes: 0, counts }
     }
 
-    /// Sends one heartbeat; an error concerns this one only.
-    pub(super) async fn beat(&mut self, core: &NodeCore, ring: Option<&Ring>) {
+    /// The next heartbeat.
+    pub(super) fn heartbeat(&mut self, core: &NodeCore, ring: Option<&Ring>) -> Heartbeat {
         self.seq += 1;
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let (undecided, oldest) = core.undecided();
         let (keys_primary, keys_replica) = self.keys(core, ring);
         let meta = core.meta();
         let (rss_bytes, cpu_us) = usage();
-        let heartbeat = Heartbeat {
+        Heartbeat {
             cluster: meta.ring.as_ref().map(|ring| ring.cluster),
             uuid: meta.store,
             incarnation: meta.incarnation,
@@ -58,9 +56,6 @@ impl Pulse {
             writes: self.writes,
             rss_bytes,
             cpu_us,
-        };
-        if let Ok(datagram) = serde_json::to_vec(&heartbeat) {
-            let _ = self.socket.send(&datagram).await;
         }
     }
 

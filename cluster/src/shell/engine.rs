@@ -1,0 +1,262 @@
+//! A node's core and all that its effects act on, behind one lock.
+//!
+//! The node's loop hands in what comes from links and clock, the two lanes what they have done:
+//! each on its own thread, so that a vote leaves from the log's thread as soon as the disk has
+//! answered, without a wait for another thread to wake. Whoever hands something in performs the
+//! effects before it gives up the lock: so their order is the core's. Nothing here blocks.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use protocol::peer::{Heartbeat, Register, Up};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc, watch};
+
+use super::clock;
+use super::lanes::{Done, KeyJob, Lane, LogJob};
+use super::node_link::{self, Event};
+use super::outlet::{self, Outlet};
+use super::pulse::Pulse;
+use crate::core::node::{ConnId, Effect, ExitReason, Input, NodeCore};
+use crate::core::ring::Ring;
+use crate::core::time::Time;
+use crate::process::Announcer;
+
+/// Links open at a time: one is in use, others are on their way out.
+const LINKS_MAX: usize = 16;
+
+/// How a node ended.
+pub(super) enum End {
+    /// It was asked to.
+    Stopped,
+    /// It must not run, and a restart would end the same way.
+    Fatal(String),
+}
+
+/// The one engine of a node, for all of its threads.
+pub(super) struct Engine {
+    state: Mutex<State>,
+    /// The loop is to look at the engine's end or at the next deadline.
+    pub(super) news: Notify,
+}
+
+/// What an engine is made of.
+pub(super) struct Parts {
+    pub(super) core: NodeCore,
+    pub(super) log: Lane<LogJob>,
+    pub(super) keys: Lane<KeyJob>,
+    pub(super) events: mpsc::Sender<Event>,
+    pub(super) register: watch::Sender<Register>,
+    pub(super) announcer: Announcer,
+    pub(super) pulse: Pulse,
+}
+
+pub(super) struct State {
+    pub(super) core: NodeCore,
+    log: Lane<LogJob>,
+    keys: Lane<KeyJob>,
+    /// A link ends, once it has sent what it holds, when its outlet is dropped.
+    conns: HashMap<ConnId, Outlet>,
+    last_conn: u64,
+    events: mpsc::Sender<Event>,
+    register: watch::Sender<Register>,
+    announcer: Announcer,
+    ring: Option<Arc<Ring>>,
+    pulse: Pulse,
+    end: Option<End>,
+    /// When the loop next looks at the clock by itself.
+    awake_at: Option<Time>,
+}
+
+impl Engine {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { core, log, keys, events, register, announcer, pulse } = parts;
+        let state = State {
+            core,
+            log,
+            keys,
+            conns: HashMap::new(),
+            last_conn: 0,
+            events,
+            register,
+            announcer,
+            ring: None,
+            pulse,
+            end: None,
+            awake_at: None,
+        };
+        Self { state: Mutex::new(state), news: Notify::new() }
+    }
+
+    /// The engine's state; `None` if a thread has panicked with it: then the process must end.
+    pub(super) fn lock(&self) -> Option<MutexGuard<'_, State>> {
+        self.state.lock().ok()
+    }
+
+    /// What a lane has done. False if the process is to end.
+    pub(super) fn report(&self, done: Vec<Done>) -> bool {
+        let Some(mut state) = self.lock() else {
+            self.news.notify_one();
+            return false;
+        };
+        let now = clock::now();
+        for done in done {
+            state.on_done(now, done);
+        }
+        state.hand_in(now, Input::Flush);
+        let next = state.core.next_deadline();
+        if state.end.is_some() || next.is_some_and(|next| state.awake_at.is_none_or(|at| next < at))
+        {
+            self.news.notify_one();
+        }
+        state.end.is_none()
+    }
+}
+
+impl State {
+    /// When the loop is to look at the clock.
+    pub(super) fn next_deadline(&mut self) -> Option<Time> {
+        self.awake_at = self.core.next_deadline();
+        self.awake_at
+    }
+
+    /// How the node has ended, if it has.
+    pub(super) fn take_end(&mut self) -> Option<End> {
+        self.end.take()
+    }
+
+    pub(super) fn end(&mut self, end: End) {
+        self.end.get_or_insert(end);
+    }
+
+    pub(super) fn on_event(&mut self, now: Time, event: Event) {
+        match event {
+            Event::Accepted(stream) => self.on_accepted(stream),
+            Event::Down(conn, down) => self.hand_in(now, Input::Down { conn, down: *down }),
+            Event::Disconnected(conn) => {
+                self.conns.remove(&conn);
+                self.hand_in(now, Input::Disconnected(conn));
+            }
+            Event::Refused(reason) => {
+                self.end(End::Fatal(format!("the coordinator refuses this node: {reason}")));
+            }
+            Event::Stop => self.end(End::Stopped),
+        }
+    }
+
+    fn on_accepted(&mut self, stream: TcpStream) {
+        if self.conns.len() >= LINKS_MAX {
+            // Strangers that connect and say nothing must not keep the coordinator out.
+            let idle = self.conns.keys().filter(|conn| Some(**conn) != self.core.conn()).min();
+            let Some(idle) = idle.copied() else { return };
+            self.conns.remove(&idle);
+        }
+        self.last_conn += 1;
+        let conn = ConnId(self.last_conn);
+        let (reader, writer) = stream.into_split();
+        let (outlet, rest) = outlet::new(writer);
+        tokio::spawn(node_link::serve(conn, reader, rest, self.events.clone()));
+        self.conns.insert(conn, outlet);
+    }
+
+    fn on_done(&mut self, now: Time, done: Done) {
+        match done {
+            Done::Synced(seq) => self.hand_in(now, Input::Synced(seq)),
+            Done::Saved(number) => {
+                self.hand_in(now, Input::MetaSaved(number));
+                let meta = self.core.meta();
+                let (fence, ring) = (meta.fence.epoch, meta.ring.clone());
+                self.register.send_modify(|register| {
+                    register.fence = fence;
+                    register.ring = ring;
+                });
+            }
+            Done::Read(token, found) => {
+                self.pulse.reads += 1;
+                self.hand_in(now, Input::ReadDone { token, found });
+            }
+            Done::Checkpointed(through) => self.hand_in(now, Input::Checkpointed(through)),
+            Done::Counts(counts) => self.pulse.counts = counts,
+            Done::Failed(reason) => self.end(End::Fatal(reason)),
+        }
+    }
+
+    /// Hands something to the core and performs what it wants done.
+    pub(super) fn hand_in(&mut self, now: Time, input: Input) {
+        let effects = self.core.handle(now, input);
+        self.perform(now, effects);
+    }
+
+    pub(super) fn perform(&mut self, now: Time, effects: Vec<Effect>) {
+        for effect in effects {
+            let given = match effect {
+                Effect::Send { conn, up } => {
+                    self.send(now, conn, &up);
+                    true
+                }
+                Effect::Close(conn) => {
+                    self.conns.remove(&conn);
+                    true
+                }
+                Effect::SaveMeta { meta, number } => self.log.give(LogJob::Save(number, meta)),
+                Effect::Log { seq, records } => self.log.give(LogJob::Append(seq, records)),
+                Effect::FreeLog { through } => self.log.give(LogJob::Free(through)),
+                Effect::Apply { writes, through } => {
+                    self.pulse.writes += writes.len() as u64;
+                    self.keys.give(KeyJob::Apply(writes, through))
+                }
+                Effect::Read { token, key } => self.keys.give(KeyJob::Read(token, key)),
+                Effect::Checkpoint { .. } => self.keys.give(KeyJob::Checkpoint),
+                Effect::Ranges(ring) => {
+                    self.ring = Some(Arc::clone(&ring));
+                    self.keys.give(KeyJob::Ranges(ring))
+                }
+                Effect::CaughtUp => {
+                    tracing::info!("caught up");
+                    self.announcer.up();
+                    true
+                }
+                Effect::Exit(reason) => {
+                    self.end(exit(reason));
+                    true
+                }
+            };
+            if !given {
+                let reason = "the disk is so far behind that nothing more can be taken; check it";
+                self.end(End::Fatal(reason.to_owned()));
+            }
+        }
+    }
+
+    fn send(&mut self, now: Time, conn: ConnId, up: &Up) {
+        if !self.conns.get(&conn).is_some_and(|outlet| outlet.send(up)) {
+            self.conns.remove(&conn);
+            self.hand_in(now, Input::Disconnected(conn));
+        }
+    }
+
+    /// What the next heartbeat says.
+    pub(super) fn heartbeat(&mut self) -> Heartbeat {
+        self.keys.give(KeyJob::Count);
+        self.pulse.heartbeat(&self.core, self.ring.as_deref())
+    }
+
+    /// Leaves nothing undone, and sends both lanes to their end; false if one has failed.
+    pub(super) fn stop(&mut self) -> bool {
+        self.conns.clear();
+        self.hand_in(clock::now(), Input::Stop);
+        self.end.is_none() && self.log.give(LogJob::Stop) && self.keys.give(KeyJob::Stop)
+    }
+}
+
+fn exit(reason: ExitReason) -> End {
+    match reason {
+        ExitReason::Lost(what) => End::Fatal(what),
+        ExitReason::Broken(what) => {
+            // A restart recovers from the log; the same again is for a developer to look at.
+            let what = format!("a rule of the commit protocol is broken: {what}");
+            tracing::error!("{what}");
+            End::Fatal(what)
+        }
+    }
+}
