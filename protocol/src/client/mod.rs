@@ -2,8 +2,8 @@
 //!
 //! The command line and the demos use it, and so may any program. Calls of all clones share the
 //! connection: they are written in batches and answered in the order sent. Every update carries a
-//! name of its own (`once`), so that it may be repeated until its outcome is known and still happens
-//! at most once. What a failed call means for the caller is the kind of [`ClientError`].
+//! name of its own (`once`), so that it may be repeated until its outcome is known and still
+//! happens at most once. What a failed call means for the caller is the kind of [`ClientError`].
 //!
 //! - this file: options, connecting, the calls
 //! - `error`: what can go wrong, by who must act

@@ -1,8 +1,8 @@
 //! Every change of a key, or of all keys with a prefix, as it is committed.
 //!
-//! A watch has a connection of its own, so that a reader who is slow with it holds up no other call.
-//! It ends rather than leave anything out; nothing here begins it again, because whoever watches
-//! must first read what it may have missed.
+//! A watch has a connection of its own, so that a reader who is slow with it holds up no other
+//! call. It ends rather than leave anything out; nothing here begins it again, because whoever
+//! watches must first read what it may have missed.
 
 use std::io;
 

@@ -1,8 +1,8 @@
 //! The fields of one request line, read in a single pass and not yet understood.
 //!
-//! Called by `request::parse` and `request::take` only. Knows which names exist and what JSON is, nothing about what
-//! an operation wants. It reads on after the first problem, so that an `id` that comes later in
-//! the line is still found; it never keeps more than the line itself.
+//! Called by `request::parse` and `request::take` only. Knows which names exist and what JSON is,
+//! nothing about what an operation wants. It reads on after the first problem, so that an `id`
+//! that comes later in the line is still found; it never keeps more than the line itself.
 
 use std::borrow::Cow;
 use std::fmt;
