@@ -8,6 +8,8 @@
 //! < {"ok":true,"id":7,"version":"3.17"}
 //! > {"op":"get","key":"a"}
 //! < {"ok":true,"value":"hello","version":"3.17"}
+//! > {"op":"cas","key":"a","value":"bye","version":"3.16"}
+//! < {"ok":false,"code":"version_mismatch","error":"...","version":"3.17","key":"a"}
 //! > {"op":"get","kee":"a"}
 //! < {"ok":false,"code":"bad_request","error":"unknown field \"kee\": ...","field":"kee"}
 //! ```

@@ -387,7 +387,7 @@ fn single(words: &[&str], key: Key) -> Result<Update, String> {
     match words {
         ["put", _, v] => Ok(Update::put(key, Value::from(*v))),
         ["put", _, v, "if-absent"] => Ok(Update::put_if_absent(key, Value::from(*v))),
-        ["update", _, v] => Ok(Update::update(key, Value::from(*v))),
+        ["update", _, v] => Ok(Update::put_existing(key, Value::from(*v))),
         ["cas", _, v, at] => Ok(Update::cas(key, Value::from(*v), version(at)?)),
         ["del", _] => Ok(Update::del(key, None)),
         ["del", _, at] => Ok(Update::del(key, Some(version(at)?))),

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use protocol::ids::Version;
+use protocol::request::MGET_KEYS_MAX;
 
 /// A replicated key-value store that you can watch think.
 #[derive(Debug, Parser)]
@@ -39,14 +41,30 @@ pub(crate) enum Command {
     Get(GetArgs),
     /// Set a key, whether it exists or not.
     Put(PutArgs),
+    /// Set a key that exists.
+    Update(UpdateArgs),
+    /// Set a key that has a certain version.
+    Cas(CasArgs),
     /// Remove a key.
     Del(DelArgs),
+    /// Print the values of several keys, all as of one moment.
+    Mget(MgetArgs),
+    /// List the keys that begin with a prefix.
+    Scan(ScanArgs),
+    /// Write several keys, all or none, if conditions hold.
+    Txn(TxnArgs),
+    /// Print every change of a key, or of all keys with a prefix, until Ctrl-C.
+    Watch(WatchArgs),
+    /// Tell what became of an update.
+    Outcome(OutcomeArgs),
     /// Show how the cluster is, and what to do if anything is wrong.
     Status(StatusArgs),
     /// Wait until the cluster answers, or until nothing is missing.
     Wait(WaitArgs),
     /// Put many keys, from a file or standard input.
     Import(ImportArgs),
+    /// Write all keys and values to a file or standard output, as import takes them.
+    Export(ExportArgs),
     /// One coordinator; `up` starts it.
     #[command(hide = true)]
     Coordinator(crate::serve::CoordinatorArgs),
@@ -92,6 +110,35 @@ pub(crate) struct PutArgs {
     /// The value; `-` or nothing: exactly the bytes of standard input.
     #[arg(allow_negative_numbers = true)]
     pub(crate) value: Option<OsString>,
+    /// Only if there is no such key.
+    #[arg(long)]
+    pub(crate) if_absent: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// `update`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct UpdateArgs {
+    /// The key.
+    pub(crate) key: String,
+    /// The value; `-` or nothing: exactly the bytes of standard input.
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) value: Option<OsString>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// `cas`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CasArgs {
+    /// The key.
+    pub(crate) key: String,
+    /// The value; `-`: exactly the bytes of standard input.
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) value: OsString,
+    /// The version that the key must have, as `get --json` tells it.
+    pub(crate) version: Version,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -101,6 +148,73 @@ pub(crate) struct PutArgs {
 pub(crate) struct DelArgs {
     /// The key.
     pub(crate) key: String,
+    /// Only if the key has this version.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) if_version: Option<Version>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// `mget`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct MgetArgs {
+    /// The keys.
+    #[arg(required = true, num_args = 1..=MGET_KEYS_MAX)]
+    pub(crate) keys: Vec<String>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// `scan`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ScanArgs {
+    /// What the keys begin with; without it: all keys.
+    #[arg(default_value = "")]
+    pub(crate) prefix: String,
+    /// Begin behind this key.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) after: Option<String>,
+    /// Stop after so many keys.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) limit: Option<u64>,
+    /// With the values.
+    #[arg(long)]
+    pub(crate) values: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// `txn`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TxnArgs {
+    /// A file, or `-` for standard input, with one JSON object like
+    /// {"if":[{"key":"a","version":"3.17"}],"then":[{"op":"put","key":"a","value":"b"}]}.
+    ///
+    /// "if" may be left out; a version of null means that there must be no such key. "then" takes
+    /// put, update and del.
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// `watch`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct WatchArgs {
+    /// The key.
+    #[arg(required_unless_present = "prefix")]
+    pub(crate) key: Option<String>,
+    /// All keys that begin so; with '' all keys.
+    #[arg(long, conflicts_with = "key")]
+    pub(crate) prefix: Option<String>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// `outcome`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OutcomeArgs {
+    /// The version that the update was given, as its answer told it.
+    pub(crate) version: Version,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -141,6 +255,18 @@ pub(crate) struct ImportArgs {
     /// Bytes that are not text stand as "value_b64" in place of "value".
     pub(crate) file: PathBuf,
     /// The lines are `key,value` instead, with the quotes of RFC 4180 and no header.
+    #[arg(long)]
+    pub(crate) csv: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// `export`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExportArgs {
+    /// The file, which is replaced if it is there; without it: standard output.
+    pub(crate) file: Option<PathBuf>,
+    /// Write lines of `key,value` with the quotes of RFC 4180 instead of JSON.
     #[arg(long)]
     pub(crate) csv: bool,
     #[command(flatten)]
@@ -197,5 +323,17 @@ mod tests {
         }
         assert!(Args::try_parse_from(["piazza", "get", "k", "--addr", "a", "--dir", "b"]).is_err());
         assert!(Args::try_parse_from(["piazza", "wait", "rady"]).is_err());
+    }
+
+    #[test]
+    fn versions_and_targets_are_checked_before_anything_is_sent() {
+        let right = |typed: &str| Args::try_parse_from(typed.split(' ')).is_ok();
+        assert!(right("piazza cas k -5 3.17") && right("piazza del k --if-version 3.17"));
+        assert!(right("piazza watch k") && right("piazza watch --prefix k"));
+        assert!(right("piazza scan") && right("piazza scan p --values --limit 5"));
+        assert!(right("piazza export") && right("piazza export f --csv") && right("piazza txn -"));
+        for wrong in ["cas k v", "cas k v 3", "outcome 3.", "mget", "watch", "watch k --prefix p"] {
+            assert!(!right(&format!("piazza {wrong}")), "{wrong}");
+        }
     }
 }

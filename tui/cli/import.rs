@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use protocol::client::{Client, ClientError, Options};
+use protocol::client::{Client, ClientError};
 use protocol::ids::Key;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
@@ -277,7 +277,7 @@ struct Connection {
 
 impl Line {
     async fn connect(target: Target) -> Result<Self, Failure> {
-        let client = Client::connect(&target.addresses, Options::default())
+        let client = Client::connect(&target.addresses, print::options())
             .await
             .map_err(|error| Failure::connecting(&error, &target.hint))?;
         let connection = Mutex::new(Connection { client, failed: None });
@@ -296,7 +296,7 @@ impl Line {
         {
             return Err(ClientError::NotConnected(io::Error::new(*kind, text.as_str())));
         }
-        match Client::connect(&self.target.addresses, Options::default()).await {
+        match Client::connect(&self.target.addresses, print::options()).await {
             Ok(client) => {
                 *connection = Connection { client: client.clone(), failed: None };
                 Ok(client)

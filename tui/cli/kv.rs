@@ -1,4 +1,4 @@
-//! `get`, `put` and `del`: one call each.
+//! `get`, `put`, `update`, `cas` and `del`: one key, one call.
 //!
 //! Called by `main`. A value is printed as it is where a program reads it, and escaped where a
 //! person's terminal would obey it. Standard input is read before anything is sent.
@@ -13,7 +13,7 @@ use protocol::ids::{Key, Version};
 use protocol::json;
 use protocol::reply::Versioned;
 
-use crate::args::{DelArgs, GetArgs, PutArgs};
+use crate::args::{CasArgs, DelArgs, GetArgs, PutArgs, UpdateArgs};
 use crate::print::{self, Exit, Failure};
 
 /// More of standard input than this is no value of any cluster, bytes.
@@ -46,7 +46,39 @@ pub(crate) fn put(args: PutArgs) -> ExitCode {
     };
     print::with_client(&args.common, async |client| {
         let key = key(&args.key)?;
-        let version = client.put(&key, &value).await?;
+        let version = if args.if_absent {
+            client.put_if_absent(&key, &value).await?
+        } else {
+            client.put(&key, &value).await?
+        };
+        print_version(&key, version, "written", json)
+    })
+}
+
+/// `piazza update KEY [VALUE|-]`.
+pub(crate) fn update(args: UpdateArgs) -> ExitCode {
+    let json = args.common.json;
+    let value = match value(args.value.as_deref()) {
+        Ok(value) => value,
+        Err(failure) => return print::finish(Err(failure), json),
+    };
+    print::with_client(&args.common, async |client| {
+        let key = key(&args.key)?;
+        let version = client.update(&key, &value).await?;
+        print_version(&key, version, "written", json)
+    })
+}
+
+/// `piazza cas KEY VALUE VERSION`.
+pub(crate) fn cas(args: CasArgs) -> ExitCode {
+    let json = args.common.json;
+    let value = match value(Some(&args.value)) {
+        Ok(value) => value,
+        Err(failure) => return print::finish(Err(failure), json),
+    };
+    print::with_client(&args.common, async |client| {
+        let key = key(&args.key)?;
+        let version = client.cas(&key, &value, args.version).await?;
         print_version(&key, version, "written", json)
     })
 }
@@ -56,6 +88,10 @@ pub(crate) fn del(args: DelArgs) -> ExitCode {
     let json = args.common.json;
     print::with_client(&args.common, async |client| {
         let key = key(&args.key)?;
+        if let Some(version) = args.if_version {
+            let version = client.del_if(&key, version).await?;
+            return print_version(&key, version, "removed", json);
+        }
         match client.del(&key).await? {
             Deleted::Done(version) => print_version(&key, version, "removed", json),
             Deleted::NotFound => Err(not_there(&key)),
@@ -63,7 +99,7 @@ pub(crate) fn del(args: DelArgs) -> ExitCode {
     })
 }
 
-fn key(text: &str) -> Result<Key, Failure> {
+pub(crate) fn key(text: &str) -> Result<Key, Failure> {
     Key::new(text).map_err(|error| Failure::usage(error.to_string()))
 }
 
@@ -77,14 +113,19 @@ fn value(typed: Option<&OsStr>) -> Result<Vec<u8>, Failure> {
                         Ctrl-D";
         return Err(Failure::usage(sentence));
     }
+    input(stdin.lock(), "standard input")
+}
+
+/// All that is left of `source`, which is called `name`.
+pub(crate) fn input(source: impl Read, name: &str) -> Result<Vec<u8>, Failure> {
     let mut value = Vec::new();
-    stdin.lock().take(INPUT_BYTES_MAX + 1).read_to_end(&mut value).map_err(|error| {
-        Failure::new(Exit::Other, "input", format!("cannot read standard input: {error}"))
+    source.take(INPUT_BYTES_MAX + 1).read_to_end(&mut value).map_err(|error| {
+        Failure::new(Exit::Other, "input", format!("cannot read {name}: {error}"))
     })?;
     if value.len() as u64 > INPUT_BYTES_MAX {
         let sentence = format!(
-            "standard input is longer than {INPUT_BYTES_MAX} bytes: no value \
-                                may be so large, use several keys"
+            "{name} is longer than {INPUT_BYTES_MAX} bytes: nothing may be so large, use several \
+             keys"
         );
         return Err(Failure::usage(sentence));
     }
@@ -104,7 +145,7 @@ fn shown_value(found: &Versioned, terminal: bool) -> Vec<u8> {
 }
 
 /// A line that `piazza import` takes.
-fn value_object(key: &Key, found: &Versioned) -> Vec<u8> {
+pub(crate) fn value_object(key: &Key, found: &Versioned) -> Vec<u8> {
     let mut out = b"{\"key\":".to_vec();
     json::write_string(&mut out, key.as_str());
     out.push(b',');

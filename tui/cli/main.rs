@@ -5,8 +5,10 @@
 
 mod address;
 mod args;
+mod export;
 mod import;
 mod kv;
+mod many;
 mod print;
 mod records;
 mod serve;
@@ -30,10 +32,18 @@ fn main() -> ExitCode {
         Command::Down(args) => up::down(&args),
         Command::Get(args) => kv::get(args),
         Command::Put(args) => kv::put(args),
+        Command::Update(args) => kv::update(args),
+        Command::Cas(args) => kv::cas(args),
         Command::Del(args) => kv::del(args),
+        Command::Mget(args) => many::mget(args),
+        Command::Scan(args) => many::scan(args),
+        Command::Txn(args) => many::txn(args),
+        Command::Watch(args) => many::watch(args),
+        Command::Outcome(args) => many::outcome(args),
         Command::Status(args) => status::run(args),
         Command::Wait(args) => wait::run(args),
         Command::Import(args) => import::run(args),
+        Command::Export(args) => export::run(args),
         Command::Coordinator(args) => serve::coordinator(args, cluster::shell::run_coordinator),
         Command::Node(args) => serve::node(args, cluster::shell::run_node),
     }

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::future::Future;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use protocol::client::{Client, ClientError, Options};
 use protocol::error::{ErrorCode, ErrorReply};
@@ -88,6 +89,7 @@ impl From<ClientError> for Failure {
             ClientError::NotConnected(_) => (Exit::Refused, "not_connected"),
             ClientError::Lost(_) => (Exit::Refused, "connection_lost"),
             ClientError::Late(_) => (Exit::Refused, "timeout"),
+            ClientError::WatchLost => (Exit::Refused, "watch_lost"),
             ClientError::Unknown { .. } => (Exit::Unknown, "unknown_outcome"),
             ClientError::Protocol(_) => (Exit::Other, "protocol"),
             ClientError::Report(_) => (Exit::Other, "internal"),
@@ -107,6 +109,12 @@ impl From<io::Error> for Failure {
     }
 }
 
+/// How every command's client behaves: the servers do not know updates by name, so that none is
+/// repeated, and each is told exactly what became of it.
+pub(crate) fn options() -> Options {
+    Options { repeat_for: Duration::ZERO, ..Options::default() }
+}
+
 /// Runs `work` with a connection to the cluster that `common` names, and prints why it failed.
 pub(crate) fn with_client(
     common: &Common,
@@ -115,7 +123,7 @@ pub(crate) fn with_client(
     let connected = || {
         let target = address::resolve(common)?;
         block_on(async {
-            let client = Client::connect(&target.addresses, Options::default())
+            let client = Client::connect(&target.addresses, options())
                 .await
                 .map_err(|error| Failure::connecting(&error, &target.hint))?;
             work(client).await
@@ -191,6 +199,11 @@ pub(crate) fn output(bytes: &[u8]) -> Result<(), Failure> {
     stdout.write_all(bytes)?;
     stdout.flush()?;
     Ok(())
+}
+
+/// Writes lines with text from outside; on a terminal, what it would obey is escaped.
+pub(crate) fn lines(bytes: &[u8]) -> Result<(), Failure> {
+    if on_terminal() { output(escaped(bytes, true).as_bytes()) } else { output(bytes) }
 }
 
 /// Whether standard output is a terminal, on which nothing from outside may be obeyed.

@@ -63,7 +63,7 @@ async fn look(client: &mut Option<Client>, args: &WaitArgs, left: Duration) -> R
                 connect_timeout: patience,
                 timeout: patience,
                 margin: INTERVAL,
-                ..Options::default()
+                ..print::options()
             };
             Client::connect(&target.addresses, options)
                 .await

@@ -39,6 +39,12 @@ pub enum ClientError {
     /// No answer to a read, or no room to send an update at all, in this time: safe to repeat.
     #[error("no answer within {} ms, and nothing was changed: try again", .0.as_millis())]
     Late(Duration),
+    /// A watch is over: its reader was too slow, or the coordinator has changed. What is watched
+    /// must be read again before it is watched again.
+    #[error(
+        "the watch is lost, and changes may have been missed: read the keys again, then watch anew"
+    )]
+    WatchLost,
     /// A read was answered with something that is no reply of this protocol.
     #[error("{0}")]
     Protocol(InvalidReply),
@@ -72,7 +78,11 @@ impl ClientError {
     /// Whether the same call again cannot do anything twice.
     pub fn is_safe_to_repeat(&self) -> bool {
         match self {
-            Self::Retry(_) | Self::NotConnected(_) | Self::Lost(_) | Self::Late(_) => true,
+            Self::Retry(_)
+            | Self::NotConnected(_)
+            | Self::Lost(_)
+            | Self::Late(_)
+            | Self::WatchLost => true,
             Self::Fix(_)
             | Self::Condition(_)
             | Self::Unknown { .. }

@@ -1,6 +1,6 @@
 //! The task that owns a client's connection: writes requests in batches, hands out the replies.
 //!
-//! Started by [`super::Client`], ended by the loss of the connection, `close`, or the last
+//! Started by `super::connection`, ended by the loss of the connection, `close`, or the last
 //! client's end. It owns all state, so there are no locks. It never waits for a caller, and knows
 //! of every call whether any byte of it was handed to the operating system.
 
@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -34,7 +35,7 @@ pub(super) enum Command {
 #[derive(Debug)]
 pub(super) struct Call {
     /// The request, newline included.
-    pub(super) line: Vec<u8>,
+    pub(super) line: Bytes,
     /// Set by the link when it sends the request, or by the caller when it gives up; whoever
     /// comes second must respect the first.
     pub(super) taken: Arc<AtomicBool>,
@@ -60,7 +61,7 @@ pub(super) struct Loss {
 }
 
 impl Loss {
-    fn new(error: &io::Error) -> Self {
+    pub(super) fn new(error: &io::Error) -> Self {
         Self { kind: error.kind(), text: error.to_string().into(), sent: false }
     }
 

@@ -1,34 +1,45 @@
 //! The async client: one pipelined connection behind a handle that is cheap to clone.
 //!
 //! The command line and the demos use it, and so may any program. Calls of all clones share the
-//! connection: they are written in batches and answered in the order sent. It never repeats a
-//! call by itself; what a failed call means for the caller is the kind of [`ClientError`].
+//! connection: they are written in batches and answered in the order sent. Every update carries a
+//! name of its own (`once`), so that it may be repeated until its outcome is known and still
+//! happens at most once. What a failed call means for the caller is the kind of [`ClientError`].
 //!
-//! - this file: connecting, the calls, their deadlines
+//! - this file: options, connecting, the calls
 //! - `error`: what can go wrong, by who must act
-//! - `link`: the task that owns the connection
+//! - `repeat`: updates, again and again until they are settled
+//! - `txn`, `scan`, `watch`: the calls that take more than one line to make
+//! - `connection`: one connection and the deadlines of its calls; `link`: the task that owns it
 
 use std::borrow::Cow;
-use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, timeout, timeout_at};
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 
-use crate::error::{ErrorCode, ErrorReply};
+use crate::error::ErrorCode;
 use crate::ids::{Key, Version};
-use crate::reply::{self, HelloReply, InvalidReply, Versioned};
-use crate::request::{Op, Request, TIMEOUT_MS_MAX};
+use crate::reply::{self, HelloReply, UpdateState, Versioned};
+use crate::request::{Op, Request, TIMEOUT_MS_MAX, UpdateName};
 use crate::status::Status;
 
+mod connection;
 mod error;
 mod link;
+mod repeat;
+mod scan;
+mod txn;
+mod watch;
 
+use connection::Connection;
 pub use error::{ClientError, UnknownCause};
-use link::{Call, Command, Link, Loss, Lost};
+use link::{Command, Loss};
+pub use scan::Scan;
+pub use txn::Txn;
+pub use watch::Watch;
 
 /// How a [`Client`] behaves. Every wait has an end and every queue a bound.
 #[derive(Debug, Clone)]
@@ -43,6 +54,11 @@ pub struct Options {
     pub in_flight_requests: usize,
     /// Bytes of requests in flight; a single larger request goes alone.
     pub in_flight_bytes: usize,
+    /// How long an update is repeated that was refused for now or whose outcome is not known, at
+    /// most 30 s: servers remember the names of updates for 60 s. A lost connection is made anew.
+    ///
+    /// Zero: nothing is repeated, updates carry no name, and a client is one connection.
+    pub repeat_for: Duration,
 }
 
 impl Default for Options {
@@ -53,6 +69,7 @@ impl Default for Options {
             margin: Duration::from_secs(2),
             in_flight_requests: 512,
             in_flight_bytes: 2 << 20,
+            repeat_for: repeat::REPEAT_MAX,
         }
     }
 }
@@ -68,7 +85,8 @@ pub enum Deleted {
 
 /// A connection to a cluster. Clones share it; it closes when the last one is dropped.
 ///
-/// After the connection is lost every call fails with [`ClientError::NotConnected`]: connect anew.
+/// When the connection is lost, the next call makes a new one; with [`Options::repeat_for`] zero
+/// every later call fails with [`ClientError::NotConnected`] instead.
 ///
 /// ```no_run
 /// use protocol::client::{Client, ClientError, Options};
@@ -85,6 +103,12 @@ pub enum Deleted {
 /// }
 /// if let Some(found) = client.get(&key).await? {
 ///     println!("{} bytes, version {}", found.value.len(), found.version);
+///     // Only if nobody else has written it since.
+///     match client.cas(&key, b"bye", found.version).await {
+///         Ok(version) => println!("now {version}"),
+///         Err(ClientError::Condition(reply)) => println!("too late: {reply}"),
+///         Err(error) => return Err(error.into()),
+///     }
 /// }
 /// client.close().await;
 /// # Ok(())
@@ -93,16 +117,22 @@ pub enum Deleted {
 #[derive(Debug, Clone)]
 pub struct Client {
     shared: Arc<Shared>,
+    /// The deadline that this handle's requests ask for.
+    timeout: Duration,
 }
 
 #[derive(Debug)]
 struct Shared {
-    queue: mpsc::Sender<Command>,
-    requests: Arc<Semaphore>,
-    bytes: Arc<Semaphore>,
-    lost: Arc<Lost>,
+    /// Where to connect anew.
+    addresses: String,
     options: Options,
-    address: String,
+    current: Mutex<Arc<Connection>>,
+    /// Held by whoever connects anew; the last attempt that failed.
+    connecting: tokio::sync::Mutex<Option<(Instant, Loss)>>,
+    closed: AtomicBool,
+    /// What the names of this client's updates begin with: 128 random bits.
+    name: String,
+    named: AtomicU64,
 }
 
 impl Client {
@@ -112,55 +142,40 @@ impl Client {
     /// # Errors
     /// [`ClientError::NotConnected`], naming every address and what was wrong with it.
     pub async fn connect(addresses: &str, options: Options) -> Result<Self, ClientError> {
-        let mut failures = Vec::new();
-        let mut kind = io::ErrorKind::InvalidInput;
-        for address in addresses.split(',').map(str::trim).filter(|address| !address.is_empty()) {
-            let connecting = timeout(options.connect_timeout, TcpStream::connect(address));
-            let result = match connecting.await {
-                Ok(result) => result,
-                Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")),
-            };
-            match result.and_then(|stream| stream.set_nodelay(true).map(|()| stream)) {
-                Ok(stream) => return Ok(Self::over(stream, address, options)),
-                Err(error) => {
-                    kind = error.kind();
-                    failures.push(format!("{address}: {error}"));
-                }
-            }
-        }
-        if failures.is_empty() {
-            failures.push("no address was given; addresses look like 127.0.0.1:8080".into());
-        }
-        Err(ClientError::NotConnected(io::Error::new(kind, failures.join("; "))))
+        let options = Options {
+            in_flight_requests: options.in_flight_requests.max(1),
+            in_flight_bytes: options.in_flight_bytes.clamp(1, u32::MAX as usize),
+            repeat_for: options.repeat_for.min(repeat::REPEAT_MAX),
+            ..options
+        };
+        let connection = Connection::open(addresses, &options).await?;
+        let timeout = options.timeout;
+        let shared = Shared {
+            addresses: addresses.to_owned(),
+            options,
+            current: Mutex::new(Arc::new(connection)),
+            connecting: tokio::sync::Mutex::new(None),
+            closed: AtomicBool::new(false),
+            name: repeat::random_name().map_err(ClientError::NotConnected)?,
+            named: AtomicU64::new(0),
+        };
+        Ok(Self { shared: Arc::new(shared), timeout })
     }
 
-    fn over(stream: TcpStream, address: &str, options: Options) -> Self {
-        let requests = options.in_flight_requests.max(1);
-        let bytes = options.in_flight_bytes.clamp(1, u32::MAX as usize);
-        // As many places as there are requests in flight, so that only the permits ever make a
-        // caller wait; one more for `close`.
-        let (queue, incoming) = mpsc::channel(requests + 1);
-        let lost = Arc::new(Lost::new());
-        tokio::spawn(Link::new(stream, incoming, lost.clone()).run());
-        let shared = Shared {
-            queue,
-            requests: Arc::new(Semaphore::new(requests)),
-            bytes: Arc::new(Semaphore::new(bytes)),
-            lost,
-            options: Options { in_flight_requests: requests, in_flight_bytes: bytes, ..options },
-            address: address.to_owned(),
-        };
-        Self { shared: Arc::new(shared) }
+    /// The same client, whose requests ask the server to keep this deadline, 1 ms to 60 s.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        Self { shared: self.shared.clone(), timeout }
     }
 
     /// The address that accepted the connection.
-    pub fn address(&self) -> &str {
-        &self.shared.address
+    pub fn address(&self) -> String {
+        self.current().address.clone()
     }
 
-    /// Whether the connection is lost: then no call can succeed any more.
+    /// Whether the connection is lost, and not made anew yet.
     pub fn is_lost(&self) -> bool {
-        self.shared.lost.get().is_some()
+        self.current().is_lost()
     }
 
     /// The value and version of `key`, or `None` where there is no such key.
@@ -181,22 +196,81 @@ impl Client {
     /// # Errors
     /// [`ClientError::Unknown`] where it may or may not have happened, or may happen yet.
     pub async fn put(&self, key: &Key, value: &[u8]) -> Result<Version, ClientError> {
-        let op =
-            Op::Put { key: key.as_str().into(), value: Cow::Borrowed(value), if_absent: false };
-        let line = self.ask(op).await?;
-        updated(reply::decode_version(&line))
+        let (key, value) = (key.as_str().into(), Cow::Borrowed(value));
+        self.carry_out(Op::Put { key, value, if_absent: false }).await
+    }
+
+    /// Sets `key` to `value` where there is no such key.
+    ///
+    /// # Errors
+    /// As for [`Client::put`]; [`ClientError::Condition`] where the key exists.
+    pub async fn put_if_absent(&self, key: &Key, value: &[u8]) -> Result<Version, ClientError> {
+        let (key, value) = (key.as_str().into(), Cow::Borrowed(value));
+        self.carry_out(Op::Put { key, value, if_absent: true }).await
+    }
+
+    /// Sets `key` to `value` where the key exists.
+    ///
+    /// # Errors
+    /// As for [`Client::put`]; [`ClientError::Condition`] where there is no such key.
+    pub async fn update(&self, key: &Key, value: &[u8]) -> Result<Version, ClientError> {
+        self.carry_out(Op::Update { key: key.as_str().into(), value: Cow::Borrowed(value) }).await
+    }
+
+    /// Sets `key` to `value` where the key has this version.
+    ///
+    /// # Errors
+    /// As for [`Client::put`]; [`ClientError::Condition`] where the key does not exist or has
+    /// another version, which the error tells.
+    pub async fn cas(
+        &self,
+        key: &Key,
+        value: &[u8],
+        version: Version,
+    ) -> Result<Version, ClientError> {
+        let (key, value) = (key.as_str().into(), Cow::Borrowed(value));
+        self.carry_out(Op::Cas { key, value, version }).await
     }
 
     /// Removes `key`.
     ///
     /// # Errors
-    /// [`ClientError::Unknown`] where it may or may not have happened, or may happen yet.
+    /// As for [`Client::put`].
     pub async fn del(&self, key: &Key) -> Result<Deleted, ClientError> {
-        let line = self.ask(Op::Del { key: key.as_str().into(), version: None }).await?;
-        match reply::decode_version(&line) {
-            Ok(Err(error)) if error.code == ErrorCode::NotFound => Ok(Deleted::NotFound),
-            result => updated(result).map(Deleted::Done),
+        match self.carry_out(Op::Del { key: key.as_str().into(), version: None }).await {
+            Ok(version) => Ok(Deleted::Done(version)),
+            Err(ClientError::Condition(reply)) if reply.code == ErrorCode::NotFound => {
+                Ok(Deleted::NotFound)
+            }
+            Err(error) => Err(error),
         }
+    }
+
+    /// Removes `key` where it has this version.
+    ///
+    /// # Errors
+    /// As for [`Client::cas`].
+    pub async fn del_if(&self, key: &Key, version: Version) -> Result<Version, ClientError> {
+        self.carry_out(Op::Del { key: key.as_str().into(), version: Some(version) }).await
+    }
+
+    /// The values and versions of 1 to 128 keys, in order, all as of one moment.
+    ///
+    /// # Errors
+    /// As for [`Client::get`]; [`ClientError::Fix`] where they are too large together.
+    pub async fn mget(&self, keys: &[Key]) -> Result<Vec<Option<Versioned>>, ClientError> {
+        let keys = keys.iter().map(|key| key.as_str().into()).collect();
+        let line = self.ask(Op::Mget { keys }).await?;
+        reply::decode_values(&line).map_err(ClientError::Protocol)?.map_err(ClientError::from_read)
+    }
+
+    /// What became of an update; [`ClientError::Unknown`] tells its version where the server did.
+    ///
+    /// # Errors
+    /// As for [`Client::get`].
+    pub async fn outcome(&self, of: UpdateName<'_>) -> Result<UpdateState, ClientError> {
+        let line = self.ask(Op::Outcome { of }).await?;
+        reply::decode_outcome(&line).map_err(ClientError::Protocol)?.map_err(ClientError::from_read)
     }
 
     /// The state of the cluster.
@@ -220,75 +294,84 @@ impl Client {
     /// Waits for the answers of all calls under way, then closes the connection, for all clones.
     /// Later calls fail with [`ClientError::NotConnected`].
     pub async fn close(self) {
+        self.shared.closed.store(true, Ordering::Release);
         let (done, closed) = oneshot::channel();
-        if self.shared.queue.send(Command::Close(done)).await.is_ok() {
+        if self.current().queue.send(Command::Close(done)).await.is_ok() {
             // An error means that the link has ended, which is what is waited for.
             let _ = closed.await;
         }
     }
 
-    /// Sends one request and returns its reply, a JSON line without its newline, not yet looked
-    /// at: for programs that show replies as they are.
+    /// Sends one request, once, and returns its reply, a JSON line without its newline, not yet
+    /// looked at: for programs that show replies as they are. Not for `watch`.
     ///
     /// # Errors
     /// Those of the connection; an error reply is a reply here.
     pub async fn ask(&self, op: Op<'_>) -> Result<Vec<u8>, ClientError> {
-        let options = &self.shared.options;
-        let timeout_ms = options.timeout.as_millis().clamp(1, u128::from(TIMEOUT_MS_MAX)) as u32;
         let is_update = op.is_update();
+        self.attempt(self.line(op, None), is_update).await
+    }
+
+    fn line(&self, op: Op<'_>, once: Option<String>) -> Bytes {
         let mut line = Vec::with_capacity(128);
-        Request { id: None, timeout_ms: Some(timeout_ms), once: None, op }.write(&mut line);
-        let wait = Duration::from_millis(u64::from(timeout_ms)) + options.margin;
-        let deadline = Instant::now() + wait;
-        let taken = Arc::new(AtomicBool::new(false));
-        let exchange = self.exchange(line, taken.clone(), deadline + options.margin);
-        match timeout_at(deadline, exchange).await {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(loss)) if !loss.sent => Err(ClientError::NotConnected(loss.error())),
-            Ok(Err(loss)) if is_update => {
-                Err(ClientError::Unknown { version: None, cause: UnknownCause::Lost(loss.error()) })
-            }
-            Ok(Err(loss)) => Err(ClientError::Lost(loss.error())),
-            // Whoever sets the flag first decides whether the request is sent.
-            Err(_) if is_update && taken.swap(true, Ordering::AcqRel) => {
-                Err(ClientError::Unknown { version: None, cause: UnknownCause::Late(wait) })
-            }
-            Err(_) => Err(ClientError::Late(wait)),
-        }
+        let once = once.map(Cow::Owned);
+        Request { id: None, timeout_ms: Some(self.timeout_ms()), once, op }.write(&mut line);
+        line.into()
     }
 
-    async fn exchange(
-        &self,
-        line: Vec<u8>,
-        taken: Arc<AtomicBool>,
-        overdue_at: Instant,
-    ) -> Result<Vec<u8>, Loss> {
+    fn timeout_ms(&self) -> u32 {
+        self.timeout.as_millis().clamp(1, u128::from(TIMEOUT_MS_MAX)) as u32
+    }
+
+    /// How long a call waits for its answer.
+    fn wait(&self) -> Duration {
+        Duration::from_millis(u64::from(self.timeout_ms())) + self.shared.options.margin
+    }
+
+    async fn attempt(&self, line: Bytes, is_update: bool) -> Result<Vec<u8>, ClientError> {
+        let connection = self.connection().await?;
+        connection.call(line, is_update, self.wait(), self.shared.options.margin).await
+    }
+
+    fn current(&self) -> Arc<Connection> {
+        // Whoever held the lock only cloned or replaced what is in it.
+        self.shared.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The connection; a new one, where the present one is lost and that is wanted.
+    async fn connection(&self) -> Result<Arc<Connection>, ClientError> {
         let shared = &*self.shared;
-        let bytes = line.len().min(shared.options.in_flight_bytes) as u32;
-        let gone = |_| shared.lost.get().cloned().unwrap_or_else(Loss::closed);
-        // The semaphores are never closed; an error would mean the same as a lost connection.
-        let request = shared.requests.clone().acquire_owned().await;
-        let room = shared.bytes.clone().acquire_many_owned(bytes).await;
-        let (Ok(request), Ok(room)) = (request, room) else {
-            return Err(Loss::closed());
+        let usable = |connection: &Connection| {
+            let is_final = shared.closed.load(Ordering::Acquire);
+            !connection.is_lost() || is_final || shared.options.repeat_for.is_zero()
         };
-        let (answer, answered) = oneshot::channel();
-        let call = Call { line, taken, answer, overdue_at, room: (request, room) };
-        shared.queue.send(Command::Call(call)).await.map_err(gone)?;
-        answered.await.unwrap_or_else(|_| Err(Loss::closed().after_sending()))
-    }
-}
-
-/// The result of an update, from its reply. An update that is answered with garbage may well have
-/// happened.
-fn updated(
-    reply: Result<Result<Version, Box<ErrorReply>>, InvalidReply>,
-) -> Result<Version, ClientError> {
-    match reply {
-        Ok(Ok(version)) => Ok(version),
-        Ok(Err(error)) => Err(ClientError::from_update(error)),
-        Err(invalid) => {
-            Err(ClientError::Unknown { version: None, cause: UnknownCause::Protocol(invalid) })
+        let current = self.current();
+        if usable(&current) {
+            return Ok(current);
+        }
+        let asked_at = Instant::now();
+        let mut failed = shared.connecting.lock().await;
+        let current = self.current();
+        if usable(&current) {
+            return Ok(current);
+        }
+        // All calls under way come here at once: one attempt counts for all that waited for it.
+        if let Some((at, loss)) = &*failed
+            && *at >= asked_at
+        {
+            return Err(ClientError::NotConnected(loss.error()));
+        }
+        match Connection::open(&shared.addresses, &shared.options).await {
+            Ok(connection) => {
+                let connection = Arc::new(connection);
+                *shared.current.lock().unwrap_or_else(PoisonError::into_inner) = connection.clone();
+                Ok(connection)
+            }
+            Err(ClientError::NotConnected(error)) => {
+                *failed = Some((Instant::now(), Loss::new(&error)));
+                Err(ClientError::NotConnected(error))
+            }
+            Err(error) => Err(error),
         }
     }
 }

@@ -1352,7 +1352,7 @@ fn r8_a_member_that_is_away_keeps_only_older_epochs_from_being_forgotten() {
         for at in &apart[..5] {
             let core = &world.sides[1].core;
             ids.push(Version::new(core.epoch, core.counter + 1));
-            let put = ClientOp::Put(at.clone(), Value::from("new"));
+            let put = ClientOp::Update(Update::put(at.clone(), Value::from("new")));
             let put = world.request(1, 7, put, 5_000);
             world.run();
             assert!(is_ok(world.answer(put)), "{away:?}");
