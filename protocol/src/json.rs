@@ -11,12 +11,17 @@ use crate::ids::Version;
 /// Appends `text` as a JSON string, quotes included.
 pub fn write_string(out: &mut impl BufMut, text: &str) {
     out.put_u8(b'"');
+    write_contents(out, text);
+    out.put_u8(b'"');
+}
+
+/// Appends `text` as part of a JSON string.
+pub fn write_contents(out: &mut impl BufMut, text: &str) {
     if is_plain(text.as_bytes()) {
         out.put_slice(text.as_bytes());
     } else {
         write_escaped(out, text.as_bytes());
     }
-    out.put_u8(b'"');
 }
 
 /// Appends `"value":"text"`, or `"value_b64":"..."` where the bytes are not UTF-8 or contain

@@ -17,6 +17,10 @@ use crate::ids::{
     Epoch, GroupSeq, Incarnation, Key, MemberId, NodeName, Point, RingNumber, Uuid, Value, Version,
 };
 
+pub use self::line::Message;
+
+mod line;
+
 /// The version of this protocol; both ends must speak the same one.
 pub const PEER_PROTOCOL: u32 = 2;
 /// Longest line between servers, bytes: a batch or report at its limits, with every byte escaped.

@@ -293,7 +293,7 @@ impl Driver {
             }
             Effect::Send { session, down } => {
                 let outlet = self.links.get(&session).and_then(|(_, outlet)| outlet.as_ref());
-                if !outlet.is_some_and(|outlet| outlet.send(&down)) {
+                if !outlet.is_some_and(|outlet| outlet.send(&*down)) {
                     self.links.remove(&session);
                     self.hand_in(now, Input::LinkLost { session, refused: false });
                 }

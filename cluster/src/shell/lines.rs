@@ -6,8 +6,7 @@
 use std::io;
 
 use protocol::frame::{Frame, Framer, HTTP_RESPONSE};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use protocol::peer::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
@@ -23,7 +22,7 @@ impl LineReader {
     }
 
     /// The next message; `None` at the end of the connection.
-    pub(super) async fn next<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
+    pub(super) async fn next<T: Message>(&mut self) -> io::Result<Option<T>> {
         loop {
             if let Some(message) = self.ready()? {
                 return Ok(Some(message));
@@ -35,11 +34,11 @@ impl LineReader {
     }
 
     /// The next message, if all of it has been read.
-    pub(super) fn ready<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
+    pub(super) fn ready<T: Message>(&mut self) -> io::Result<Option<T>> {
         match self.framer.next_frame() {
             Some(Frame::Line(line)) => {
                 let text = std::str::from_utf8(line).map_err(io::Error::other)?;
-                serde_json::from_str(text).map(Some).map_err(io::Error::other)
+                T::read(text).map(Some).map_err(io::Error::other)
             }
             Some(Frame::TooLong) => Err(io::Error::other("a line is too long")),
             Some(Frame::Http) => Err(io::Error::other(HTTP_RESPONSE)),
@@ -49,8 +48,8 @@ impl LineReader {
 }
 
 /// Appends one message and its newline.
-pub(super) fn write_line(out: &mut Vec<u8>, message: &impl Serialize) {
-    serde_json::to_writer(&mut *out, message).expect("plain data always serializes");
+pub(super) fn write_line(out: &mut Vec<u8>, message: &impl Message) {
+    message.write(out);
     out.push(b'\n');
 }
 

@@ -56,7 +56,8 @@ async fn run(session: u64, addr: SocketAddr, events: &mpsc::Sender<Event>) -> io
     let _ = events.send(Event::Linked { session, outlet }).await;
     let read = async {
         let mut reader = LineReader::new(reader, PEER_LINE_BYTES_MAX);
-        while let Some(up) = reader.next::<Box<Up>>().await? {
+        while let Some(up) = reader.next::<Up>().await? {
+            let up = Box::new(up);
             let _ = events.send(Event::Core(Input::Up { session, up })).await;
         }
         Ok(())

@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Serialize;
+use protocol::peer::Message;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
@@ -51,7 +51,7 @@ pub(super) fn new(socket: OwnedWriteHalf) -> (Outlet, Rest) {
 
 impl Outlet {
     /// Sends a message behind all earlier ones; false if the link cannot take it.
-    pub(super) fn send(&self, message: &impl Serialize) -> bool {
+    pub(super) fn send(&self, message: &impl Message) -> bool {
         let mut backlog = self.0.lock();
         let behind = backlog.bytes.len() - backlog.sent;
         if backlog.broken || backlog.closed || behind > BACKLOG_BYTES_MAX {

@@ -58,9 +58,9 @@ async fn serve(
     stream.set_nodelay(true)?;
     let (reader, mut writer) = stream.into_split();
     let mut reader = LineReader::new(reader, LINE_BYTES_MAX);
-    let first = tokio::time::timeout(PATIENCE, reader.next::<Box<Register>>()).await;
+    let first = tokio::time::timeout(PATIENCE, reader.next::<Register>()).await;
     let register = match first.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))? {
-        Ok(Some(register)) => register,
+        Ok(Some(register)) => Box::new(register),
         Ok(None) => return Ok(()),
         Err(error) => {
             if error.to_string().starts_with("HTTP/") {
