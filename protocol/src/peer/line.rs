@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Batch, Down, DownBody, Prepare, ReadAnswer, ReadAsk, Up, WireValue, WireWrite};
+use super::{Batch, Down, DownBody, Due, Prepare, ReadAnswer, ReadAsk, Up, WireValue, WireWrite};
 use crate::ids::{Epoch, GroupSeq, Key, MemberId, RingNumber, Value, Version};
 use crate::json::{write_base64, write_contents, write_number, write_string};
 
@@ -119,7 +119,7 @@ fn write_down(out: &mut Vec<u8>, down: &Down, batch: &Batch) {
 }
 
 fn write_prepare(out: &mut Vec<u8>, prepare: &Prepare) {
-    let Prepare { id, ring, participants, rests_on, writes } = prepare;
+    let Prepare { id, ring, participants, rests_on, due, writes } = prepare;
     let RingNumber { epoch, counter } = ring;
     write_field(out, "{\"id\":", id.number());
     write_field(out, ",\"ring\":{\"epoch\":", u64::from(epoch.0));
@@ -129,6 +129,15 @@ fn write_prepare(out: &mut Vec<u8>, prepare: &Prepare) {
     if !rests_on.is_empty() {
         out.extend_from_slice(b"],\"rests_on\":[");
         write_items(out, rests_on, |out, id| write_number(out, id.number()));
+    }
+    if !due.is_empty() {
+        out.extend_from_slice(b"],\"due\":[");
+        write_items(out, due, |out, Due { id, at }| {
+            write_field(out, "{\"id\":", id.number());
+            out.extend_from_slice(b",\"at\":[");
+            write_items(out, at, |out, id| write_number(out, u64::from(id.0)));
+            out.extend_from_slice(b"]}");
+        });
     }
     out.extend_from_slice(b"],\"writes\":[");
     write_items(out, writes, |out, write| {
@@ -348,10 +357,19 @@ fn read_prepare(line: &mut Cursor<'_>) -> Option<Arc<Prepare>> {
     line.pass("},\"at\":[")?;
     let participants = line.items(|line| line.number().map(MemberId))?;
     let rests_on = line.list(&mut false, "\"rests_on\":[", read_version)?;
+    let due = line.list(&mut false, "\"due\":[", read_due)?;
     line.pass(",\"writes\":[")?;
     let writes = line.items(read_write)?;
     line.pass("}")?;
-    Some(Arc::new(Prepare { id, ring, participants, rests_on, writes }))
+    Some(Arc::new(Prepare { id, ring, participants, rests_on, due, writes }))
+}
+
+fn read_due(line: &mut Cursor<'_>) -> Option<Due> {
+    let id = Version::from_number(line.field("{\"id\":")?);
+    line.pass(",\"at\":[")?;
+    let at = line.items(|line| line.number().map(MemberId))?;
+    line.pass("}")?;
+    Some(Due { id, at })
 }
 
 fn read_write(line: &mut Cursor<'_>) -> Option<WireWrite> {

@@ -41,6 +41,10 @@ fn value(numbers: &mut Numbers) -> Option<WireValue> {
     }))
 }
 
+fn due(numbers: &mut Numbers) -> Due {
+    Due { id: version(numbers), at: some(numbers, member) }
+}
+
 fn prepare(numbers: &mut Numbers) -> Arc<Prepare> {
     let write = |numbers: &mut Numbers| WireWrite {
         key: key(numbers),
@@ -53,6 +57,7 @@ fn prepare(numbers: &mut Numbers) -> Arc<Prepare> {
         ring,
         participants: some(numbers, member),
         rests_on: some(numbers, version),
+        due: some(numbers, due),
         writes: some(numbers, write),
     })
 }
@@ -71,7 +76,11 @@ fn down(numbers: &mut Numbers) -> Down {
     };
     if rarely(numbers) {
         batch.adopt = some(numbers, prepare);
-        batch.settled = Some(Settled { below: version(numbers), except: some(numbers, version) });
+        batch.settled = Some(Settled {
+            from: version(numbers),
+            below: version(numbers),
+            except: some(numbers, version),
+        });
         let abort = |numbers: &mut Numbers| {
             let (id, participants) = (version(numbers), some(numbers, member));
             Abort { id, participants }
@@ -167,6 +176,7 @@ fn everyday_lines_are_read_by_hand() {
             ring: RingNumber::default(),
             participants: vec![member(numbers), member(numbers)],
             rests_on: some(numbers, version),
+            due: some(numbers, |numbers| Due { at: vec![member(numbers)], ..due(numbers) }),
             writes: vec![write],
         };
         let batch = Batch {
