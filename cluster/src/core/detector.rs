@@ -11,7 +11,7 @@ use super::time::Time;
 
 /// Intervals of silence, or without progress, after which a node is suspect.
 pub const SUSPECT_AFTER_INTERVALS: u64 = 3;
-/// Intervals after which it is down: "3 more" (PROTOCOL section 2).
+/// Intervals after which it is down: three more.
 pub const DOWN_AFTER_INTERVALS: u64 = 2 * SUSPECT_AFTER_INTERVALS;
 /// A timer that is late by this many of its own periods means that this process stood still (H43).
 const LATE_PERIODS_MAX: u64 = 1;

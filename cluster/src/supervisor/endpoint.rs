@@ -1,5 +1,5 @@
 //! The supervisor's port: JSON lines, one request at a time for each connection, bounded in
-//! connections, line length and time (PROTOCOL sections 1, 3 and 4).
+//! connections, line length and time.
 //!
 //! Started by `run`, which alone answers. A connection ends with its client, with the supervisor
 //! or at a limit; its faults never reach anybody else.

@@ -48,7 +48,7 @@ impl StartError {
         Self::System(format!("{}: {error}; {what}", path.display()))
     }
 
-    /// The exit code that PROTOCOL gives this error.
+    /// The exit code of `piazza up` with this error.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,

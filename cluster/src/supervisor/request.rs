@@ -1,4 +1,4 @@
-//! The requests of the supervisor's port (PROTOCOL section 4), from a line and back to one.
+//! The requests of the supervisor's port, from a line and back to one.
 //!
 //! Called by `endpoint` for every line. Strict: an unknown or repeated field is refused by name.
 //! Decides nothing.
