@@ -15,8 +15,8 @@
 //! disk model of the simulation does both.
 //!
 //! By hand, as root: `PIAZZA_IMAGE_CUTS=20 cargo test image_cut -- --ignored --nocapture`. It runs
-//! in a mount namespace of its own, and devices are released with their mounts: so nothing stays,
-//! however it ends.
+//! in a mount namespace of its own, and devices are released with their mounts: so no mount and no
+//! device stays, however it ends.
 
 use std::fs;
 use std::io::Write as _;
