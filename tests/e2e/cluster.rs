@@ -67,6 +67,11 @@ impl Cluster {
         self.ready.client
     }
 
+    /// The cluster's directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
     /// Where a file arms a failpoint of the servers.
     #[cfg(feature = "failpoints")]
     pub(crate) fn failpoints(&self) -> PathBuf {

@@ -13,6 +13,7 @@
 //! * `replica_down`: while one node is down, its keys are refused quickly, the others go on;
 //! * `kill_loop`: servers are killed one after the other under load;
 //! * `kill_all`: everything is killed at once under load, again and again;
+//! * `image_cut`: the same, and whatever was not synced is lost (only on demand, as root);
 //! * `failpoints`: nodes end between any two steps of making something durable (with the feature
 //!   of that name: `cargo test --features failpoints failpoints`).
 
@@ -25,6 +26,7 @@ pub(crate) mod workload;
 mod conversation;
 #[cfg(feature = "failpoints")]
 mod failpoints;
+mod image_cut;
 mod kill_all;
 mod kill_loop;
 mod replica_down;
