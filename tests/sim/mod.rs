@@ -10,6 +10,7 @@
 //! * `network`, `node` with `recover`, `lanes` and `registration`, `coordinator`, `faults`: the
 //!   parts
 //! * `clients`: what they do; `asked`: what they ask for; `answers`: what they are told
+//! * `repeats`: what they do about an end that they do not know; `watchers`: scans and watches
 //! * `finish`: coming to rest, and the verdict
 //! * `coverage`: what was met, and how little of it is too little
 
@@ -26,6 +27,8 @@ mod node;
 mod plan;
 pub(crate) mod recover;
 mod registration;
+mod repeats;
+mod watchers;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
