@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Batch, Down, DownBody, Due, Prepare, ReadAnswer, ReadAsk, Up, WireValue, WireWrite};
-use crate::ids::{Epoch, GroupSeq, Key, MemberId, RingNumber, Value, Version};
+use crate::ids::{Epoch, GroupSeq, Key, MemberId, Once, OnceName, RingNumber, Value, Version};
 use crate::json::{write_base64, write_contents, write_number, write_string};
 
 #[cfg(test)]
@@ -68,9 +68,25 @@ impl Message for Up {
 // does not compile.
 
 fn is_everyday_batch(batch: &Batch) -> bool {
-    let Batch { ask, adopt, sync, abort, settled, caught_up, commit, read, prepare, marks } = batch;
+    let Batch {
+        ask,
+        commit,
+        adopt,
+        sync,
+        abort,
+        read,
+        once,
+        scan,
+        once_from,
+        prepare,
+        settled,
+        marks,
+        caught_up,
+    } = batch;
     let _everyday = (commit, read, prepare, marks);
-    !ask && !sync && !caught_up && adopt.is_empty() && abort.is_empty() && settled.is_none()
+    let news = settled.is_some() || once_from.is_some();
+    let rare = adopt.len() + abort.len() + once.len() + scan.len() > 0;
+    !ask && !sync && !caught_up && !news && !rare
 }
 
 fn is_everyday_up(up: &Up) -> bool {
@@ -84,6 +100,8 @@ fn is_everyday_up(up: &Up) -> bool {
         yes,
         no,
         read,
+        once,
+        scan,
         report,
         fenced,
         installed,
@@ -92,7 +110,8 @@ fn is_everyday_up(up: &Up) -> bool {
     } = up;
     let _everyday = (session, n, epoch, ack, durable, end, yes, read);
     let rare = report.is_some() || fenced.is_some() || installed.is_some();
-    !rare && !marked && !caught_up && no.is_empty()
+    let rare = rare || no.len() + once.len() + scan.len() > 0;
+    !rare && !marked && !caught_up
 }
 
 fn write_down(out: &mut Vec<u8>, down: &Down, batch: &Batch) {
@@ -119,7 +138,7 @@ fn write_down(out: &mut Vec<u8>, down: &Down, batch: &Batch) {
 }
 
 fn write_prepare(out: &mut Vec<u8>, prepare: &Prepare) {
-    let Prepare { id, ring, participants, rests_on, due, writes } = prepare;
+    let Prepare { id, ring, participants, rests_on, due, writes, once } = prepare;
     let RingNumber { epoch, counter } = ring;
     write_field(out, "{\"id\":", id.number());
     write_field(out, ",\"ring\":{\"epoch\":", u64::from(epoch.0));
@@ -152,7 +171,14 @@ fn write_prepare(out: &mut Vec<u8>, prepare: &Prepare) {
         }
         out.push(b'}');
     });
-    out.extend_from_slice(b"]}");
+    out.push(b']');
+    if let Some(Once { name, request_hash }) = once {
+        out.extend_from_slice(b",\"once\":{\"n\":");
+        write_string(out, name.as_str());
+        write_field(out, ",\"h\":", *request_hash);
+        out.push(b'}');
+    }
+    out.push(b'}');
 }
 
 fn write_up(out: &mut Vec<u8>, up: &Up) {
@@ -360,8 +386,9 @@ fn read_prepare(line: &mut Cursor<'_>) -> Option<Arc<Prepare>> {
     let due = line.list(&mut false, "\"due\":[", read_due)?;
     line.pass(",\"writes\":[")?;
     let writes = line.items(read_write)?;
+    let once = if line.passes(",\"once\":{\"n\":\"") { Some(read_once(line)?) } else { None };
     line.pass("}")?;
-    Some(Arc::new(Prepare { id, ring, participants, rests_on, due, writes }))
+    Some(Arc::new(Prepare { id, ring, participants, rests_on, due, writes, once }))
 }
 
 fn read_due(line: &mut Cursor<'_>) -> Option<Due> {
@@ -370,6 +397,13 @@ fn read_due(line: &mut Cursor<'_>) -> Option<Due> {
     let at = line.items(|line| line.number().map(MemberId))?;
     line.pass("}")?;
     Some(Due { id, at })
+}
+
+fn read_once(line: &mut Cursor<'_>) -> Option<Once> {
+    let name = line.text()?.parse::<OnceName>().ok()?;
+    let request_hash = line.field(",\"h\":")?;
+    line.pass("}")?;
+    Some(Once { name, request_hash })
 }
 
 fn read_write(line: &mut Cursor<'_>) -> Option<WireWrite> {
@@ -392,6 +426,8 @@ fn read_up(line: &mut Cursor<'_>) -> Option<Up> {
         yes: line.list(&mut false, "\"yes\":[", Cursor::number)?,
         no: Vec::new(),
         read: line.list(&mut false, "\"read\":[", read_answer)?,
+        once: Vec::new(),
+        scan: Vec::new(),
         report: None,
         fenced: None,
         installed: None,

@@ -41,6 +41,14 @@ fn value(numbers: &mut Numbers) -> Option<WireValue> {
     }))
 }
 
+fn once(numbers: &mut Numbers) -> Option<Once> {
+    // Of text that needs escapes, and of text that does not.
+    let rest = if numbers.below(2) == 0 { "plain" } else { "\"\n\u{e9}" };
+    let name = format!("a name of 16 bytes or more {rest}").parse::<OnceName>().unwrap();
+    let request_hash = number(numbers);
+    (numbers.below(2) == 0).then_some(Once { name, request_hash })
+}
+
 fn due(numbers: &mut Numbers) -> Due {
     Due { id: version(numbers), at: some(numbers, member) }
 }
@@ -59,6 +67,7 @@ fn prepare(numbers: &mut Numbers) -> Arc<Prepare> {
         rests_on: some(numbers, version),
         due: some(numbers, due),
         writes: some(numbers, write),
+        once: once(numbers),
     })
 }
 
@@ -72,6 +81,7 @@ fn down(numbers: &mut Numbers) -> Down {
         prepare: some(numbers, prepare),
         marks: some(numbers, |numbers| (member(numbers), GroupSeq(number(numbers)))),
         caught_up: rarely(numbers),
+        once_from: rarely(numbers).then(|| version(numbers)),
         ..Batch::default()
     };
     if rarely(numbers) {
@@ -110,6 +120,8 @@ fn up(numbers: &mut Numbers) -> Up {
         yes: some(numbers, number),
         no: if rarely(numbers) { some(numbers, refusal) } else { Vec::new() },
         read: some(numbers, answer),
+        once: Vec::new(),
+        scan: Vec::new(),
         report: None,
         fenced: rarely(numbers).then_some(Epoch(7)),
         installed: rarely(numbers).then_some(RingNumber { epoch: Epoch(7), counter: 1 }),
@@ -178,6 +190,7 @@ fn everyday_lines_are_read_by_hand() {
             rests_on: some(numbers, version),
             due: some(numbers, |numbers| Due { at: vec![member(numbers)], ..due(numbers) }),
             writes: vec![write],
+            once: once(numbers).filter(|once| once.name.as_str().ends_with("plain")),
         };
         let batch = Batch {
             commit: some(numbers, version),
