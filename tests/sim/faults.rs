@@ -6,7 +6,7 @@ use super::world::{Event, Proc, World};
 impl World {
     /// Something happens to somebody.
     pub(crate) fn on_fault(&mut self, fault: Fault) {
-        if self.healed {
+        if self.healed || !self.strikes(fault) {
             return;
         }
         let node = self.rng.below(self.nodes.len() as u64) as usize;
@@ -38,7 +38,8 @@ impl World {
                 self.pause_coordinator(coordinator);
             }
             (Fault::Usurp, Some(coordinator)) => self.usurp(coordinator),
-            (_, None) => {}
+            // No coordinator to do it to, or not one of those that are planned for a moment.
+            _ => {}
         }
     }
 
@@ -195,7 +196,7 @@ impl World {
 
     /// All faults end: what is down is started, what stands still goes on.
     pub(crate) fn heal(&mut self) {
-        if self.plan.power_at_heal {
+        if self.plan.power_at_heal && self.strikes(Fault::PowerAtHeal) {
             self.power_all();
         }
         self.healed = true;

@@ -11,7 +11,7 @@ use cluster::core::coordinator::Input;
 use cluster::core::node::{ConnId, Input as NodeInput};
 use protocol::peer::{Down, Up};
 
-use super::plan::MS;
+use super::plan::{Fault, MS};
 use super::world::{Event, World};
 
 /// One connection that a coordinator has dialled.
@@ -45,9 +45,9 @@ impl World {
         least + self.rng.below(more + 1)
     }
 
-    /// Whether something happens that happens `parts` times in 10,000.
-    pub(crate) fn rarely(&mut self, parts: u64) -> bool {
-        parts > 0 && self.rng.below(10_000) < parts
+    /// Whether a fault strikes that is due `parts` times in 10,000.
+    pub(crate) fn rarely(&mut self, fault: Fault, parts: u64) -> bool {
+        parts > 0 && self.rng.below(10_000) < parts && self.strikes(fault)
     }
 
     /// After how long an end learns that the other one has gone.
@@ -132,7 +132,7 @@ impl World {
             Way::Down => Event::Down(number, text),
             Way::Up => Event::Up(number, text),
         };
-        if self.rarely(net.lose) {
+        if self.rarely(Fault::LoseMessage, net.lose) {
             self.coverage.met("messages lost");
             // The sender's retransmissions end: both ends hear of it, each in its time.
             let patience = 50 * MS + self.rng.below(3_000) * MS;
@@ -140,7 +140,7 @@ impl World {
             return;
         }
         let mut wait = self.delay();
-        if self.rarely(net.stall) {
+        if self.rarely(Fault::StallMessage, net.stall) {
             wait += self.rng.below(2_000) * MS;
         }
         let link = self.links.get_mut(&number).expect("a link that is sent on");
@@ -148,17 +148,17 @@ impl World {
         let fifo = (self.now + wait).max(*last + 1);
         *last = fifo;
         let mut at = fifo;
-        if self.rarely(net.overtake) {
+        if self.rarely(Fault::OvertakingMessage, net.overtake) {
             self.coverage.met("messages overtaking");
             at = self.now + 1;
         }
-        if self.rarely(net.double) {
+        if self.rarely(Fault::DoubleMessage, net.double) {
             self.coverage.met("messages doubled");
             let later = at + self.rng.below(20 * MS);
             self.at(later, event(text.clone()));
         }
         self.at(at, event(text));
-        if self.rarely(net.reset) {
+        if self.rarely(Fault::ResetLink, net.reset) {
             let after = self.rng.below(5 * MS);
             self.after(after, Event::Reset(number));
         }

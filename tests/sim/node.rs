@@ -27,7 +27,7 @@ use protocol::ids::{GroupSeq, Key, NodeName, Uuid};
 use protocol::peer::Register;
 
 use super::lanes::{LogDone, LogJob, look_up, register};
-use super::plan::MS;
+use super::plan::{Fault, MS};
 use super::recover::{Directory, Started, recover};
 use super::world::{Clock, Event, Failure, World};
 use crate::check::seeded::Seeded;
@@ -120,7 +120,8 @@ impl World {
         if self.nodes[node].process.is_some() || self.nodes[node].dead {
             return;
         }
-        let interrupted = !self.healed && self.rng.chance(self.plan.crash_in_start);
+        let interrupted =
+            !self.healed && self.rarely(Fault::CrashInStart, self.plan.crash_in_start * 100);
         let operations = self.rng.below(16);
         let disk = self.plan.disk.clone();
         let machine = &mut self.nodes[node];
@@ -280,7 +281,7 @@ impl World {
 
     fn begin_log_job(&mut self, node: usize) {
         let stall = self.plan.disk.stall;
-        let stalls = !self.healed && self.rarely(stall);
+        let stalls = !self.healed && self.rarely(Fault::StallDisk, stall);
         let took = if stalls { 2_000 * MS } else { self.plan.disk.sync_us };
         let process = self.process(node);
         let (life, append) = (process.life, matches!(process.log_jobs[0], LogJob::Append(..)));
@@ -296,10 +297,12 @@ impl World {
     pub(crate) fn log_done(&mut self, node: usize) {
         let process = self.process(node);
         let job = process.log_jobs.pop_front().expect("a job is under way");
+        let text = job.text();
         let done = job.run(&mut process.log, &mut process.state).expect("a disk without faults");
         if !process.log_jobs.is_empty() {
             self.begin_log_job(node);
         }
+        self.trace_text(&text);
         match done {
             LogDone::Synced(seq) => {
                 self.make_segment(node);
