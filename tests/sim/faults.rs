@@ -25,6 +25,11 @@ impl World {
             (Fault::PauseNode, _) => self.pause_node(node),
             (Fault::CutNode, _) => self.cut(node),
             (Fault::PowerAll, _) => self.power_all(),
+            (Fault::FailSync | Fault::FailWrite | Fault::FillDisk, _) => {
+                self.fail_disk(node, fault);
+            }
+            (Fault::ClogOneWay, _) => self.clog_one_way(node),
+            (Fault::Swizzle, _) => self.swizzle(),
             (Fault::KillCoordinator, Some(coordinator)) => {
                 self.coverage.met("coordinators killed");
                 self.kill_coordinator(coordinator);
@@ -200,7 +205,11 @@ impl World {
             self.power_all();
         }
         self.healed = true;
-        self.nodes.iter_mut().for_each(|machine| machine.doom = None);
+        for node in 0..self.nodes.len() {
+            self.nodes[node].doom = None;
+            self.free_disk(node);
+            self.unclog(node);
+        }
         let net = &mut self.plan.net;
         (net.lose, net.double, net.overtake, net.stall, net.reset) = (0, 0, 0, 0, 0);
         net.silent_ends = false;

@@ -9,8 +9,8 @@
 //!
 //! * `plan`: what a seed is about; `incidents`: what of it strikes
 //! * `world`: time, events, and everything that takes part
-//! * `network`, `node` with `recover`, `lanes` and `registration`, `coordinator`, `faults`: the
-//!   parts
+//! * `network`, `node` with `recover`, `lanes` and `registration`, `coordinator`, `faults` with
+//!   `disks` and `clogs`: the parts
 //! * `clients`: what they do; `asked`: what they ask for; `answers`: what they are told
 //! * `finish`: coming to rest, and the verdict
 //! * `coverage`: what was met, and how little of it is too little
@@ -19,8 +19,10 @@
 mod answers;
 mod asked;
 mod clients;
+mod clogs;
 mod coordinator;
 mod coverage;
+mod disks;
 mod faults;
 mod finish;
 mod incidents;
@@ -40,8 +42,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use self::coverage::Coverage;
 use self::incidents::{Incident, Kept, list};
+use self::plan::Plan;
 use self::shrink::{Rerun, shrink};
 use self::world::{Event, Failure, World};
+use crate::check::seeded::Seeded;
 #[cfg(not(feature = "lie-about-sync"))]
 use crate::check::seeded::number_from_env;
 
@@ -139,8 +143,11 @@ fn describe(verdict: &Verdict) -> String {
     for failure in &verdict.failures {
         text += &format!("\n  {failure:?}").replace("\\n", "\n");
     }
+    let mut options = Plan::draw(&mut Seeded::new(verdict.seed));
+    // What of them has struck is listed by itself.
+    options.faults.clear();
     text + &format!(
-        "\n  repeat with: PIAZZA_SIM_SEED={} cargo test sim_one -- --nocapture",
+        "\n  options: {options:?}\n  repeat with: PIAZZA_SIM_SEED={} cargo test sim_one -- --nocapture",
         verdict.seed
     )
 }

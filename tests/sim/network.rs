@@ -32,7 +32,7 @@ pub(crate) struct Link {
 
 /// Which way a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+pub(crate) enum Way {
     Down,
     Up,
 }
@@ -76,7 +76,7 @@ impl World {
             },
         );
         self.coordinators[coordinator].links.insert(session, number);
-        let after = self.delay();
+        let after = self.passes(node, Way::Down) + self.delay();
         self.after(after, Event::Dialled(number));
     }
 
@@ -84,7 +84,7 @@ impl World {
     pub(crate) fn on_dialled(&mut self, number: u64) {
         let Some(link) = self.links.get(&number) else { return };
         let (node, life) = (link.node, link.life);
-        let back = self.delay();
+        let back = self.passes(node, Way::Up) + self.delay();
         let Some(process) = self.nodes[node].process.as_mut().filter(|p| p.life == life) else {
             self.coverage.met("dials refused");
             self.after(back, Event::DialRefused(number));
@@ -139,7 +139,9 @@ impl World {
             self.after(patience, Event::Reset(number));
             return;
         }
-        let mut wait = self.delay();
+        let node = self.links[&number].node;
+        let clogged = self.passes(node, way);
+        let mut wait = clogged + self.delay();
         if self.rarely(Fault::StallMessage, net.stall) {
             wait += self.rng.below(2_000) * MS;
         }
@@ -148,7 +150,7 @@ impl World {
         let fifo = (self.now + wait).max(*last + 1);
         *last = fifo;
         let mut at = fifo;
-        if self.rarely(Fault::OvertakingMessage, net.overtake) {
+        if clogged == 0 && self.rarely(Fault::OvertakingMessage, net.overtake) {
             self.coverage.met("messages overtaking");
             at = self.now + 1;
         }
@@ -212,14 +214,14 @@ impl World {
 
     /// The coordinator's end will hear of the link's end; what is on its way may come before.
     pub(crate) fn tell_coordinator_end(&mut self, number: u64) {
-        let wait = self.notice_delay();
+        let wait = self.passes(self.links[&number].node, Way::Up) + self.notice_delay();
         let behind = if self.rng.chance(70) { self.links[&number].up_at + 1 } else { 0 };
         self.at((self.now + wait).max(behind), Event::CoordinatorEnd(number));
     }
 
     /// The node's end will hear of the link's end; what is on its way may come before.
     pub(crate) fn tell_node_end(&mut self, number: u64) {
-        let wait = self.notice_delay();
+        let wait = self.passes(self.links[&number].node, Way::Down) + self.notice_delay();
         let behind = if self.rng.chance(70) { self.links[&number].down_at + 1 } else { 0 };
         self.at((self.now + wait).max(behind), Event::NodeEnd(number));
     }

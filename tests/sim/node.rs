@@ -26,6 +26,8 @@ use cluster::storage::small_file::SmallFile;
 use protocol::ids::{GroupSeq, Key, NodeName, Uuid};
 use protocol::peer::Register;
 
+use super::clogs::Clogs;
+use super::disks::DiskTrouble;
 use super::lanes::{LogDone, LogJob, look_up, register};
 use super::plan::{Fault, MS};
 use super::recover::{Directory, Started, recover};
@@ -47,6 +49,8 @@ pub(crate) struct Machine {
     pub(crate) dead: bool,
     /// It will crash, with power lost or not, in the middle of its next append.
     pub(crate) doom: Option<bool>,
+    pub(crate) trouble: DiskTrouble,
+    pub(crate) clogs: Clogs,
 }
 
 /// A node's process.
@@ -68,7 +72,7 @@ pub(crate) struct Process {
     pub(crate) beats: u64,
     pub(crate) register_wait: u64,
     state: SmallFile,
-    log_jobs: VecDeque<LogJob>,
+    pub(super) log_jobs: VecDeque<LogJob>,
     key_jobs: VecDeque<KeyJob>,
     making: Option<NextSegment>,
     checkpoint: Option<Checkpointed>,
@@ -110,6 +114,8 @@ impl Machine {
             process: None,
             dead: false,
             doom: None,
+            trouble: DiskTrouble::default(),
+            clogs: Clogs::default(),
         }
     }
 }
@@ -124,6 +130,7 @@ impl World {
             !self.healed && self.rarely(Fault::CrashInStart, self.plan.crash_in_start * 100);
         let operations = self.rng.below(16);
         let disk = self.plan.disk.clone();
+        self.refill_disk(node);
         let machine = &mut self.nodes[node];
         machine.life += 1;
         if interrupted {
@@ -139,6 +146,7 @@ impl World {
         let started = recover(directory, now, disk.segment_bytes, disk.checkpoint_bytes);
         match started {
             Ok(started) if !interrupted => self.begin(node, started),
+            Err(_) if !interrupted && self.disk_has_failed(node) => self.start_refused(node),
             Err(reason) if !interrupted => {
                 self.nodes[node].dead = true;
                 self.fail(Failure::Refused(format!("node {node} does not start: {reason}")));
@@ -298,7 +306,10 @@ impl World {
         let process = self.process(node);
         let job = process.log_jobs.pop_front().expect("a job is under way");
         let text = job.text();
-        let done = job.run(&mut process.log, &mut process.state).expect("a disk without faults");
+        let done = match job.run(&mut process.log, &mut process.state) {
+            Ok(done) => done,
+            Err(reason) => return self.end_by_disk(node, &reason),
+        };
         if !process.log_jobs.is_empty() {
             self.begin_log_job(node);
         }
@@ -430,7 +441,7 @@ impl World {
     }
 
     /// What a crash does to the directory.
-    fn crash_machine(&mut self, node: usize, power: bool) {
+    pub(super) fn crash_machine(&mut self, node: usize, power: bool) {
         let machine = &mut self.nodes[node];
         let keystore = machine.keystore.as_mut().expect("no process has it");
         // What was applied since the checkpoint is in memory only, or got out by itself.
@@ -466,7 +477,10 @@ impl World {
         self.hand_in_node(node, Input::Stop);
         let Some(mut process) = self.nodes[node].process.take() else { return };
         for job in std::mem::take(&mut process.log_jobs) {
-            job.run(&mut process.log, &mut process.state).expect("a disk without faults");
+            if let Err(reason) = job.run(&mut process.log, &mut process.state) {
+                self.note_disk(node, &reason);
+                break;
+            }
         }
         let mut keystore = process.keystore;
         for job in process.key_jobs {

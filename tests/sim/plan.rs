@@ -82,6 +82,16 @@ pub(crate) enum Fault {
     PowerAll,
     /// Two nodes lose power or are killed at the same moment.
     CrashTwo,
+    /// A sync of a node's disk fails, one of the next.
+    FailSync,
+    /// A write to a node's disk fails, one of the next.
+    FailWrite,
+    /// A node's disk is full, soon and for a while.
+    FillDisk,
+    /// What goes one way between a node and all others is held up for a while.
+    ClogOneWay,
+    /// Some nodes are clogged, one after another; they come free in another order.
+    Swizzle,
     /// What follows is not planned for a moment but strikes by chance: `NetPlan`, `DiskPlan` and the
     /// last of `Plan` say how often.
     LoseMessage,
@@ -110,6 +120,11 @@ pub(crate) const ALL_FAULTS: [Fault; PLANNED + 11] = [
     Fault::CutNode,
     Fault::PowerAll,
     Fault::CrashTwo,
+    Fault::FailSync,
+    Fault::FailWrite,
+    Fault::FillDisk,
+    Fault::ClogOneWay,
+    Fault::Swizzle,
     Fault::LoseMessage,
     Fault::DoubleMessage,
     Fault::OvertakingMessage,
@@ -124,7 +139,7 @@ pub(crate) const ALL_FAULTS: [Fault; PLANNED + 11] = [
 ];
 
 /// How many of them are planned for a moment.
-const PLANNED: usize = 11;
+const PLANNED: usize = 16;
 
 /// One seed's run.
 #[derive(Debug, Clone)]
@@ -247,7 +262,7 @@ fn faults(rng: &mut Seeded, heal_at: u64) -> Vec<(u64, Fault)> {
         ALL_FAULTS[..PLANNED].iter().filter(|_| rng.chance(35)).copied().collect();
     let mut faults = Vec::new();
     if !allowed.is_empty() {
-        for _ in 0..rng.below(13) {
+        for _ in 0..rng.below(16) {
             faults.push((300 * MS + rng.below(heal_at - 300 * MS), *rng.one_of(&allowed)));
         }
     }

@@ -4,6 +4,7 @@
 use protocol::peer::Registered;
 
 use super::lanes::heartbeat;
+use super::network::Way;
 use super::plan::{Fault, HEARTBEAT_MS, MS};
 use super::world::{Event, Failure, World};
 
@@ -22,7 +23,7 @@ impl World {
         process.registered_at = coordinator;
         let life = process.life;
         let text = serde_json::to_string(&process.register).expect("messages serialize");
-        let wait = self.delay();
+        let wait = self.passes(node, Way::Up) + self.delay();
         self.after(wait, Event::Register { coordinator, conn, node, life, text });
     }
 
@@ -82,6 +83,9 @@ impl World {
         let text = serde_json::to_string(&heartbeat).expect("messages serialize");
         self.after(HEARTBEAT_MS * MS, Event::Beat(node, life));
         let Some(coordinator) = self.reachable() else { return };
+        if self.passes(node, Way::Up) > 0 {
+            return;
+        }
         for _ in 0..1 + u64::from(self.rng.chance(10)) {
             let late = if self.rng.chance(5) { self.rng.below(1_500) * MS } else { 0 };
             let wait = self.delay() + late;

@@ -14,6 +14,7 @@ use cluster::core::time::Time;
 use protocol::ids::Version;
 
 use super::clients::Client;
+use super::clogs::Ways;
 use super::coordinator::Process as CoordinatorProcess;
 use super::coverage::Coverage;
 use super::incidents::{Incident, Incidents, Kept};
@@ -107,6 +108,8 @@ pub(crate) enum Event {
     /// Faults.
     Fault(Fault),
     Doom(usize, u64, bool),
+    FreeDisk(usize),
+    Clog(usize, Ways, u64),
     Resume(Proc),
     KillCoordinator(usize),
     Heal,
@@ -501,6 +504,8 @@ impl World {
             }
             Event::Disconnected { client, conn } => self.on_disconnected(client, conn),
             Event::Fault(fault) => self.on_fault(fault),
+            Event::FreeDisk(node) => self.free_disk(node),
+            Event::Clog(node, ways, until) => self.clog(node, ways, until),
             Event::Doom(node, life, power) => self.on_doom(node, life, power),
             Event::Resume(process) => self.resume(process),
             Event::KillCoordinator(coordinator) => self.kill_coordinator(coordinator),
