@@ -27,6 +27,7 @@ use super::{
 };
 
 mod conditions;
+mod registration;
 
 const LEASE_MS: u64 = 2_000;
 const HEARTBEAT_MS: u64 = 500;
