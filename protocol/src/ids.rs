@@ -330,6 +330,49 @@ impl FromStr for NodeName {
     }
 }
 
+/// Shortest and longest name that a client may give to an update, bytes.
+pub const ONCE_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
+
+/// A client's name for one update, never given to another one: text of 16 to 64 bytes (R16).
+/// Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OnceName(Arc<str>);
+
+impl OnceName {
+    /// The name's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for OnceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for OnceName {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        if ONCE_BYTES.contains(&text.len()) {
+            return Ok(Self(text.into()));
+        }
+        Err(InvalidId(format!("once must have 16 to 64 bytes, not {}", text.len())))
+    }
+}
+
+/// What an update carries so that repeating it is harmless (R16).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Once {
+    /// The client's name for it.
+    #[serde(rename = "n")]
+    pub name: OnceName,
+    /// `xxh3_64` of the request without its id, deadline and `once`.
+    #[serde(rename = "h")]
+    pub request_hash: u64,
+}
+
 /// A member's number in its cluster: given when it becomes a member, never given again. It stands
 /// for the member's store UUID wherever a record or message names participants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -385,7 +428,7 @@ macro_rules! as_text {
         }
     )*};
 }
-as_text!(Point, Uuid, NodeName);
+as_text!(Point, Uuid, NodeName, OnceName);
 
 #[cfg(test)]
 mod tests {

@@ -14,7 +14,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
-    Epoch, GroupSeq, Incarnation, Key, MemberId, NodeName, Point, RingNumber, Uuid, Value, Version,
+    Epoch, GroupSeq, Incarnation, Key, MemberId, NodeName, Once, Point, RingNumber, Uuid, Value,
+    Version,
 };
 
 /// The version of this protocol; both ends must speak the same one.
@@ -192,6 +193,15 @@ pub struct Batch {
     /// Values asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub read: Vec<ReadAsk>,
+    /// Named updates asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub once: Vec<OnceAsk>,
+    /// Pages of keys asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scan: Vec<ScanAsk>,
+    /// Named updates below this one need not be kept any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub once_from: Option<Version>,
     /// Transactions to vote on, ids rising.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prepare: Vec<Arc<Prepare>>,
@@ -227,8 +237,49 @@ pub struct Prepare {
     /// question only: no node keeps it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub due: Vec<Due>,
-    /// Its writes, resolved.
+    /// Its writes, resolved, in the order of the request.
     pub writes: Vec<WireWrite>,
+    /// What the client calls it (R16).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub once: Option<Once>,
+}
+
+/// What is kept of a committed update that has a name (R16), by all who hold the key that it wrote
+/// first: a repetition names that key first too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnceEntry {
+    /// The transaction, which is also its result.
+    #[serde(rename = "id")]
+    pub version: Version,
+    /// Where the first key that it wrote lies.
+    #[serde(rename = "p")]
+    pub point: Point,
+    /// Its name and the hash of its request.
+    #[serde(rename = "o")]
+    pub once: Once,
+}
+
+/// A question for the named updates of some ranges, as of its place on the link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnceAsk {
+    /// The coordinator's number for the question.
+    pub r: u64,
+    /// Only later ones than this.
+    pub after: Version,
+    /// The ranges: first and last point of each.
+    pub ranges: Vec<(Point, Point)>,
+}
+
+/// The answer to an [`OnceAsk`]: a portion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnceAnswer {
+    /// The question's number.
+    pub r: u64,
+    /// Versions rising.
+    pub entries: Vec<OnceEntry>,
+    /// There may be more after this one; absent: that was all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<Version>,
 }
 
 /// Where a transaction is due: its participants.
@@ -323,6 +374,54 @@ pub struct ReadAsk {
     pub k: Key,
 }
 
+/// A question for a page of keys of some ranges, as of its place on the link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanAsk {
+    /// The coordinator's number for the question.
+    pub r: u64,
+    /// What the keys begin with; empty: all keys.
+    pub prefix: Box<str>,
+    /// Only keys after this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Key>,
+    /// At most so many.
+    pub limit: u32,
+    /// With their values.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub values: bool,
+    /// The ranges: first and last point of each.
+    pub ranges: Vec<(Point, Point)>,
+}
+
+/// The answer to a [`ScanAsk`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanAnswer {
+    /// The question's number.
+    pub r: u64,
+    /// In the order of their keys' bytes.
+    pub items: Vec<ScanItem>,
+    /// There may be more after this key; absent: that was all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<Key>,
+}
+
+/// One key of a page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanItem {
+    /// The key.
+    #[serde(rename = "k")]
+    pub key: Key,
+    /// The version of its value.
+    #[serde(rename = "at")]
+    pub version: Version,
+    /// How long its value is.
+    #[serde(rename = "n")]
+    pub bytes: u64,
+    /// The value, if it was asked for.
+    #[serde(default, rename = "v", skip_serializing_if = "Option::is_none")]
+    pub value: Option<WireValue>,
+}
+
 /// What may be forgotten: all transactions between two points but a few (R8).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settled {
@@ -365,6 +464,12 @@ pub struct Up {
     /// Values read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub read: Vec<ReadAnswer>,
+    /// Named updates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub once: Vec<OnceAnswer>,
+    /// Pages of keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scan: Vec<ScanAnswer>,
     /// The answer to [`Open`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Box<Report>>,

@@ -36,6 +36,9 @@ pub struct Status {
     /// How many keys have how many live copies.
     #[serde(default)]
     pub copies: BTreeMap<u32, u64>,
+    /// The updates that may be repeated.
+    #[serde(default)]
+    pub once: OnceStatus,
     /// Keys whose last update is in doubt.
     #[serde(default)]
     pub keys_in_doubt: u64,
@@ -73,6 +76,21 @@ pub struct ClusterStatus {
     pub lease_ms: u64,
     /// How long a suspect is waited for, milliseconds; none: for ever.
     pub evict_after_ms: Option<u64>,
+}
+
+/// The updates that were made with `once` and are remembered, so that repeating one is harmless.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OnceStatus {
+    /// How many.
+    pub entries: u64,
+    /// How many at most.
+    pub entries_max: u64,
+    /// For how long this coordinator has known the oldest of them, milliseconds; none: there is
+    /// none.
+    pub reach_ms: Option<u64>,
+    /// Whether all that the nodes remember are among them yet.
+    pub loaded: bool,
 }
 
 /// What a coordinator is doing.

@@ -20,6 +20,9 @@ use super::script::Request;
 use super::words;
 use super::world::{HEARTBEAT_MS, LEASE_MS, World};
 
+/// No script comes near it.
+const ONCE_ENTRIES_MAX: usize = 1_000;
+
 /// A coordinator's process, dead or alive.
 pub(super) struct Coordinator {
     core: Core,
@@ -87,6 +90,7 @@ impl World {
             heartbeat_ms: HEARTBEAT_MS,
             lease_ms: LEASE_MS,
             reaped: reaped.iter().map(|number| instance(*number)).collect(),
+            once_entries_max: ONCE_ENTRIES_MAX,
             batches_out_max: self.setting.batches,
         };
         let (sets, ways) = self.setting.cache;
@@ -157,6 +161,8 @@ impl World {
                 self.event(format!("c{name} turns it away: {reason}"));
             }
             Effect::Registered { .. } => {}
+            // No script watches.
+            Effect::Watched { .. } | Effect::WatchLost(_) => {}
             Effect::Dial { session, addr } => self.dial(number, session, addr),
             Effect::HangUp { session } => {
                 if let Some(wire) = self.wire_of_session(number, session) {
@@ -294,7 +300,7 @@ impl World {
         }
         connection.slots.push_back(Slot { keys: keys.clone(), answer: None });
         let (client, op) = (ClientId { conn, slot }, op.clone());
-        coordinator.inbox.push_back(Input::Request { client, op, timeout_ms });
+        coordinator.inbox.push_back(Input::Request { client, op, once: None, timeout_ms });
     }
 
     fn fill_slot(&mut self, number: usize, client: ClientId, answer: &Answer) {

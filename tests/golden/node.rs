@@ -9,20 +9,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use cluster::core::coordinator::{Input as CoordinatorInput, RegistrationId};
-use cluster::core::node::{Effect, Input, Meta, NodeCore, ReadToken};
+use cluster::core::node::{AskToken, Effect, Input, Meta, NodeCore, ReadToken};
 use cluster::core::record::Committed;
 use cluster::storage::crash_disk::{CrashDisk, Fate};
-use cluster::storage::keystore::Keystore;
 use cluster::storage::keystore::memory::MemoryKeystore;
+use cluster::storage::keystore::{Keystore, Scan};
 use cluster::storage::log::Log;
 use cluster::storage::small_file::SmallFile;
-use protocol::ids::{GroupSeq, Key, NodeName, RingNumber, Uuid};
+use protocol::ids::{GroupSeq, Key, NodeName, RingNumber, Uuid, Version};
 use protocol::peer::{Down, DownBody, Prepare, TxnState};
 
 use super::script::{Held, Moment};
 use super::words;
 use super::world::{HEARTBEAT_MS, World};
-use crate::sim::lanes::{LogDone, LogJob, heartbeat, look_up, register};
+use crate::sim::lanes::{LogDone, LogJob, heartbeat, look_up, read_onces, read_page, register};
 use crate::sim::recover::{Directory, recover};
 
 /// No script fills one.
@@ -68,6 +68,9 @@ pub(super) struct Process {
 enum KeyJob {
     Apply(Vec<Committed>, GroupSeq),
     Read(ReadToken, Key),
+    ReadOnces(AskToken, Version, usize),
+    DropOnces(Version),
+    Scan(AskToken, Scan),
 }
 
 impl Machine {
@@ -210,6 +213,14 @@ impl World {
                     process.key_jobs.push_back(KeyJob::Apply(writes, through));
                 }
                 Effect::Read { token, key } => process.key_jobs.push_back(KeyJob::Read(token, key)),
+                Effect::ReadOnces { token, after, limit } => {
+                    process.key_jobs.push_back(KeyJob::ReadOnces(token, after, limit));
+                }
+                Effect::DropOnces(from) => process.key_jobs.push_back(KeyJob::DropOnces(from)),
+                Effect::Scan { token, prefix, after, looks_max, bytes_max } => {
+                    let scan = Scan { prefix, after, looks_max, bytes_max };
+                    process.key_jobs.push_back(KeyJob::Scan(token, scan));
+                }
                 Effect::Exit(reason) => {
                     self.event(format!("n{name} stops for good: {reason:?}"));
                     self.crash_node(node, false, Moment::Any).expect("it runs");
@@ -294,6 +305,17 @@ impl World {
             }
             Some(KeyJob::Read(token, key)) => {
                 let input = look_up(&machine.keystore, token, &key);
+                self.hand_in_node(node, input);
+            }
+            Some(KeyJob::ReadOnces(token, after, limit)) => {
+                let input = read_onces(&machine.keystore, token, after, limit);
+                self.hand_in_node(node, input);
+            }
+            Some(KeyJob::DropOnces(from)) => {
+                machine.keystore.drop_onces(from).expect("memory does not fail");
+            }
+            Some(KeyJob::Scan(token, scan)) => {
+                let input = read_page(&machine.keystore, token, &scan);
                 self.hand_in_node(node, input);
             }
             None => return false,
@@ -413,7 +435,7 @@ impl World {
     }
 
     /// What a node takes in: a script may have it meet a prepare of a ring that it does not have.
-    pub(super) fn tampered(&mut self, node: usize, mut down: Down) -> Down {
+    pub(super) fn tampered(&mut self, node: usize, mut down: Box<Down>) -> Box<Down> {
         let DownBody::Batch(batch) = &mut down.body else { return down };
         for prepare in &mut batch.prepare {
             let refuses = &mut self.machines[node].refuses;

@@ -166,7 +166,7 @@ impl World {
                     self.event(format!("c{} -> n{}: {told}{nobody}", coordinator + 1, node + 1));
                 }
                 if open {
-                    let down = self.tampered(node, *message);
+                    let down = self.tampered(node, message);
                     self.hand_in_node(node, NodeInput::Down { conn, down });
                 }
             }

@@ -1,7 +1,7 @@
 //! What simulated clients are told, and what it means for the history.
 
 use protocol::error::{ErrorCode, ErrorReply, Remedy};
-use protocol::ids::Version;
+use protocol::ids::{Value, Version};
 use protocol::reply::{self, Versioned};
 
 use super::asked::Asked;
@@ -20,15 +20,24 @@ impl World {
         }
         let moment = self.moment();
         let asked = self.asked[op].clone();
-        let keys = asked.keys();
-        for part in 0..keys.len() {
-            self.history[op + part].complete = moment;
+        for entry in self.entries(op) {
+            self.history[entry].complete = moment;
         }
         match &asked {
+            Asked::Outcome(of, version) => self.outcome_told(client, *of, *version, line),
+            Asked::Scan(scan) => self.on_page(client, op, scan, line),
+            Asked::Watch => self.on_watching(conn, line),
             Asked::Get(_) | Asked::Mget(_) => self.read_told(client, conn, op, &asked, line),
             _ => match reply::decode_version(line).expect("replies read back") {
                 Ok(version) => self.written_told(conn, op, &asked, version),
-                Err(error) => self.refusal_told(conn, op, &asked, &error),
+                Err(error) => {
+                    self.refusal_told(conn, op, &asked, &error);
+                    if self.history[op].outcome != Outcome::Ok {
+                        // Else it is the version that the key has.
+                        let own = error.code == ErrorCode::UnknownOutcome;
+                        self.may_follow_up(client, op, error.version.filter(|_| own));
+                    }
+                }
             },
         }
         if self.shows() {
@@ -36,11 +45,14 @@ impl World {
             let line = String::from_utf8_lossy(&line[..line.len().min(90)]).into_owned();
             eprintln!("{:>10}   client {client} op {op} {text}: {ok} {line}", self.now);
         }
-        self.coverage.met(match self.history[op].outcome {
-            Outcome::Ok => "ops ok",
-            Outcome::Failed => "ops refused",
-            Outcome::Unknown => "ops unknown",
-        });
+        let keys = asked.keys();
+        if !keys.is_empty() {
+            self.coverage.met(match self.history[op].outcome {
+                Outcome::Ok => "ops ok",
+                Outcome::Failed => "ops refused",
+                Outcome::Unknown => "ops unknown",
+            });
+        }
         if client == self.plan.clients as usize {
             self.finals.insert(keys[0], op);
         }
@@ -87,15 +99,21 @@ impl World {
 
     /// A value was read, whole.
     fn value_told(&mut self, conn: u64, op: usize, key: u64, found: &Versioned) -> ValueId {
-        let text = std::str::from_utf8(found.value.as_bytes()).expect("text");
+        let value = self.learn_value(key, found.version, &found.value);
+        self.check_program_order(conn, op, key, found.version, true);
+        value
+    }
+
+    /// Whoever is told a value, and its version, knows who wrote it.
+    pub(crate) fn learn_value(&mut self, key: u64, version: Version, bytes: &Value) -> ValueId {
+        let text = std::str::from_utf8(bytes.as_bytes()).expect("text");
         let number = text.split(':').next().and_then(|n| n.parse().ok());
         let value: ValueId = number.expect("values begin with a number");
         assert!(
             self.written.get(&value).is_some_and(|written| written == text),
             "a value that nobody wrote: {text:?}"
         );
-        self.learn(key, found.version, value);
-        self.check_program_order(conn, op, key, found.version, true);
+        self.learn(key, version, value);
         value
     }
 
@@ -105,6 +123,11 @@ impl World {
     }
 
     fn written_told(&mut self, conn: u64, op: usize, asked: &Asked, version: Version) {
+        // A repetition is told the version of what may be long past.
+        let repeated = self.tries[op].1 > 1;
+        if repeated {
+            self.coverage.met("repetitions answered");
+        }
         for (part, key) in asked.keys().into_iter().enumerate() {
             let entry = &mut self.history[op + part];
             entry.outcome = Outcome::Ok;
@@ -116,6 +139,9 @@ impl World {
                 self.learn(key, version, value);
             }
             if effect.is_some() {
+                self.versions.insert(op + part, (key, version));
+            }
+            if effect.is_some() && !repeated {
                 self.check_program_order(conn, op, key, version, false);
             }
         }
@@ -131,7 +157,7 @@ impl World {
             error.code,
             ErrorCode::NotFound | ErrorCode::Exists | ErrorCode::VersionMismatch
         );
-        if !by_condition {
+        if !by_condition || self.tries[op].1 > 1 {
             return self.not_done(op, asked, error);
         }
         if !matches!(asked, Asked::Del(_, None)) {
@@ -153,6 +179,8 @@ impl World {
     /// It was not carried out, or nobody knows.
     fn not_done(&mut self, op: usize, asked: &Asked, error: &ErrorReply) {
         let outcome = match error.code.remedy() {
+            // The first one may still be on its way, and is not denied by a repetition's refusal.
+            _ if self.tries[op].1 > 1 => Outcome::Unknown,
             Remedy::Unknown => Outcome::Unknown,
             Remedy::Retry => Outcome::Failed,
             other => panic!("{error:?} was answered, which is a case of {other:?}"),

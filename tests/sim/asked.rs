@@ -1,7 +1,8 @@
 //! What simulated clients ask for: as they say it, as the core takes it, as the checkers see it.
 
-use cluster::core::coordinator::{Change, ClientOp, Test, Update, Write};
-use protocol::ids::Version;
+use cluster::core::coordinator::{Change, ClientOp, Test, Update, UpdateName, Write};
+use cluster::core::coordinator::{ScanOp, WatchOp};
+use protocol::ids::{Once, Version};
 
 use super::coordinator::key_of;
 use crate::check::{Action, ValueId};
@@ -17,6 +18,11 @@ pub(crate) enum Asked {
     Cas(u64, String, Version),
     Txn(Vec<Leg>),
     Mget(Vec<u64>),
+    Scan(ScanOp),
+    /// Watches all keys.
+    Watch,
+    /// What became of another operation, by its version or else by its name.
+    Outcome(usize, Option<Version>),
     /// Another key of the operation before.
     Part,
 }
@@ -32,8 +38,15 @@ pub(crate) struct Leg {
     pub(crate) text: Option<String>,
 }
 
+/// The name of an operation, and the hash of its request.
+pub(crate) fn once_of(op: usize) -> Once {
+    let name = format!("operation {op:06}").parse().expect("16 bytes or more");
+    Once { name, request_hash: op as u64 }
+}
+
 impl Asked {
-    /// Its keys, in the order of its entries in the history.
+    /// The keys that it reads and writes, in the order of its entries in the history. What has none
+    /// has one entry all the same.
     pub(crate) fn keys(&self) -> Vec<u64> {
         match self {
             Self::Get(key)
@@ -44,7 +57,25 @@ impl Asked {
             | Self::Cas(key, ..) => vec![*key],
             Self::Txn(legs) => legs.iter().map(|leg| leg.key).collect(),
             Self::Mget(keys) => keys.clone(),
-            Self::Part => Vec::new(),
+            Self::Scan(_) | Self::Watch | Self::Outcome(..) | Self::Part => Vec::new(),
+        }
+    }
+
+    /// Whether it may have a name, and be repeated.
+    pub(crate) fn is_update(&self) -> bool {
+        match self {
+            Self::Put(..)
+            | Self::Del(..)
+            | Self::PutIfAbsent(..)
+            | Self::Update(..)
+            | Self::Cas(..)
+            | Self::Txn(_) => true,
+            Self::Get(_)
+            | Self::Mget(_)
+            | Self::Scan(_)
+            | Self::Watch
+            | Self::Outcome(..)
+            | Self::Part => false,
         }
     }
 
@@ -56,7 +87,7 @@ impl Asked {
             | Self::Update(_, text)
             | Self::Cas(_, text, _) => Some(text),
             Self::Txn(legs) => legs[part].text.as_ref(),
-            Self::Get(_) | Self::Del(..) | Self::Mget(_) | Self::Part => None,
+            _ => None,
         }
     }
 
@@ -72,7 +103,9 @@ impl Asked {
             Some(value_of(*version).expect("only versions are asked for whose value is known"))
         };
         match self {
-            Self::Get(_) | Self::Mget(_) | Self::Part => Action::Get(None),
+            Self::Get(_) | Self::Mget(_) => Action::Get(None),
+            // What has no answer that counts is as good as a read without one.
+            Self::Scan(_) | Self::Watch | Self::Outcome(..) | Self::Part => Action::Get(None),
             Self::Put(..) => Action::Put(number),
             Self::Del(_, None) => Action::Del { found: false },
             Self::Del(_, Some(version)) => Action::Swap { from: known(version), to: None },
@@ -91,6 +124,14 @@ impl Asked {
         let update = match self {
             Self::Get(key) => return ClientOp::Get(key_of(*key)),
             Self::Mget(keys) => return ClientOp::Mget(keys.iter().map(|k| key_of(*k)).collect()),
+            Self::Scan(scan) => return ClientOp::Scan(scan.clone()),
+            Self::Watch => return ClientOp::Watch(WatchOp::Prefix("key-".into())),
+            Self::Outcome(_, Some(version)) => {
+                return ClientOp::Outcome(UpdateName::Version(*version));
+            }
+            Self::Outcome(of, None) => {
+                return ClientOp::Outcome(UpdateName::Once(once_of(*of).name));
+            }
             Self::Part => unreachable!("only whole operations are sent"),
             Self::Put(key, text) => Update::put(key_of(*key), text.as_str().into()),
             Self::Del(key, version) => Update::del(key_of(*key), *version),

@@ -25,6 +25,10 @@ pub(crate) struct Client {
     pub(crate) open: BTreeSet<usize>,
     /// Operations that it will still ask for.
     pub(crate) left: u32,
+    /// Operations that it will repeat, on its next connection or this one.
+    pub(crate) again: Vec<usize>,
+    /// Operations of which it will ask what became of them.
+    pub(crate) settle: Vec<(usize, Option<Version>)>,
     /// When the last request so far arrives.
     sent_at: u64,
     /// The accounts, as it last saw them together.
@@ -42,14 +46,32 @@ pub(crate) struct Account {
 impl Client {
     /// A client that will ask for so many operations.
     pub(crate) fn new(number: usize, left: u32) -> Self {
-        Self { number, conn: None, open: BTreeSet::new(), left, sent_at: 0, accounts: None }
+        Self {
+            number,
+            conn: None,
+            open: BTreeSet::new(),
+            left,
+            again: Vec::new(),
+            settle: Vec::new(),
+            sent_at: 0,
+            accounts: None,
+        }
+    }
+
+    /// It will not ask for anything more.
+    pub(crate) fn rest(&mut self) {
+        self.left = 0;
+        self.again.clear();
+        self.settle.clear();
     }
 }
 
 impl World {
     /// A client does its next thing: connects, or asks.
     pub(crate) fn step(&mut self, client: usize) {
-        if self.clients[client].left == 0 || !self.clients[client].open.is_empty() {
+        let Client { left, again, settle, open, .. } = &self.clients[client];
+        let idle = *left == 0 && again.is_empty() && settle.is_empty();
+        if idle || !open.is_empty() {
             return;
         }
         let Some((_, conn)) = self.connected(client) else {
@@ -57,6 +79,10 @@ impl World {
             self.after(wait, Event::Step(client));
             return;
         };
+        self.follow_up(client);
+        if self.clients[client].left > 0 && self.rng.chance(self.plan.watches) {
+            self.ask(client, Asked::Watch);
+        }
         let round = 1 + self.rng.below(self.plan.pipeline);
         for _ in 0..round.min(u64::from(self.clients[client].left)) {
             self.clients[client].left -= 1;
@@ -85,6 +111,9 @@ impl World {
     fn draw_request(&mut self, client: usize) -> Asked {
         if self.rng.chance(self.plan.conditions) {
             return self.draw_conditional(client);
+        }
+        if self.rng.chance(self.plan.scans) {
+            return self.draw_scan();
         }
         let key = self.rng.below(self.plan.keys);
         let kind = self.rng.below(100);
@@ -161,10 +190,14 @@ impl World {
     /// Sends one request on a client's connection; returns the operation's number, which is that
     /// of its first entry in the history: it has one a key.
     pub(crate) fn ask(&mut self, client: usize, asked: Asked) -> usize {
-        let (coordinator, conn) = self.clients[client].conn.expect("connected before");
         let op = self.history.len();
         let invoke = self.moment();
-        for (part, key) in asked.keys().into_iter().enumerate() {
+        let named = asked.is_update() && self.rng.chance(self.plan.named);
+        let mut keys = asked.keys();
+        if keys.is_empty() {
+            keys.push(0);
+        }
+        for (part, key) in keys.into_iter().enumerate() {
             let number = (op + part) as ValueId;
             if let Some(text) = asked.text(part) {
                 self.written.insert(number, text.clone());
@@ -179,14 +212,22 @@ impl World {
                 complete: u64::MAX,
             });
             self.asked.push(if part == 0 { asked.clone() } else { Asked::Part });
+            self.tries.push((named && part == 0, 0));
         }
+        self.send(client, op);
+        op
+    }
+
+    /// Sends an operation's request, for the first time or again.
+    pub(crate) fn send(&mut self, client: usize, op: usize) {
+        let (coordinator, conn) = self.clients[client].conn.expect("connected before");
+        self.tries[op].1 += 1;
         let wait = self.delay();
         let client = &mut self.clients[client];
         client.open.insert(op);
         client.sent_at = (self.now + wait).max(client.sent_at + 1);
         let at = client.sent_at;
         self.at(at, Event::Request { coordinator, conn, op });
-        op
     }
 
     /// The connection has ended, whoever ended it.
@@ -197,10 +238,12 @@ impl World {
         };
         self.clients[client].conn = None;
         self.clients[client].sent_at = 0;
+        self.end_watching(conn);
         for op in std::mem::take(&mut self.clients[client].open) {
             // An update stays unknown; a read without an answer says nothing.
             self.coverage.met("ops unknown");
             assert_eq!(self.history[op].outcome, Outcome::Unknown);
+            self.may_follow_up(client, op, None);
         }
         let wait = self.delay();
         self.after(wait, Event::ClientGone(coordinator, conn));

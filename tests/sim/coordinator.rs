@@ -14,9 +14,9 @@ use cluster::core::coordinator::{
 use cluster::core::time::Time;
 use protocol::ids::{Key, Uuid};
 use protocol::peer::{Heartbeat, Register, Registered};
-use protocol::reply;
+use protocol::reply::{self, WATCH_LOST_LINE};
 
-use super::asked::Asked;
+use super::asked::{Asked, once_of};
 use super::network::Way;
 use super::plan::{HEARTBEAT_MS, LEASE_MS, MS};
 use super::world::{Clock, Event, Failure, World};
@@ -53,6 +53,8 @@ pub(crate) struct Connection {
     in_core: BTreeMap<u64, u32>,
     /// When the last reply so far arrives.
     replies_at: u64,
+    /// Lines of watches that wait for a reply, by the request that they answer to.
+    lines: VecDeque<(u64, Vec<u8>)>,
 }
 
 struct Slot {
@@ -65,7 +67,8 @@ struct Slot {
 impl Connection {
     pub(crate) fn new(client: usize) -> Self {
         let (slots, in_core) = (VecDeque::new(), BTreeMap::new());
-        Self { client, slots, first_slot: 0, in_core, replies_at: 0 }
+        let lines = VecDeque::new();
+        Self { client, slots, first_slot: 0, in_core, replies_at: 0, lines }
     }
 }
 
@@ -114,6 +117,7 @@ impl World {
             heartbeat_ms: HEARTBEAT_MS,
             lease_ms: LEASE_MS,
             reaped,
+            once_entries_max: self.plan.once_entries_max,
             batches_out_max: 1 + self.rng.below(2) as usize,
         };
         let shape = CacheShape { sets: self.plan.cache_sets, ways: self.plan.cache_ways };
@@ -157,6 +161,10 @@ impl World {
     fn effect(&mut self, coordinator: usize, effect: Effect) {
         match effect {
             Effect::Reply { client, answer } => self.fill_slot(coordinator, client, answer),
+            Effect::Watched { client, line } => {
+                self.feed(coordinator, client.conn, client.slot, line.to_vec());
+            }
+            Effect::WatchLost(conn) => self.feed(coordinator, conn, 0, WATCH_LOST_LINE.to_vec()),
             Effect::Registered { conn, answer } => {
                 self.answer_registration(coordinator, conn, &answer);
             }
@@ -185,6 +193,14 @@ impl World {
                 self.coverage.met("coordinators active");
             }
             Effect::Released => self.released(coordinator),
+        }
+    }
+
+    /// A line for a connection that watches, behind the answer to its request.
+    fn feed(&mut self, coordinator: usize, conn: u64, slot: u64, line: Vec<u8>) {
+        if let Some(connection) = self.coordinators[coordinator].conns.get_mut(&conn) {
+            connection.lines.push_back((slot, line));
+            self.send_replies(coordinator, conn);
         }
     }
 
@@ -328,9 +344,10 @@ impl World {
             *connection.in_core.entry(*number).or_default() += 1;
         }
         connection.slots.push_back(Slot { op, keys, reply: None });
+        let once = self.tries[op].0.then(|| once_of(op));
         let op = asked.to_core();
         let (client, timeout_ms) = (ClientId { conn, slot }, self.plan.timeout_ms);
-        self.hand_in(coordinator, Input::Request { client, op, timeout_ms });
+        self.hand_in(coordinator, Input::Request { client, op, once, timeout_ms });
     }
 
     /// A client has hung up.
@@ -379,6 +396,11 @@ impl World {
             let mut line = Vec::new();
             reply::write_reply(&mut line, None, ok, &tail);
             replies.push((at, Event::Reply { client, conn, op, line, ok }));
+        }
+        while connection.lines.front().is_some_and(|(slot, _)| *slot < connection.first_slot) {
+            let Some((_, line)) = connection.lines.pop_front() else { break };
+            at += 1;
+            replies.push((at, Event::WatchLine { client, conn, line }));
         }
         connection.replies_at = at;
         for (at, event) in replies {

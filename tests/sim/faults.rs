@@ -214,7 +214,7 @@ impl World {
         (net.lose, net.double, net.overtake, net.stall, net.reset) = (0, 0, 0, 0, 0);
         net.silent_ends = false;
         for client in &mut self.clients {
-            client.left = 0;
+            client.rest();
         }
         for coordinator in 0..self.coordinators.len() {
             if Some(coordinator) == self.reachable() {

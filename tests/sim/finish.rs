@@ -123,6 +123,7 @@ impl World {
         if let Err(violation) = linear::check(&self.history) {
             self.fail(Failure::NotLinear(violation.to_string()));
         }
+        self.judge_watches();
         for key in self.plan.all_keys() {
             if let Some(text) = self.difference(key) {
                 self.fail(Failure::Diverged(text));

@@ -6,10 +6,10 @@
 
 use std::net::SocketAddr;
 
-use cluster::core::node::{Found, Input, Meta, NodeCore, ReadToken};
+use cluster::core::node::{AskToken, Found, Input, Meta, NodeCore, ReadToken, Scanned};
 use cluster::core::record::LogRecord;
-use cluster::storage::keystore::Keystore;
 use cluster::storage::keystore::memory::MemoryKeystore;
+use cluster::storage::keystore::{Keystore, Scan, Stored};
 use cluster::storage::log::{Log, ReadySegment};
 use cluster::storage::small_file::SmallFile;
 use protocol::ids::{GroupSeq, Key, Version};
@@ -71,6 +71,28 @@ pub(crate) fn look_up(keystore: &MemoryKeystore, token: ReadToken, key: &Key) ->
     let nothing = Found { version: Version::ZERO, value: None };
     let found = stored.map_or(nothing, |s| Found { version: s.version, value: s.value });
     Input::ReadDone { token, found }
+}
+
+/// The answer to a question for named updates.
+pub(crate) fn read_onces(
+    keystore: &MemoryKeystore,
+    token: AskToken,
+    after: Version,
+    limit: usize,
+) -> Input {
+    let entries = keystore.onces(after, limit).expect("memory does not fail");
+    Input::OncesRead { token, entries }
+}
+
+/// The answer to a question for a page of keys.
+pub(crate) fn read_page(keystore: &MemoryKeystore, token: AskToken, scan: &Scan) -> Input {
+    let page = keystore.scan(scan).expect("what was applied is whole");
+    let item = |(key, stored): (Key, Stored)| {
+        let (version, value) = (stored.version, stored.value.expect("live"));
+        Scanned { key, version, value }
+    };
+    let (through, items) = (page.through, page.items);
+    Input::Scanned { token, page: items.into_iter().map(item).collect(), through }
 }
 
 /// How a node announces itself.

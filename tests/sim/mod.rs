@@ -12,6 +12,7 @@
 //! * `network`, `node` with `recover`, `lanes` and `registration`, `coordinator`, `faults` with
 //!   `disks` and `clogs`: the parts
 //! * `clients`: what they do; `asked`: what they ask for; `answers`: what they are told
+//! * `repeats`: what they do about an end that they do not know; `watchers`: scans and watches
 //! * `finish`: coming to rest, and the verdict
 //! * `coverage`: what was met, and how little of it is too little
 //! * `shrink`: the fewest incidents with which a run still fails
@@ -32,7 +33,9 @@ mod node;
 mod plan;
 pub(crate) mod recover;
 mod registration;
+mod repeats;
 mod shrink;
+mod watchers;
 mod world;
 
 use std::collections::BTreeSet;

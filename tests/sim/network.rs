@@ -173,7 +173,7 @@ impl World {
             return;
         }
         let (node, conn) = (link.node, link.conn);
-        let down: Down = serde_json::from_str(text).expect("messages read back");
+        let down: Box<Down> = serde_json::from_str(text).expect("messages read back");
         self.cover_down(node, &down);
         self.hand_in_node(node, NodeInput::Down { conn, down });
     }

@@ -14,21 +14,21 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use cluster::core::node::{ConnId, Effect, Input, NodeCore, ReadToken};
+use cluster::core::node::{AskToken, ConnId, Effect, Input, NodeCore, ReadToken};
 use cluster::core::record::Committed;
 use cluster::core::ring::Ring;
 use cluster::storage::crash_disk::{CrashDisk, Fate, Sector};
 use cluster::storage::disk::SECTOR;
 use cluster::storage::keystore::memory::MemoryKeystore;
-use cluster::storage::keystore::{Checkpointed, Keystore};
+use cluster::storage::keystore::{Checkpointed, Keystore, Scan};
 use cluster::storage::log::{Log, NextSegment};
 use cluster::storage::small_file::SmallFile;
-use protocol::ids::{GroupSeq, Key, NodeName, Uuid};
+use protocol::ids::{GroupSeq, Key, NodeName, Uuid, Version};
 use protocol::peer::Register;
 
 use super::clogs::Clogs;
 use super::disks::DiskTrouble;
-use super::lanes::{LogDone, LogJob, look_up, register};
+use super::lanes::{LogDone, LogJob, look_up, read_onces, read_page, register};
 use super::plan::{Fault, MS};
 use super::recover::{Directory, Started, recover};
 use super::world::{Clock, Event, Failure, World};
@@ -84,6 +84,9 @@ pub(crate) struct Process {
 enum KeyJob {
     Apply(Vec<Committed>, GroupSeq),
     Read(ReadToken, Key),
+    ReadOnces(AskToken, Version, usize),
+    DropOnces(Version),
+    Scan(AskToken, Scan),
     Checkpoint,
     Checkpointed(Checkpointed),
     Ranges(Arc<Ring>),
@@ -240,6 +243,16 @@ impl World {
                     self.key_job(node, KeyJob::Apply(writes, through));
                 }
                 Effect::Read { token, key } => self.key_job(node, KeyJob::Read(token, key)),
+                Effect::ReadOnces { token, after, limit } => {
+                    self.key_job(node, KeyJob::ReadOnces(token, after, limit));
+                }
+                Effect::Scan { token, prefix, after, .. } => {
+                    // Small pages, so that there are several.
+                    let (looks_max, bytes_max) = (3, 2_000);
+                    let scan = Scan { prefix, after, looks_max, bytes_max };
+                    self.key_job(node, KeyJob::Scan(token, scan));
+                }
+                Effect::DropOnces(from) => self.key_job(node, KeyJob::DropOnces(from)),
                 Effect::Checkpoint { .. } => self.key_job(node, KeyJob::Checkpoint),
                 Effect::Ranges(ring) => self.key_job(node, KeyJob::Ranges(ring)),
                 Effect::CaughtUp => process.caught_up = true,
@@ -377,6 +390,15 @@ impl World {
             }
             KeyJob::Read(token, key) => {
                 input = Some(look_up(keystore, token, &key));
+            }
+            KeyJob::ReadOnces(token, after, limit) => {
+                input = Some(read_onces(keystore, token, after, limit));
+            }
+            KeyJob::Scan(token, scan) => {
+                input = Some(read_page(keystore, token, &scan));
+            }
+            KeyJob::DropOnces(from) => {
+                keystore.drop_onces(from).expect("memory does not fail");
             }
             KeyJob::Checkpoint => {
                 if let Some(work) = keystore.begin_checkpoint() {

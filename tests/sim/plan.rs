@@ -164,6 +164,14 @@ pub(crate) struct Plan {
     pub(crate) dels: u64,
     /// Percent of requests that are conditional, or of several keys; the rest is as above.
     pub(crate) conditions: u64,
+    /// Percent of requests that scan.
+    pub(crate) scans: u64,
+    /// Percent of rounds in which a client begins to watch.
+    pub(crate) watches: u64,
+    /// Percent of updates that have a name, by which they may be repeated.
+    pub(crate) named: u64,
+    /// Named updates that a coordinator remembers.
+    pub(crate) once_entries_max: usize,
     /// Longest value, bytes.
     pub(crate) value_bytes: u64,
     pub(crate) cache_sets: u32,
@@ -216,6 +224,10 @@ impl Plan {
             gets: *rng.one_of(&[20, 40, 60]),
             dels: *rng.one_of(&[0, 10, 25]),
             conditions: *rng.one_of(&[0, 0, 25, 50]),
+            scans: *rng.one_of(&[0, 5, 20]),
+            watches: *rng.one_of(&[0, 5]),
+            named: *rng.one_of(&[0, 50, 100]),
+            once_entries_max: *rng.one_of(&[200, 100_000]),
             value_bytes: *rng.one_of(&[16, 100, 1_500]),
             cache_sets: 1 << rng.below(4),
             cache_ways: 1 + rng.below(4) as u16,

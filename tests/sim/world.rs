@@ -101,6 +101,11 @@ pub(crate) enum Event {
         line: Vec<u8>,
         ok: bool,
     },
+    WatchLine {
+        client: usize,
+        conn: u64,
+        line: Vec<u8>,
+    },
     Disconnected {
         client: usize,
         conn: u64,
@@ -170,6 +175,8 @@ pub(crate) enum Failure {
     NotLinear(String),
     /// What was read together cannot have been there at one moment.
     TornRead(String),
+    /// A watch was told too little, too much, or in a wrong order.
+    Watch(String),
     /// A connection's answers are not in the order of its requests.
     ProgramOrder(String),
     /// Replicas hold different things at the end.
@@ -218,6 +225,12 @@ pub(crate) struct World {
     pub(crate) values: BTreeMap<(u64, Version), ValueId>,
     /// Operations that were refused for a version: they have read its value.
     pub(crate) seen: Vec<(usize, u64, Version)>,
+    /// Whether each has a name, and how often it was sent.
+    pub(crate) tries: Vec<(bool, u32)>,
+    /// Key and version of what was written by updates whose end is known, by the value's number.
+    pub(crate) versions: BTreeMap<usize, (u64, Version)>,
+    /// Watches by their connection.
+    pub(crate) watching: BTreeMap<u64, super::watchers::Watching>,
     /// Versions told of each key on each connection.
     pub(crate) told: BTreeMap<(u64, u64), Version>,
     pub(crate) healed: bool,
@@ -260,6 +273,9 @@ impl World {
             written: BTreeMap::new(),
             values: BTreeMap::new(),
             seen: Vec::new(),
+            tries: Vec::new(),
+            versions: BTreeMap::new(),
+            watching: BTreeMap::new(),
             told: BTreeMap::new(),
             healed: false,
             over: false,
@@ -502,6 +518,7 @@ impl World {
             Event::Reply { client, conn, op, line, ok } => {
                 self.on_reply(client, conn, op, &line, ok);
             }
+            Event::WatchLine { client, conn, line } => self.on_watch_line(client, conn, &line),
             Event::Disconnected { client, conn } => self.on_disconnected(client, conn),
             Event::Fault(fault) => self.on_fault(fault),
             Event::FreeDisk(node) => self.free_disk(node),

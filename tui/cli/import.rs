@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use protocol::client::{Client, ClientError};
+use protocol::client::{Client, ClientError, Options};
 use protocol::ids::Key;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
@@ -275,9 +275,14 @@ struct Connection {
     failed: Option<(Instant, io::ErrorKind, String)>,
 }
 
+/// Puts are repeated here, so that all end when one has failed for good.
+fn options() -> Options {
+    Options { repeat_for: Duration::ZERO, ..Options::default() }
+}
+
 impl Line {
     async fn connect(target: Target) -> Result<Self, Failure> {
-        let client = Client::connect(&target.addresses, print::options())
+        let client = Client::connect(&target.addresses, options())
             .await
             .map_err(|error| Failure::connecting(&error, &target.hint))?;
         let connection = Mutex::new(Connection { client, failed: None });
@@ -296,7 +301,7 @@ impl Line {
         {
             return Err(ClientError::NotConnected(io::Error::new(*kind, text.as_str())));
         }
-        match Client::connect(&self.target.addresses, print::options()).await {
+        match Client::connect(&self.target.addresses, options()).await {
             Ok(client) => {
                 *connection = Connection { client: client.clone(), failed: None };
                 Ok(client)

@@ -8,7 +8,6 @@ use std::fmt::Write as _;
 use std::future::Future;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use protocol::client::{Client, ClientError, Options};
 use protocol::error::{ErrorCode, ErrorReply};
@@ -109,12 +108,6 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// How every command's client behaves: the servers do not know updates by name, so that none is
-/// repeated, and each is told exactly what became of it.
-pub(crate) fn options() -> Options {
-    Options { repeat_for: Duration::ZERO, ..Options::default() }
-}
-
 /// Runs `work` with a connection to the cluster that `common` names, and prints why it failed.
 pub(crate) fn with_client(
     common: &Common,
@@ -123,7 +116,7 @@ pub(crate) fn with_client(
     let connected = || {
         let target = address::resolve(common)?;
         block_on(async {
-            let client = Client::connect(&target.addresses, options())
+            let client = Client::connect(&target.addresses, Options::default())
                 .await
                 .map_err(|error| Failure::connecting(&error, &target.hint))?;
             work(client).await

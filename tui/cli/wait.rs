@@ -63,7 +63,7 @@ async fn look(client: &mut Option<Client>, args: &WaitArgs, left: Duration) -> R
                 connect_timeout: patience,
                 timeout: patience,
                 margin: INTERVAL,
-                ..print::options()
+                ..Options::default()
             };
             Client::connect(&target.addresses, options)
                 .await

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use protocol::ids::{GroupSeq, Key, MemberId, RingNumber, Value, Version};
+use protocol::ids::{GroupSeq, Key, MemberId, Once, RingNumber, Value, Version};
 
 /// What the version that a write replaces must be on every participant (R1, H18).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,19 +45,11 @@ pub struct Prepared {
     pub participants: Vec<MemberId>,
     /// The undecided transactions that its result rests on; sorted.
     pub rests_on: Vec<Version>,
-    /// The writes of this node's keys and of all others of the transaction; never empty.
+    /// The writes of this node's keys and of all others of the transaction, in the order of the
+    /// request; never empty.
     pub writes: Vec<Write>,
     /// The client's request id, kept with the update (R16).
     pub once: Option<Once>,
-}
-
-/// The client-chosen name of an update and the hash of its request (R16).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Once {
-    /// 16 to 64 bytes of text.
-    pub name: Arc<str>,
-    /// `xxh3_64` of the request without its id.
-    pub request_hash: u64,
 }
 
 /// One record of a node's log.
@@ -113,4 +105,6 @@ pub struct Committed {
     pub version: Version,
     /// The write.
     pub write: Write,
+    /// With the transaction's first write: what the client calls it (R16).
+    pub once: Option<Once>,
 }

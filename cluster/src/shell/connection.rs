@@ -26,6 +26,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::clock;
 use super::coordinator::Event;
 use super::counters::Counters;
+use super::feed::{self, FeedReader};
 use super::ops::{self, KeyHashes};
 use crate::core::cache::Cache;
 use crate::core::coordinator::{Answer, ClientId, Input};
@@ -82,6 +83,8 @@ pub(super) struct Connection {
     /// Requests in the core by key hash.
     in_core: HashMap<u64, u32>,
     read_only: bool,
+    /// It has asked to be told of changes.
+    watches: bool,
     last_active: Instant,
     line_since: Option<Instant>,
 }
@@ -89,7 +92,8 @@ pub(super) struct Connection {
 /// Serves a client until either side has had enough.
 pub(super) async fn serve(id: u64, stream: TcpStream, shared: Arc<Shared>) {
     let (replies_in, replies) = mpsc::channel(shared.limits.in_flight_requests + 1);
-    if shared.core.send(Event::Client { conn: id, replies: replies_in }).await.is_err() {
+    let (feed, watched) = feed::feed();
+    if shared.core.send(Event::Client { conn: id, replies: replies_in, feed }).await.is_err() {
         return;
     }
     let core = shared.core.clone();
@@ -104,10 +108,11 @@ pub(super) async fn serve(id: u64, stream: TcpStream, shared: Arc<Shared>) {
         in_flight_bytes: 0,
         in_core: HashMap::new(),
         read_only: false,
+        watches: false,
         last_active: Instant::now(),
         line_since: None,
     };
-    if let Err(error) = connection.run(reader, replies).await {
+    if let Err(error) = connection.run(reader, replies, watched).await {
         tracing::debug!(conn = id, %error, "client connection ended");
     }
     let _ = core.send(Event::Core(Input::ClientGone(id))).await;
@@ -118,6 +123,7 @@ impl Connection {
         mut self,
         mut reader: OwnedReadHalf,
         mut replies: mpsc::Receiver<Reply>,
+        mut watched: FeedReader,
     ) -> io::Result<()> {
         let mut framer = Framer::new(self.shared.limits.line_bytes);
         let mut look_around = tokio::time::interval(LOOK_AROUND);
@@ -134,6 +140,7 @@ impl Connection {
                         self.on_reply(reply);
                     }
                 }
+                () = watched.wait(), if self.watches && !watched.is_held(self.first_slot) => {}
                 read = reader.read_buf(framer.read_space()), if may_read => {
                     self.last_active = Instant::now();
                     open = read? > 0;
@@ -149,6 +156,9 @@ impl Connection {
                 Some(End::Closed) => return self.flush().await,
                 Some(End::Input) => open = false,
                 None => {}
+            }
+            if self.watches && !watched.write(&mut self.out, OUT_BYTES, self.first_slot) {
+                return self.flush().await;
             }
             self.flush().await?;
         }
@@ -267,15 +277,14 @@ impl Connection {
 
     /// Makes a request the core's, with a slot for its reply.
     fn pass_on(&mut self, request: &Request<'_>, bytes: usize) -> Option<Input> {
-        if request.once.is_some() {
-            return self.refuse(request, "once");
-        }
         if let Op::Hello { read_only, .. } = &request.op {
             self.read_only |= *read_only;
             self.hello(request.id);
             return None;
         }
-        let Some(op) = ops::for_core(&request.op) else { return self.refuse(request, "op") };
+        let op = ops::for_core(&request.op)?;
+        let once = ops::once_of(request);
+        self.watches |= matches!(request.op, Op::Watch { .. });
         let keys = KeyHashes::of(&request.op);
         for key in keys.as_slice() {
             *self.in_core.entry(*key).or_default() += 1;
@@ -287,21 +296,7 @@ impl Connection {
         self.slots.push_back(Slot { id, op: counted, keys, bytes, reply: None });
         let client = ClientId { conn: self.id, slot };
         let timeout_ms = request.timeout_ms.map_or(self.shared.limits.op_ms, u64::from);
-        Some(Input::Request { client, op, timeout_ms })
-    }
-
-    /// Answers what the core cannot do; `field` is where the request asks for it.
-    fn refuse(&mut self, request: &Request<'_>, field: &str) -> Option<Input> {
-        let op = request.op.name();
-        let sentence = if field == "op" {
-            format!("{op} is not supported by this version of the server: use other operations")
-        } else {
-            format!("{field} is not supported by this version of the server: leave it out")
-        };
-        let error = ErrorReply::bad_field(field, sentence);
-        let (counted, tail) = (Counters::op(op), reply::error_tail(&error));
-        self.answer(request.id, counted, Some(error.code), tail);
-        None
+        Some(Input::Request { client, op, once, timeout_ms })
     }
 
     fn hello(&mut self, id: Option<&str>) {
@@ -391,6 +386,6 @@ impl Connection {
         let idle = self.last_active.elapsed() > Duration::from_millis(limits.idle_ms);
         let line = Duration::from_millis(limits.line_ms);
         let slow = self.line_since.is_some_and(|since| since.elapsed() > line);
-        (idle && self.slots.is_empty()) || slow
+        (idle && self.slots.is_empty() && !self.watches) || slow
     }
 }

@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::alarm::Alarm;
 use super::connection::{Reply, Shared};
 use super::counters::Counters;
+use super::feed::Feed;
 use super::link::Link;
 use super::outlet::Outlet;
 use super::{clock, listener, registration};
@@ -37,6 +38,9 @@ const PEER_LANE: usize = 4_096;
 /// Inputs between two flushes at most.
 const TURN_MAX: usize = 4_096;
 
+/// Named updates that are remembered (R16): at most some 800 MB.
+const ONCE_ENTRIES_MAX: usize = 4_000_000;
+
 /// What comes to the loop.
 pub(super) enum Event {
     /// Something for the core.
@@ -47,6 +51,8 @@ pub(super) enum Event {
         conn: u64,
         /// Where its answers go.
         replies: mpsc::Sender<Reply>,
+        /// Where the lines of its watches go.
+        feed: Feed,
     },
     /// A dialled link is up.
     Linked {
@@ -91,7 +97,7 @@ struct Driver {
     shared: Arc<Shared>,
     announcer: Announcer,
     events: mpsc::Sender<Event>,
-    clients: HashMap<u64, mpsc::Sender<Reply>>,
+    clients: HashMap<u64, (mpsc::Sender<Reply>, Feed)>,
     alarm: Alarm,
     /// Links by session, and where their messages go once they are up.
     links: HashMap<u64, (Link, Option<Outlet>)>,
@@ -186,6 +192,7 @@ fn core_config(config: &CoordinatorConfig, cluster_if_founded: Uuid) -> Config {
         heartbeat_ms: ms(config.heartbeat),
         lease_ms: ms(config.lease),
         reaped: config.reaped.clone(),
+        once_entries_max: ONCE_ENTRIES_MAX,
         batches_out_max: 1,
     }
 }
@@ -255,8 +262,8 @@ impl Driver {
                     self.hand_in(now, Input::LinkUp { session });
                 }
             }
-            Event::Client { conn, replies } => {
-                self.clients.insert(conn, replies);
+            Event::Client { conn, replies, feed } => {
+                self.clients.insert(conn, (replies, feed));
             }
             Event::Register { conn, register, answer } => {
                 self.registrations.insert(conn, answer);
@@ -275,8 +282,18 @@ impl Driver {
         match effect {
             Effect::Reply { client, answer } => {
                 // A connection has room for the answer to each request that it may have open.
-                if let Some(replies) = self.clients.get(&client.conn) {
+                if let Some((replies, _)) = self.clients.get(&client.conn) {
                     let _ = replies.try_send(Reply { slot: client.slot, answer });
+                }
+            }
+            Effect::Watched { client, line } => {
+                if let Some((_, feed)) = self.clients.get(&client.conn) {
+                    feed.push(client.slot, line);
+                }
+            }
+            Effect::WatchLost(conn) => {
+                if let Some((_, feed)) = self.clients.get(&conn) {
+                    feed.lose();
                 }
             }
             Effect::Registered { conn, answer } => {

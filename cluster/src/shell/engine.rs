@@ -20,6 +20,7 @@ use crate::core::node::{ConnId, Effect, ExitReason, Input, NodeCore};
 use crate::core::ring::Ring;
 use crate::core::time::Time;
 use crate::process::Announcer;
+use crate::storage::keystore::Scan;
 
 /// Links open at a time: one is in use, others are on their way out.
 const LINKS_MAX: usize = 16;
@@ -158,6 +159,12 @@ impl State {
                 self.pulse.reads += 1;
                 self.hand_in(now, Input::ReadDone { token, found });
             }
+            Done::Onces(token, entries) => {
+                self.hand_in(now, Input::OncesRead { token, entries });
+            }
+            Done::Scanned(token, page, through) => {
+                self.hand_in(now, Input::Scanned { token, page, through });
+            }
             Done::Checkpointed(through) => self.hand_in(now, Input::Checkpointed(through)),
             Done::Counts(counts) => self.pulse.counts = counts,
             Done::Failed(reason) => self.end(End::Fatal(reason)),
@@ -189,6 +196,14 @@ impl State {
                     self.keys.give(KeyJob::Apply(writes, through))
                 }
                 Effect::Read { token, key } => self.keys.give(KeyJob::Read(token, key)),
+                Effect::ReadOnces { token, after, limit } => {
+                    self.keys.give(KeyJob::ReadOnces(token, after, limit))
+                }
+                Effect::Scan { token, prefix, after, looks_max, bytes_max } => {
+                    let scan = Scan { prefix, after, looks_max, bytes_max };
+                    self.keys.give(KeyJob::Scan(token, scan))
+                }
+                Effect::DropOnces(from) => self.keys.give(KeyJob::DropOnces(from)),
                 Effect::Checkpoint { .. } => self.keys.give(KeyJob::Checkpoint),
                 Effect::Ranges(ring) => {
                     self.ring = Some(Arc::clone(&ring));

@@ -10,16 +10,17 @@ use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use protocol::ids::{GroupSeq, Key};
+use protocol::ids::{GroupSeq, Key, Version};
+use protocol::peer::OnceEntry;
 use tokio::sync::mpsc;
 
 use super::directory;
 use super::engine::{Engine, State};
-use crate::core::node::{Found, Meta, ReadToken};
+use crate::core::node::{AskToken, Found, Meta, ReadToken, Scanned};
 use crate::core::record::{Committed, LogRecord};
 use crate::core::ring::Ring;
 use crate::storage::failpoint;
-use crate::storage::keystore::{Checkpointed, Keystore};
+use crate::storage::keystore::{Checkpointed, Keystore, Scan, Stored};
 use crate::storage::log::{Log, NextSegment, ReadySegment};
 use crate::storage::small_file::SmallFile;
 
@@ -51,6 +52,12 @@ pub(super) enum KeyJob {
     Apply(Vec<Committed>, GroupSeq),
     /// Look a key up.
     Read(ReadToken, Key),
+    /// Read named updates.
+    ReadOnces(AskToken, Version, usize),
+    /// Read a page of keys.
+    Scan(AskToken, Scan),
+    /// Drop named updates.
+    DropOnces(Version),
     /// Make durable what was applied.
     Checkpoint,
     /// The helper has done so.
@@ -68,6 +75,8 @@ pub(super) enum Done {
     Synced(GroupSeq),
     Saved(u64),
     Read(ReadToken, Found),
+    Onces(AskToken, Vec<OnceEntry>),
+    Scanned(AskToken, Vec<Scanned>, Option<Key>),
     Checkpointed(GroupSeq),
     /// Live keys by range.
     Counts(Vec<u64>),
@@ -258,11 +267,28 @@ impl KeyLane {
             }
             KeyJob::Read(token, key) => {
                 let stored = self.keystore.get(&key)?;
-                let found = stored.map_or(
-                    Found { version: protocol::ids::Version::ZERO, value: None },
-                    |stored| Found { version: stored.version, value: stored.value },
-                );
+                let found =
+                    stored.map_or(Found { version: Version::ZERO, value: None }, |stored| Found {
+                        version: stored.version,
+                        value: stored.value,
+                    });
                 Ok(Outcome::Tell(Done::Read(token, found)))
+            }
+            KeyJob::ReadOnces(token, after, limit) => {
+                Ok(Outcome::Tell(Done::Onces(token, self.keystore.onces(after, limit)?)))
+            }
+            KeyJob::Scan(token, scan) => {
+                let page = self.keystore.scan(&scan)?;
+                let item = |(key, stored): (Key, Stored)| {
+                    let version = stored.version;
+                    stored.value.map(|value| Scanned { key, version, value })
+                };
+                let items = page.items.into_iter().filter_map(item).collect();
+                Ok(Outcome::Tell(Done::Scanned(token, items, page.through)))
+            }
+            KeyJob::DropOnces(from) => {
+                self.keystore.drop_onces(from)?;
+                Ok(Outcome::Silent)
             }
             KeyJob::Checkpoint => {
                 self.begin_checkpoint()?;

@@ -6,6 +6,7 @@
 //! * `counters`: what clients asked for and what became of it
 //! * `connection`: one client; answers cache hits by itself
 //! * `ops`: its requests as the core takes them
+//! * `feed`: lines of watches on their way to a connection
 //! * `listener`: accepts clients
 //! * `coordinator`: the coordinator's loop
 //! * `outlet`: the sending end of a link
@@ -29,6 +30,7 @@ pub mod coordinator;
 mod counters;
 mod directory;
 mod engine;
+mod feed;
 mod lanes;
 mod lines;
 mod link;

@@ -60,7 +60,9 @@ async fn serve(conn: ConnId, reader: OwnedReadHalf, rest: Rest, engine: Arc<Engi
                 all.push(next);
             }
             let take_in = |state: &mut State, now| {
-                all.into_iter().for_each(|down| state.hand_in(now, Input::Down { conn, down }));
+                for down in all {
+                    state.hand_in(now, Input::Down { conn, down: Box::new(down) });
+                }
             };
             if !engine.turn(take_in) {
                 break;

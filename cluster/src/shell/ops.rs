@@ -4,10 +4,12 @@
 //! has held everything to its limits.
 
 use bytes::Bytes;
-use protocol::ids::{Key, Value};
-use protocol::request::{self, Op};
+use protocol::ids::{Key, Once, Value};
+use protocol::request::{self, Op, Request};
 
-use crate::core::coordinator::{Change, ClientOp, Test, Update, Write};
+use crate::core::coordinator::{
+    Change, ClientOp, ScanOp, Test, Update, UpdateName, WatchOp, Write,
+};
 
 /// Hashes of the keys of a request.
 #[derive(Debug)]
@@ -53,7 +55,7 @@ pub(super) fn hash(key: &str) -> u64 {
     xxhash_rust::xxh3::xxh3_64(key.as_bytes())
 }
 
-/// What the core is to do; `None` where this release's core can do nothing for it.
+/// What the core is to do.
 pub(super) fn for_core(op: &Op<'_>) -> Option<ClientOp> {
     let update = match op {
         Op::Get { key } => return Some(ClientOp::Get(key_of(key)?)),
@@ -74,9 +76,37 @@ pub(super) fn for_core(op: &Op<'_>) -> Option<ClientOp> {
             let writes: Option<Vec<Write>> = writes.iter().map(write).collect();
             Update::txn(tests?, writes?)
         }
-        Op::Scan { .. } | Op::Watch { .. } | Op::Outcome { .. } | Op::Hello { .. } => return None,
+        Op::Scan { prefix, after, limit, values } => {
+            let after = after.as_ref().map(|after| key_of(after));
+            let after = if after.is_some() { Some(after??) } else { None };
+            let (prefix, limit) = (prefix.as_ref().into(), *limit as usize);
+            return Some(ClientOp::Scan(ScanOp { prefix, after, limit, values: *values }));
+        }
+        Op::Watch { of } => {
+            return Some(ClientOp::Watch(match of {
+                request::Watched::Key(key) => WatchOp::Key(key_of(key)?),
+                request::Watched::Prefix(prefix) => WatchOp::Prefix(prefix.as_ref().into()),
+            }));
+        }
+        Op::Outcome { of } => {
+            return Some(ClientOp::Outcome(match of {
+                request::UpdateName::Version(version) => UpdateName::Version(*version),
+                request::UpdateName::Once { once, .. } => UpdateName::Once(once.parse().ok()?),
+            }));
+        }
+        // The connection answers it.
+        Op::Hello { .. } => return None,
     };
     Some(ClientOp::Update(update))
+}
+
+/// An update's name, and the hash of all that makes two requests the same one.
+pub(super) fn once_of(request: &Request<'_>) -> Option<Once> {
+    let name = request.once.as_ref()?.parse().ok()?;
+    let mut same = Vec::new();
+    let op = request.op.clone();
+    Request { id: None, timeout_ms: None, once: None, op }.write(&mut same);
+    Some(Once { name, request_hash: xxhash_rust::xxh3::xxh3_64(&same) })
 }
 
 fn test(condition: &request::Condition<'_>) -> Option<Test> {

@@ -25,7 +25,7 @@ use super::super::node::ring_of;
 use super::super::ring;
 use super::super::time::Time;
 use super::links::LinkPhase;
-use super::{ClientId, ClientOp, Coordinator, Effect, Note};
+use super::{Arrival, ClientOp, Coordinator, Effect, Note};
 
 /// Longest wait between two claims, milliseconds.
 const CLAIM_RETRY_MS: u64 = 200;
@@ -311,47 +311,52 @@ impl Coordinator {
         self.effects.push(Effect::Active { epoch, cluster });
         self.lease_told = Time(0);
         self.renew_lease(now);
-        for (client, op, deadline) in std::mem::take(&mut self.arrivals) {
-            if deadline > now {
-                self.on_request(now, client, op, deadline);
+        for arrival in std::mem::take(&mut self.arrivals) {
+            if arrival.deadline > now {
+                self.on_request(now, arrival);
             } else {
-                self.too_early(client, &op);
+                self.too_early(&arrival);
             }
         }
     }
 
     /// A request before results may be told waits in line.
-    pub(super) fn on_early_request(&mut self, client: ClientId, op: ClientOp, deadline: Time) {
+    pub(super) fn on_early_request(&mut self, arrival: Arrival) {
         let stopping = matches!(self.phase, Phase::Stopping { .. } | Phase::Stopped);
         if stopping || self.arrivals.len() >= super::ARRIVALS_MAX {
             let what = if stopping { "this coordinator is stopping" } else { "too many requests" };
-            self.reply_error(client, ErrorReply::overloaded(what, super::RETRY_AFTER_MS));
+            let error = ErrorReply::overloaded(what, super::RETRY_AFTER_MS);
+            self.reply_error(arrival.client, error);
             return;
         }
-        self.arrivals.push_back((client, op, deadline));
+        self.arrivals.push_back(arrival);
     }
 
-    fn too_early(&mut self, client: ClientId, op: &ClientOp) {
-        let error = match op {
-            ClientOp::Get(_) | ClientOp::Mget(_) => {
+    fn too_early(&mut self, arrival: &Arrival) {
+        let error = match arrival.op {
+            ClientOp::Get(_)
+            | ClientOp::Mget(_)
+            | ClientOp::Outcome(_)
+            | ClientOp::Scan(_)
+            | ClientOp::Watch(_) => {
                 ErrorReply::unavailable("the coordinator is still recovering", None)
             }
             _ => ErrorReply::timeout(super::RETRY_AFTER_MS),
         };
-        self.reply_error(client, error);
+        self.reply_error(arrival.client, error);
     }
 
     /// Answers those that have waited long enough for the coordinator to become active.
     pub(super) fn watch_arrivals(&mut self, now: Time) {
-        let late = |(_, _, deadline): &(ClientId, ClientOp, Time)| *deadline <= now;
+        let late = |arrival: &Arrival| arrival.deadline <= now;
         if !self.arrivals.iter().any(late) {
             return;
         }
         let (late, rest) = std::mem::take(&mut self.arrivals).into_iter().partition(late);
         self.arrivals = rest;
         let late: std::collections::VecDeque<_> = late;
-        for (client, op, _) in late {
-            self.too_early(client, &op);
+        for arrival in late {
+            self.too_early(&arrival);
         }
     }
 
@@ -370,7 +375,8 @@ impl Coordinator {
     }
 
     fn maybe_stop(&mut self, now: Time, until: Time, marking: bool) {
-        let busy = !self.by_id.is_empty() || !self.reads.is_empty();
+        let reading = !self.reads.is_empty() || !self.outcomes.is_empty() || !self.scans.is_empty();
+        let busy = !self.by_id.is_empty() || reading;
         if now >= until || (marking && self.majority(|node| node.marked)) {
             self.release();
         } else if !marking && !busy {
@@ -389,8 +395,15 @@ impl Coordinator {
 
     /// Ends every wait: what was not sent did not happen, the rest is unknown.
     fn abandon(&mut self) {
-        for (client, _, _) in std::mem::take(&mut self.arrivals) {
-            self.reply_error(client, ErrorReply::not_leader(None));
+        for arrival in std::mem::take(&mut self.arrivals) {
+            self.reply_error(arrival.client, ErrorReply::not_leader(None));
+        }
+        self.lose_watches();
+        for (_, scan) in std::mem::take(&mut self.scans) {
+            self.reply_error(scan.client, ErrorReply::not_leader(None));
+        }
+        for (_, asked) in std::mem::take(&mut self.outcomes) {
+            self.reply_error(asked.client, ErrorReply::not_leader(None));
         }
         for (_, txn) in std::mem::take(&mut self.txns) {
             let Some(client) = txn.client else { continue };
@@ -417,6 +430,8 @@ impl Coordinator {
         self.decided.clear();
         self.in_doubt.clear();
         self.resolved.clear();
+        self.onces = super::once::Onces::default();
+        self.aborted = super::outcome::Aborted::default();
         self.deadlines.clear();
         self.queued = 0;
         self.queued_bytes = 0;

@@ -110,6 +110,8 @@ impl Coordinator {
             held: None,
         };
         self.decided.insert(prepare.id, outcome);
+        self.keep_once(now, &prepare);
+        self.tell_watchers(&prepare);
         self.ops.committed += 1;
         self.finish(now, seq, Ok(Answer::Ok(reply::version_tail(prepare.id))));
         true
@@ -177,6 +179,9 @@ impl Coordinator {
         let TxnPhase::Aborting { awaited, reason, .. } = &txn.phase else { return };
         if awaited.is_empty() {
             let error = ErrorReply::aborted(reason.clone());
+            if let Some(id) = txn.phase.id() {
+                self.aborted.insert(id);
+            }
             self.ops.aborted += 1;
             self.finish(now, seq, Err(error));
         }
@@ -230,10 +235,16 @@ impl Coordinator {
         let lost = |member: &MemberId| self.node_of(*member).is_some_and(|node| node.lost);
         let shown = !outcome.choice || outcome.unconfirmed.iter().all(lost);
         if shown && let Some(seq) = outcome.held.take() {
+            if let Some(prepare) = outcome.prepare.clone().filter(|_| outcome.commit) {
+                self.keep_once(now, &prepare);
+                self.tell_watchers(&prepare);
+            }
             self.leave_queues(now, seq);
         }
         if !outcome.unconfirmed.is_empty() {
             self.decided.insert(id, outcome);
+        } else if !outcome.commit {
+            self.aborted.insert(id);
         }
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use protocol::ids::{COUNTER_BITS, Epoch, GroupSeq, MemberId, Version};
-use protocol::peer::{Abort, Batch, DownBody, Prepare, ReadAsk, Settled, Up};
+use protocol::peer::{Abort, Batch, DownBody, OnceAsk, Prepare, ReadAsk, ScanAsk, Settled, Up};
 
 use super::super::time::Time;
 use super::{Coordinator, Note, Phase};
@@ -61,8 +61,12 @@ pub(super) struct Link {
     unconfirmed: usize,
     /// Reads that it was asked for, by the number of the question.
     pub(super) reads: BTreeMap<u64, u64>,
+    /// Pages that it was asked for, by the number of the question.
+    pub(super) scans: BTreeMap<u64, u64>,
     /// What was last announced to be settled on this link, and when.
     settled_told: Option<(Time, Settled)>,
+    /// The first version whose entry it must keep, as it was told (R16).
+    once_told: Version,
     last_ask: Time,
 }
 
@@ -83,6 +87,8 @@ struct Outbox {
     adopt: Vec<Arc<Prepare>>,
     abort: Vec<Abort>,
     read: Vec<ReadAsk>,
+    once: Vec<OnceAsk>,
+    scan: Vec<ScanAsk>,
     prepare: Vec<Arc<Prepare>>,
     sync: bool,
     ask: bool,
@@ -192,6 +198,15 @@ impl Link {
         self.outbox.read.push(ask);
     }
 
+    pub(super) fn push_once_ask(&mut self, ask: OnceAsk) {
+        self.outbox.once.push(ask);
+    }
+
+    pub(super) fn push_scan(&mut self, ask: ScanAsk, scan: u64) {
+        self.scans.insert(ask.r, scan);
+        self.outbox.scan.push(ask);
+    }
+
     pub(super) fn push_caught_up(&mut self) {
         self.outbox.caught_up = true;
     }
@@ -202,6 +217,7 @@ impl Link {
         let prepares = slot && !outbox.prepare.is_empty();
         let urgent = !outbox.read.is_empty() || outbox.ask || outbox.caught_up || outbox.sync;
         let urgent = urgent || !outbox.abort.is_empty() || !outbox.adopt.is_empty();
+        let urgent = urgent || !outbox.once.is_empty() || !outbox.scan.is_empty();
         // With prepares waiting for a slot a message is about to go: commits join it.
         if !(prepares || urgent || self.due().is_some_and(|due| due <= now)) {
             return None;
@@ -221,6 +237,9 @@ impl Link {
             sync: outbox.sync,
             abort: outbox.abort,
             read: outbox.read,
+            once: outbox.once,
+            scan: outbox.scan,
+            once_from: None,
             prepare,
             settled: None,
             marks: Vec::new(),
@@ -288,6 +307,10 @@ impl Coordinator {
             // Alone they are no news: a node that logs them has a longer log than before.
             if !batch.prepare.is_empty() || batch.settled.is_some() {
                 batch.marks = self.marks.iter().map(|(member, seq)| (*member, *seq)).collect();
+            }
+            batch.once_from = self.once_news(self.nodes[place].link.once_told);
+            if let Some(from) = batch.once_from {
+                self.nodes[place].link.once_told = from;
             }
             let n = self.nodes[place].link.n_out + 1;
             self.nodes[place].link.remember_decisions(n, &batch);
@@ -427,6 +450,14 @@ impl Coordinator {
             if let Some(read) = self.nodes[place].link.reads.remove(&answer.r) {
                 self.on_read_answer(now, read, answer);
             }
+        }
+        for answer in up.scan {
+            if let Some(scan) = self.nodes[place].link.scans.remove(&answer.r) {
+                self.on_scan_answer(now, scan, answer);
+            }
+        }
+        for answer in up.once {
+            self.on_once_answer(now, member, answer);
         }
         for id in self.nodes[place].link.confirmed(up.durable) {
             self.on_confirmed(now, member, id);

@@ -305,6 +305,7 @@ impl Coordinator {
             node.link_lost = now;
         }
         let reads = std::mem::take(&mut node.link.reads);
+        let scans = std::mem::take(&mut node.link.scans);
         // A report makes the link ready that it came on, and no other: the next one brings its own.
         node.report = None;
         node.link = Link::closed(refused);
@@ -312,7 +313,11 @@ impl Coordinator {
         node.redial_ms = (node.redial_ms * 2).min(REDIAL_MS_MAX);
         self.by_session.remove(&session);
         self.effects.push(Effect::HangUp { session });
+        if let Some(member) = self.nodes[place].id {
+            self.onces_lost(member);
+        }
         self.reads_lost(now, reads);
+        self.scans_lost(now, scans);
     }
 
     /// After a pause of this process all silence is its own (H43), whatever it hears of first.

@@ -13,7 +13,11 @@
 //! * `evaluate`: what an update's keys hold for it: undecided results, the cache, cold reads (H18,
 //!   H20)
 //! * `decide`: votes, the commit point, aborts, confirmations, what is settled (R4, R5, R8, R12)
+//! * `once`: named updates, so that repeating one is harmless (R16)
+//! * `outcome`: what became of an update
 //! * `reads`: misses, consistent cuts of several keys, the lease check
+//! * `scan`: pages of keys over all ranges
+//! * `watch`: who is told of changes
 //! * `status`: the picture of it all
 //!
 //! Never: keeps anything that a restart would miss; tells a result before it may (see `claim`);
@@ -25,11 +29,15 @@ mod decide;
 mod evaluate;
 mod links;
 mod members;
+mod once;
 mod order;
+mod outcome;
 mod reads;
 mod resolve;
+mod scan;
 mod status;
 mod updates;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -40,7 +48,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use protocol::error::ErrorReply;
-use protocol::ids::{Epoch, GroupSeq, Key, MemberId, Uuid, Version};
+use protocol::ids::{Epoch, GroupSeq, Key, MemberId, Once, OnceName, Uuid, Version};
 use protocol::peer::{Down, Heartbeat, Register, Registered, RingRecord, Up};
 use protocol::status::Status;
 
@@ -51,6 +59,8 @@ use super::time::Time;
 
 pub use claim::Phase;
 pub use conditions::{Change, Test, Update, Write};
+pub use scan::ScanOp;
+pub use watch::WatchOp;
 
 /// Updates that wait to be handed over; more are `overloaded`.
 const QUEUED_MAX: usize = 65_536;
@@ -86,6 +96,8 @@ pub struct Config {
     pub lease_ms: u64,
     /// Coordinators that are known to be dead: their leases need no waiting.
     pub reaped: Vec<Uuid>,
+    /// Named updates that are remembered at most (R16): about 200 bytes each.
+    pub once_entries_max: usize,
     /// Prepare messages out at a node at a time.
     pub batches_out_max: usize,
 }
@@ -112,8 +124,23 @@ pub enum ClientOp {
     Mget(Vec<Key>),
     /// Writes of one key or several, and what must hold for them.
     Update(Update),
+    /// What became of an update.
+    Outcome(UpdateName),
+    /// A page of keys.
+    Scan(ScanOp),
+    /// Every committed change from now on.
+    Watch(WatchOp),
     /// The picture of it all.
     Status,
+}
+
+/// How an update is named that a client asks about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpdateName {
+    /// By the version that it was given.
+    Version(Version),
+    /// By the client's own name for it.
+    Once(OnceName),
 }
 
 /// What a client is told.
@@ -136,6 +163,8 @@ pub enum Input {
         client: ClientId,
         /// What.
         op: ClientOp,
+        /// The client's name for it, if it is an update that has one (R16).
+        once: Option<Once>,
         /// How long it waits.
         timeout_ms: u64,
     },
@@ -189,6 +218,15 @@ pub enum Effect {
         /// What.
         answer: Answer,
     },
+    /// Tell a client of a committed change, behind the answer to its request to watch.
+    Watched {
+        /// Whom, and by which of its requests.
+        client: ClientId,
+        /// The whole line.
+        line: Bytes,
+    },
+    /// A connection's watches are over: it is told so and closed.
+    WatchLost(u64),
     /// Answer a registration.
     Registered {
         /// On this connection, which is closed after a refusal.
@@ -282,7 +320,7 @@ pub struct Coordinator {
     clock: super::detector::OwnClock,
     started: Time,
     last_tick: Time,
-    arrivals: VecDeque<(ClientId, ClientOp, Time)>,
+    arrivals: VecDeque<Arrival>,
     last_seq: u64,
     txns: BTreeMap<Seq, updates::Txn>,
     by_id: BTreeMap<Version, Seq>,
@@ -299,6 +337,11 @@ pub struct Coordinator {
     /// Transactions of earlier epochs that were decided under this one. A node goes on reporting
     /// them until it is told that they are settled, and what the others said of them is forgotten.
     resolved: BTreeSet<Version>,
+    onces: once::Onces,
+    aborted: outcome::Aborted,
+    outcomes: BTreeMap<u64, outcome::Asked>,
+    scans: BTreeMap<u64, scan::Scan>,
+    watches: watch::Watches,
     reads: BTreeMap<u64, reads::Read>,
     /// Keys of all those.
     keys_read: usize,
@@ -319,6 +362,17 @@ pub struct Coordinator {
 enum Deadline {
     Update(Seq),
     Read(u64),
+    Outcome(u64),
+    Scan(u64),
+}
+
+/// A request as it came.
+#[derive(Debug)]
+struct Arrival {
+    client: ClientId,
+    op: ClientOp,
+    once: Option<Once>,
+    deadline: Time,
 }
 
 impl Coordinator {
@@ -357,6 +411,11 @@ impl Coordinator {
             decided: BTreeMap::new(),
             in_doubt: BTreeMap::new(),
             resolved: BTreeSet::new(),
+            onces: once::Onces::default(),
+            aborted: outcome::Aborted::default(),
+            outcomes: BTreeMap::new(),
+            scans: BTreeMap::new(),
+            watches: watch::Watches::default(),
             reads: BTreeMap::new(),
             keys_read: 0,
             last_read: 0,
@@ -373,8 +432,9 @@ impl Coordinator {
     pub fn handle(&mut self, now: Time, input: Input) -> Vec<Effect> {
         self.watch_clock(now);
         match input {
-            Input::Request { client, op, timeout_ms } => {
-                self.on_request(now, client, op, now.plus_ms(timeout_ms));
+            Input::Request { client, op, once, timeout_ms } => {
+                let deadline = now.plus_ms(timeout_ms);
+                self.on_request(now, Arrival { client, op, once, deadline });
             }
             Input::ClientGone(conn) => self.on_client_gone(conn),
             Input::Register { conn, register } => self.on_register(now, conn, *register),
@@ -411,6 +471,8 @@ impl Coordinator {
             match deadline {
                 Deadline::Update(seq) => self.on_update_deadline(now, seq),
                 Deadline::Read(read) => self.on_read_deadline(read),
+                Deadline::Outcome(id) => self.on_outcome_deadline(id),
+                Deadline::Scan(id) => self.on_scan_deadline(id),
             }
         }
     }
@@ -427,20 +489,24 @@ impl Coordinator {
         self.reply(client, Answer::Error(Box::new(error)));
     }
 
-    fn on_request(&mut self, now: Time, client: ClientId, op: ClientOp, deadline: Time) {
-        if let ClientOp::Status = op {
+    fn on_request(&mut self, now: Time, arrival: Arrival) {
+        if let ClientOp::Status = arrival.op {
             let status = Box::new(self.status(now));
-            self.reply(client, Answer::Status(status));
+            self.reply(arrival.client, Answer::Status(status));
             return;
         }
         if !matches!(self.phase, Phase::Active) {
-            self.on_early_request(client, op, deadline);
+            self.on_early_request(arrival);
             return;
         }
+        let Arrival { client, op, once, deadline } = arrival;
         match op {
             ClientOp::Get(key) => self.on_get(now, client, key, deadline),
             ClientOp::Mget(keys) => self.on_mget(now, client, keys, deadline),
-            ClientOp::Update(update) => self.on_update(now, client, update, deadline),
+            ClientOp::Update(update) => self.on_update(now, client, update, once, deadline),
+            ClientOp::Outcome(of) => self.on_outcome(now, client, of, deadline),
+            ClientOp::Scan(op) => self.on_scan(now, client, op, deadline),
+            ClientOp::Watch(op) => self.on_watch(now, client, op),
             ClientOp::Status => {}
         }
     }

@@ -357,6 +357,7 @@ impl Coordinator {
 
     /// Something that parked reads may have waited for has changed.
     pub(super) fn retry_parked(&mut self, now: Time) {
+        self.retry_scans(now);
         for id in std::mem::take(&mut self.parked) {
             match self.reads.get_mut(&id).and_then(|read| read.answer.take()) {
                 Some(answer) => self.tell(now, id, answer),

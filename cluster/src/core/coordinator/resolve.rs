@@ -57,7 +57,7 @@ pub(super) struct InDoubt {
     prepare: Option<Arc<Prepare>>,
     seen: BTreeMap<MemberId, Seen>,
     /// Its place at the head of its keys' queues, if its keys are known.
-    seq: Option<Seq>,
+    pub(super) seq: Option<Seq>,
 }
 
 impl Coordinator {
@@ -119,6 +119,7 @@ impl Coordinator {
         }
         self.missing_at(member);
         self.resolve_all(now);
+        self.load_onces();
         self.nodes[place].link.push_caught_up();
         self.mark_late(now, place);
         self.watch_members(now);
@@ -167,6 +168,7 @@ impl Coordinator {
         self.note(Note::Alarm(reason.clone()));
         self.send(now, place, DownBody::Lost { reason });
         let Some(member) = self.nodes[place].id else { return };
+        self.doubt_onces_of(member);
         let waiting = self.decided.iter().filter(|(_, outcome)| outcome.adopting.contains(&member));
         let waiting: Vec<Version> = waiting.map(|(id, _)| *id).collect();
         for id in waiting {
@@ -313,13 +315,17 @@ impl Coordinator {
             queue.queue.insert(place, seq);
             queue.resolved += 1;
         }
-        self.txns.insert(seq, Txn::recovered(keys, prepare.participants.clone()));
+        let txn = Txn::recovered(keys, prepare.participants.clone(), prepare.once.clone());
+        self.txns.insert(seq, txn);
+        if let Some(once) = &prepare.once {
+            self.recover_once(seq, once);
+        }
         seq
     }
 
     /// What a node that says nothing of a transaction shows by that; `None` if it has not
     /// reported under this epoch.
-    fn absent(&self, member: MemberId, id: Version) -> Option<Seen> {
+    pub(super) fn absent(&self, member: MemberId, id: Version) -> Option<Seen> {
         let node = self.node_of(member)?;
         if node.lost {
             return Some(Seen::LostHere);

@@ -53,6 +53,7 @@ impl Coordinator {
                 ("aborted".to_owned(), self.ops.aborted),
                 ("in_doubt".to_owned(), self.in_doubt.len() as u64),
             ]),
+            once: self.once_status(now),
             keys_in_doubt: self.keys_in_doubt(),
             changes: Vec::new(),
             incidents: Vec::new(),

@@ -9,17 +9,18 @@ use std::sync::Arc;
 
 use protocol::error::ErrorCode;
 use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, MemberId, NodeName, Point, Uuid, Value};
-use protocol::ids::{RingNumber, Version};
+use protocol::ids::{Once, RingNumber, Version};
 use protocol::peer::TxnState;
 use protocol::peer::{
-    Down, Fence, Heartbeat, PEER_PROTOCOL, Placement, Refusal, Register, Registered, RingMember,
-    RingRecord, Up,
+    Down, Fence, Heartbeat, OnceEntry, PEER_PROTOCOL, Placement, Refusal, Register, Registered,
+    RingMember, RingRecord, Up,
 };
 use protocol::status::NodeState;
 
 use super::super::cache::{Cache, CacheShape};
-use super::super::node::{self, ConnId, ExitReason, Found, Meta, NodeCore, Restart};
-use super::super::record::LogRecord;
+use super::super::node::{self, ConnId, ExitReason, Found, Meta, NodeCore, Restart, Scanned};
+use super::super::record::{Committed, LogRecord};
+use super::super::ring::point_of;
 use super::super::time::Time;
 use super::{
     Answer, ClientId, ClientOp, Config, Coordinator, Effect, Input, Note, Phase, RegistrationId,
@@ -27,7 +28,10 @@ use super::{
 };
 
 mod conditions;
+mod once;
 mod registration;
+mod scan;
+mod watch;
 
 const LEASE_MS: u64 = 2_000;
 const HEARTBEAT_MS: u64 = 500;
@@ -40,6 +44,8 @@ struct Side {
     released: bool,
     answers: BTreeMap<ClientId, Answer>,
     refusals: Vec<String>,
+    /// What watching connections were told.
+    lines: Vec<(u64, String)>,
     notes: Vec<Note>,
     dead: bool,
 }
@@ -48,6 +54,9 @@ struct Side {
 struct Machine {
     core: Option<NodeCore>,
     keys: BTreeMap<Key, Found>,
+    onces: BTreeMap<Version, OnceEntry>,
+    /// Keys in a page at most.
+    page_max: usize,
     log: Vec<(GroupSeq, Vec<LogRecord>)>,
     meta: Meta,
     beats: u64,
@@ -100,6 +109,7 @@ fn config(instance: u128) -> Config {
         heartbeat_ms: HEARTBEAT_MS,
         lease_ms: LEASE_MS,
         reaped: Vec::new(),
+        once_entries_max: 1_000,
         batches_out_max: 1,
     }
 }
@@ -117,6 +127,8 @@ fn blank(node: usize) -> Machine {
     Machine {
         core: Some(core),
         keys: BTreeMap::new(),
+        onces: BTreeMap::new(),
+        page_max: 3,
         log: Vec::new(),
         meta,
         beats: 0,
@@ -124,6 +136,21 @@ fn blank(node: usize) -> Machine {
         looks: VecDeque::new(),
         exit: None,
     }
+}
+
+impl Machine {
+    fn apply_once(&mut self, write: &Committed) {
+        if let Some(once) = write.once.clone() {
+            let (version, point) = (write.version, point_of(&write.write.key));
+            self.onces.insert(version, OnceEntry { version, point, once });
+        }
+    }
+}
+
+/// The name of an update, and a hash that follows from what it puts.
+fn name(name: &str, value: &str) -> Once {
+    let request_hash = value.bytes().map(u64::from).sum();
+    Once { name: format!("{name:-<16}").parse().expect("16 bytes"), request_hash }
 }
 
 fn code(answer: Option<&Answer>) -> Option<ErrorCode> {
@@ -195,6 +222,7 @@ impl World {
             released: false,
             answers: BTreeMap::new(),
             refusals: Vec::new(),
+            lines: Vec::new(),
             notes: Vec::new(),
             dead: false,
         });
@@ -255,6 +283,12 @@ impl World {
                 it.refusals.push(reason);
             }
             Effect::Registered { .. } => {}
+            Effect::Watched { client, line } => {
+                assert!(it.answers.contains_key(&client), "told before it was answered");
+                let line = String::from_utf8_lossy(&line).into_owned();
+                it.lines.push((client.conn, line));
+            }
+            Effect::WatchLost(conn) => it.lines.push((conn, "lost".into())),
             Effect::Lease(until) => it.lease = until,
             Effect::Note(note) => it.notes.push(note),
             Effect::Active { .. } => it.active = true,
@@ -327,6 +361,7 @@ impl World {
             }
             node::Effect::Apply { writes, .. } => {
                 for write in writes {
+                    machine.apply_once(&write);
                     let found = Found { version: write.version, value: write.write.value };
                     let old = machine.keys.entry(write.write.key).or_insert_with(|| found.clone());
                     if found.version > old.version {
@@ -339,6 +374,26 @@ impl World {
                 let found = machine.keys.get(&key).cloned().unwrap_or(nothing);
                 machine.looks.push_back(node::Input::ReadDone { token, found });
             }
+            node::Effect::ReadOnces { token, after, limit } => {
+                let later = machine.onces.range(Version::from_number(after.number() + 1)..);
+                let entries = later.take(limit).map(|(_, entry)| entry.clone()).collect();
+                machine.looks.push_back(node::Input::OncesRead { token, entries });
+            }
+            node::Effect::Scan { token, prefix, after, looks_max, .. } => {
+                let wanted = |(key, _): &(&Key, &Found)| {
+                    key.as_str().starts_with(&*prefix) && Some(*key) > after.as_ref()
+                };
+                let all: Vec<_> = machine.keys.iter().filter(wanted).collect();
+                let (mut page, mut through) = (Vec::new(), None);
+                for (key, found) in all.iter().take(looks_max.min(machine.page_max)) {
+                    let (key, version) = ((*key).clone(), found.version);
+                    through = Some(key.clone());
+                    page.extend(found.value.clone().map(|value| Scanned { key, version, value }));
+                }
+                let through = through.filter(|_| all.len() > machine.page_max);
+                machine.looks.push_back(node::Input::Scanned { token, page, through });
+            }
+            node::Effect::DropOnces(from) => machine.onces = machine.onces.split_off(&from),
             node::Effect::Exit(reason) => {
                 machine.exit = Some(reason);
                 self.crash(node);
@@ -429,7 +484,7 @@ impl World {
                 && let Some(down) = wire.down.pop_front()
             {
                 let node = wire.node;
-                self.ask(node, node::Input::Down { conn, down });
+                self.ask(node, node::Input::Down { conn, down: Box::new(down) });
                 any = true;
             }
             while let Some(wire) = self.wires.get_mut(&conn)
@@ -511,7 +566,17 @@ impl World {
     fn request(&mut self, side: usize, conn: u64, op: ClientOp, timeout_ms: u64) -> ClientId {
         self.slots += 1;
         let client = ClientId { conn, slot: self.slots };
-        self.tell(side, Input::Request { client, op, timeout_ms });
+        self.tell(side, Input::Request { client, op, once: None, timeout_ms });
+        client
+    }
+
+    /// A put with a name; the hash of its request follows from the value.
+    fn put_once(&mut self, side: usize, conn: u64, at: &Key, value: &str, name: &str) -> ClientId {
+        self.slots += 1;
+        let client = ClientId { conn, slot: self.slots };
+        let op = ClientOp::Update(Update::put(at.clone(), Value::from(value)));
+        let once = Some(self::name(name, value));
+        self.tell(side, Input::Request { client, op, once, timeout_ms: 5_000 });
         client
     }
 
@@ -586,6 +651,8 @@ impl World {
             yes: Vec::new(),
             no: Vec::new(),
             read: Vec::new(),
+            once: Vec::new(),
+            scan: Vec::new(),
             report: None,
             fenced: None,
             installed: None,
@@ -1282,7 +1349,7 @@ fn old_records(id: Version, at: &Key, had: Had) -> Vec<LogRecord> {
         participants: participants.clone(),
         rests_on: Vec::new(),
         writes: vec![write],
-        once: None,
+        once: Some(name("left open", "v2")),
     }));
     match had {
         Had::Prepared => vec![prepare],

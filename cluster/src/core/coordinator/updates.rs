@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use protocol::error::ErrorReply;
-use protocol::ids::{Key, MemberId, Version};
+use protocol::ids::{Key, MemberId, Once, Version};
 use protocol::peer::{Due, Prepare, WireWrite};
 
 use super::super::ring::Ring;
@@ -18,6 +18,7 @@ use super::super::time::Time;
 use super::conditions::Update;
 use super::evaluate::{Cold, Evaluated};
 use super::links::bytes_of;
+use super::once::Looked;
 use super::order::{Place, Turn};
 use super::{
     Answer, ClientId, Coordinator, Deadline, QUEUED_BYTES_MAX, QUEUED_MAX, RETRY_AFTER_MS, Seq,
@@ -33,6 +34,8 @@ pub(super) struct Txn {
     /// The members that hold a key that it writes, sorted.
     pub(super) participants: Vec<MemberId>,
     pub(super) phase: TxnPhase,
+    /// The client's name for it (R16).
+    pub(super) once: Option<Once>,
     deadline: Time,
     pub(super) turn: Turn,
 }
@@ -63,16 +66,27 @@ impl TxnPhase {
 }
 
 impl Txn {
-    pub(super) fn recovered(keys: Vec<Key>, participants: Vec<MemberId>) -> Self {
+    pub(super) fn recovered(
+        keys: Vec<Key>,
+        participants: Vec<MemberId>,
+        once: Option<Once>,
+    ) -> Self {
         Self {
             client: None,
             op: None,
             keys,
             participants,
             phase: TxnPhase::Recovered,
+            once,
             deadline: Time::NEVER,
             turn: Turn::default(),
         }
+    }
+
+    /// The key that it writes first, in the order of its request: where its name is kept. `None`
+    /// for one of an earlier epoch.
+    pub(super) fn first_written(&self) -> Option<&Key> {
+        Some(&self.op.as_ref()?.writes.first()?.key)
     }
 }
 
@@ -91,11 +105,28 @@ impl Coordinator {
         Seq(self.last_seq)
     }
 
-    pub(super) fn on_update(&mut self, now: Time, client: ClientId, op: Update, deadline: Time) {
+    pub(super) fn on_update(
+        &mut self,
+        now: Time,
+        client: ClientId,
+        op: Update,
+        once: Option<Once>,
+        deadline: Time,
+    ) {
+        if let Some(answer) = once.as_ref().and_then(|once| self.repeated(once)) {
+            self.reply(client, answer);
+            return;
+        }
         let Some(ring) = self.ring.clone() else { return };
         let participants = participants_of(&ring, &op);
-        if let Some(down) = self.first_down(&participants) {
+        let first_written = &op.writes[0].key;
+        let repeats = once.as_ref().is_some_and(|once| self.may_be_known(once, first_written));
+        if !repeats && let Some(down) = self.first_down(&participants) {
             self.reply_error(client, ErrorReply::replica_down(&self.name_of(down)));
+            return;
+        }
+        if let Some(error) = once.as_ref().and_then(|once| self.room_for(now, once)) {
+            self.reply_error(client, error);
             return;
         }
         if self.queued >= QUEUED_MAX || self.queued_bytes + op.bytes() > QUEUED_BYTES_MAX {
@@ -113,9 +144,13 @@ impl Coordinator {
             keys: keys.clone(),
             participants,
             phase: TxnPhase::Waiting { cold: BTreeMap::new() },
+            once,
             deadline,
             turn: Turn::default(),
         };
+        if let Some(once) = &txn.once {
+            self.claim_once(seq, once);
+        }
         self.txns.insert(seq, txn);
         let in_turn = !self.take_turn(Place::Update(seq), client.conn, &keys);
         for key in keys {
@@ -156,6 +191,10 @@ impl Coordinator {
     fn advance(&mut self, now: Time, seq: Seq) {
         if !self.txns.get(&seq).is_some_and(|txn| txn.turn.has_come()) || !self.is_its_turn(seq) {
             return;
+        }
+        match self.look_up_once(now, seq) {
+            Looked::Fresh => {}
+            Looked::Later | Looked::Answered => return,
         }
         match self.evaluate(now, seq) {
             Evaluated::Later => {}
@@ -198,12 +237,13 @@ impl Coordinator {
 
     fn hand_over(&mut self, seq: Seq, writes: Vec<WireWrite>, rests_on: Vec<Version>) {
         let Some(txn) = self.txns.get(&seq) else { return };
-        let (participants, ring) = (txn.participants.clone(), self.record.as_ref());
+        let (participants, once) = (txn.participants.clone(), txn.once.clone());
+        let ring = self.record.as_ref();
         let Some(ring) = ring.map(|record| record.number) else { return };
         // The id is given only if it goes out: ids rise in queue order without holes.
         let id = Version::new(self.epoch, self.counter + 1);
         let due = self.due_elsewhere(&rests_on, &participants);
-        let prepare = Prepare { id, ring, participants, rests_on, due, writes };
+        let prepare = Prepare { id, ring, participants, rests_on, due, writes, once };
         let bytes = bytes_of(&prepare);
         let room =
             |member: &MemberId| self.node_of(*member).is_some_and(|node| node.link.has_room(bytes));
@@ -265,6 +305,7 @@ impl Coordinator {
     /// The lease is back: negative answers may be given.
     pub(super) fn on_lease(&mut self, now: Time) {
         self.work.extend(std::mem::take(&mut self.leaseless));
+        self.retry_outcomes(now);
         self.retry_parked(now);
     }
 
@@ -295,6 +336,9 @@ impl Coordinator {
         let Some(txn) = self.txns.remove(&seq) else { return };
         self.cramped.remove(&seq);
         self.leaseless.remove(&seq);
+        if let Some(once) = &txn.once {
+            self.release_once(seq, once);
+        }
         let recovered = matches!(txn.phase, TxnPhase::Recovered);
         if let TxnPhase::Waiting { cold } = txn.phase {
             for cold in cold.into_values() {
@@ -336,10 +380,16 @@ impl Coordinator {
     }
 
     pub(super) fn on_update_deadline(&mut self, now: Time, seq: Seq) {
+        let may_repeat = self.txns.get(&seq).is_some_and(|txn| self.may_repeat(seq, txn));
+        let repeats = self.repeats(seq);
         let Some(txn) = self.txns.get(&seq) else { return };
         match txn.phase.id() {
             None if txn.op.is_some() => {
-                self.finish(now, seq, Err(ErrorReply::timeout(RETRY_AFTER_MS)));
+                let error = match may_repeat {
+                    true => ErrorReply::unknown_outcome(repeats),
+                    false => ErrorReply::timeout(RETRY_AFTER_MS),
+                };
+                self.finish(now, seq, Err(error));
             }
             // The client's wait ends, the transaction does not.
             id => {
@@ -355,17 +405,19 @@ impl Coordinator {
     /// A member is no longer up: what was not handed over and needs it is refused, now.
     pub(super) fn on_member_silent(&mut self, now: Time, place: usize) {
         let Some(member) = self.nodes[place].id else { return };
-        let waiting = |txn: &Txn| {
-            txn.participants.contains(&member) && matches!(txn.phase, TxnPhase::Waiting { .. })
+        let waiting = |(seq, txn): &(&Seq, &Txn)| {
+            let waits = matches!(txn.phase, TxnPhase::Waiting { .. });
+            waits && txn.participants.contains(&member) && !self.may_repeat(**seq, txn)
         };
-        let refused: Vec<Seq> =
-            self.txns.iter().filter(|(_, txn)| waiting(txn)).map(|(seq, _)| *seq).collect();
+        let refused: Vec<Seq> = self.txns.iter().filter(waiting).map(|(seq, _)| *seq).collect();
         let name = self.name_of(member);
         for seq in refused {
             self.finish(now, seq, Err(ErrorReply::replica_down(&name)));
         }
-        let reads = std::mem::take(&mut self.nodes[place].link.reads);
+        let link = &mut self.nodes[place].link;
+        let (reads, scans) = (std::mem::take(&mut link.reads), std::mem::take(&mut link.scans));
         self.reads_lost(now, reads);
+        self.scans_lost(now, scans);
     }
 
     /// Refuses what was not handed over.
@@ -386,7 +438,8 @@ impl Coordinator {
                 txn.client = None;
             }
         }
-        self.arrivals.retain(|(client, _, _)| client.conn != conn);
+        self.arrivals.retain(|arrival| arrival.client.conn != conn);
+        self.end_watches_of(conn);
     }
 }
 

@@ -8,6 +8,8 @@
 //! * `participant`: prepare, commit, abort, read
 //! * `checkpoint`: what keeps old groups of the log, and how that ends
 //! * `forget`: what is settled (R8)
+//! * `once`: the named updates that it keeps (R16)
+//! * `scan`: pages of its keys
 //! * `restart`: from a log back to this state
 //!
 //! Never: evaluates a condition (the coordinator ships resolved writes, H19), decides a
@@ -15,8 +17,10 @@
 
 mod checkpoint;
 mod forget;
+mod once;
 mod participant;
 mod restart;
+mod scan;
 mod session;
 
 #[cfg(test)]
@@ -26,10 +30,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, MemberId, NodeName, Uuid, Version};
-use protocol::peer::{Down, Fence, Prepare, Refusal, RingRecord, TxnState, Up};
+use protocol::peer::{Down, Fence, OnceEntry, Prepare, Refusal, RingRecord, TxnState, Up};
 use serde::{Deserialize, Serialize};
 
 pub use restart::Restart;
+pub use scan::Scanned;
 pub(crate) use session::{is_ring, ring_of};
 
 use super::record::{Committed, LogRecord, Prepared};
@@ -81,6 +86,15 @@ pub struct Found {
     pub value: Option<protocol::ids::Value>,
 }
 
+/// A question of the coordinator that is answered from the keystore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AskToken {
+    /// The session, as this process numbers them.
+    pub session: u64,
+    /// The coordinator's number.
+    pub r: u64,
+}
+
 /// Why a value is looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ReadToken {
@@ -103,7 +117,7 @@ pub enum Input {
         /// On this connection.
         conn: ConnId,
         /// The message.
-        down: Down,
+        down: Box<Down>,
     },
     /// A connection has ended.
     Disconnected(ConnId),
@@ -117,6 +131,22 @@ pub enum Input {
         token: ReadToken,
         /// What is there.
         found: Found,
+    },
+    /// A portion of the named updates, versions rising.
+    OncesRead {
+        /// Why it was asked.
+        token: AskToken,
+        /// What is there.
+        entries: Vec<OnceEntry>,
+    },
+    /// A page of live keys, sorted.
+    Scanned {
+        /// Why it was asked.
+        token: AskToken,
+        /// What is there.
+        page: Vec<Scanned>,
+        /// There may be more after this key; `None`: that was all.
+        through: Option<Key>,
     },
     /// The keystore has made everything through this group durable.
     Checkpointed(GroupSeq),
@@ -168,6 +198,30 @@ pub enum Effect {
         /// The key.
         key: Key,
     },
+    /// Read the first `limit` named updates after `after`; keystore lane.
+    ReadOnces {
+        /// To be given back.
+        token: AskToken,
+        /// Only later ones.
+        after: Version,
+        /// At most so many.
+        limit: usize,
+    },
+    /// Read a page of live keys; keystore lane.
+    Scan {
+        /// To be given back.
+        token: AskToken,
+        /// What they begin with.
+        prefix: Box<str>,
+        /// Only keys after this one.
+        after: Option<Key>,
+        /// Keys to look at, at most.
+        looks_max: usize,
+        /// Bytes of values after which it ends.
+        bytes_max: usize,
+    },
+    /// Named updates below this one need not be kept; keystore lane.
+    DropOnces(Version),
     /// Make the keystore durable, then hand in [`Input::Checkpointed`]; keystore lane.
     Checkpoint {
         /// As in `Apply`.
@@ -284,11 +338,13 @@ impl NodeCore {
     /// Takes in what has happened; returns what is to be done.
     pub fn handle(&mut self, now: Time, input: Input) -> Vec<Effect> {
         match input {
-            Input::Down { conn, down } => self.on_down(now, conn, down),
+            Input::Down { conn, down } => self.on_down(now, conn, *down),
             Input::Disconnected(conn) => self.on_disconnected(conn),
             Input::MetaSaved(number) => self.on_meta_saved(number),
             Input::Synced(seq) => self.on_synced(seq),
             Input::ReadDone { token, found } => self.on_read_done(now, token, found),
+            Input::OncesRead { token, entries } => self.on_onces_read(token, entries),
+            Input::Scanned { token, page, through } => self.on_scanned(token, page, through),
             Input::Checkpointed(through) => self.on_checkpointed(through),
             Input::Tick => self.on_tick(now),
             Input::Flush => self.flush(now),

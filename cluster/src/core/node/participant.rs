@@ -51,6 +51,8 @@ impl NodeCore {
             let token = ReadToken::Asked { session: serial, r: ask.r };
             self.effects.push(Effect::Read { token, key: ask.k });
         }
+        self.on_once_asks(batch.once, batch.once_from);
+        self.on_scan_asks(batch.scan);
         if !batch.marks.is_empty() {
             for (member, seq) in &batch.marks {
                 let mark = self.marks.entry(*member).or_default();
@@ -353,8 +355,13 @@ impl NodeCore {
 
     /// The writes of a transaction that this node holds.
     pub(super) fn committed(&self, prepared: &Prepared) -> Vec<Committed> {
-        let mine = prepared.writes.iter().filter(|write| self.holds(&write.key));
-        mine.map(|write| Committed { version: prepared.id, write: write.clone() }).collect()
+        let mine = prepared.writes.iter().enumerate().filter(|(_, w)| self.holds(&w.key));
+        mine.map(|(place, write)| Committed {
+            version: prepared.id,
+            write: write.clone(),
+            once: prepared.once.clone().filter(|_| place == 0),
+        })
+        .collect()
     }
 }
 
@@ -377,6 +384,6 @@ pub(crate) fn from_wire(prepare: &Prepare) -> Prepared {
         participants: prepare.participants.clone(),
         rests_on: prepare.rests_on.clone(),
         writes: prepare.writes.iter().map(write).collect(),
-        once: None,
+        once: prepare.once.clone(),
     }
 }

@@ -5,9 +5,10 @@
 
 use protocol::ids::{Epoch, GroupSeq, MemberId, NodeName, Point, Uuid};
 use protocol::peer::{
-    Down, DownBody, Fence, Open, PEER_PROTOCOL, Prepare, ReadAnswer, Refusal, Report, ReportedTxn,
-    RingRecord, TxnState, Up, WireValue, WireWrite,
+    Down, DownBody, Fence, OnceAnswer, OnceAsk, Open, PEER_PROTOCOL, Prepare, ReadAnswer, Refusal,
+    Report, ReportedTxn, RingRecord, ScanAnswer, ScanAsk, TxnState, Up, WireValue, WireWrite,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::record::{Prepared, Previous};
@@ -38,6 +39,10 @@ pub(super) struct Session {
     pub(super) out: Pending,
     /// The message that said `caught_up`, until it is confirmed.
     pub(super) caught_up_at: Option<u64>,
+    /// Questions for named updates that the keystore is at, by their number.
+    pub(super) onces: BTreeMap<u64, OnceAsk>,
+    /// The same for pages.
+    pub(super) scans: BTreeMap<u64, ScanAsk>,
 }
 
 /// What must be durable before the report is sent.
@@ -54,6 +59,8 @@ pub(super) struct Pending {
     pub(super) yes: Vec<u64>,
     pub(super) no: Vec<Refusal>,
     pub(super) read: Vec<ReadAnswer>,
+    pub(super) once: Vec<OnceAnswer>,
+    pub(super) scan: Vec<ScanAnswer>,
     report: Option<Box<Report>>,
     /// A ring to confirm once the state file with this number is saved.
     install: Vec<(u64, protocol::ids::RingNumber)>,
@@ -105,7 +112,7 @@ impl NodeCore {
         }
     }
 
-    fn close_session(&mut self) {
+    pub(super) fn close_session(&mut self) {
         if let Some(session) = self.session.take() {
             self.effects.push(Effect::Close(session.conn));
         }
@@ -169,6 +176,8 @@ impl NodeCore {
             ask: false,
             out: Pending::default(),
             caught_up_at: None,
+            onces: BTreeMap::new(),
+            scans: BTreeMap::new(),
         });
         self.after_progress();
     }
@@ -260,6 +269,8 @@ impl NodeCore {
             yes: Vec::new(),
             no: Vec::new(),
             read: Vec::new(),
+            once: Vec::new(),
+            scan: Vec::new(),
             report: None,
             fenced: None,
             installed: None,
@@ -297,7 +308,8 @@ impl NodeCore {
         out.mark.retain(|meta| *meta > saved);
         let caught_up = session.caught_up_at.is_some_and(|n| n <= session.durable);
         let nothing = !session.ask && out.yes.is_empty() && out.no.is_empty();
-        let nothing = nothing && out.read.is_empty() && out.report.is_none();
+        let nothing = nothing && out.read.is_empty() && out.once.is_empty();
+        let nothing = nothing && out.scan.is_empty() && out.report.is_none();
         if nothing && installed.is_none() && !marked && !caught_up && !session.durable_news() {
             return;
         }
@@ -317,6 +329,8 @@ impl NodeCore {
             yes: std::mem::take(&mut session.out.yes),
             no: std::mem::take(&mut session.out.no),
             read: std::mem::take(&mut session.out.read),
+            once: std::mem::take(&mut session.out.once),
+            scan: std::mem::take(&mut session.out.scan),
             report: session.out.report.take(),
             fenced: None,
             installed,
@@ -394,6 +408,7 @@ pub(crate) fn to_wire(prepared: &Prepared) -> Prepare {
         rests_on: prepared.rests_on.clone(),
         due: Vec::new(),
         writes: prepared.writes.iter().map(write).collect(),
+        once: prepared.once.clone(),
     }
 }
 

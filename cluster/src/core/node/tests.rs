@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, MemberId, NodeName, Point, RingNumber};
-use protocol::ids::{Uuid, Value, Version};
+use protocol::ids::{Once, Uuid, Value, Version};
 use protocol::peer::{
     Abort, Batch, Down, DownBody, Due, Fence, Open, PEER_PROTOCOL, Placement, Prepare, ReadAsk,
     Report, RingMember, RingRecord, Settled, TxnState, Up, WireValue, WireWrite,
 };
 
-use super::super::record::LogRecord;
+use super::super::record::{Committed, LogRecord};
 use super::super::time::Time;
-use super::{ConnId, Effect, ExitReason, Found, Input, Meta, NodeCore, ReadToken, Restart};
+use super::{
+    AskToken, ConnId, Effect, ExitReason, Found, Input, Meta, NodeCore, ReadToken, Restart,
+};
 
 /// The node under test is member 0; with two members and two copies it holds every key.
 struct Rig {
@@ -28,6 +30,10 @@ struct Rig {
     saved: Vec<u64>,
     looks: Vec<(ReadToken, Key)>,
     applied: Vec<(Key, Version)>,
+    /// Named updates that were applied.
+    named: Vec<(Version, Once)>,
+    asked: Vec<AskToken>,
+    dropped: Vec<Version>,
     exit: Option<ExitReason>,
     freed: Vec<GroupSeq>,
     meta: Meta,
@@ -77,6 +83,7 @@ fn prepare(
         rests_on: rests_on.to_vec(),
         due: Vec::new(),
         writes: vec![WireWrite { key: key(at), value, previous }],
+        once: None,
     }
 }
 
@@ -110,6 +117,9 @@ impl Rig {
             saved: Vec::new(),
             looks: Vec::new(),
             applied: Vec::new(),
+            named: Vec::new(),
+            asked: Vec::new(),
+            dropped: Vec::new(),
             exit: None,
             freed: Vec::new(),
             meta,
@@ -156,9 +166,14 @@ impl Rig {
                 }
                 Effect::Log { seq, records } => self.logged.push((seq, records)),
                 Effect::Apply { writes, .. } => {
-                    let of = |w: super::super::record::Committed| (w.write.key, w.version);
+                    let named = |w: &Committed| Some((w.version, w.once.clone()?));
+                    self.named.extend(writes.iter().filter_map(named));
+                    let of = |w: Committed| (w.write.key, w.version);
                     self.applied.extend(writes.into_iter().map(of));
                 }
+                Effect::ReadOnces { token, .. } => self.asked.push(token),
+                Effect::Scan { token, .. } => self.asked.push(token),
+                Effect::DropOnces(from) => self.dropped.push(from),
                 Effect::Read { token, key } => self.looks.push((token, key)),
                 Effect::Exit(reason) => self.exit = Some(reason),
                 Effect::FreeLog { through } => self.freed.push(through),
@@ -210,7 +225,7 @@ impl Rig {
     fn down(&mut self, body: DownBody) {
         self.n += 1;
         let down = Down { session: self.session, n: self.n, epoch: self.epoch, body };
-        self.hand(Input::Down { conn: self.conn, down });
+        self.hand(Input::Down { conn: self.conn, down: Box::new(down) });
     }
 
     fn batch(&mut self, batch: Batch) {
@@ -405,10 +420,10 @@ fn r2_h1_what_a_fenced_coordinator_says_is_not_taken() {
     // Its prepare was still on its way.
     let body = DownBody::Batch(prepares([put(id(1, 1), "k")]));
     let late = Down { session: 1, n: n + 1, epoch: Epoch(1), body };
-    rig.hand(Input::Down { conn: old, down: late.clone() });
+    rig.hand(Input::Down { conn: old, down: Box::new(late.clone()) });
     assert_eq!(rig.closed, [old]);
     // And on the new one's connection, as it were.
-    rig.hand(Input::Down { conn: rig.conn, down: late });
+    rig.hand(Input::Down { conn: rig.conn, down: Box::new(late) });
     assert_eq!(rig.state(id(1, 1)), None);
     // It tries again.
     let groups = rig.logged.len();
@@ -709,4 +724,63 @@ fn a_session_that_misses_a_message_ends_and_repeats_are_ignored() {
     rig.batch(prepares([put(id(1, 2), "k")]));
     assert_eq!(rig.closed.len(), 1);
     assert_eq!((rig.state(id(1, 1)), rig.state(id(1, 2))), (None, None));
+}
+
+#[test]
+fn r16_a_name_goes_with_the_first_write_and_survives_a_restart() {
+    let once = || Once { name: "0123456789abcdef".parse().expect("16 bytes"), request_hash: 7 };
+    let mut rig = Rig::ready();
+    let mut named = put(id(1, 1), "a");
+    named.writes.extend(put(id(1, 1), "b").writes);
+    named.once = Some(once());
+    rig.batch(prepares([named]));
+    rig.settle();
+    assert_eq!(rig.report().txns[0].prepared.as_ref().and_then(|p| p.once.clone()), Some(once()));
+    rig.batch(commits(id(1, 1)));
+    rig.hand(Input::Stop);
+    rig.settle();
+    assert_eq!(rig.applied, [(key("a"), id(1, 1)), (key("b"), id(1, 1))]);
+    assert_eq!(rig.named, [(id(1, 1), once())]);
+    let mut replayed = Vec::new();
+    let mut restart = Restart::new(rig.meta.clone(), GroupSeq(0), 1 << 30);
+    for (seq, records) in &rig.logged {
+        for record in records {
+            restart.replay(*seq, record.clone(), &mut replayed);
+        }
+    }
+    let named: Vec<Option<Once>> = replayed.into_iter().map(|write| write.once).collect();
+    assert_eq!(named, [Some(once()), None]);
+}
+
+#[test]
+fn r16_named_updates_are_told_in_portions_of_the_ranges_asked_for() {
+    use protocol::peer::{OnceAsk, OnceEntry};
+    let mut rig = Rig::ready();
+    rig.batch(prepares([put(id(1, 1), "a")]));
+    rig.settle();
+    rig.batch(commits(id(1, 1)));
+    let ask = OnceAsk { r: 5, after: Version::ZERO, ranges: vec![(Point(10), Point(19))] };
+    rig.batch(Batch { once: vec![ask], once_from: Some(id(1, 0)), ..Batch::default() });
+    assert_eq!((rig.applied.len(), &rig.dropped[..]), (1, &[id(1, 0)][..]), "applied before");
+    let entry = |counter: u64| OnceEntry {
+        version: id(1, counter),
+        point: Point(counter % 20),
+        once: Once { name: "0123456789abcdef".parse().expect("16 bytes"), request_hash: 7 },
+    };
+    let full: Vec<OnceEntry> = (1..=super::once::PORTION as u64).map(entry).collect();
+    rig.up.clear();
+    let token = rig.asked[0];
+    rig.hand(Input::OncesRead { token, entries: full.clone() });
+    rig.flush();
+    let answer = rig.up[0].once[0].clone();
+    assert_eq!((answer.r, answer.through), (5, full.last().map(|entry| entry.version)));
+    let wanted = full.iter().filter(|entry| (10..20).contains(&entry.point.0));
+    assert!(answer.entries.iter().eq(wanted) && !answer.entries.is_empty());
+    // The last portion says so, also when nothing of it was asked for.
+    let ask = OnceAsk { r: 6, after: Version::ZERO, ranges: vec![(Point(10), Point(19))] };
+    rig.batch(Batch { once: vec![ask], ..Batch::default() });
+    rig.up.clear();
+    rig.hand(Input::OncesRead { token: rig.asked[1], entries: vec![entry(3)] });
+    rig.flush();
+    assert_eq!((rig.up[0].once[0].entries.len(), rig.up[0].once[0].through), (0, None));
 }

@@ -35,16 +35,15 @@
 use std::sync::Arc;
 
 use protocol::ids::{
-    Epoch, GroupSeq, KEY_BYTES_MAX, Key, MemberId, RingNumber, VALUE_BYTES_MAX, Value, Version,
+    Epoch, GroupSeq, KEY_BYTES_MAX, Key, MemberId, Once, RingNumber, VALUE_BYTES_MAX, Value,
+    Version,
 };
 
-use crate::core::record::{LogRecord, Once, Prepared, Previous, Write};
+use crate::core::record::{LogRecord, Prepared, Previous, Write};
 
 #[cfg(test)]
 pub(crate) mod tests;
 
-/// Shortest and longest name of a `once`, bytes.
-const ONCE_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
 /// Stands for the length of a value that is absent.
 const TOMBSTONE: u32 = u32::MAX;
 /// A write without its key's and value's bytes.
@@ -129,12 +128,7 @@ fn encode_prepared(prepared: &Prepared, into: &mut Vec<u8>) {
     into.extend_from_slice(&prepared.ring.counter.to_le_bytes());
     match &prepared.once {
         None => into.push(0),
-        Some(once) => {
-            assert!(ONCE_BYTES.contains(&once.name.len()), "a once has 16 to 64 bytes");
-            into.push(once.name.len() as u8);
-            into.extend_from_slice(once.name.as_bytes());
-            into.extend_from_slice(&once.request_hash.to_le_bytes());
-        }
+        Some(once) => put_once(once, into),
     }
     put_members(&prepared.participants, into);
     put_versions(&prepared.rests_on, into);
@@ -167,6 +161,14 @@ fn encode_write(write: &Write, version: Version, into: &mut Vec<u8>) {
     }
     let sum = checksum(&write.key, version, write.value.as_ref());
     into.extend_from_slice(&sum.to_le_bytes());
+}
+
+/// Appends name and hash of a `once`, as in record 1.
+pub(crate) fn put_once(once: &Once, into: &mut Vec<u8>) {
+    let name = once.name.as_str();
+    into.push(name.len() as u8);
+    into.extend_from_slice(name.as_bytes());
+    into.extend_from_slice(&once.request_hash.to_le_bytes());
 }
 
 fn put_version(version: Version, into: &mut Vec<u8>) {
@@ -347,18 +349,17 @@ impl<'a> Reader<'a> {
         Ok(Prepared { id, ring, participants, rests_on, writes, once })
     }
 
-    fn once(&mut self) -> Result<Option<Once>, BadRecord> {
+    /// What [`put_once`] wrote, or that there is none.
+    pub(crate) fn once(&mut self) -> Result<Option<Once>, BadRecord> {
         let length = self.u8()?.into();
         if length == 0 {
             return Ok(None);
         }
-        if !ONCE_BYTES.contains(&length) {
-            return self.bad("has a once of a wrong length");
-        }
-        let Ok(name) = std::str::from_utf8(self.take(length)?) else {
-            return self.bad("has a once that is not text");
+        let text = std::str::from_utf8(self.take(length)?).ok();
+        let Some(name) = text.and_then(|text| text.parse().ok()) else {
+            return self.bad("has a once that is none");
         };
-        Ok(Some(Once { name: name.into(), request_hash: self.u64()? }))
+        Ok(Some(Once { name, request_hash: self.u64()? }))
     }
 
     fn write(&mut self, version: Version) -> Result<Write, BadRecord> {

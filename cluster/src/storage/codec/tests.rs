@@ -87,7 +87,7 @@ impl Source {
                     counter: self.next() as u32,
                 };
                 let once = (self.below(2) == 0).then(|| Once {
-                    name: "o".repeat(16 + self.below(49) as usize).into(),
+                    name: "o".repeat(16 + self.below(49) as usize).parse().unwrap(),
                     request_hash: self.next(),
                 });
                 LogRecord::Prepare(Arc::new(Prepared {

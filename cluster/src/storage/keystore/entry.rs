@@ -11,6 +11,9 @@
 //!         | expires    | 8     | as in the write
 //!         | checksum   | 4     | of key, version and value
 //!         | value      | rest  | nothing for a tombstone
+//! a named | crc        | 4     | CRC-32 of the version (8) and the other fields
+//! update's| point      | 8     | where its first key lies
+//!         | once       | 1+n+8 | length and text of its name, hash of its request
 //! whole   | magic      | 8     | `piazzaKS`
 //!         | format     | 4     | 1
 //!         | crc        | 4     | CRC-32 of the entry without this field
@@ -20,11 +23,12 @@
 //!         | through    | 8     | the last group whose decisions are all in
 //!         | ranges     | 4+24n | point, live keys and hash of each
 
-use protocol::ids::{GroupSeq, Uuid, VALUE_BYTES_MAX, Value, Version};
+use protocol::ids::{GroupSeq, Point, Uuid, VALUE_BYTES_MAX, Value, Version};
+use protocol::peer::OnceEntry;
 
 use super::ranges::Ranges;
 use super::{KeystoreError, Stored};
-use crate::storage::codec::{BadRecord, Reader};
+use crate::storage::codec::{BadRecord, Reader, put_once};
 use crate::storage::identity::{Identity, put_program, read_program};
 
 const VALUE: u8 = 1;
@@ -63,6 +67,35 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Stored> {
         Ok(Some(Stored { version, value, flags, expires_ms, checksum }))
     };
     read().ok().flatten()
+}
+
+pub(super) fn encode_once(entry: &OnceEntry) -> Vec<u8> {
+    let mut bytes = vec![0; 4];
+    bytes.extend_from_slice(&entry.point.0.to_le_bytes());
+    put_once(&entry.once, &mut bytes);
+    let crc = once_crc(entry.version, &bytes[4..]);
+    bytes[..4].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+/// The named update in `bytes`; `None` if they are none.
+pub(super) fn decode_once(version: Version, bytes: &[u8]) -> Option<OnceEntry> {
+    let read = || -> Result<Option<OnceEntry>, BadRecord> {
+        let mut reader = Reader::new(bytes);
+        let crc = reader.u32()?;
+        let point = Point(reader.u64()?);
+        let once = reader.once()?;
+        let whole = reader.left() == 0 && crc == once_crc(version, &bytes[4..]);
+        Ok(once.filter(|_| whole).map(|once| OnceEntry { version, point, once }))
+    };
+    read().ok().flatten()
+}
+
+fn once_crc(version: Version, rest: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&version.number().to_le_bytes());
+    crc.update(rest);
+    crc.finalize()
 }
 
 /// What is said about the whole.

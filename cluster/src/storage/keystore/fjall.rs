@@ -17,11 +17,15 @@ use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use fjall::{Database, KeyspaceCreateOptions};
-use protocol::ids::{GroupSeq, Key};
+use protocol::ids::{GroupSeq, Key, Version};
+use protocol::peer::OnceEntry;
 
 use super::entry::{self, Whole};
 use super::ranges::{RangeCount, Ranges};
-use super::{Checkpoint, Checkpointed, Keystore, KeystoreError, Stored, manifest};
+use super::{
+    Checkpoint, Checkpointed, Keystore, KeystoreError, ONCE_BYTES, Page, Paging, Scan, Stored,
+    manifest, named,
+};
 use crate::core::record::Committed;
 use crate::storage::identity::Identity;
 
@@ -31,6 +35,8 @@ const KEYSPACE: &str = "keys";
 const WHOLE: &[u8] = &[0];
 /// What a key's name in the tree begins with.
 const KEY: u8 = 1;
+/// What a named update's name in the tree begins with; its version follows, big-endian.
+const ONCE: u8 = 2;
 /// How many tables may lie unsorted on top of the tree before a checkpoint waits for them to be
 /// merged: each costs a read one more look.
 const UNSORTED_TABLES_MAX: usize = 24;
@@ -39,7 +45,12 @@ const MERGE_WAIT: Duration = Duration::from_secs(30);
 /// The default size of the cache of the tree's blocks, bytes.
 pub const CACHE_BYTES: u64 = 32 << 20;
 
-type Table = BTreeMap<Key, Stored>;
+/// What was applied; of a named update `None` once it is dropped.
+#[derive(Default)]
+struct Table {
+    keys: BTreeMap<Key, Stored>,
+    onces: BTreeMap<Version, Option<OnceEntry>>,
+}
 
 /// A keystore on disk.
 ///
@@ -51,6 +62,8 @@ pub struct FjallKeystore {
     identity: Identity,
     fresh: Table,
     fresh_bytes: u64,
+    /// No named update below this one is left: where looking for them begins.
+    onces_from: Version,
     frozen: Arc<RwLock<Table>>,
     /// Of the checkpoint under way.
     under_way: Option<UnderWay>,
@@ -95,8 +108,9 @@ impl FjallKeystore {
         Ok(Self {
             tree,
             identity,
-            fresh: Table::new(),
+            fresh: Table::default(),
             fresh_bytes: 0,
+            onces_from: Version::ZERO,
             frozen: Arc::default(),
             under_way: None,
             ranges,
@@ -122,11 +136,11 @@ impl FjallKeystore {
 
     /// What is under `key`, its checksum not yet verified.
     fn find(&self, key: &Key) -> Result<Option<Stored>, KeystoreError> {
-        if let Some(stored) = self.fresh.get(key) {
+        if let Some(stored) = self.fresh.keys.get(key) {
             return Ok(Some(stored.clone()));
         }
         // Before the tree: it is emptied only when the tree has what was in it.
-        if let Some(stored) = self.frozen().get(key) {
+        if let Some(stored) = self.frozen().keys.get(key) {
             return Ok(Some(stored.clone()));
         }
         match guarded(|| Ok(self.tree.get(name_of(key))?))? {
@@ -135,44 +149,86 @@ impl FjallKeystore {
         }
     }
 
-    /// Shows every key after `after` with what is under it, in order, until `visit` says no.
+    /// Shows every key from `start` on with what is under it, in order, until `visit` says no.
     fn walk(
         &self,
-        after: Option<&Key>,
+        start: Bound<Key>,
         visit: &mut dyn FnMut(Key, Stored) -> Result<bool, KeystoreError>,
     ) -> Result<(), KeystoreError> {
-        let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let from = match &start {
+            Bound::Included(key) => Bound::Included(name_of(key)),
+            Bound::Excluded(key) => Bound::Excluded(name_of(key)),
+            Bound::Unbounded => Bound::Included(vec![KEY]),
+        };
         let frozen = self.frozen();
-        let mut fresh = self.fresh.range::<Key, _>(range).peekable();
-        let mut frozen = frozen.range::<Key, _>(range).peekable();
-        let from = after.map_or(vec![KEY], name_of);
-        let from = if after.is_some() { Bound::Excluded(from) } else { Bound::Included(from) };
-        let mut tree = self.tree.range((from, Bound::<Vec<u8>>::Unbounded)).map(|guard| {
+        let range = (start, Bound::Unbounded);
+        let fresh = self.fresh.keys.range(range.clone());
+        let frozen = frozen.keys.range(range);
+        let mut tree = self.tree.range((from, Bound::Excluded(vec![ONCE]))).map(|guard| {
             let (name, bytes) = guard.into_inner()?;
             let key = key_of(&name)?;
             decode(&key, &bytes).map(|stored| (key, stored))
         });
-        let mut next = || guarded(|| tree.next().transpose());
-        let mut below = next()?;
-        loop {
-            let least = [fresh.peek().map(|(k, _)| *k), frozen.peek().map(|(k, _)| *k)]
-                .into_iter()
-                .chain([below.as_ref().map(|(k, _)| k)])
-                .flatten()
-                .min()
-                .cloned();
-            let Some(key) = least else { return Ok(()) };
-            let newest = fresh.next_if(|(k, _)| **k == key).map(|(_, stored)| stored.clone());
-            let newer = frozen.next_if(|(k, _)| **k == key).map(|(_, stored)| stored.clone());
-            let mut oldest = None;
-            if below.as_ref().is_some_and(|(k, _)| *k == key) {
-                oldest = below.take().map(|(_, stored)| stored);
-                below = next()?;
-            }
-            let stored = newest.or(newer).or(oldest).expect("the least key is somewhere");
-            if !visit(key, stored)? {
-                return Ok(());
-            }
+        merge(fresh, frozen, &mut || guarded(|| tree.next().transpose()), visit)
+    }
+
+    /// Shows every named update after `after`, versions rising, until `visit` says no.
+    fn walk_onces(
+        &self,
+        after: Version,
+        visit: &mut dyn FnMut(OnceEntry) -> bool,
+    ) -> Result<(), KeystoreError> {
+        let from = Bound::Excluded(once_name(after));
+        let frozen = self.frozen();
+        let range = (Bound::Excluded(after), Bound::Unbounded);
+        let fresh = self.fresh.onces.range(range);
+        let frozen = frozen.onces.range(range);
+        let mut tree = self.tree.range((from, Bound::Excluded(vec![ONCE + 1]))).map(|guard| {
+            let (name, bytes) = guard.into_inner()?;
+            let number = name.get(1..).and_then(|number| number.try_into().ok());
+            let version = number.map(|number| Version::from_number(u64::from_be_bytes(number)));
+            let entry = version.and_then(|version| entry::decode_once(version, &bytes));
+            let corrupt = || KeystoreError::Corrupt("it has a named update that is none".into());
+            entry.map(|entry| (entry.version, Some(entry))).ok_or_else(corrupt)
+        });
+        merge(fresh, frozen, &mut || guarded(|| tree.next().transpose()), &mut |_, entry| {
+            Ok(entry.is_none_or(&mut *visit))
+        })
+    }
+
+    /// Where looking for named updates after `after` begins.
+    fn onces_after(&self, after: Version) -> Version {
+        after.max(Version::from_number(self.onces_from.number().saturating_sub(1)))
+    }
+}
+
+/// Shows what three sorted places hold, in order, the newest of each name, until `visit` says no.
+fn merge<'a, K: Ord + Clone + 'a, V: Clone + 'a>(
+    fresh: impl Iterator<Item = (&'a K, &'a V)>,
+    frozen: impl Iterator<Item = (&'a K, &'a V)>,
+    next: &mut dyn FnMut() -> Result<Option<(K, V)>, KeystoreError>,
+    visit: &mut dyn FnMut(K, V) -> Result<bool, KeystoreError>,
+) -> Result<(), KeystoreError> {
+    let (mut fresh, mut frozen) = (fresh.peekable(), frozen.peekable());
+    let mut below = next()?;
+    loop {
+        let least = [fresh.peek().map(|(k, _)| *k), frozen.peek().map(|(k, _)| *k)]
+            .into_iter()
+            .chain([below.as_ref().map(|(k, _)| k)])
+            .flatten()
+            .min()
+            .cloned();
+        let Some(name) = least else { return Ok(()) };
+        let newest = fresh.next_if(|(k, _)| **k == name).map(|(_, value)| value.clone());
+        let newer = frozen.next_if(|(k, _)| **k == name).map(|(_, value)| value.clone());
+        let mut oldest = None;
+        if below.as_ref().is_some_and(|(k, _)| *k == name) {
+            oldest = below.take().map(|(_, value)| value);
+            below = next()?;
+        }
+        let value = newest.or(newer).or(oldest).expect("the least name is somewhere");
+        if !visit(name, value)? {
+            return Ok(());
         }
     }
 }
@@ -214,7 +270,7 @@ fn create(path: &Path, identity: Identity, cache_bytes: u64) -> Result<(), Keyst
     }
     let (database, tree) = open_engine(&beside, cache_bytes)?;
     let whole = Whole { identity, through: GroupSeq(0), ranges: Ranges::default() };
-    ingest(&tree, &Table::new(), &whole.encode())?;
+    ingest(&tree, &Table::default(), &whole.encode())?;
     drop(tree);
     drop(database);
     let sync = |directory: &Path| File::open(directory).and_then(|d| d.sync_all());
@@ -240,8 +296,14 @@ fn empty_journals(path: &Path) -> std::io::Result<()> {
 fn ingest(tree: &fjall::Keyspace, table: &Table, whole: &[u8]) -> Result<(), KeystoreError> {
     let mut ingestion = tree.start_ingestion()?;
     ingestion.write(WHOLE, whole)?;
-    for (key, stored) in table {
+    for (key, stored) in &table.keys {
         ingestion.write(name_of(key), entry::encode(stored))?;
+    }
+    for (version, entry) in &table.onces {
+        match entry {
+            Some(entry) => ingestion.write(once_name(*version), entry::encode_once(entry))?,
+            None => ingestion.write_tombstone(once_name(*version))?,
+        }
     }
     ingestion.finish()?;
     Ok(())
@@ -263,6 +325,12 @@ fn name_of(key: &Key) -> Vec<u8> {
     name
 }
 
+fn once_name(version: Version) -> Vec<u8> {
+    let mut name = vec![ONCE];
+    name.extend_from_slice(&version.number().to_be_bytes());
+    name
+}
+
 fn key_of(name: &[u8]) -> Result<Key, KeystoreError> {
     let text = name.strip_prefix(&[KEY]).and_then(|text| std::str::from_utf8(text).ok());
     let key = text.and_then(|text| Key::new(text).ok());
@@ -281,6 +349,11 @@ impl Keystore for FjallKeystore {
 
     fn apply(&mut self, writes: &[Committed], through: GroupSeq) -> Result<(), KeystoreError> {
         for committed in writes {
+            if let Some(entry) = named(committed) {
+                self.onces_from = self.onces_from.min(entry.version);
+                self.fresh_bytes += ONCE_BYTES;
+                self.fresh.onces.insert(entry.version, Some(entry));
+            }
             let key = &committed.write.key;
             let before = self.find(key)?;
             if before.as_ref().is_some_and(|before| before.version >= committed.version) {
@@ -289,7 +362,7 @@ impl Keystore for FjallKeystore {
             let after = Stored::of(committed);
             self.ranges.change(key, before.as_ref(), Some(&after))?;
             self.fresh_bytes += after.bytes(key);
-            if let Some(gone) = self.fresh.insert(key.clone(), after) {
+            if let Some(gone) = self.fresh.keys.insert(key.clone(), after) {
                 self.fresh_bytes -= gone.bytes(key);
             }
         }
@@ -347,7 +420,7 @@ impl Keystore for FjallKeystore {
             return Ok(());
         }
         let mut ranges = Ranges::new(points);
-        self.walk(None, &mut |key, stored| {
+        self.walk(Bound::Unbounded, &mut |key, stored| {
             ranges.change(&key, None, Some(&stored)).map(|()| true)
         })?;
         self.ranges = ranges;
@@ -358,17 +431,33 @@ impl Keystore for FjallKeystore {
         self.ranges.counts()
     }
 
-    fn scan(&self, after: Option<&Key>, limit: usize) -> Result<Vec<(Key, Stored)>, KeystoreError> {
+    fn scan(&self, scan: &Scan) -> Result<Page, KeystoreError> {
+        let mut paging = Paging::new(scan);
+        self.walk(scan.start(), &mut |key, stored| paging.take(key, stored))?;
+        Ok(paging.page)
+    }
+
+    fn onces(&self, after: Version, limit: usize) -> Result<Vec<OnceEntry>, KeystoreError> {
         let mut found = Vec::new();
         if limit > 0 {
-            self.walk(after, &mut |key, stored| {
-                if stored.is_live() {
-                    let stored = stored.verified(&key)?;
-                    found.push((key, stored));
-                }
-                Ok(found.len() < limit)
+            self.walk_onces(self.onces_after(after), &mut |entry| {
+                found.push(entry);
+                found.len() < limit
             })?;
         }
         Ok(found)
+    }
+
+    fn drop_onces(&mut self, from: Version) -> Result<(), KeystoreError> {
+        let mut gone = Vec::new();
+        self.walk_onces(self.onces_after(Version::ZERO), &mut |entry| {
+            let old = entry.version < from;
+            gone.extend(old.then_some(entry.version));
+            old
+        })?;
+        self.fresh_bytes += ONCE_BYTES * gone.len() as u64;
+        self.fresh.onces.extend(gone.into_iter().map(|version| (version, None)));
+        self.onces_from = from;
+        Ok(())
     }
 }

@@ -7,16 +7,21 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use protocol::ids::{GroupSeq, Key};
+use protocol::ids::{GroupSeq, Key, Version};
+use protocol::peer::OnceEntry;
 
 use super::ranges::{RangeCount, Ranges};
-use super::{Checkpoint, Checkpointed, Keystore, KeystoreError, Stored};
+use super::{
+    Checkpoint, Checkpointed, Keystore, KeystoreError, ONCE_BYTES, Page, Paging, Scan, Stored,
+    named,
+};
 use crate::core::record::Committed;
 
 /// A keystore in memory.
 #[derive(Default)]
 pub struct MemoryKeystore {
     keys: BTreeMap<Key, Stored>,
+    onces: BTreeMap<Version, OnceEntry>,
     ranges: Ranges,
     through: GroupSeq,
     checkpointed: GroupSeq,
@@ -27,8 +32,11 @@ pub struct MemoryKeystore {
     freezing: Option<(usize, GroupSeq)>,
 }
 
+#[derive(Default)]
 struct Undo {
     replaced: Vec<(Key, Option<Stored>)>,
+    named: Vec<Version>,
+    dropped: BTreeMap<Version, OnceEntry>,
     through: GroupSeq,
     bytes: u64,
 }
@@ -60,6 +68,10 @@ impl MemoryKeystore {
                 let uncounted = self.ranges.change(&key, now.as_ref(), before.as_ref());
                 uncounted.expect("what is in memory was counted");
             }
+            for version in undo.named {
+                self.onces.remove(&version);
+            }
+            self.onces.extend(undo.dropped);
             self.through = undo.through;
         }
         self.undo.clear();
@@ -75,8 +87,14 @@ impl Keystore for MemoryKeystore {
     }
 
     fn apply(&mut self, writes: &[Committed], through: GroupSeq) -> Result<(), KeystoreError> {
-        let mut undo = Undo { replaced: Vec::new(), through: self.through, bytes: 0 };
+        let mut undo = Undo { through: self.through, ..Undo::default() };
         for committed in writes {
+            if let Some(entry) = named(committed)
+                && self.onces.insert(committed.version, entry).is_none()
+            {
+                undo.named.push(committed.version);
+                undo.bytes += ONCE_BYTES;
+            }
             let key = &committed.write.key;
             let before = self.keys.get(key);
             if before.is_some_and(|before| before.version >= committed.version) {
@@ -138,12 +156,25 @@ impl Keystore for MemoryKeystore {
         self.ranges.counts()
     }
 
-    fn scan(&self, after: Option<&Key>, limit: usize) -> Result<Vec<(Key, Stored)>, KeystoreError> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let live = self.keys.range::<Key, _>((from, Bound::Unbounded));
-        live.filter(|(_, stored)| stored.is_live())
-            .take(limit)
-            .map(|(key, stored)| Ok((key.clone(), stored.clone().verified(key)?)))
-            .collect()
+    fn scan(&self, scan: &Scan) -> Result<Page, KeystoreError> {
+        let mut paging = Paging::new(scan);
+        for (key, stored) in self.keys.range((scan.start(), Bound::Unbounded)) {
+            if !paging.take(key.clone(), stored.clone())? {
+                break;
+            }
+        }
+        Ok(paging.page)
+    }
+
+    fn onces(&self, after: Version, limit: usize) -> Result<Vec<OnceEntry>, KeystoreError> {
+        let later = self.onces.range((Bound::Excluded(after), Bound::Unbounded));
+        Ok(later.take(limit).map(|(_, entry)| entry.clone()).collect())
+    }
+
+    fn drop_onces(&mut self, from: Version) -> Result<(), KeystoreError> {
+        let kept = self.onces.split_off(&from);
+        let dropped = std::mem::replace(&mut self.onces, kept);
+        self.undo.push(Undo { dropped, through: self.through, ..Undo::default() });
+        Ok(())
     }
 }

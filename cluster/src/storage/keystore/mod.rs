@@ -9,7 +9,10 @@
 //! `fjall` keeps them on disk, `memory` in memory for simulation and `--storage memory`; `ranges`
 //! is the count of live keys that both keep.
 
-use protocol::ids::{GroupSeq, Key, Uuid, Value, Version};
+use std::ops::Bound;
+
+use protocol::ids::{GroupSeq, Key, Point, Uuid, Value, Version};
+use protocol::peer::OnceEntry;
 
 use super::codec;
 use crate::core::record::Committed;
@@ -42,7 +45,7 @@ pub struct Stored {
 impl Stored {
     /// What `committed` leaves behind.
     pub fn of(committed: &Committed) -> Self {
-        let Committed { version, write } = committed;
+        let Committed { version, write, .. } = committed;
         Self {
             version: *version,
             value: write.value.clone(),
@@ -120,7 +123,86 @@ impl Checkpoint {
     }
 }
 
-/// A store of the newest decided write of each key.
+/// What `committed` adds to the named updates (R16).
+fn named(committed: &Committed) -> Option<OnceEntry> {
+    let once = committed.once.clone()?;
+    let point = Point(point_of(&committed.write.key));
+    Some(OnceEntry { version: committed.version, point, once })
+}
+
+/// Roughly how many bytes a named update takes in memory.
+const ONCE_BYTES: u64 = 160;
+
+/// The live keys of a scan, and where it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Page {
+    /// Sorted by the keys' bytes.
+    pub items: Vec<(Key, Stored)>,
+    /// There may be more after this key; `None`: that was all.
+    pub through: Option<Key>,
+}
+
+/// What a scan looks at, and how much it may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scan {
+    /// What the keys begin with; empty: all keys.
+    pub prefix: Box<str>,
+    /// Only keys after this one.
+    pub after: Option<Key>,
+    /// It ends after so many keys, tombstones counted; at least 1.
+    pub looks_max: usize,
+    /// It ends when the values have so many bytes.
+    pub bytes_max: usize,
+}
+
+impl Scan {
+    /// Where it begins, among keys.
+    fn start(&self) -> Bound<Key> {
+        let prefix = Key::new(&self.prefix).ok();
+        match (&self.after, prefix) {
+            (Some(after), prefix) if prefix.as_ref().is_none_or(|p| p <= after) => {
+                Bound::Excluded(after.clone())
+            }
+            (_, Some(prefix)) => Bound::Included(prefix),
+            (_, None) => Bound::Unbounded,
+        }
+    }
+}
+
+/// A page on its way.
+struct Paging<'a> {
+    scan: &'a Scan,
+    page: Page,
+    looks: usize,
+    bytes: usize,
+}
+
+impl<'a> Paging<'a> {
+    fn new(scan: &'a Scan) -> Self {
+        assert!(scan.looks_max > 0, "a scan that looks at nothing goes round in circles");
+        Self { scan, page: Page::default(), looks: 0, bytes: 0 }
+    }
+
+    /// Takes the next key; false if the page ends with it or before it.
+    fn take(&mut self, key: Key, stored: Stored) -> Result<bool, KeystoreError> {
+        if !key.as_str().starts_with(&*self.scan.prefix) {
+            return Ok(false);
+        }
+        self.looks += 1;
+        self.bytes += stored.value.as_ref().map_or(0, Value::len);
+        let full = self.looks >= self.scan.looks_max || self.bytes >= self.scan.bytes_max;
+        if full {
+            self.page.through = Some(key.clone());
+        }
+        if stored.is_live() {
+            let stored = stored.verified(&key)?;
+            self.page.items.push((key, stored));
+        }
+        Ok(!full)
+    }
+}
+
+/// A store of the newest decided write of each key, and of the named updates (R16).
 ///
 /// After `Failed` or `Corrupt` the owner stops using it.
 pub trait Keystore: Send {
@@ -169,6 +251,13 @@ pub trait Keystore: Send {
     /// belongs to the first point at or after its own ([`point_of`]), or else to the first one.
     fn counts(&self) -> &[RangeCount];
 
-    /// The first `limit` live keys after `after`, sorted by their bytes.
-    fn scan(&self, after: Option<&Key>, limit: usize) -> Result<Vec<(Key, Stored)>, KeystoreError>;
+    /// A page of the live keys.
+    fn scan(&self, scan: &Scan) -> Result<Page, KeystoreError>;
+
+    /// The first `limit` named updates after `after`, versions rising: all that were ever applied
+    /// and not dropped since.
+    fn onces(&self, after: Version, limit: usize) -> Result<Vec<OnceEntry>, KeystoreError>;
+
+    /// Named updates below `from` need not be kept any more. A crash may bring them back.
+    fn drop_onces(&mut self, from: Version) -> Result<(), KeystoreError>;
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use protocol::ids::{Epoch, GroupSeq, Key, Uuid, Value, Version};
+use protocol::ids::{Epoch, GroupSeq, Key, Once, Point, Uuid, Value, Version};
 
 use super::fjall::FjallKeystore;
 use super::memory::MemoryKeystore;
@@ -87,12 +87,17 @@ fn copy_all(from: &Path, to: &Path) {
 #[derive(Clone, Default, PartialEq, Debug)]
 struct Model {
     keys: HashMap<Key, (Version, Option<Value>)>,
+    onces: BTreeMap<Version, OnceEntry>,
     through: GroupSeq,
 }
 
 impl Model {
     fn apply(&mut self, writes: &[Committed], through: GroupSeq) {
-        for Committed { version, write } in writes {
+        for Committed { version, write, once } in writes {
+            if let Some(once) = once.clone() {
+                let point = Point(point_of(&write.key));
+                self.onces.insert(*version, OnceEntry { version: *version, point, once });
+            }
             let newer = self.keys.get(&write.key).is_none_or(|(old, _)| old < version);
             if newer {
                 self.keys.insert(write.key.clone(), (*version, write.value.clone()));
@@ -128,20 +133,46 @@ fn check(keystore: &dyn Keystore, model: &Model, points: &[u64]) {
         assert_eq!((stored.version, &stored.value), (*version, value));
     }
     assert_eq!(keystore.get(&Key::new("never written").unwrap()).unwrap(), None);
-    let live: Vec<_> = model.live().into_iter().collect();
-    let all = keystore.scan(None, usize::MAX).unwrap();
-    let all: Vec<_> = all.into_iter().map(|(k, s)| (k, (s.version, s.value.unwrap()))).collect();
-    assert_eq!(all, live);
-    let mut paged = Vec::new();
-    while let page = keystore.scan(paged.last(), 7).unwrap()
-        && !page.is_empty()
-    {
-        paged.extend(page.into_iter().map(|(key, _)| key));
+    for prefix in ["", "key 1", "key 59x", "z"] {
+        let begins = |(key, _): &(Key, _)| key.as_str().starts_with(prefix);
+        let live: Vec<_> = model.live().into_iter().filter(begins).collect();
+        for (looks_max, bytes_max) in [(usize::MAX, usize::MAX), (7, usize::MAX), (100, 20)] {
+            assert_eq!(paged(keystore, prefix, looks_max, bytes_max), live);
+        }
     }
-    assert!(paged.iter().eq(live.iter().map(|(key, _)| key)));
-    assert!(keystore.scan(None, 0).unwrap().is_empty());
+    let onces: Vec<_> = model.onces.values().cloned().collect();
+    assert_eq!(keystore.onces(Version::ZERO, usize::MAX).unwrap(), onces);
+    let middle = Version::new(Epoch(1), 200);
+    let later: Vec<_> = onces.into_iter().filter(|e| e.version > middle).take(3).collect();
+    assert_eq!(keystore.onces(middle, 3).unwrap(), later);
+    assert!(keystore.onces(middle, 0).unwrap().is_empty());
     let counts: Vec<_> = keystore.counts().iter().map(|count| count.live).collect();
     assert_eq!(counts, model.count(points));
+}
+
+/// All pages of a scan, one after the other.
+fn paged(
+    keystore: &dyn Keystore,
+    prefix: &str,
+    looks_max: usize,
+    bytes_max: usize,
+) -> Vec<(Key, (Version, Value))> {
+    let mut all: Vec<(Key, (Version, Value))> = Vec::new();
+    let mut after = None;
+    loop {
+        let page = Scan { prefix: prefix.into(), after, looks_max, bytes_max };
+        let page = keystore.scan(&page).unwrap();
+        assert!(page.items.len() <= looks_max);
+        all.extend(page.items.into_iter().map(|(k, s)| (k, (s.version, s.value.unwrap()))));
+        match page.through {
+            Some(through) => after = Some(through),
+            None => return all,
+        }
+    }
+}
+
+fn everything() -> Scan {
+    Scan { prefix: "".into(), after: None, looks_max: usize::MAX, bytes_max: usize::MAX }
 }
 
 /// Counts of a keystore that was told only what is left: what a recount would say.
@@ -159,14 +190,21 @@ fn recount(model: &Model, points: &[u64]) -> Vec<RangeCount> {
 
 fn committed(key: Key, version: Version, value: Option<Value>) -> Committed {
     let previous = Previous::Any;
-    Committed { version, write: Write { key, value, previous, flags: 0, expires_ms: 0 } }
+    let write = Write { key, value, previous, flags: 0, expires_ms: 0 };
+    Committed { version, write, once: None }
 }
 
 fn batch(source: &mut Source) -> Vec<Committed> {
     let mut writes = Vec::new();
     for _ in 0..source.below(8) {
-        let key = Key::new(&format!("key {}", source.below(60))).unwrap();
-        let version = Version::new(Epoch(1), source.below(400));
+        let number = source.below(60);
+        let key = Key::new(&format!("key {number}")).unwrap();
+        // About half of them have a name, see `settle`.
+        let counter = match source.below(2) {
+            0 => number + 60 * source.below(6),
+            _ => source.below(400),
+        };
+        let version = Version::new(Epoch(1), counter);
         let length = source.below(30) as usize;
         let value = (source.below(4) > 0).then(|| Value::from(source.bytes(length)));
         // The model cannot tell two writes of one version apart, and there never are two.
@@ -179,10 +217,15 @@ fn batch(source: &mut Source) -> Vec<Committed> {
 
 /// A value that follows from key and version, as in a real history.
 fn settle(writes: &mut [Committed]) {
-    for Committed { version, write } in writes {
+    for Committed { version, write, once: once_of } in writes {
         let number = version.number() ^ point_of(&write.key);
         let text = format!("value {number}");
         write.value = (!number.is_multiple_of(4)).then(|| Value::from(text.as_str()));
+        // A version has one name, with its first write.
+        let key = Key::new(&format!("key {}", version.number() % 60)).unwrap();
+        let name = format!("update {:>20}", version.number()).parse().unwrap();
+        let once = Once { name, request_hash: version.number() };
+        *once_of = (write.key == key).then_some(once);
     }
 }
 
@@ -205,7 +248,13 @@ fn run<K: Keystore>(seed: u64, steps: usize, mut keystore: K, restart: Restart<'
     let mut done = Vec::new();
     for _ in 0..steps {
         let mut model = states.last().unwrap().clone();
-        match source.below(12) {
+        match source.below(13) {
+            12 => {
+                let from = Version::new(Epoch(1), source.below(400));
+                keystore.drop_onces(from).unwrap();
+                model.onces = model.onces.split_off(&from);
+                states.push(model.clone());
+            }
             0..=5 => {
                 let mut writes = batch(&mut source);
                 settle(&mut writes);
@@ -367,7 +416,7 @@ fn damage_to_any_file_is_an_error_or_harmless() {
                 outcomes[0] += 1;
                 continue;
             };
-            let mut failed = keystore.scan(None, usize::MAX).is_err();
+            let mut failed = keystore.scan(&everything()).is_err();
             for (key, (version, value)) in &model.keys {
                 match keystore.get(key) {
                     Ok(Some(stored)) => {
@@ -439,6 +488,6 @@ fn overwritten_versions_do_not_pile_up() {
     // 12 MB were written, 200 kB are live; merging goes on in the background.
     drop(keystore);
     let keystore = directory.open().unwrap();
-    assert_eq!(keystore.scan(None, 1000).unwrap().len(), 100);
+    assert_eq!(keystore.scan(&everything()).unwrap().items.len(), 100);
     assert!(keystore.disk_bytes().unwrap() < 6_000_000, "{}", keystore.disk_bytes().unwrap());
 }
