@@ -17,6 +17,7 @@ use protocol::peer::{Heartbeat, Register, Registered};
 use protocol::reply::{self, WATCH_LOST_LINE};
 
 use super::asked::{Asked, once_of};
+use super::network::Way;
 use super::plan::{HEARTBEAT_MS, LEASE_MS, MS};
 use super::world::{Clock, Event, Failure, World};
 
@@ -303,7 +304,7 @@ impl World {
             return;
         };
         let text = serde_json::to_string(answer).expect("messages serialize");
-        let wait = self.delay();
+        let wait = self.passes(node, Way::Down) + self.delay();
         self.after(wait, Event::Registered { node, life, conn: conn.0, text });
     }
 

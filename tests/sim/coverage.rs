@@ -52,6 +52,11 @@ const AT_LEAST: &[(&str, u64)] = &[
     ("checkpoints", 500),
     ("segments freed", 200),
     ("tails cut", 30),
+    ("disk errors met", 200),
+    ("full disks met", 120),
+    ("starts refused by a disk", 120),
+    ("one-way cuts", 250),
+    ("nodes clogged", 300),
 ];
 
 impl Coverage {

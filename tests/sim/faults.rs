@@ -6,7 +6,7 @@ use super::world::{Event, Proc, World};
 impl World {
     /// Something happens to somebody.
     pub(crate) fn on_fault(&mut self, fault: Fault) {
-        if self.healed {
+        if self.healed || !self.strikes(fault) {
             return;
         }
         let node = self.rng.below(self.nodes.len() as u64) as usize;
@@ -25,6 +25,11 @@ impl World {
             (Fault::PauseNode, _) => self.pause_node(node),
             (Fault::CutNode, _) => self.cut(node),
             (Fault::PowerAll, _) => self.power_all(),
+            (Fault::FailSync | Fault::FailWrite | Fault::FillDisk, _) => {
+                self.fail_disk(node, fault);
+            }
+            (Fault::ClogOneWay, _) => self.clog_one_way(node),
+            (Fault::Swizzle, _) => self.swizzle(),
             (Fault::KillCoordinator, Some(coordinator)) => {
                 self.coverage.met("coordinators killed");
                 self.kill_coordinator(coordinator);
@@ -38,7 +43,8 @@ impl World {
                 self.pause_coordinator(coordinator);
             }
             (Fault::Usurp, Some(coordinator)) => self.usurp(coordinator),
-            (_, None) => {}
+            // No coordinator to do it to, or not one of those that are planned for a moment.
+            _ => {}
         }
     }
 
@@ -195,11 +201,15 @@ impl World {
 
     /// All faults end: what is down is started, what stands still goes on.
     pub(crate) fn heal(&mut self) {
-        if self.plan.power_at_heal {
+        if self.plan.power_at_heal && self.strikes(Fault::PowerAtHeal) {
             self.power_all();
         }
         self.healed = true;
-        self.nodes.iter_mut().for_each(|machine| machine.doom = None);
+        for node in 0..self.nodes.len() {
+            self.nodes[node].doom = None;
+            self.free_disk(node);
+            self.unclog(node);
+        }
         let net = &mut self.plan.net;
         (net.lose, net.double, net.overtake, net.stall, net.reset) = (0, 0, 0, 0, 0);
         net.silent_ends = false;

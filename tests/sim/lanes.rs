@@ -34,6 +34,16 @@ pub(crate) enum LogDone {
 }
 
 impl LogJob {
+    /// All that it is to write, as text.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Append(seq, records) => format!("append {seq:?} {records:?}"),
+            Self::Save(number, meta) => format!("save {number} {meta:?}"),
+            Self::Free(through) => format!("free {through:?}"),
+            Self::Made(_) => "made".into(),
+        }
+    }
+
     /// Does the job, whole, unless the disk stops.
     pub(crate) fn run(self, log: &mut Log, state: &mut SmallFile) -> Result<LogDone, String> {
         let text = |error: cluster::storage::log::LogError| error.to_string();

@@ -11,7 +11,7 @@ use cluster::core::coordinator::Input;
 use cluster::core::node::{ConnId, Input as NodeInput};
 use protocol::peer::{Down, Up};
 
-use super::plan::MS;
+use super::plan::{Fault, MS};
 use super::world::{Event, World};
 
 /// One connection that a coordinator has dialled.
@@ -32,7 +32,7 @@ pub(crate) struct Link {
 
 /// Which way a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+pub(crate) enum Way {
     Down,
     Up,
 }
@@ -45,9 +45,9 @@ impl World {
         least + self.rng.below(more + 1)
     }
 
-    /// Whether something happens that happens `parts` times in 10,000.
-    pub(crate) fn rarely(&mut self, parts: u64) -> bool {
-        parts > 0 && self.rng.below(10_000) < parts
+    /// Whether a fault strikes that is due `parts` times in 10,000.
+    pub(crate) fn rarely(&mut self, fault: Fault, parts: u64) -> bool {
+        parts > 0 && self.rng.below(10_000) < parts && self.strikes(fault)
     }
 
     /// After how long an end learns that the other one has gone.
@@ -76,7 +76,7 @@ impl World {
             },
         );
         self.coordinators[coordinator].links.insert(session, number);
-        let after = self.delay();
+        let after = self.passes(node, Way::Down) + self.delay();
         self.after(after, Event::Dialled(number));
     }
 
@@ -84,7 +84,7 @@ impl World {
     pub(crate) fn on_dialled(&mut self, number: u64) {
         let Some(link) = self.links.get(&number) else { return };
         let (node, life) = (link.node, link.life);
-        let back = self.delay();
+        let back = self.passes(node, Way::Up) + self.delay();
         let Some(process) = self.nodes[node].process.as_mut().filter(|p| p.life == life) else {
             self.coverage.met("dials refused");
             self.after(back, Event::DialRefused(number));
@@ -132,15 +132,17 @@ impl World {
             Way::Down => Event::Down(number, text),
             Way::Up => Event::Up(number, text),
         };
-        if self.rarely(net.lose) {
+        if self.rarely(Fault::LoseMessage, net.lose) {
             self.coverage.met("messages lost");
             // The sender's retransmissions end: both ends hear of it, each in its time.
             let patience = 50 * MS + self.rng.below(3_000) * MS;
             self.after(patience, Event::Reset(number));
             return;
         }
-        let mut wait = self.delay();
-        if self.rarely(net.stall) {
+        let node = self.links[&number].node;
+        let clogged = self.passes(node, way);
+        let mut wait = clogged + self.delay();
+        if self.rarely(Fault::StallMessage, net.stall) {
             wait += self.rng.below(2_000) * MS;
         }
         let link = self.links.get_mut(&number).expect("a link that is sent on");
@@ -148,17 +150,17 @@ impl World {
         let fifo = (self.now + wait).max(*last + 1);
         *last = fifo;
         let mut at = fifo;
-        if self.rarely(net.overtake) {
+        if clogged == 0 && self.rarely(Fault::OvertakingMessage, net.overtake) {
             self.coverage.met("messages overtaking");
             at = self.now + 1;
         }
-        if self.rarely(net.double) {
+        if self.rarely(Fault::DoubleMessage, net.double) {
             self.coverage.met("messages doubled");
             let later = at + self.rng.below(20 * MS);
             self.at(later, event(text.clone()));
         }
         self.at(at, event(text));
-        if self.rarely(net.reset) {
+        if self.rarely(Fault::ResetLink, net.reset) {
             let after = self.rng.below(5 * MS);
             self.after(after, Event::Reset(number));
         }
@@ -212,14 +214,14 @@ impl World {
 
     /// The coordinator's end will hear of the link's end; what is on its way may come before.
     pub(crate) fn tell_coordinator_end(&mut self, number: u64) {
-        let wait = self.notice_delay();
+        let wait = self.passes(self.links[&number].node, Way::Up) + self.notice_delay();
         let behind = if self.rng.chance(70) { self.links[&number].up_at + 1 } else { 0 };
         self.at((self.now + wait).max(behind), Event::CoordinatorEnd(number));
     }
 
     /// The node's end will hear of the link's end; what is on its way may come before.
     pub(crate) fn tell_node_end(&mut self, number: u64) {
-        let wait = self.notice_delay();
+        let wait = self.passes(self.links[&number].node, Way::Down) + self.notice_delay();
         let behind = if self.rng.chance(70) { self.links[&number].down_at + 1 } else { 0 };
         self.at((self.now + wait).max(behind), Event::NodeEnd(number));
     }

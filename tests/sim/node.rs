@@ -26,8 +26,10 @@ use cluster::storage::small_file::SmallFile;
 use protocol::ids::{GroupSeq, Key, NodeName, Uuid, Version};
 use protocol::peer::Register;
 
+use super::clogs::Clogs;
+use super::disks::DiskTrouble;
 use super::lanes::{LogDone, LogJob, look_up, read_onces, read_page, register};
-use super::plan::MS;
+use super::plan::{Fault, MS};
 use super::recover::{Directory, Started, recover};
 use super::world::{Clock, Event, Failure, World};
 use crate::check::seeded::Seeded;
@@ -47,6 +49,8 @@ pub(crate) struct Machine {
     pub(crate) dead: bool,
     /// It will crash, with power lost or not, in the middle of its next append.
     pub(crate) doom: Option<bool>,
+    pub(crate) trouble: DiskTrouble,
+    pub(crate) clogs: Clogs,
 }
 
 /// A node's process.
@@ -68,7 +72,7 @@ pub(crate) struct Process {
     pub(crate) beats: u64,
     pub(crate) register_wait: u64,
     state: SmallFile,
-    log_jobs: VecDeque<LogJob>,
+    pub(super) log_jobs: VecDeque<LogJob>,
     key_jobs: VecDeque<KeyJob>,
     making: Option<NextSegment>,
     checkpoint: Option<Checkpointed>,
@@ -113,6 +117,8 @@ impl Machine {
             process: None,
             dead: false,
             doom: None,
+            trouble: DiskTrouble::default(),
+            clogs: Clogs::default(),
         }
     }
 }
@@ -123,9 +129,11 @@ impl World {
         if self.nodes[node].process.is_some() || self.nodes[node].dead {
             return;
         }
-        let interrupted = !self.healed && self.rng.chance(self.plan.crash_in_start);
+        let interrupted =
+            !self.healed && self.rarely(Fault::CrashInStart, self.plan.crash_in_start * 100);
         let operations = self.rng.below(16);
         let disk = self.plan.disk.clone();
+        self.refill_disk(node);
         let machine = &mut self.nodes[node];
         machine.life += 1;
         if interrupted {
@@ -141,6 +149,7 @@ impl World {
         let started = recover(directory, now, disk.segment_bytes, disk.checkpoint_bytes);
         match started {
             Ok(started) if !interrupted => self.begin(node, started),
+            Err(_) if !interrupted && self.disk_has_failed(node) => self.start_refused(node),
             Err(reason) if !interrupted => {
                 self.nodes[node].dead = true;
                 self.fail(Failure::Refused(format!("node {node} does not start: {reason}")));
@@ -293,7 +302,7 @@ impl World {
 
     fn begin_log_job(&mut self, node: usize) {
         let stall = self.plan.disk.stall;
-        let stalls = !self.healed && self.rarely(stall);
+        let stalls = !self.healed && self.rarely(Fault::StallDisk, stall);
         let took = if stalls { 2_000 * MS } else { self.plan.disk.sync_us };
         let process = self.process(node);
         let (life, append) = (process.life, matches!(process.log_jobs[0], LogJob::Append(..)));
@@ -309,10 +318,15 @@ impl World {
     pub(crate) fn log_done(&mut self, node: usize) {
         let process = self.process(node);
         let job = process.log_jobs.pop_front().expect("a job is under way");
-        let done = job.run(&mut process.log, &mut process.state).expect("a disk without faults");
+        let text = job.text();
+        let done = match job.run(&mut process.log, &mut process.state) {
+            Ok(done) => done,
+            Err(reason) => return self.end_by_disk(node, &reason),
+        };
         if !process.log_jobs.is_empty() {
             self.begin_log_job(node);
         }
+        self.trace_text(&text);
         match done {
             LogDone::Synced(seq) => {
                 self.make_segment(node);
@@ -449,7 +463,7 @@ impl World {
     }
 
     /// What a crash does to the directory.
-    fn crash_machine(&mut self, node: usize, power: bool) {
+    pub(super) fn crash_machine(&mut self, node: usize, power: bool) {
         let machine = &mut self.nodes[node];
         let keystore = machine.keystore.as_mut().expect("no process has it");
         // What was applied since the checkpoint is in memory only, or got out by itself.
@@ -485,7 +499,10 @@ impl World {
         self.hand_in_node(node, Input::Stop);
         let Some(mut process) = self.nodes[node].process.take() else { return };
         for job in std::mem::take(&mut process.log_jobs) {
-            job.run(&mut process.log, &mut process.state).expect("a disk without faults");
+            if let Err(reason) = job.run(&mut process.log, &mut process.state) {
+                self.note_disk(node, &reason);
+                break;
+            }
         }
         let mut keystore = process.keystore;
         for job in process.key_jobs {

@@ -58,7 +58,7 @@ pub(crate) struct DiskPlan {
 }
 
 /// Something that is done to the cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
     /// A node's process is killed.
     KillNode,
@@ -82,9 +82,33 @@ pub(crate) enum Fault {
     PowerAll,
     /// Two nodes lose power or are killed at the same moment.
     CrashTwo,
+    /// A sync of a node's disk fails, one of the next.
+    FailSync,
+    /// A write to a node's disk fails, one of the next.
+    FailWrite,
+    /// A node's disk is full, soon and for a while.
+    FillDisk,
+    /// What goes one way between a node and all others is held up for a while.
+    ClogOneWay,
+    /// Some nodes are clogged, one after another; they come free in another order.
+    Swizzle,
+    /// What follows is not planned for a moment but strikes by chance: `NetPlan`, `DiskPlan` and the
+    /// last of `Plan` say how often.
+    LoseMessage,
+    DoubleMessage,
+    OvertakingMessage,
+    StallMessage,
+    ResetLink,
+    LoseDatagram,
+    SilentEnds,
+    StallDisk,
+    CrashInStart,
+    PowerAtHeal,
+    Drift,
 }
 
-const FAULTS: [Fault; 11] = [
+/// Everything that may go wrong; those that are planned for a moment come first.
+pub(crate) const ALL_FAULTS: [Fault; PLANNED + 11] = [
     Fault::KillNode,
     Fault::PowerNode,
     Fault::StopNode,
@@ -96,7 +120,26 @@ const FAULTS: [Fault; 11] = [
     Fault::CutNode,
     Fault::PowerAll,
     Fault::CrashTwo,
+    Fault::FailSync,
+    Fault::FailWrite,
+    Fault::FillDisk,
+    Fault::ClogOneWay,
+    Fault::Swizzle,
+    Fault::LoseMessage,
+    Fault::DoubleMessage,
+    Fault::OvertakingMessage,
+    Fault::StallMessage,
+    Fault::ResetLink,
+    Fault::LoseDatagram,
+    Fault::SilentEnds,
+    Fault::StallDisk,
+    Fault::CrashInStart,
+    Fault::PowerAtHeal,
+    Fault::Drift,
 ];
+
+/// How many of them are planned for a moment.
+const PLANNED: usize = 16;
 
 /// One seed's run.
 #[derive(Debug, Clone)]
@@ -227,10 +270,11 @@ fn disk(rng: &mut Seeded) -> DiskPlan {
 }
 
 fn faults(rng: &mut Seeded, heal_at: u64) -> Vec<(u64, Fault)> {
-    let allowed: Vec<Fault> = FAULTS.into_iter().filter(|_| rng.chance(35)).collect();
+    let allowed: Vec<Fault> =
+        ALL_FAULTS[..PLANNED].iter().filter(|_| rng.chance(35)).copied().collect();
     let mut faults = Vec::new();
     if !allowed.is_empty() {
-        for _ in 0..rng.below(13) {
+        for _ in 0..rng.below(16) {
             faults.push((300 * MS + rng.below(heal_at - 300 * MS), *rng.one_of(&allowed)));
         }
     }

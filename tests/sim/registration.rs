@@ -4,13 +4,14 @@
 use protocol::peer::Registered;
 
 use super::lanes::heartbeat;
-use super::plan::{HEARTBEAT_MS, MS};
+use super::network::Way;
+use super::plan::{Fault, HEARTBEAT_MS, MS};
 use super::world::{Event, Failure, World};
 
 impl World {
     /// A node tries to register with whoever has the coordinator's address.
     pub(crate) fn register_now(&mut self, node: usize) {
-        let lost = !self.healed && self.rng.chance(self.plan.net.lose_datagrams);
+        let lost = !self.healed && self.datagram_lost();
         let Some(coordinator) = self.reachable().filter(|_| !lost) else {
             self.register_again(node);
             return;
@@ -22,8 +23,12 @@ impl World {
         process.registered_at = coordinator;
         let life = process.life;
         let text = serde_json::to_string(&process.register).expect("messages serialize");
-        let wait = self.delay();
+        let wait = self.passes(node, Way::Up) + self.delay();
         self.after(wait, Event::Register { coordinator, conn, node, life, text });
+    }
+
+    fn datagram_lost(&mut self) -> bool {
+        self.rarely(Fault::LoseDatagram, self.plan.net.lose_datagrams * 100)
     }
 
     fn register_again(&mut self, node: usize) {
@@ -78,11 +83,13 @@ impl World {
         let text = serde_json::to_string(&heartbeat).expect("messages serialize");
         self.after(HEARTBEAT_MS * MS, Event::Beat(node, life));
         let Some(coordinator) = self.reachable() else { return };
-        let lose = if self.healed { 0 } else { self.plan.net.lose_datagrams };
+        if self.passes(node, Way::Up) > 0 {
+            return;
+        }
         for _ in 0..1 + u64::from(self.rng.chance(10)) {
             let late = if self.rng.chance(5) { self.rng.below(1_500) * MS } else { 0 };
             let wait = self.delay() + late;
-            if !self.rng.chance(lose) {
+            if self.healed || !self.datagram_lost() {
                 self.after(wait, Event::Heartbeat(coordinator, text.clone()));
             }
         }

@@ -14,8 +14,10 @@ use cluster::core::time::Time;
 use protocol::ids::Version;
 
 use super::clients::Client;
+use super::clogs::Ways;
 use super::coordinator::Process as CoordinatorProcess;
 use super::coverage::Coverage;
+use super::incidents::{Incident, Incidents, Kept};
 use super::network::Link;
 use super::node::Machine;
 use super::plan::{Fault, MS, Plan};
@@ -111,6 +113,8 @@ pub(crate) enum Event {
     /// Faults.
     Fault(Fault),
     Doom(usize, u64, bool),
+    FreeDisk(usize),
+    Clog(usize, Ways, u64),
     Resume(Proc),
     KillCoordinator(usize),
     Heal,
@@ -145,6 +149,23 @@ impl Clock {
     }
 }
 
+/// A hash, FNV-1a.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fnv {
+    fn add(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
 /// How a run went wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -164,6 +185,10 @@ pub(crate) enum Failure {
     Stuck(String),
     /// A store that lost nothing was refused or refuses to start, or a rule is said to be broken.
     Refused(String),
+    /// A panic.
+    Panicked(String),
+    /// The same seed did not give the same run.
+    Unrepeatable(String),
 }
 
 /// Everything.
@@ -179,6 +204,11 @@ pub(crate) struct World {
     moment: u64,
     trace: u64,
     verbose: bool,
+    /// What the numbers of all events follow from.
+    seed: u64,
+    /// How many events of each kind there were for each that takes part.
+    drawn: BTreeMap<u64, u64>,
+    incidents: Incidents,
     pub(crate) nodes: Vec<Machine>,
     /// All there ever were; the last one has the address that everybody connects to.
     pub(crate) coordinators: Vec<CoordinatorProcess>,
@@ -214,7 +244,7 @@ pub(crate) struct World {
 
 impl World {
     /// The world of a seed, about to begin.
-    pub(crate) fn new(seed: u64, verbose: bool) -> Self {
+    pub(crate) fn new(seed: u64, kept: Kept, verbose: bool) -> Self {
         let mut rng = Seeded::new(seed);
         let plan = Plan::draw(&mut rng);
         if verbose {
@@ -227,8 +257,11 @@ impl World {
             made: 0,
             ran: 0,
             moment: 0,
-            trace: 0xcbf2_9ce4_8422_2325,
+            trace: Fnv::default().0,
             verbose,
+            seed,
+            drawn: BTreeMap::new(),
+            incidents: Incidents::new(kept),
             nodes: Vec::new(),
             coordinators: Vec::new(),
             links: BTreeMap::new(),
@@ -252,6 +285,9 @@ impl World {
             failures: Vec::new(),
             plan,
         };
+        let plan = (world.plan.drift, world.plan.net.silent_ends);
+        world.plan.drift = plan.0 && world.strikes(Fault::Drift);
+        world.plan.net.silent_ends = plan.1 && world.strikes(Fault::SilentEnds);
         world.populate();
         world
     }
@@ -336,22 +372,54 @@ impl World {
         (self.ran, self.now - START)
     }
 
-    /// FNV-1a over the event's time and text.
-    fn trace_event(&mut self, event: &Event) {
-        use std::fmt::Write;
-        struct Fnv(u64);
-        impl Write for Fnv {
-            fn write_str(&mut self, text: &str) -> std::fmt::Result {
-                for byte in text.bytes() {
-                    self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-                }
-                Ok(())
-            }
-        }
+    /// An incident of this kind is due: whether it strikes, which is up to what the run keeps.
+    pub(crate) fn strikes(&mut self, fault: Fault) -> bool {
+        self.incidents.strikes(self.now, fault)
+    }
+
+    /// What has gone wrong so far, and when.
+    pub(crate) fn struck(&self) -> &[(u64, Incident)] {
+        &self.incidents.struck
+    }
+
+    /// Notes something in the trace.
+    pub(crate) fn trace_text(&mut self, text: &str) {
         let mut hash = Fnv(self.trace);
-        let (now, text) = (self.now, super::brief(event));
-        write!(hash, "{now} {text}").expect("hashing does not fail");
+        hash.add(&self.now.to_le_bytes());
+        hash.add(text.as_bytes());
         self.trace = hash.0;
+    }
+
+    /// Gives an event random numbers of its own, that follow from the seed, from its kind, from
+    /// whom it is for, and from how many such there were: a fault that is taken out leaves the
+    /// numbers of all others as they were.
+    fn draw_for(&mut self, event: &Event, text: &str) {
+        let kind = text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+        let whom = match (self.target(event), event) {
+            (Some(Proc::Coordinator(number)), _) => [1, number],
+            (Some(Proc::Node(number, _)), _) => [2, number],
+            (
+                None,
+                Event::Step(client)
+                | Event::Reply { client, .. }
+                | Event::Disconnected { client, .. },
+            ) => [3, *client],
+            (None, Event::StartNode(number)) => [2, *number],
+            _ => [0, 0],
+        };
+        let mut hash = Fnv::default();
+        hash.add(kind.as_bytes());
+        whom.iter().for_each(|part| hash.add(&(*part as u64).to_le_bytes()));
+        let count = self.drawn.entry(hash.0).or_default();
+        *count += 1;
+        hash.add(&count.to_le_bytes());
+        hash.add(&self.seed.to_le_bytes());
+        self.rng = Seeded::new(hash.0);
+    }
+
+    fn trace_event(&mut self, event: &Event, text: &str) {
+        self.trace_text(text);
+        let now = self.now;
         let dull = matches!(event, Event::Wake(_) | Event::Flush(_) | Event::FlushNode(..));
         if self.verbose && !dull {
             eprintln!("{now:>10} {text}");
@@ -409,7 +477,9 @@ impl World {
                 return;
             }
         }
-        self.trace_event(&event);
+        let text = super::brief(&event);
+        self.trace_event(&event, &text);
+        self.draw_for(&event, &text);
         self.perform(event);
     }
 
@@ -451,6 +521,8 @@ impl World {
             Event::WatchLine { client, conn, line } => self.on_watch_line(client, conn, &line),
             Event::Disconnected { client, conn } => self.on_disconnected(client, conn),
             Event::Fault(fault) => self.on_fault(fault),
+            Event::FreeDisk(node) => self.free_disk(node),
+            Event::Clog(node, ways, until) => self.clog(node, ways, until),
             Event::Doom(node, life, power) => self.on_doom(node, life, power),
             Event::Resume(process) => self.resume(process),
             Event::KillCoordinator(coordinator) => self.kill_coordinator(coordinator),

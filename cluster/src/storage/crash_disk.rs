@@ -65,6 +65,7 @@ struct State {
     life: u64,
     syncs: u64,
     operations: u64,
+    failures: u64,
     faults: Faults,
 }
 
@@ -72,6 +73,8 @@ struct State {
 struct Faults {
     /// The sync that fails: how many succeed before it.
     sync_in: Option<u64>,
+    /// The write that fails: how many succeed before it.
+    write_in: Option<u64>,
     /// How many more bytes can be allocated or written before the disk is full.
     full_in: Option<u64>,
     full_stays: bool,
@@ -79,10 +82,14 @@ struct Faults {
     stop_in: Option<u64>,
 }
 
+#[derive(Clone)]
 struct Content {
     bytes: Vec<u8>,
     /// What the unsynced sectors held when they were last synced, by offset.
     before: BTreeMap<u64, Vec<u8>>,
+    /// The same of sectors whose sync has failed: the system holds them for clean, so no later sync
+    /// takes care of them unless they are written anew.
+    forsaken: BTreeMap<u64, Vec<u8>>,
 }
 
 impl CrashDisk {
@@ -115,7 +122,9 @@ impl CrashDisk {
         let name_of: BTreeMap<FileId, String> =
             names.iter().map(|(name, id)| (*id, name.clone())).collect();
         for (id, content) in state.files.iter_mut().enumerate() {
-            for (offset, before) in std::mem::take(&mut content.before) {
+            let mut before = std::mem::take(&mut content.before);
+            before.append(&mut content.forsaken);
+            for (offset, before) in before {
                 let sector = Sector::Data { name: name_of.get(&id).cloned(), offset };
                 content.decide(offset, &before, fate(&sector));
             }
@@ -138,10 +147,7 @@ impl CrashDisk {
     /// A disk of its own with the same content, durable and not; without faults.
     pub fn fork(&self) -> Self {
         let state = self.state();
-        let files = state
-            .files
-            .iter()
-            .map(|file| Content { bytes: file.bytes.clone(), before: file.before.clone() });
+        let files = state.files.iter().map(Content::clone);
         Self(Arc::new(Mutex::new(State {
             files: files.collect(),
             names: state.names.clone(),
@@ -151,9 +157,15 @@ impl CrashDisk {
         })))
     }
 
-    /// Lets `count` syncs (of files or the directory) succeed; the one after that fails, once.
+    /// Lets `count` syncs (of files or the directory) succeed; the one after that fails, once. What
+    /// it was to make durable stays in danger, as on Linux: later syncs pass it over.
     pub fn fail_sync_after(&self, count: u64) {
         self.state().faults.sync_in = Some(count);
+    }
+
+    /// Lets `count` writes to files succeed; the one after that fails, once, and writes nothing.
+    pub fn fail_write_after(&self, count: u64) {
+        self.state().faults.write_in = Some(count);
     }
 
     /// The disk is full after `bytes` more bytes were allocated or written. If `stays`, it stays
@@ -180,6 +192,11 @@ impl CrashDisk {
         self.state().syncs
     }
 
+    /// How many calls have failed because a sync or write was to fail or the disk to be full.
+    pub fn failures(&self) -> u64 {
+        self.state().failures
+    }
+
     /// How many changing operations were asked for so far.
     pub fn operations(&self) -> u64 {
         self.state().operations
@@ -195,7 +212,7 @@ impl CrashDisk {
     pub fn put(&self, name: &str, bytes: Vec<u8>) {
         let mut state = self.state();
         let id = state.files.len();
-        state.files.push(Content { bytes, before: BTreeMap::new() });
+        state.files.push(Content::new(bytes));
         state.names.insert(name.into(), id);
         state.durable_names.insert(name.into(), id);
     }
@@ -216,6 +233,10 @@ impl CrashDisk {
 }
 
 impl Content {
+    fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes, before: BTreeMap::new(), forsaken: BTreeMap::new() }
+    }
+
     fn decide(&mut self, offset: u64, before: &[u8], fate: Fate) {
         let at = offset as usize;
         let sector = &mut self.bytes[at..at + before.len()];
@@ -236,7 +257,9 @@ impl Content {
         while sector < end {
             let until = (sector + SECTOR).min(self.bytes.len());
             let old = &self.bytes[sector..until];
-            self.before.entry(sector as u64).or_insert_with(|| old.to_vec());
+            let forsaken = self.forsaken.remove(&(sector as u64));
+            let old = || forsaken.unwrap_or_else(|| old.to_vec());
+            self.before.entry(sector as u64).or_insert_with(old);
             sector += SECTOR;
         }
         self.bytes[start..end].copy_from_slice(bytes);
@@ -271,7 +294,7 @@ impl State {
             let mut named = self.names.values().chain(self.durable_names.values());
             let pending = self.pending.iter().any(|(_, pending)| *pending == id);
             if !pending && !named.any(|named| *named == id) {
-                *content = Content { bytes: Vec::new(), before: BTreeMap::new() };
+                *content = Content::new(Vec::new());
             }
         }
     }
@@ -294,6 +317,22 @@ impl State {
         match &mut self.faults.sync_in {
             Some(0) => {
                 self.faults.sync_in = None;
+                self.failures += 1;
+                Err(io::Error::other("input/output error"))
+            }
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        match &mut self.faults.write_in {
+            Some(0) => {
+                self.faults.write_in = None;
+                self.failures += 1;
                 Err(io::Error::other("input/output error"))
             }
             Some(left) => {
@@ -309,6 +348,7 @@ impl State {
         match &mut self.faults.full_in {
             Some(left) if *left < bytes => {
                 let fits = std::mem::take(left);
+                self.failures += 1;
                 if !self.faults.full_stays {
                     self.faults.full_in = None;
                 }
@@ -340,7 +380,7 @@ impl Disk for CrashDisk {
         }
         let (allocated, all) = state.room(length);
         let id = state.files.len();
-        let mut content = Content { bytes: vec![0; allocated as usize], before: BTreeMap::new() };
+        let mut content = Content::new(vec![0; allocated as usize]);
         // The zeros are writes too: until a sync, power loss may leave anything in their place.
         content.write(&vec![0; allocated as usize], 0);
         state.files.push(content);
@@ -425,6 +465,7 @@ impl DiskFile for CrashFile {
         if offset.saturating_add(bytes.len() as u64) > length {
             return Err(beyond_the_end(length));
         }
+        state.write()?;
         let (fits, all) = state.room(bytes.len() as u64);
         state.files[self.id].write(&bytes[..fits as usize], offset);
         if all { Ok(()) } else { Err(ErrorKind::StorageFull.into()) }
@@ -432,8 +473,58 @@ impl DiskFile for CrashFile {
 
     fn sync_data(&mut self) -> io::Result<()> {
         let mut state = self.state()?;
-        state.sync()?;
-        state.files[self.id].before.clear();
-        Ok(())
+        let synced = state.sync();
+        let stopped = state.faults.stop_in == Some(0);
+        let content = &mut state.files[self.id];
+        match &synced {
+            Ok(()) => content.before.clear(),
+            Err(_) if stopped => {}
+            Err(_) => content.forsaken.append(&mut content.before),
+        }
+        synced
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(disk: &CrashDisk) -> Box<dyn DiskFile> {
+        let mut file = disk.create("f", 1024).expect("room");
+        file.sync_data().expect("no fault");
+        disk.sync_dir().expect("no fault");
+        file
+    }
+
+    #[test]
+    fn a_later_sync_passes_over_what_a_failed_one_left() {
+        for written_anew in [false, true] {
+            let disk = CrashDisk::new();
+            let mut file = file(&disk);
+            file.write_at(&[1; 512], 0).expect("no fault");
+            disk.fail_sync_after(0);
+            assert!(file.sync_data().is_err());
+            if written_anew {
+                file.write_at(&[2; 512], 0).expect("no fault");
+            }
+            file.sync_data().expect("it fails once");
+            assert_eq!(disk.failures(), 1);
+            assert_eq!(disk.unsynced().len(), usize::from(!written_anew));
+            disk.power_loss(&mut |_| Fate::Drop);
+            let left = if written_anew { 2 } else { 0 };
+            assert_eq!(disk.read("f").expect("it is durable")[..512], [left; 512]);
+        }
+    }
+
+    #[test]
+    fn a_write_that_fails_writes_nothing() {
+        let disk = CrashDisk::new();
+        let mut file = file(&disk);
+        disk.fail_write_after(1);
+        file.write_at(&[1; 512], 0).expect("the one before");
+        assert!(file.write_at(&[2; 512], 512).is_err());
+        file.write_at(&[3; 8], 0).expect("it fails once");
+        let bytes = disk.read("f").expect("it is there");
+        assert_eq!((bytes[0], bytes[8], bytes[512], disk.failures()), (3, 1, 0, 1));
     }
 }

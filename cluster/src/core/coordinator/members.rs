@@ -109,6 +109,10 @@ impl Coordinator {
         self.effects.push(Effect::Registered { conn, answer: welcome });
         let node = &mut self.nodes[place];
         let restarted = node.incarnation() != Some(register.incarnation);
+        if !restarted && node.registered_on > Some(conn) {
+            // Held up on its way, and given up: the node waits for the end of a newer connection.
+            return;
+        }
         node.last_heard = now;
         node.registered_on = Some(conn);
         node.register = Some(register);

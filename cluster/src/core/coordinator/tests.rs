@@ -29,6 +29,7 @@ use super::{
 
 mod conditions;
 mod once;
+mod registration;
 mod scan;
 mod watch;
 
