@@ -137,6 +137,8 @@ pub(crate) struct Plan {
     pub(crate) drift: bool,
     /// Percent of starts of a node that a crash interrupts.
     pub(crate) crash_in_start: u64,
+    /// In 10,000 prepares so many name a ring that the node does not have: it refuses them.
+    pub(crate) refuse: u64,
 }
 
 impl Plan {
@@ -183,6 +185,7 @@ impl Plan {
             power_at_heal: rng.chance(40),
             drift: rng.chance(50),
             crash_in_start: *rng.one_of(&[0, 0, 20]),
+            refuse: *rng.one_of(&[0, 0, 100, 500]),
         }
     }
 }
