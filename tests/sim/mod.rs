@@ -24,6 +24,8 @@ pub(crate) mod lanes;
 mod network;
 mod node;
 mod plan;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 pub(crate) mod recover;
 mod registration;
 mod world;
@@ -144,6 +146,8 @@ fn sim_seeds() {
 fn sim_one() {
     let Ok(seed) = std::env::var("PIAZZA_SIM_SEED") else { return };
     let seed = seed.parse().expect("PIAZZA_SIM_SEED is a number");
+    #[cfg(feature = "planted-bugs")]
+    planted::plant_from_env();
     let verdict = run(seed, true);
     assert!(verdict.failures.is_empty(), "{}", describe(&verdict));
 }

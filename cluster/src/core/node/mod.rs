@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 pub use restart::Restart;
 pub(crate) use session::{is_ring, ring_of};
 
+use super::planted::{Bug, planted};
 use super::record::{Committed, LogRecord, Prepared};
 use super::ring::Ring;
 use super::time::Time;
@@ -358,6 +359,11 @@ impl NodeCore {
         }
         let seq = self.next;
         self.next = seq.next();
+        if planted(Bug::VoteBeforeSync)
+            && let Some(session) = self.session.as_mut()
+        {
+            session.out.yes.append(&mut self.buffer_yes);
+        }
         let session = self.session.as_ref();
         self.in_flight.push_back(Group {
             seq,

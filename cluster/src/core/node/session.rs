@@ -10,6 +10,7 @@ use protocol::peer::{
 };
 use std::sync::Arc;
 
+use super::super::planted::{Bug, planted};
 use super::super::record::{Prepared, Previous};
 use super::super::ring::Ring;
 use super::super::time::Time;
@@ -113,16 +114,18 @@ impl NodeCore {
 
     fn on_open(&mut self, conn: ConnId, down: &Down, open: &Open) {
         let mine = open.store == self.meta.store && open.incarnation == self.meta.incarnation;
-        let known = self.meta.ring.as_ref().map(|ring| ring.cluster);
-        let foreign = known.is_some() && open.cluster.is_some() && known != open.cluster;
+        let cluster = self.meta.ring.as_ref().map(|ring| ring.cluster);
+        let foreign = cluster.is_some() && open.cluster.is_some() && cluster != open.cluster;
         let foreign = foreign || down.epoch > Epoch::MAX;
         if !mine || foreign || open.protocol != PEER_PROTOCOL || down.n != 1 {
             self.effects.push(Effect::Close(conn));
             return;
         }
         let fence = self.meta.fence;
-        let same = down.epoch == fence.epoch && fence.coordinator == Some(open.coordinator);
-        if down.epoch < fence.epoch || (down.epoch == fence.epoch && !same) {
+        let known = fence.coordinator == Some(open.coordinator) || planted(Bug::EpochShared);
+        let same = down.epoch == fence.epoch && known;
+        let lower = down.epoch < fence.epoch && !planted(Bug::LowerEpochHeard);
+        if lower || (down.epoch == fence.epoch && !same) {
             let up = Up { fenced: Some(fence.epoch), ..self.empty_up(down.session, down.epoch) };
             self.effects.push(Effect::Send { conn, up: Box::new(up) });
             self.effects.push(Effect::Close(conn));
@@ -219,10 +222,11 @@ impl NodeCore {
     pub(super) fn after_progress(&mut self) {
         let (saved, synced) = (self.metas_saved, self.synced);
         let Some(session) = self.session.as_mut() else { return };
+        let early = planted(Bug::ReportBeforeSync);
         let ready = session
             .opening
             .as_ref()
-            .is_some_and(|opening| opening.meta <= saved && opening.group <= synced);
+            .is_some_and(|opening| opening.meta <= saved && (opening.group <= synced || early));
         if ready {
             let before = session.opening.take().and_then(|opening| opening.before);
             let report = self.report(before);
@@ -275,6 +279,7 @@ impl NodeCore {
             return;
         }
         match self.in_flight.back_mut() {
+            _ if planted(Bug::ConfirmedBeforeSync) => session.durable = session.n_in,
             None => session.durable = session.n_in,
             Some(group) if group.session == session.serial => group.covers = session.n_in,
             Some(_) => {}
