@@ -41,6 +41,7 @@ const AT_LEAST: &[(&str, u64)] = &[
     ("recovered aborts", 50),
     ("adopted", 10),
     ("late prepares", 5),
+    ("votes no", 500),
     ("checkpoints", 500),
     ("segments freed", 200),
     ("tails cut", 30),

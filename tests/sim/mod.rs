@@ -11,6 +11,7 @@
 //!   parts
 //! * `clients`: what they do; `asked`: what they ask for; `answers`: what they are told
 //! * `finish`: coming to rest, and the verdict
+//! * `planted`: whether bugs planted on purpose are found
 //! * `coverage`: what was met, and how little of it is too little
 
 mod answers;

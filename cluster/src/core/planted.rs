@@ -14,8 +14,6 @@ pub enum Bug {
     ReportBeforeSync,
     /// A node listens to a coordinator of a lower epoch than it has promised (R2, H14).
     LowerEpochHeard,
-    /// An epoch belongs to whoever says it, not to the process it was first heard from (H16).
-    EpochShared,
     /// `aborted` is told when the first participant has refused (R5, H2).
     AbortToldEarly,
     /// What rests on an aborted transaction goes on (H18).
@@ -62,11 +60,10 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 24] = [
         Self::VoteBeforeSync,
         Self::ReportBeforeSync,
         Self::LowerEpochHeard,
-        Self::EpochShared,
         Self::AbortToldEarly,
         Self::CascadeLeftOut,
         Self::OrderOfDecisions,

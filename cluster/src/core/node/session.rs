@@ -114,16 +114,15 @@ impl NodeCore {
 
     fn on_open(&mut self, conn: ConnId, down: &Down, open: &Open) {
         let mine = open.store == self.meta.store && open.incarnation == self.meta.incarnation;
-        let cluster = self.meta.ring.as_ref().map(|ring| ring.cluster);
-        let foreign = cluster.is_some() && open.cluster.is_some() && cluster != open.cluster;
+        let known = self.meta.ring.as_ref().map(|ring| ring.cluster);
+        let foreign = known.is_some() && open.cluster.is_some() && known != open.cluster;
         let foreign = foreign || down.epoch > Epoch::MAX;
         if !mine || foreign || open.protocol != PEER_PROTOCOL || down.n != 1 {
             self.effects.push(Effect::Close(conn));
             return;
         }
         let fence = self.meta.fence;
-        let known = fence.coordinator == Some(open.coordinator) || planted(Bug::EpochShared);
-        let same = down.epoch == fence.epoch && known;
+        let same = down.epoch == fence.epoch && fence.coordinator == Some(open.coordinator);
         let lower = down.epoch < fence.epoch && !planted(Bug::LowerEpochHeard);
         if lower || (down.epoch == fence.epoch && !same) {
             let up = Up { fenced: Some(fence.epoch), ..self.empty_up(down.session, down.epoch) };
