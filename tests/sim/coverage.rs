@@ -39,7 +39,7 @@ const AT_LEAST: &[(&str, u64)] = &[
     ("waits skipped", 100),
     ("recovered commits", 50),
     ("recovered aborts", 50),
-    ("adopted", 10),
+    ("adopted", 5),
     ("late prepares", 5),
     ("votes no", 500),
     ("checkpoints", 500),
