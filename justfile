@@ -22,6 +22,10 @@ test *WHAT:
 failpoints:
     cargo test --features failpoints --test main failpoints -- --nocapture
 
+# Bugs planted one by one: the simulation must find each
+planted:
+    cargo test --features planted-bugs --test main planted -- --nocapture
+
 # Against Redis, side by side; options after --
 bench *OPTIONS:
     cargo bench --bench versus -- {{ OPTIONS }}

@@ -128,7 +128,7 @@ impl World {
 
     fn draw_conditional(&mut self, client: usize) -> Asked {
         let key = self.rng.below(self.plan.keys);
-        match self.rng.below(10) {
+        match self.rng.below(12) {
             0 => Asked::PutIfAbsent(key, self.new_text(0, None)),
             1 => Asked::Update(key, self.new_text(0, None)),
             2 | 3 => match self.some_version(key) {
@@ -141,6 +141,7 @@ impl World {
                 Asked::Mget((key..key + count).map(|key| key % self.plan.keys).collect())
             }
             6 => Asked::Mget(self.plan.accounts().collect()),
+            7 | 8 => self.draw_guarded(client, key),
             _ => match self.clients[client].accounts.clone() {
                 Some(accounts) => self.draw_transfer(&accounts),
                 None => Asked::Mget(self.plan.accounts().collect()),
@@ -154,6 +155,21 @@ impl World {
         let told: Vec<Version> = self.values.range(of_key).map(|((_, v), _)| *v).collect();
         let back = if self.rng.chance(70) { 0 } else { self.rng.below(4) as usize };
         told.iter().rev().nth(back.min(told.len().saturating_sub(1))).copied()
+    }
+
+    /// Writes a key if it is as somebody has seen it, and another one is not there. That one's
+    /// replicas never check it: all rests on what was known when the request was evaluated. Often
+    /// that is a deletion just before it.
+    fn draw_guarded(&mut self, client: usize, key: u64) -> Asked {
+        let guard = (key + 1 + self.rng.below(self.plan.keys - 1)) % self.plan.keys;
+        if self.rng.chance(50) {
+            self.ask(client, Asked::Del(guard, None));
+        }
+        let version = self.some_version(key);
+        let from = version.and_then(|version| self.values.get(&(key, version)).copied());
+        let text = Some(self.new_text(0, None));
+        let absent = Leg { key: guard, version: None, from: None, text: None };
+        Asked::Txn(vec![Leg { key, version, from, text }, absent])
     }
 
     /// Moves something from one account to another, if both are as the client has seen them, and

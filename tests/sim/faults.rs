@@ -102,7 +102,7 @@ impl World {
     }
 
     /// All links of a node break, and its registration.
-    fn cut(&mut self, node: usize) {
+    pub(crate) fn cut(&mut self, node: usize) {
         let Some(process) = self.nodes[node].process.as_ref() else { return };
         let (life, registration) = (process.life, process.registration);
         let links: Vec<u64> = process.conns.values().copied().collect();

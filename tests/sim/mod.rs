@@ -14,6 +14,7 @@
 //! * `clients`: what they do; `asked`: what they ask for; `answers`: what they are told
 //! * `repeats`: what they do about an end that they do not know; `watchers`: scans and watches
 //! * `finish`: coming to rest, and the verdict
+//! * `planted`: whether bugs planted on purpose are found
 //! * `coverage`: what was met, and how little of it is too little
 //! * `shrink`: the fewest incidents with which a run still fails
 
@@ -31,6 +32,8 @@ pub(crate) mod lanes;
 mod network;
 mod node;
 mod plan;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 pub(crate) mod recover;
 mod registration;
 mod repeats;
@@ -219,6 +222,8 @@ fn sim_seeds() {
 fn sim_one() {
     let Ok(seed) = std::env::var("PIAZZA_SIM_SEED") else { return };
     let seed = seed.parse().expect("PIAZZA_SIM_SEED is a number");
+    #[cfg(feature = "planted-bugs")]
+    planted::plant_from_env();
     let kept = std::env::var("PIAZZA_SIM_KEEP").map_or(Ok(Kept::All), |list| Kept::parse(&list));
     let kept = kept.expect("PIAZZA_SIM_KEEP names incidents");
     let verdict = run(seed, kept, true);

@@ -7,9 +7,11 @@
 //! notice them. What TCP does promise is kept: after a loss the link breaks some time later. Every
 //! message goes through its text on the wire.
 
+use std::sync::Arc;
+
 use cluster::core::coordinator::Input;
 use cluster::core::node::{ConnId, Input as NodeInput};
-use protocol::peer::{Down, Up};
+use protocol::peer::{Down, DownBody, Up};
 
 use super::plan::{Fault, MS};
 use super::world::{Event, World};
@@ -173,8 +175,9 @@ impl World {
             return;
         }
         let (node, conn) = (link.node, link.conn);
-        let down: Box<Down> = serde_json::from_str(text).expect("messages read back");
+        let mut down: Box<Down> = serde_json::from_str(text).expect("messages read back");
         self.cover_down(node, &down);
+        self.make_refuse(&mut down);
         self.hand_in_node(node, NodeInput::Down { conn, down });
     }
 
@@ -193,8 +196,21 @@ impl World {
         self.hand_in(coordinator, Input::Up { session, up });
     }
 
+    /// With its membership fixed a sound cluster gives a node next to no reason for a no: so here
+    /// and there a prepare names another ring. Asked again, the node may well say yes, unless it
+    /// remembers.
+    fn make_refuse(&mut self, down: &mut Down) {
+        let DownBody::Batch(batch) = &mut down.body else { return };
+        for prepare in &mut batch.prepare {
+            if !self.healed && self.rarely(Fault::SpoilPrepare, self.plan.refuse) {
+                Arc::make_mut(prepare).ring.counter += 1;
+                self.coverage.met("prepares spoilt");
+            }
+        }
+    }
+
     fn cover_down(&mut self, node: usize, down: &Down) {
-        let protocol::peer::DownBody::Batch(batch) = &down.body else { return };
+        let DownBody::Batch(batch) = &down.body else { return };
         self.coverage.add("adopted", batch.adopt.len() as u64);
         let Some(process) = &self.nodes[node].process else { return };
         if down.epoch < process.core.meta().fence.epoch {

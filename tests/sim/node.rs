@@ -306,12 +306,17 @@ impl World {
         let took = if stalls { 2_000 * MS } else { self.plan.disk.sync_us };
         let process = self.process(node);
         let (life, append) = (process.life, matches!(process.log_jobs[0], LogJob::Append(..)));
-        let took = 20 + self.rng.below(took);
-        self.after(took, Event::LogDone(node, life));
+        let mut took = 20 + self.rng.below(took);
         if append && let Some(power) = self.nodes[node].doom.take() {
+            if self.rng.chance(30) {
+                // It takes its time, and there is a new session before the crash.
+                took += 300 * MS;
+                self.cut(node);
+            }
             let wait = self.rng.below(took);
             self.after(wait, Event::Doom(node, life, power));
         }
+        self.after(took, Event::LogDone(node, life));
     }
 
     /// The job under way in the log's lane ends.
@@ -475,16 +480,16 @@ impl World {
         }
         let rng = &mut self.rng;
         let style = self.power_style.unwrap_or_else(|| rng.below(6));
-        machine.disk.power_loss(
-            &mut |_: &Sector| match if style < 2 { style } else { rng.below(3) } {
-                0 => Fate::Keep,
-                1 => Fate::Drop,
-                _ => {
-                    let length = rng.below(SECTOR as u64 + 1);
-                    Fate::Torn((0..length).map(|_| rng.bits() as u8).collect())
-                }
-            },
-        );
+        let written = machine.disk.fork();
+        machine.disk.power_loss(&mut |sector: &Sector| match if style < 2 {
+            style
+        } else {
+            rng.below(3)
+        } {
+            0 => Fate::Keep,
+            1 => Fate::Drop,
+            _ => Fate::Torn(torn(rng, &written, sector)),
+        });
     }
 
     /// A graceful stop: nothing is left undone.
@@ -524,4 +529,20 @@ impl World {
             self.registration_lost(conn);
         }
     }
+}
+
+/// What a torn sector begins with: some of what was written to it, then noise.
+fn torn(rng: &mut Seeded, written: &CrashDisk, sector: &Sector) -> Vec<u8> {
+    let length = rng.below(SECTOR as u64 + 1) as usize;
+    let mut bytes: Vec<u8> = (0..length).map(|_| rng.bits() as u8).collect();
+    if let Sector::Data { name: Some(name), offset } = sector
+        && rng.chance(50)
+        && let Some(whole) = written.read(name)
+    {
+        let good = rng.below(length as u64 + 1) as usize;
+        let at = *offset as usize;
+        let good = good.min(whole.len().saturating_sub(at));
+        bytes[..good].copy_from_slice(&whole[at..at + good]);
+    }
+    bytes
 }

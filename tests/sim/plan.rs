@@ -105,10 +105,11 @@ pub(crate) enum Fault {
     CrashInStart,
     PowerAtHeal,
     Drift,
+    SpoilPrepare,
 }
 
 /// Everything that may go wrong; those that are planned for a moment come first.
-pub(crate) const ALL_FAULTS: [Fault; PLANNED + 11] = [
+pub(crate) const ALL_FAULTS: [Fault; PLANNED + 12] = [
     Fault::KillNode,
     Fault::PowerNode,
     Fault::StopNode,
@@ -136,6 +137,7 @@ pub(crate) const ALL_FAULTS: [Fault; PLANNED + 11] = [
     Fault::CrashInStart,
     Fault::PowerAtHeal,
     Fault::Drift,
+    Fault::SpoilPrepare,
 ];
 
 /// How many of them are planned for a moment.
@@ -188,6 +190,8 @@ pub(crate) struct Plan {
     pub(crate) drift: bool,
     /// Percent of starts of a node that a crash interrupts.
     pub(crate) crash_in_start: u64,
+    /// In 10,000 prepares so many name a ring that the node does not have: it refuses them.
+    pub(crate) refuse: u64,
 }
 
 impl Plan {
@@ -238,6 +242,7 @@ impl Plan {
             power_at_heal: rng.chance(40),
             drift: rng.chance(50),
             crash_in_start: *rng.one_of(&[0, 0, 20]),
+            refuse: *rng.one_of(&[0, 0, 100, 500]),
         }
     }
 }

@@ -116,7 +116,9 @@ pub(crate) fn with_client(
     let connected = || {
         let target = address::resolve(common)?;
         block_on(async {
-            let client = Client::connect(&target.addresses, Options::default())
+            // A refusal is for the one who typed to see: the exit code says that a retry is safe.
+            let options = Options { repeat_refused: false, ..Options::default() };
+            let client = Client::connect(&target.addresses, options)
                 .await
                 .map_err(|error| Failure::connecting(&error, &target.hint))?;
             work(client).await

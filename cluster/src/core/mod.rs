@@ -2,6 +2,7 @@
 //! is to be done goes out as values. No clock, socket, file, thread, async or randomness in here
 //! (`tests/tidy.rs` enforces it), so that the same code runs in production and in simulation.
 
+pub mod planted;
 pub mod time;
 
 pub mod record;

@@ -28,6 +28,7 @@ use super::codec::{BadRecord, Reader};
 use super::disk::Disk;
 use super::failpoint;
 use super::identity::{Identity, put_program, read_program};
+use crate::core::planted::{Bug, planted};
 
 #[cfg(test)]
 mod tests;
@@ -203,6 +204,9 @@ impl SmallFile {
         for suffix in SUFFIXES {
             let point = if suffix == SUFFIXES[0] { "state.write" } else { "state.second" };
             failpoint::hit(point).map_err(|error| self.io(error))?;
+            if suffix != SUFFIXES[0] && planted(Bug::StateOnce) {
+                continue;
+            }
             self.write(suffix, generation, content).map_err(|error| self.io(error))?;
         }
         failpoint::hit("state.report").map_err(|error| self.io(error))?;

@@ -59,6 +59,9 @@ pub struct Options {
     ///
     /// Zero: nothing is repeated, updates carry no name, and a client is one connection.
     pub repeat_for: Duration,
+    /// Whether that holds for what was certainly refused for now too, such as an update of a key of
+    /// which a replica is down. If not, only an update is repeated whose outcome is not known.
+    pub repeat_refused: bool,
 }
 
 impl Default for Options {
@@ -70,6 +73,7 @@ impl Default for Options {
             in_flight_requests: 512,
             in_flight_bytes: 2 << 20,
             repeat_for: repeat::REPEAT_MAX,
+            repeat_refused: true,
         }
     }
 }

@@ -65,7 +65,9 @@ impl Client {
             let is_unknown = matches!(error, ClientError::Unknown { .. });
             let in_time = begun.elapsed() + wait < patience;
             let closed = shared.closed.load(Ordering::Acquire);
-            let again = (is_unknown || error.is_safe_to_repeat()) && in_time && !closed;
+            let refused = shared.options.repeat_refused || unknown.is_some();
+            let again = is_unknown || (refused && error.is_safe_to_repeat());
+            let again = again && in_time && !closed;
             if !again {
                 // A refusal of this attempt says nothing about an earlier one.
                 return Err(if is_unknown { error } else { unknown.unwrap_or(error) });

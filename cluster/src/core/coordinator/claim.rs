@@ -22,6 +22,7 @@ use protocol::peer::{DownBody, Placement, RingMember, RingRecord};
 
 use super::super::lease::{self, Lease};
 use super::super::node::ring_of;
+use super::super::planted::{Bug, planted};
 use super::super::ring;
 use super::super::time::Time;
 use super::links::LinkPhase;
@@ -252,7 +253,7 @@ impl Coordinator {
         if !(all || !founding && self.majority(has)) {
             return;
         }
-        let no_lease_left = self.no_lease_left(founding);
+        let no_lease_left = self.no_lease_left(founding) || planted(Bug::LeaseNotWaitedFor);
         let waited = lease::wait_until(claimed, self.config.lease_ms);
         let tell_from = if no_lease_left { now } else { waited };
         self.phase = Phase::Recovering { tell_from, marking: false };
@@ -442,7 +443,10 @@ impl Coordinator {
         if self.phase != Phase::Active {
             return;
         }
-        let Some(until) = self.lease.as_ref().and_then(Lease::valid_until) else { return };
+        let Some(mut until) = self.lease.as_ref().and_then(Lease::valid_until) else { return };
+        if planted(Bug::ToldWithoutLease) {
+            until = Time::NEVER;
+        }
         let lapsed = self.lease_told <= now;
         if until > self.lease_told {
             self.lease_told = until;
@@ -456,7 +460,8 @@ impl Coordinator {
     /// Whether results that rest on reads may be told now.
     pub(super) fn may_tell(&self, now: Time) -> bool {
         let serving = matches!(self.phase, Phase::Active | Phase::Stopping { marking: false, .. });
-        serving && self.lease.as_ref().is_some_and(|lease| lease.holds(now))
+        let holds = self.lease.as_ref().is_some_and(|lease| lease.holds(now));
+        serving && (holds || planted(Bug::ToldWithoutLease))
     }
 }
 

@@ -12,6 +12,7 @@ use protocol::ids::{MemberId, Version};
 use protocol::peer::Prepare;
 use protocol::reply;
 
+use super::super::planted::{Bug, planted};
 use super::super::time::Time;
 use super::links::LinkPhase;
 use super::updates::TxnPhase;
@@ -89,7 +90,8 @@ impl Coordinator {
     pub(super) fn try_commit(&mut self, now: Time, seq: Seq) -> bool {
         let Some(txn) = self.txns.get(&seq) else { return false };
         let TxnPhase::Sent { prepare, yes, .. } = &txn.phase else { return false };
-        if yes.len() < txn.participants.len() || !self.is_first(seq) {
+        let first = self.is_first(seq) || planted(Bug::OrderOfDecisions);
+        if yes.len() < txn.participants.len() || !first {
             return false;
         }
         assert!(txn.participants.iter().all(|member| yes.contains(member)), "R4");
@@ -118,7 +120,7 @@ impl Coordinator {
     }
 
     /// Several keys are first all taken out, so that a reader may miss but never see half.
-    fn write_through(&mut self, prepare: &Prepare) {
+    pub(super) fn write_through(&mut self, prepare: &Prepare) {
         if prepare.writes.len() > 1 {
             for write in &prepare.writes {
                 self.cache.remove(write.key.as_str());
@@ -167,6 +169,9 @@ impl Coordinator {
     }
 
     fn resting_on(&self, id: Version) -> Vec<Seq> {
+        if planted(Bug::CascadeLeftOut) {
+            return Vec::new();
+        }
         let rests = |seq: &Seq| {
             let phase = self.txns.get(seq).map(|txn| &txn.phase);
             matches!(phase, Some(TxnPhase::Sent { prepare, .. }) if prepare.rests_on.contains(&id))
@@ -177,7 +182,7 @@ impl Coordinator {
     fn maybe_aborted(&mut self, now: Time, seq: Seq) {
         let Some(txn) = self.txns.get(&seq) else { return };
         let TxnPhase::Aborting { awaited, reason, .. } = &txn.phase else { return };
-        if awaited.is_empty() {
+        if awaited.is_empty() || planted(Bug::AbortToldEarly) {
             let error = ErrorReply::aborted(reason.clone());
             if let Some(id) = txn.phase.id() {
                 self.aborted.insert(id);

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use protocol::ids::{COUNTER_BITS, Epoch, GroupSeq, MemberId, Version};
 use protocol::peer::{Abort, Batch, DownBody, OnceAsk, Prepare, ReadAsk, ScanAsk, Settled, Up};
 
+use super::super::planted::{Bug, planted};
 use super::super::time::Time;
 use super::{Coordinator, Note, Phase};
 
@@ -346,7 +347,8 @@ impl Coordinator {
         let open = || {
             let undecided = self.by_id.range(from..).map(|(id, _)| *id);
             let in_doubt = self.in_doubt.range(from..).map(|(id, _)| *id);
-            undecided.chain(in_doubt).chain(self.decided.range(from..).map(|(id, _)| *id))
+            let decided = self.decided.range(from..).map(|(id, _)| *id);
+            undecided.chain(in_doubt).chain(decided.filter(|_| !planted(Bug::SettledEarly)))
         };
         let next = Version::new(self.epoch, self.counter + 1);
         if open().take(SETTLED_EXCEPT_MAX + 1).count() > SETTLED_EXCEPT_MAX {
@@ -416,7 +418,7 @@ impl Coordinator {
         }
         let (Some(sent), Some(member)) = (newest, self.nodes[place].id) else { return };
         if let Some(lease) = &mut self.lease {
-            lease.answered(member, sent);
+            lease.answered(member, if planted(Bug::LeaseFromAnswer) { now } else { sent });
         }
         self.renew_lease(now);
     }

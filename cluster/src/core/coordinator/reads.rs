@@ -17,6 +17,7 @@ use protocol::peer::{ReadAnswer, ReadAsk};
 use protocol::reply::{self, MgetTail};
 
 use super::super::cache::Generation;
+use super::super::planted::{Bug, planted};
 use super::super::time::Time;
 use super::conditions::Base;
 use super::links::LinkPhase;
@@ -172,7 +173,7 @@ impl Coordinator {
             (part.asked, part.found) = (0, None);
         }
         let Some(read) = self.reads.get(&id) else { return };
-        let cut = matches!(read.what, What::Mget(_));
+        let cut = matches!(read.what, What::Mget(_)) && !planted(Bug::CutTorn);
         if cut && !read.keys().all(|key| self.cache.lookup(key.as_str()).is_some()) {
             self.cuts.push(id);
             return;
@@ -246,6 +247,9 @@ impl Coordinator {
 
     /// A transaction of an earlier epoch is first on the key.
     fn is_in_doubt(&self, key: &Key) -> bool {
+        if planted(Bug::DoubtRead) {
+            return false;
+        }
         let first = self.keys.get(key).and_then(|queue| queue.queue.front());
         let txn = first.and_then(|seq| self.txns.get(seq));
         txn.is_some_and(|txn| matches!(txn.phase, TxnPhase::Recovered))

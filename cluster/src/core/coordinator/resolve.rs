@@ -21,6 +21,7 @@ use protocol::ids::{Epoch, MemberId, RingNumber, Version};
 use protocol::peer::{DownBody, Prepare, Report, ReportedTxn, Settled, TxnState};
 
 use super::super::node::is_ring;
+use super::super::planted::{Bug, planted};
 use super::super::time::Time;
 use super::decide::Outcome;
 use super::links::LinkPhase;
@@ -369,6 +370,7 @@ impl Coordinator {
         let doubt = self.in_doubt.get(&id)?;
         let seen = |member: &MemberId| match self.node_of(*member) {
             Some(node) if node.lost => Some(Seen::LostHere),
+            _ if planted(Bug::SilentIsNo) => doubt.seen.get(member).copied().or(Some(Seen::Never)),
             _ => doubt.seen.get(member).copied(),
         };
         let all: Vec<Option<Seen>> = doubt.participants.iter().map(seen).collect();
@@ -404,7 +406,8 @@ impl Coordinator {
             .filter(|member| {
                 let gone = self.node_of(**member).is_some_and(|node| node.lost);
                 let lacks = matches!(doubt.seen.get(member), Some(Seen::LostHere | Seen::Never));
-                commit && lacks && !gone && doubt.prepare.is_some()
+                let wanted = lacks && !planted(Bug::LostNotAdopted);
+                commit && wanted && !gone && doubt.prepare.is_some()
             })
             .copied()
             .collect();
@@ -418,6 +421,7 @@ impl Coordinator {
             let ready = self.nodes[place].link.phase == LinkPhase::Ready;
             let link = &mut self.nodes[place].link;
             match (commit, seen) {
+                (true, Some(Seen::LostHere)) if planted(Bug::LostNotAdopted) => continue,
                 (true, Some(Seen::Prepared)) if ready && adopting.is_empty() => {
                     link.push_commit(now, id);
                 }

@@ -13,6 +13,7 @@ use protocol::error::ErrorReply;
 use protocol::ids::{Key, MemberId, Once, Version};
 use protocol::peer::{Due, Prepare, WireWrite};
 
+use super::super::planted::{Bug, planted};
 use super::super::ring::Ring;
 use super::super::time::Time;
 use super::conditions::Update;
@@ -224,11 +225,14 @@ impl Coordinator {
     /// whose participants are its own too.
     fn is_its_turn(&self, seq: Seq) -> bool {
         let Some(txn) = self.txns.get(&seq) else { return false };
+        let jumps = planted(Bug::OrderOfIds);
         txn.keys.iter().all(|key| {
             let Some(queue) = self.keys.get(key) else { return false };
             queue.queue.iter().take_while(|other| **other != seq).all(|other| {
                 self.txns.get(other).is_some_and(|ahead| {
-                    matches!(ahead.phase, TxnPhase::Sent { .. })
+                    let out = matches!(ahead.phase, TxnPhase::Sent { .. });
+                    let waits = matches!(ahead.phase, TxnPhase::Waiting { .. });
+                    (out || jumps && waits)
                         && ahead.participants.iter().all(|m| txn.participants.contains(m))
                 })
             })
@@ -257,6 +261,9 @@ impl Coordinator {
             if let Some(place) = self.by_member.get(member) {
                 self.nodes[*place].link.push_prepare(prepare.clone());
             }
+        }
+        if planted(Bug::CachedBeforeVotes) {
+            self.write_through(&prepare);
         }
         self.by_id.insert(id, seq);
         self.unqueue(seq);

@@ -37,6 +37,7 @@ pub use restart::Restart;
 pub use scan::Scanned;
 pub(crate) use session::{is_ring, ring_of};
 
+use super::planted::{Bug, planted};
 use super::record::{Committed, LogRecord, Prepared};
 use super::ring::Ring;
 use super::time::Time;
@@ -414,6 +415,11 @@ impl NodeCore {
         }
         let seq = self.next;
         self.next = seq.next();
+        if planted(Bug::VoteBeforeSync)
+            && let Some(session) = self.session.as_mut()
+        {
+            session.out.yes.append(&mut self.buffer_yes);
+        }
         let session = self.session.as_ref();
         self.in_flight.push_back(Group {
             seq,

@@ -11,6 +11,7 @@ use protocol::peer::{
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::super::planted::{Bug, planted};
 use super::super::record::{Prepared, Previous};
 use super::super::ring::Ring;
 use super::super::time::Time;
@@ -129,7 +130,8 @@ impl NodeCore {
         }
         let fence = self.meta.fence;
         let same = down.epoch == fence.epoch && fence.coordinator == Some(open.coordinator);
-        if down.epoch < fence.epoch || (down.epoch == fence.epoch && !same) {
+        let lower = down.epoch < fence.epoch && !planted(Bug::LowerEpochHeard);
+        if lower || (down.epoch == fence.epoch && !same) {
             let up = Up { fenced: Some(fence.epoch), ..self.empty_up(down.session, down.epoch) };
             self.effects.push(Effect::Send { conn, up: Box::new(up) });
             self.effects.push(Effect::Close(conn));
@@ -228,10 +230,11 @@ impl NodeCore {
     pub(super) fn after_progress(&mut self) {
         let (saved, synced) = (self.metas_saved, self.synced);
         let Some(session) = self.session.as_mut() else { return };
+        let early = planted(Bug::ReportBeforeSync);
         let ready = session
             .opening
             .as_ref()
-            .is_some_and(|opening| opening.meta <= saved && opening.group <= synced);
+            .is_some_and(|opening| opening.meta <= saved && (opening.group <= synced || early));
         if ready {
             let before = session.opening.take().and_then(|opening| opening.before);
             let report = self.report(before);
@@ -286,6 +289,7 @@ impl NodeCore {
             return;
         }
         match self.in_flight.back_mut() {
+            _ if planted(Bug::ConfirmedBeforeSync) => session.durable = session.n_in,
             None => session.durable = session.n_in,
             Some(group) if group.session == session.serial => group.covers = session.n_in,
             Some(_) => {}

@@ -1,0 +1,113 @@
+//! Bugs on purpose: each weakens one rule a little, so that the tests can be tested.
+//!
+//! The places that hold a bug ask [`planted`]. Without the feature `planted-bugs` the answer is a
+//! constant no, and nothing of a bug is compiled in. With it a test says which one the code that
+//! runs on its thread has: the one thing in the core that is not handed in, and for test builds
+//! only. Used by core and storage, set by `tests/sim/planted.rs`. It never has two bugs at once.
+
+/// A bug, named by what goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// A vote leaves before the group that holds its record is synced (H22).
+    VoteBeforeSync,
+    /// A claim is answered though groups that the report names are not durable yet (H9).
+    ReportBeforeSync,
+    /// A node listens to a coordinator of a lower epoch than it has promised (R2, H14).
+    LowerEpochHeard,
+    /// `aborted` is told when the first participant has refused (R5, H2).
+    AbortToldEarly,
+    /// What rests on an aborted transaction goes on (H18).
+    CascadeLeftOut,
+    /// A transaction is committed though another one is first on its key.
+    OrderOfDecisions,
+    /// An update is handed over though those before it on its keys were not: ids do not rise.
+    OrderOfIds,
+    /// A negative answer is given while something undecided could change it (H20).
+    NegativeOnUndecided,
+    /// What is decided is announced as settled before all have confirmed it (R8, H8).
+    SettledEarly,
+    /// A node confirms decisions that are not durable yet (R8, H22).
+    ConfirmedBeforeSync,
+    /// What a read has found is cached though the set was written to since (H23).
+    StaleFill,
+    /// The cache has a write before the votes are in (R12, H26).
+    CachedBeforeVotes,
+    /// The keys of several are read at several moments.
+    CutTorn,
+    /// What was read is told whether the lease holds or not (R11, H30).
+    ToldWithoutLease,
+    /// The lease counts from an answer's arrival instead of the question's sending (R11).
+    LeaseFromAnswer,
+    /// A new coordinator does not wait for the leases before it (R11, H28).
+    LeaseNotWaitedFor,
+    /// A key is read though its last update is in doubt (H29).
+    DoubtRead,
+    /// A participant that has not reported counts as one that has nothing (R6, H5).
+    SilentIsNo,
+    /// A transaction is committed, and those that have lost it never get it (R6, H52).
+    LostNotAdopted,
+    /// The log takes groups whose checksums are wrong (H50).
+    ChecksumIgnored,
+    /// What a recycled segment held before is taken for this one's (H53).
+    OldSegmentRead,
+    /// A start goes on behind the log's tail instead of writing it anew (R9, H9).
+    TailKept,
+    /// A new segment's name is not synced (R9, H54).
+    DirectoryNotSynced,
+    /// Only one copy of the state file is written (R9).
+    StateOnce,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 24] = [
+        Self::VoteBeforeSync,
+        Self::ReportBeforeSync,
+        Self::LowerEpochHeard,
+        Self::AbortToldEarly,
+        Self::CascadeLeftOut,
+        Self::OrderOfDecisions,
+        Self::OrderOfIds,
+        Self::NegativeOnUndecided,
+        Self::SettledEarly,
+        Self::ConfirmedBeforeSync,
+        Self::StaleFill,
+        Self::CachedBeforeVotes,
+        Self::CutTorn,
+        Self::ToldWithoutLease,
+        Self::LeaseFromAnswer,
+        Self::LeaseNotWaitedFor,
+        Self::DoubtRead,
+        Self::SilentIsNo,
+        Self::LostNotAdopted,
+        Self::ChecksumIgnored,
+        Self::OldSegmentRead,
+        Self::TailKept,
+        Self::DirectoryNotSynced,
+        Self::StateOnce,
+    ];
+}
+
+#[cfg(feature = "planted-bugs")]
+thread_local! {
+    static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
+
+/// Gives this thread's code a bug, or none.
+#[cfg(feature = "planted-bugs")]
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.set(bug);
+}
+
+/// Whether the code is to have this bug.
+#[cfg(feature = "planted-bugs")]
+pub(crate) fn planted(bug: Bug) -> bool {
+    PLANTED.get() == Some(bug)
+}
+
+/// Whether the code is to have this bug: never.
+#[cfg(not(feature = "planted-bugs"))]
+#[inline(always)]
+pub(crate) const fn planted(_: Bug) -> bool {
+    false
+}
