@@ -1,6 +1,6 @@
 //! Bugs on purpose: each weakens one rule a little, so that the tests can be tested.
 //!
-//! The places that hold a bug ask [`planted`]. Without the feature `planted-bugs` the answer is a
+//! The places that hold a bug ask `planted`. Without the feature `planted-bugs` the answer is a
 //! constant no, and nothing of a bug is compiled in. With it a test says which one the code that
 //! runs on its thread has: the one thing in the core that is not handed in, and for test builds
 //! only. Used by core and storage, set by `tests/sim/planted.rs`. It never has two bugs at once.
