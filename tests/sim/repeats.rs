@@ -10,7 +10,7 @@ use protocol::reply::{self, UpdateState};
 use super::asked::Asked;
 use super::clients::Client;
 use super::world::World;
-use crate::check::{Action, Outcome};
+use crate::check::{Action, Outcome, ValueId};
 
 /// An update is sent so often at most.
 const TRIES_MAX: u32 = 6;
@@ -20,14 +20,26 @@ impl World {
     pub(crate) fn follow_up(&mut self, client: usize) {
         for op in std::mem::take(&mut self.clients[client].again) {
             self.coverage.met("updates repeated");
-            for entry in self.entries(op) {
-                self.history[entry].outcome = Outcome::Unknown;
-                self.history[entry].complete = u64::MAX;
-            }
+            self.reopen(op);
             self.send(client, op);
         }
         for (op, version) in std::mem::take(&mut self.clients[client].settle) {
             self.ask(client, Asked::Outcome(op, version));
+        }
+    }
+
+    /// An operation's end is open again, and with it what it does: a refusal had made it a read.
+    fn reopen(&mut self, op: usize) {
+        let entries = self.entries(op);
+        self.seen.retain(|(entry, ..)| !entries.contains(entry));
+        let asked = self.asked[op].clone();
+        for (part, key) in asked.keys().into_iter().enumerate() {
+            let value_of = |version| self.values.get(&(key, version)).copied();
+            let action = asked.action(part, (op + part) as ValueId, value_of);
+            let entry = &mut self.history[op + part];
+            entry.action = action;
+            entry.outcome = Outcome::Unknown;
+            entry.complete = u64::MAX;
         }
     }
 
