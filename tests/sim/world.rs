@@ -421,6 +421,7 @@ impl World {
         self.trace_text(text);
         let now = self.now;
         let dull = matches!(event, Event::Wake(_) | Event::Flush(_) | Event::FlushNode(..));
+        let dull = dull || matches!(event, Event::Reply { .. });
         if self.verbose && !dull {
             eprintln!("{now:>10} {text}");
         }
