@@ -266,6 +266,9 @@ impl Coordinator {
         if planted(Bug::CachedBeforeVotes) {
             self.write_through(&prepare);
         }
+        if planted(Bug::WatchedBeforeVotes) {
+            self.tell_watchers(&prepare);
+        }
         self.by_id.insert(id, seq);
         self.unqueue(seq);
         let Some(txn) = self.txns.get_mut(&seq) else { return };
