@@ -434,11 +434,8 @@ fn named(test: &str, sources: &[Source]) -> Option<String> {
     let start = if bug { format!("{test},") } else { format!("fn {test}(") };
     for source in sources.iter().filter(|s| !bug || s.path == "cluster/src/core/planted.rs") {
         let lines: Vec<&str> = source.text.lines().map(str::trim).collect();
-        let Some(at) =
-            lines.iter().position(|line| line.ends_with(&start) || line.starts_with(&start))
-        else {
-            continue;
-        };
+        let is_it = |line: &str| if bug { line == start } else { line.contains(&start) };
+        let Some(at) = lines.iter().position(|line| is_it(line)) else { continue };
         let above = lines[..at].iter().rev();
         let above = above.take_while(|line| line.starts_with("///") || line.starts_with("#["));
         let is_test = bug || above.clone().any(|line| line.contains("test]"));
