@@ -9,6 +9,7 @@
 //!
 //! The tests:
 //! * `conversation`: what a user meets who talks to the port by hand;
+//! * `node_cache`: what is read again is answered by a node's cache, and `status` shows it;
 //! * `words`: a whole dictionary goes in, and comes out again after everything was killed;
 //! * `replica_down`: while one node is down, its keys are refused quickly, the others go on;
 //! * `kill_loop`: servers are killed one after the other under load;
@@ -29,5 +30,6 @@ mod failpoints;
 mod image_cut;
 mod kill_all;
 mod kill_loop;
+mod node_cache;
 mod replica_down;
 mod words;

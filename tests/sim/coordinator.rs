@@ -330,7 +330,7 @@ impl World {
         let slot = connection.first_slot + connection.slots.len() as u64;
         if let Asked::Get(number) = asked
             && !connection.in_core.contains_key(&number)
-            && let Some(tail) = process.cache.get(key_of(number).as_str())
+            && let Some((_, tail)) = process.cache.get(key_of(number).as_str())
             && now < process.lease_until
         {
             self.coverage.met("cache hits");

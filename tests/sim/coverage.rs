@@ -25,6 +25,8 @@ const AT_LEAST: &[(&str, u64)] = &[
     ("watches lost", 20),
     ("watch lines", 5_000),
     ("cache hits", 5_000),
+    ("node cache hits", 2_500),
+    ("node cache evictions", 700),
     ("conditions met", 3_000),
     ("conditions refused", 5_000),
     ("mgets ok", 3_000),

@@ -100,6 +100,7 @@ impl World {
     /// Judges what has happened.
     pub(crate) fn judge(&mut self) {
         self.name_what_was_seen();
+        (0..self.nodes.len()).for_each(|node| self.count_cache_hits(node));
         let mut finals = Finals::new();
         let mut accounts = Vec::new();
         for key in self.plan.all_keys() {

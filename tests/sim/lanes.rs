@@ -130,6 +130,7 @@ pub(crate) fn heartbeat(core: &NodeCore, seq: u64, interval_ms: u64, log_bytes: 
         log_bytes,
         reads: 0,
         writes: 0,
+        cache: core.cache().stats().status(core.cache().shape()),
         rss_bytes: 0,
         cpu_us: 0,
     }

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use cluster::core::cache::{Cache, CacheShape};
 use cluster::core::node::{AskToken, ConnId, Effect, Input, NodeCore, ReadToken};
 use cluster::core::record::Committed;
 use cluster::core::ring::Ring;
@@ -146,7 +147,9 @@ impl World {
             disk: &machine.disk,
             keystore: machine.keystore.as_mut().expect("no process has it"),
         };
-        let started = recover(directory, now, disk.segment_bytes, disk.checkpoint_bytes);
+        let (sets, ways) = self.plan.node_cache;
+        let cache = Cache::new(CacheShape { sets, ways }, 1 << 20, machine.life);
+        let started = recover(directory, now, disk.segment_bytes, disk.checkpoint_bytes, cache);
         match started {
             Ok(started) if !interrupted => self.begin(node, started),
             Err(_) if !interrupted && self.disk_has_failed(node) => self.start_refused(node),
@@ -427,6 +430,8 @@ impl World {
         }
         if more {
             self.begin_key_job(node);
+        } else {
+            self.check_cache(node);
         }
         if let Some(input) = input {
             if let Input::Checkpointed(_) = input {
@@ -444,6 +449,7 @@ impl World {
 
     /// The process ends at once; with `power` what was not synced is in danger too.
     pub(crate) fn crash_node(&mut self, node: usize, power: bool) {
+        self.count_cache_hits(node);
         let Some(mut process) = self.nodes[node].process.take() else { return };
         // Most often the worst: the group is written and not synced.
         let operations = if self.rng.chance(60) { 1 } else { self.rng.below(8) };
@@ -502,6 +508,7 @@ impl World {
             self.tell_coordinator_end(link);
         }
         self.hand_in_node(node, Input::Stop);
+        self.count_cache_hits(node);
         let Some(mut process) = self.nodes[node].process.take() else { return };
         for job in std::mem::take(&mut process.log_jobs) {
             if let Err(reason) = job.run(&mut process.log, &mut process.state) {

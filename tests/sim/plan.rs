@@ -178,6 +178,8 @@ pub(crate) struct Plan {
     pub(crate) value_bytes: u64,
     pub(crate) cache_sets: u32,
     pub(crate) cache_ways: u16,
+    /// Sets and ways of each node's cache.
+    pub(crate) node_cache: (u32, u16),
     pub(crate) net: NetPlan,
     pub(crate) disk: DiskPlan,
     /// What happens when; sorted, virtual microseconds from the start.
@@ -243,6 +245,7 @@ impl Plan {
             drift: rng.chance(50),
             crash_in_start: *rng.one_of(&[0, 0, 20]),
             refuse: *rng.one_of(&[0, 0, 100, 500]),
+            node_cache: *rng.one_of(&[(1, 1), (2, 2), (64, 4)]),
         }
     }
 }

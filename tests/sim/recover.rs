@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use cluster::core::cache::Cache;
 use cluster::core::node::{Effect, Meta, NodeCore, Restart};
 use cluster::core::time::Time;
 use cluster::storage::crash_disk::CrashDisk;
@@ -79,11 +80,12 @@ pub(crate) fn recover(
     now: Time,
     segment_bytes: u64,
     checkpoint_bytes: u64,
+    cache: Cache,
 ) -> Result<Started, String> {
     let (mut state, mut meta, identity) = open_state(&directory)?;
     let keystore = directory.keystore;
     let through = keystore.checkpointed();
-    let mut restart = Restart::new(meta.clone(), through, checkpoint_bytes);
+    let mut restart = Restart::new(meta.clone(), through, checkpoint_bytes, Arc::new(cache));
     let (mut decided, mut replayed) = (Vec::new(), GroupSeq(0));
     let config = LogConfig { identity, segment_bytes };
     let opened = Log::open(Arc::new(directory.disk.clone()), config, &mut |seq, record| {

@@ -181,6 +181,8 @@ pub(crate) enum Failure {
     ProgramOrder(String),
     /// Replicas hold different things at the end.
     Diverged(String),
+    /// A node's cache has what its keystore does not have.
+    StaleCache(String),
     /// Something does not come to its end though all faults are over.
     Stuck(String),
     /// A store that lost nothing was refused or refuses to start, or a rule is said to be broken.

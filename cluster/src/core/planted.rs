@@ -30,6 +30,8 @@ pub enum Bug {
     ConfirmedBeforeSync,
     /// What a read has found is cached though the set was written to since (H23).
     StaleFill,
+    /// What a node's keystore has answered is cached though the key was written to since (H23).
+    StaleNodeFill,
     /// The cache has a write before the votes are in (R12, H26).
     CachedBeforeVotes,
     /// The keys of several are read at several moments.
@@ -60,7 +62,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::VoteBeforeSync,
         Self::ReportBeforeSync,
         Self::LowerEpochHeard,
@@ -72,6 +74,7 @@ impl Bug {
         Self::SettledEarly,
         Self::ConfirmedBeforeSync,
         Self::StaleFill,
+        Self::StaleNodeFill,
         Self::CachedBeforeVotes,
         Self::CutTorn,
         Self::ToldWithoutLease,

@@ -166,7 +166,9 @@ impl State {
                 self.hand_in(now, Input::Scanned { token, page, through });
             }
             Done::Checkpointed(through) => self.hand_in(now, Input::Checkpointed(through)),
-            Done::Counts(counts) => self.pulse.counts = counts,
+            Done::Counts(counts, cache) => {
+                (self.pulse.counts, self.pulse.cache) = (counts, cache);
+            }
             Done::Failed(reason) => self.end(End::Fatal(reason)),
         }
     }

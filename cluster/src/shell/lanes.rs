@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use super::directory;
 use super::engine::{Engine, State};
+use crate::core::cache::{Cache, CacheStats};
 use crate::core::node::{AskToken, Found, Meta, ReadToken, Scanned};
 use crate::core::record::{Committed, LogRecord};
 use crate::core::ring::Ring;
@@ -64,7 +65,7 @@ pub(super) enum KeyJob {
     Checkpointed(Checkpointed),
     /// Count by these ranges.
     Ranges(Arc<Ring>),
-    /// Report the counts.
+    /// Report the counts, the cache's too: to add them up is nothing to keep a vote waiting for.
     Count,
     /// Make durable what was applied, then end.
     Stop,
@@ -78,8 +79,8 @@ pub(super) enum Done {
     Onces(AskToken, Vec<OnceEntry>),
     Scanned(AskToken, Vec<Scanned>, Option<Key>),
     Checkpointed(GroupSeq),
-    /// Live keys by range.
-    Counts(Vec<u64>),
+    /// Live keys by range, and the counters of the cache.
+    Counts(Vec<u64>, CacheStats),
     /// The process must end: a sentence for the operator.
     Failed(String),
 }
@@ -245,15 +246,18 @@ impl LogLane {
 pub(super) fn start_keys(
     queue: Queue<KeyJob>,
     keystore: Box<dyn Keystore>,
+    cache: Arc<Cache>,
     engine: Weak<Engine>,
 ) -> std::io::Result<JoinHandle<()>> {
-    let mut lane = KeyLane { keystore, jobs: queue.add, checkpointing: false };
+    let mut lane = KeyLane { keystore, cache, jobs: queue.add, checkpointing: false };
     let run = move || work_off(queue.jobs, &engine, READS_MAX, |job| lane.work(job));
     thread::Builder::new().name("keys".into()).spawn(run)
 }
 
 struct KeyLane {
     keystore: Box<dyn Keystore>,
+    /// Only to be counted.
+    cache: Arc<Cache>,
     jobs: mpsc::WeakSender<KeyJob>,
     checkpointing: bool,
 }
@@ -308,7 +312,7 @@ impl KeyLane {
             }
             KeyJob::Count => {
                 let keys = self.keystore.counts().iter().map(|range| range.live).collect();
-                Ok(Outcome::Tell(Done::Counts(keys)))
+                Ok(Outcome::Tell(Done::Counts(keys, self.cache.stats())))
             }
             KeyJob::Stop => {
                 if !self.checkpointing {

@@ -24,9 +24,10 @@ use super::lanes::{self, LogGauge};
 use super::node_link;
 use super::pulse::Pulse;
 use super::{clock, listener};
-use crate::config::{NodeConfig, StorageKind};
+use crate::config::{NODE_CACHE_BYTES, NodeConfig, StorageKind};
+use crate::core::cache::{Cache, CacheShape};
 use crate::core::node::{CHECKPOINT_BYTES, Effect, Input, NodeCore, Restart};
-use crate::process::Announcer;
+use crate::process::{self, Announcer};
 use crate::storage::keystore::Keystore;
 use crate::storage::keystore::fjall::FjallKeystore;
 use crate::storage::keystore::memory::MemoryKeystore;
@@ -72,7 +73,11 @@ fn fail(reason: &str) -> ExitCode {
 async fn run(config: NodeConfig, announcer: Announcer) -> Result<End, Refusal> {
     let durable = config.storage == StorageKind::Disk;
     let directory = directory::open(&config.dir, &config.name, durable)?;
-    let Started { core, effects, log, keystore, state } = match start(directory) {
+    let shape = CacheShape { sets: config.cache.sets(), ways: config.cache.ways() as u16 };
+    let seed = process::random_uuid()?.0 as u64;
+    let cache = Arc::new(Cache::new(shape, NODE_CACHE_BYTES, seed));
+    let started = start(directory, Arc::clone(&cache));
+    let Started { core, effects, log, keystore, state } = match started {
         Ok(started) => started,
         Err(error) => return Ok(End::Fatal(error.to_string())),
     };
@@ -96,7 +101,7 @@ async fn run(config: NodeConfig, announcer: Announcer) -> Result<End, Refusal> {
     }));
     let lanes = [
         lanes::start_log(log_queue, log, state, gauge, Arc::downgrade(&engine))?,
-        lanes::start_keys(key_queue, keystore, Arc::downgrade(&engine))?,
+        lanes::start_keys(key_queue, keystore, cache, Arc::downgrade(&engine))?,
     ];
     engine.lock().ok_or(PANICKED)?.perform(clock::now(), effects);
     tokio::spawn(node_link::accept(sockets, Arc::clone(&engine)));
@@ -165,14 +170,14 @@ struct Started {
 }
 
 /// Log and keystore to a core, in the order that R9 asks for.
-fn start(directory: Directory) -> Result<Started, Refusal> {
+fn start(directory: Directory, cache: Arc<Cache>) -> Result<Started, Refusal> {
     let Directory { disk, identity, mut state, mut meta, keystore, .. } = directory;
     let mut keystore: Box<dyn Keystore> = match keystore {
         Some(path) => Box::new(FjallKeystore::open(&path, identity, KEYSTORE_CACHE_BYTES)?),
         None => Box::new(MemoryKeystore::new()),
     };
     let through = keystore.checkpointed();
-    let mut restart = Restart::new(meta.clone(), through, CHECKPOINT_BYTES);
+    let mut restart = Restart::new(meta.clone(), through, CHECKPOINT_BYTES, cache);
     let mut decided = Vec::new();
     let mut replayed = GroupSeq(0);
     let mut failed = None;

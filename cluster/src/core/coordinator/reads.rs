@@ -200,7 +200,7 @@ impl Coordinator {
         for key in &keys {
             let hit = if cold { None } else { self.cache.get(key.as_str()) };
             match (hit, self.reader_of(key)) {
-                (Some(tail), _) => found.push(Ok(Found { tail: Some(tail), at: None })),
+                (Some((_, tail)), _) => found.push(Ok(Found { tail: Some(tail), at: None })),
                 (None, Some(member)) => found.push(Err(member)),
                 (None, None) => {
                     self.parked.insert(id);

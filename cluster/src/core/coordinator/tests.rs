@@ -15,7 +15,7 @@ use protocol::peer::{
     Down, Fence, Heartbeat, OnceEntry, PEER_PROTOCOL, Placement, Refusal, Register, Registered,
     RingMember, RingRecord, Up,
 };
-use protocol::status::NodeState;
+use protocol::status::{CacheStatus, NodeState};
 
 use super::super::cache::{Cache, CacheShape};
 use super::super::node::{self, ConnId, ExitReason, Found, Meta, NodeCore, Restart, Scanned};
@@ -114,6 +114,11 @@ fn config(instance: u128) -> Config {
     }
 }
 
+/// An empty cache of a node, small enough that keys push each other out.
+fn node_cache() -> Arc<Cache> {
+    Arc::new(Cache::new(CacheShape { sets: 2, ways: 1 }, 1 << 20, 1))
+}
+
 fn blank(node: usize) -> Machine {
     let meta = Meta {
         store: Uuid(node as u128 + 1),
@@ -123,7 +128,8 @@ fn blank(node: usize) -> Machine {
         ring: None,
         cut_through: Epoch(0),
     };
-    let (core, _) = Restart::new(meta.clone(), GroupSeq(0), 1 << 30).finish(Time(0), GroupSeq(0));
+    let restart = Restart::new(meta.clone(), GroupSeq(0), 1 << 30, node_cache());
+    let (core, _) = restart.finish(Time(0), GroupSeq(0));
     Machine {
         core: Some(core),
         keys: BTreeMap::new(),
@@ -429,7 +435,7 @@ impl World {
         let machine = &mut self.nodes[node];
         machine.log.truncate(groups);
         machine.meta.incarnation.0 += 1;
-        let mut restart = Restart::new(machine.meta.clone(), GroupSeq(0), 1 << 30);
+        let mut restart = Restart::new(machine.meta.clone(), GroupSeq(0), 1 << 30, node_cache());
         let mut apply = Vec::new();
         for (seq, records) in machine.log.clone() {
             for record in records {
@@ -547,6 +553,7 @@ impl World {
             log_bytes: 0,
             reads: 0,
             writes: 0,
+            cache: CacheStatus::default(),
             rss_bytes: 0,
             cpu_us: 0,
         }
@@ -631,9 +638,11 @@ impl World {
         self.nodes[node].keys.get(at).and_then(|found| found.value.clone())
     }
 
-    /// Forgets what the coordinator has cached, as evictions do.
+    /// Forgets what coordinator and nodes have cached, as evictions do.
     fn forget(&self, at: &Key) {
         self.sides[0].core.cache.remove(at.as_str());
+        let nodes = self.nodes.iter().filter_map(|node| node.core.as_ref());
+        nodes.for_each(|core| core.cache().remove(at.as_str()));
     }
 
     /// Says something as a node would, on its present link.

@@ -5,7 +5,8 @@
 //! after [`Input::Synced`] for the group that holds its record: persist, then send.
 //!
 //! * `session`: who may speak to us; claims, reports, the fence (R2)
-//! * `participant`: prepare, commit, abort, read
+//! * `participant`: prepare, commit, abort
+//! * `reads`: single keys, from the cache or the keystore
 //! * `checkpoint`: what keeps old groups of the log, and how that ends
 //! * `forget`: what is settled (R8)
 //! * `once`: the named updates that it keeps (R16)
@@ -19,6 +20,7 @@ mod checkpoint;
 mod forget;
 mod once;
 mod participant;
+mod reads;
 mod restart;
 mod scan;
 mod session;
@@ -37,6 +39,7 @@ pub use restart::Restart;
 pub use scan::Scanned;
 pub(crate) use session::{is_ring, ring_of};
 
+use super::cache::Cache;
 use super::planted::{Bug, planted};
 use super::record::{Committed, LogRecord, Prepared};
 use super::ring::Ring;
@@ -293,6 +296,8 @@ struct Checking {
 /// * `synced < next`; the groups in `in_flight` are exactly those between, in order.
 /// * a transaction's state moves only from prepared to committed or aborted (H14).
 /// * nothing is sent on a session of an epoch other than the promised one.
+/// * what is cached is what the keystore has once it has done all that was handed to it: nothing
+///   but `Effect::Apply` changes a key there.
 #[derive(Debug)]
 pub struct NodeCore {
     meta: Meta,
@@ -328,6 +333,8 @@ pub struct NodeCore {
     unapplied: Vec<Committed>,
     unapplied_bytes: usize,
     unapplied_since: Option<Time>,
+    /// In front of the keystore.
+    cache: Arc<Cache>,
     bytes_since_checkpoint: u64,
     checkpoint_bytes: u64,
     checkpoint: checkpoint::State,
@@ -385,6 +392,11 @@ impl NodeCore {
     /// The number of this node in its ring, once it has one.
     pub fn member(&self) -> Option<MemberId> {
         self.me
+    }
+
+    /// The cache in front of its keystore, for display.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
     }
 
     fn on_tick(&mut self, now: Time) {
@@ -460,9 +472,10 @@ impl NodeCore {
         self.send_pending();
     }
 
-    /// Decided writes go to the keystore, before anything is read from it.
+    /// Decided writes go to cache and keystore, before anything is read from either.
     fn hand_over_writes(&mut self) {
         if !self.unapplied.is_empty() {
+            self.write_through();
             let writes = std::mem::take(&mut self.unapplied);
             self.unapplied_bytes = 0;
             self.unapplied_since = None;

@@ -1,4 +1,4 @@
-//! What a node does with a batch: decisions, then reads, then prepares.
+//! What a node does with a batch: decisions, then reads (`reads`), then prepares.
 //!
 //! state here  | on              | does                                     | next
 //! ------------|-----------------|------------------------------------------|----------
@@ -14,7 +14,7 @@
 use std::sync::Arc;
 
 use protocol::ids::{Key, Version};
-use protocol::peer::{Abort, Batch, Prepare, ReadAnswer, Refusal, TxnState, WireValue};
+use protocol::peer::{Abort, Batch, Prepare, Refusal, TxnState};
 
 use super::super::planted::{Bug, planted};
 use super::super::record::{Committed, LogRecord, Prepared, Previous, Write};
@@ -36,7 +36,7 @@ impl NodeCore {
         }
         self.sync_wanted |= batch.sync;
         let Some(session) = self.session.as_mut() else { return };
-        let (serial, n) = (session.serial, session.n_in);
+        let n = session.n_in;
         session.ask |= batch.ask;
         if decides {
             session.decided_n = n;
@@ -45,13 +45,7 @@ impl NodeCore {
             session.caught_up_at = Some(n);
             self.sync_wanted = true;
         }
-        if !batch.read.is_empty() {
-            self.hand_over_writes();
-        }
-        for ask in batch.read {
-            let token = ReadToken::Asked { session: serial, r: ask.r };
-            self.effects.push(Effect::Read { token, key: ask.k });
-        }
+        self.on_read_asks(batch.read);
         self.on_once_asks(batch.once, batch.once_from);
         self.on_scan_asks(batch.scan);
         if !batch.marks.is_empty() {
@@ -168,12 +162,7 @@ impl NodeCore {
 
     pub(super) fn on_read_done(&mut self, now: Time, token: ReadToken, found: Found) {
         match token {
-            ReadToken::Asked { session, r } => {
-                if let Some(current) = self.session.as_mut().filter(|s| s.serial == session) {
-                    let v = found.value.map(WireValue);
-                    current.out.read.push(ReadAnswer { r, v, at: found.version });
-                }
-            }
+            ReadToken::Asked { session, r } => self.on_asked_read(session, r, found),
             ReadToken::Check(id, place) => self.on_check(now, id, place, &found),
         }
     }

@@ -4,10 +4,12 @@
 //! Called by `shell::node` and the simulator before anything listens (R9, H34).
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use protocol::ids::{GroupSeq, MemberId, Version};
 use protocol::peer::{Settled, TxnState};
 
+use super::super::cache::Cache;
 use super::super::record::{Committed, LogRecord};
 use super::super::time::Time;
 use super::{Effect, Meta, NodeCore, checkpoint, forget};
@@ -23,8 +25,9 @@ pub struct Restart {
 
 impl Restart {
     /// Begins: `meta` as saved for this start, `through` as the keystore says,
-    /// `checkpoint_bytes` as in [`super::CHECKPOINT_BYTES`].
-    pub fn new(meta: Meta, through: GroupSeq, checkpoint_bytes: u64) -> Self {
+    /// `checkpoint_bytes` as in [`super::CHECKPOINT_BYTES`]. `cache` is empty: the keystore is filled
+    /// past it until the node is finished.
+    pub fn new(meta: Meta, through: GroupSeq, checkpoint_bytes: u64, cache: Arc<Cache>) -> Self {
         let mut node = NodeCore {
             meta,
             me: None,
@@ -52,6 +55,7 @@ impl Restart {
             unapplied: Vec::new(),
             unapplied_bytes: 0,
             unapplied_since: None,
+            cache,
             bytes_since_checkpoint: 0,
             checkpoint_bytes,
             checkpoint: checkpoint::State::Idle,

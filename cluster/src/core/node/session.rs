@@ -15,6 +15,7 @@ use super::super::planted::{Bug, planted};
 use super::super::record::{Prepared, Previous};
 use super::super::ring::Ring;
 use super::super::time::Time;
+use super::reads::Asked;
 use super::{ConnId, Effect, ExitReason, NodeCore};
 
 /// One coordinator's link.
@@ -40,7 +41,9 @@ pub(super) struct Session {
     pub(super) out: Pending,
     /// The message that said `caught_up`, until it is confirmed.
     pub(super) caught_up_at: Option<u64>,
-    /// Questions for named updates that the keystore is at, by their number.
+    /// Questions for keys that the keystore is at, by their number.
+    pub(super) reads: BTreeMap<u64, Asked>,
+    /// The same for named updates.
     pub(super) onces: BTreeMap<u64, OnceAsk>,
     /// The same for pages.
     pub(super) scans: BTreeMap<u64, ScanAsk>,
@@ -60,6 +63,8 @@ pub(super) struct Pending {
     pub(super) yes: Vec<u64>,
     pub(super) no: Vec<Refusal>,
     pub(super) read: Vec<ReadAnswer>,
+    /// About how many bytes these are.
+    pub(super) read_bytes: usize,
     pub(super) once: Vec<OnceAnswer>,
     pub(super) scan: Vec<ScanAnswer>,
     report: Option<Box<Report>>,
@@ -178,6 +183,7 @@ impl NodeCore {
             ask: false,
             out: Pending::default(),
             caught_up_at: None,
+            reads: BTreeMap::new(),
             onces: BTreeMap::new(),
             scans: BTreeMap::new(),
         });
@@ -319,6 +325,7 @@ impl NodeCore {
         }
         session.n_out += 1;
         session.ask = false;
+        session.out.read_bytes = 0;
         session.told_durable();
         if caught_up {
             session.caught_up_at = None;
