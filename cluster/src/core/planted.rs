@@ -28,7 +28,7 @@ pub enum Bug {
     SettledEarly,
     /// A node confirms decisions that are not durable yet (R8, H22).
     ConfirmedBeforeSync,
-    /// What a read has found is cached though the set was written to since (H23).
+    /// What a node has answered is cached though the set was written to since (H23).
     StaleFill,
     /// What a node's keystore has answered is cached though the key was written to since (H23).
     StaleNodeFill,
