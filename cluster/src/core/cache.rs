@@ -1,8 +1,8 @@
 //! The cache of coordinator and node: S sets of W ways, write-through, second chance in each set.
 //!
-//! The coordinator's holds encoded replies: connections read it (`get`) while the core alone changes
-//! it (`fill`, `write`, `remove`), both through one shared `Cache`: one small lock per set, so that
-//! no reader waits for the whole. A node's holds plain values, and its core alone uses it (`update`
+//! The coordinator's holds encoded replies: connections read it (`get`) while the core alone
+//! changes it (`fill`, `write`, `remove`), both through one shared `Cache`: one small lock per set,
+//! so that no reader waits for the whole. A node's holds plain values, and its core alone uses it (`update`
 //! in place of `write`). It may miss whenever it likes; it must never hand out a value older than
 //! the last committed one of its key. When a commit is written here in relation to votes, decisions
 //! and answers is the cores' business (R12), as is the lease check after each hit (R11).

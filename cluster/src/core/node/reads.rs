@@ -1,7 +1,7 @@
 //! Reads of single keys that the coordinator asks for: from the cache, else from the keystore.
 //!
-//! Called by `core::node`. What is cached is the last decided value, as the keystore would tell it at
-//! the same place in the order: decided writes reach the cache when they are handed over to the
+//! Called by `core::node`. What is cached is the last decided value, as the keystore would tell it
+//! at the same place in the order: decided writes reach the cache when they are handed over to the
 //! keystore, and all of them are before either is asked. Only what the keystore has answered gets
 //! in, unless the key's set was written to since it was asked (H23, H24); a write replaces an entry
 //! that is there or takes it out. A restarted node's cache is empty. That a key is not there is not

@@ -25,8 +25,8 @@ pub struct Restart {
 
 impl Restart {
     /// Begins: `meta` as saved for this start, `through` as the keystore says,
-    /// `checkpoint_bytes` as in [`super::CHECKPOINT_BYTES`]. `cache` is empty: the keystore is filled
-    /// past it until the node is finished.
+    /// `checkpoint_bytes` as in [`super::CHECKPOINT_BYTES`]. `cache` is empty: the keystore is
+    /// filled past it until the node is finished.
     pub fn new(meta: Meta, through: GroupSeq, checkpoint_bytes: u64, cache: Arc<Cache>) -> Self {
         let mut node = NodeCore {
             meta,
