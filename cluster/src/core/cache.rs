@@ -3,9 +3,10 @@
 //! The coordinator's holds encoded replies: connections read it (`get`) while the core alone
 //! changes it (`fill`, `write`, `remove`), both through one shared `Cache`: one small lock per set,
 //! so that no reader waits for the whole. A node's holds plain values, and its core alone uses it
-//! (`update` in place of `write`). It may miss whenever it likes; it must never hand out a value older than
-//! the last committed one of its key. When a commit is written here in relation to votes, decisions
-//! and answers is the cores' business (R12), as is the lease check after each hit (R11).
+//! (`update` in place of `write`). It may miss whenever it likes; it must never hand out a value
+//! older than the last committed one of its key. When a commit is written here in relation to
+//! votes, decisions and answers is the cores' business (R12), as is the lease check after each hit
+//! (R11).
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
