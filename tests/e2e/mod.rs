@@ -13,6 +13,8 @@
 //! * `replica_down`: while one node is down, its keys are refused quickly, the others go on;
 //! * `kill_loop`: servers are killed one after the other under load;
 //! * `kill_all`: everything is killed at once under load, again and again;
+//! * `mixed`: all kinds of operations, by the project's own client, while servers are killed and
+//!   paused and connections cut; what must hold of each kind is checked;
 //! * `image_cut`: the same, and whatever was not synced is lost (only on demand, as root);
 //! * `failpoints`: nodes end between any two steps of making something durable (with the feature
 //!   of that name: `cargo test --features failpoints failpoints`).
@@ -29,5 +31,6 @@ mod failpoints;
 mod image_cut;
 mod kill_all;
 mod kill_loop;
+mod mixed;
 mod replica_down;
 mod words;
