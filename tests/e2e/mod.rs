@@ -9,6 +9,7 @@
 //!
 //! The tests:
 //! * `conversation`: what a user meets who talks to the port by hand;
+//! * `commands`: the same at the command line: exit codes, JSON, sentences;
 //! * `words`: a whole dictionary goes in, and comes out again after everything was killed;
 //! * `replica_down`: while one node is down, its keys are refused quickly, the others go on;
 //! * `kill_loop`: servers are killed one after the other under load;
@@ -25,6 +26,7 @@ mod toy;
 pub(crate) mod wire;
 pub(crate) mod workload;
 
+mod commands;
 mod conversation;
 #[cfg(feature = "failpoints")]
 mod failpoints;

@@ -58,6 +58,25 @@ const AUDITORS: u32 = 2;
 const REPEATERS: u32 = 2;
 /// Counters that several clients share, by whether their updates have a name.
 const COUNTED_KEYS: u64 = 3;
+/// How often each kind of operation must have succeeded for the run to show anything.
+const OK_MIN: [(&str, u64); 14] = [
+    ("get", 300),
+    ("mget", 100),
+    ("scan page", 100),
+    ("watch line", 300),
+    ("count", 50),
+    ("nameless count", 20),
+    ("append", 20),
+    ("put if absent", 20),
+    ("put", 20),
+    ("update", 10),
+    ("del", 10),
+    ("transfer", 20),
+    ("repeated put", 20),
+    ("repeated cas", 20),
+];
+/// For a machine that stalls.
+const ENOUGH_MAX: Duration = Duration::from_secs(120);
 /// The number of the client that reads last, in histories.
 const LAST_READER: u32 = 999;
 /// How long the last decisions may take to reach every node.
@@ -99,6 +118,11 @@ fn mixed() {
         })
         .collect();
     let deeds = Nemesis::new(&cluster, &book, Seeded::new(random.bits())).run(kills);
+    wait_for("enough of each kind of operation", ENOUGH_MAX, || {
+        let entries = book.entries();
+        let enough = OK_MIN.iter().all(|(kind, min)| entries.counted(kind, "ok") >= *min);
+        (enough || !book.is_open()).then_some(())
+    });
     book.close();
     let repeated =
         repeaters.into_iter().map(|thread| thread.join().is_ok()).fold(true, |a, b| a & b);
