@@ -27,6 +27,7 @@ mod readers;
 mod repeats;
 
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -34,7 +35,7 @@ use std::time::{Duration, Instant};
 
 use protocol::client::{Client, Options};
 use protocol::ids::Key;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use self::book::{Book, Closing};
 use self::clients::{Worker, key};
@@ -75,6 +76,8 @@ const OK_MIN: [(&str, u64); 14] = [
     ("repeated put", 20),
     ("repeated cas", 20),
 ];
+/// So small that reads find many keys in it, and many not.
+const CACHE: &str = "8x2";
 /// For a machine that stalls.
 const ENOUGH_MAX: Duration = Duration::from_secs(120);
 /// The number of the client that reads last, in histories.
@@ -96,7 +99,7 @@ fn mixed() {
     let replicas = 2 + random.below(2) as usize;
     println!("mixed: {kills} kills, {replicas} copies of each key, {repeat}");
     let begin = Instant::now();
-    let mut cluster = Cluster::start("mixed", 5, replicas, &[]);
+    let mut cluster = Cluster::start("mixed", 5, replicas, &["--cache", CACHE]);
     cluster.wait_healthy(None);
     let ring = cluster.ring();
     let accounts = bank::accounts(&ring);
@@ -185,10 +188,12 @@ async fn work(addr: SocketAddr, book: Arc<Book>, mut random: Seeded, accounts: V
     for _ in 0..NAMELESS_COUNTERS {
         tasks.spawn(worker(nameless()).await.counter("nameless count", keys("nameless")));
     }
+    // What a client that failed has to say is said.
+    let failed = |error: JoinError| resume_unwind(error.into_panic());
     while let Some(ended) = tasks.join_next().await {
-        ended.expect("the client's own words are above");
+        ended.unwrap_or_else(failed);
     }
-    let watches = watcher.await.expect("the watcher's own words are above");
+    let watches = watcher.await.unwrap_or_else(|error| resume_unwind(error.into_panic()));
     Work { watches, cuts: cutter.cuts.load(Relaxed) }
 }
 
