@@ -104,6 +104,7 @@ fn mixed() {
     let ring = cluster.ring();
     let accounts = bank::accounts(&ring);
     let book = Book::new();
+    let _closing = Closing(book.clone());
 
     let work = {
         let (addr, book, random) = (cluster.addr(), book.clone(), Seeded::new(random.bits()));

@@ -63,8 +63,7 @@ impl<'a> Nemesis<'a> {
             if self.random.chance(PAUSE_PERCENT) {
                 self.pause(&proc);
             } else {
-                self.kill(&proc, pid);
-                done += 1;
+                done += u64::from(self.kill(&proc, pid));
             }
             if self.random.chance(WHOLE_PERCENT) {
                 self.be_whole();
@@ -94,30 +93,40 @@ impl<'a> Nemesis<'a> {
         (!choices.is_empty()).then(|| self.random.one_of(&choices).clone())
     }
 
-    fn kill(&mut self, proc: &str, pid: i32) {
-        self.last_pid = Some(pid);
-        let is_coordinator = proc == "coordinator";
-        self.note(if is_coordinator { "coordinator killed" } else { "nodes killed" });
-        if self.unasked.insert(proc.to_owned()) && self.random.chance(60) {
-            self.note("restarted unasked");
-            sigkill(pid).unwrap_or_else(|error| panic!("SIGKILL to {proc}, {pid}: {error}"));
-            return;
+    /// False if it had just died of the strike before.
+    fn kill(&mut self, proc: &str, pid: i32) -> bool {
+        let is_first = self.unasked.insert(proc.to_owned());
+        let asked = !is_first || self.random.chance(40);
+        let killed = if asked { self.ask("kill", proc) } else { sigkill(pid).is_ok() };
+        if killed {
+            self.last_pid = Some(pid);
+            let is_coordinator = proc == "coordinator";
+            self.note(if is_coordinator { "coordinator killed" } else { "nodes killed" });
         }
-        self.unasked.remove(proc);
-        self.cluster.kill(proc);
-        thread::sleep(Duration::from_millis(self.random.below(DOWN_MS)));
-        self.cluster.restart(proc);
+        if asked {
+            self.unasked.remove(proc);
+            thread::sleep(Duration::from_millis(self.random.below(DOWN_MS)));
+            self.cluster.restart(proc);
+        } else {
+            self.note("restarted unasked");
+        }
+        killed
     }
 
     fn pause(&mut self, proc: &str) {
-        self.note("paused");
-        let ask = |action: &str| {
-            let answer = self.cluster.admin(action, proc);
-            assert_eq!(answer["ok"], true, "{action} {proc}: {answer}");
-        };
-        ask("pause");
-        thread::sleep(Duration::from_millis(self.random.below(PAUSE_MS)));
-        ask("resume");
+        if self.ask("pause", proc) {
+            self.note("paused");
+            thread::sleep(Duration::from_millis(self.random.below(PAUSE_MS)));
+            self.ask("resume", proc);
+        }
+    }
+
+    /// Whether the supervisor did it; it does not to what has just died.
+    fn ask(&self, action: &str, proc: &str) -> bool {
+        let answer = self.cluster.admin(action, proc);
+        let dead = answer["code"] == "already";
+        assert!(dead || answer["ok"] == true, "{action} {proc}: {answer}");
+        !dead
     }
 
     /// Waits until every server is there and serves, and something was done.
