@@ -11,7 +11,7 @@ use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use protocol::client::ClientError;
 use protocol::error::{ErrorCode, ErrorReply};
@@ -317,6 +317,15 @@ impl Entries {
                 (entry.action, entry.outcome) = (Action::Get(Some(*id)), Outcome::Ok);
             }
         }
+    }
+
+    /// The longest time in which no operation ended well.
+    pub(super) fn longest_stall(&self) -> Duration {
+        let done = self.history.iter().filter(|op| op.outcome == Outcome::Ok);
+        let mut times: Vec<u64> = done.map(|op| op.complete).collect();
+        times.sort_unstable();
+        let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
+        Duration::from_micros(gaps.max().unwrap_or(0))
     }
 
     /// How many operations of `kind` ended in `outcome`.

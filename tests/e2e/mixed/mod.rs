@@ -36,6 +36,7 @@ use std::time::{Duration, Instant};
 use protocol::client::{Client, Options};
 use protocol::ids::Key;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::time::sleep;
 
 use self::book::{Book, Closing};
 use self::clients::{Worker, key};
@@ -80,6 +81,8 @@ const OK_MIN: [(&str, u64); 14] = [
 const CACHE: &str = "8x2";
 /// For a machine that stalls.
 const ENOUGH_MAX: Duration = Duration::from_secs(120);
+/// Between two looks at the clock.
+const TICK: Duration = Duration::from_millis(10);
 /// The number of the client that reads last, in histories.
 const LAST_READER: u32 = 999;
 /// How long the last decisions may take to reach every node.
@@ -89,6 +92,8 @@ const SETTLED_MAX: Duration = Duration::from_secs(60);
 struct Work {
     watches: Vec<Watched>,
     cuts: u64,
+    /// How long this process stood still at most: of a longer stall the cluster is innocent.
+    stood: Duration,
 }
 
 #[test]
@@ -138,6 +143,8 @@ fn mixed() {
     let mut entries = book.entries();
     print!("{entries}");
     println!("  {deeds:?}, {} connections cut, {killed:.1?}", work.cuts);
+    let (stall, stood) = (entries.longest_stall(), work.stood);
+    println!("  longest time without a success: {stall:.1?}; the tests stood for {stood:.1?}");
     if let Err(wrong) = judge(&mut entries, &finals, &work.watches) {
         panic!("{repeat}: {wrong}");
     }
@@ -168,6 +175,7 @@ async fn work(addr: SocketAddr, book: Arc<Book>, mut random: Seeded, accounts: V
     let keys = |prefix: &str| -> Vec<Key> {
         (0..COUNTED_KEYS).map(|number| key(&format!("{prefix}/{number}"))).collect()
     };
+    let clock = tokio::spawn(stood_still(book.clone()));
     let mut tasks = JoinSet::new();
     for _ in 0..COUNTERS {
         tasks.spawn(worker(named()).await.counter("count", keys("count")));
@@ -195,7 +203,19 @@ async fn work(addr: SocketAddr, book: Arc<Book>, mut random: Seeded, accounts: V
         ended.unwrap_or_else(failed);
     }
     let watches = watcher.await.unwrap_or_else(|error| resume_unwind(error.into_panic()));
-    Work { watches, cuts: cutter.cuts.load(Relaxed) }
+    let stood = clock.await.unwrap_or_default();
+    Work { watches, cuts: cutter.cuts.load(Relaxed), stood }
+}
+
+/// The longest time for which nothing ran here, until the book is closed.
+async fn stood_still(book: Arc<Book>) -> Duration {
+    let mut longest = Duration::ZERO;
+    while book.is_open() {
+        let begin = Instant::now();
+        sleep(TICK).await;
+        longest = longest.max(begin.elapsed().saturating_sub(TICK));
+    }
+    longest
 }
 
 async fn connect(addr: SocketAddr, options: &Options) -> Client {
