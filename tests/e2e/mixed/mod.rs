@@ -85,6 +85,8 @@ const ENOUGH_MAX: Duration = Duration::from_secs(120);
 const TICK: Duration = Duration::from_millis(10);
 /// The number of the client that reads last, in histories.
 const LAST_READER: u32 = 999;
+/// For a coordinator that was killed at once.
+const CONNECTED_MAX: Duration = Duration::from_secs(60);
 /// How long the last decisions may take to reach every node.
 const SETTLED_MAX: Duration = Duration::from_secs(60);
 
@@ -218,9 +220,16 @@ async fn stood_still(book: Arc<Book>) -> Duration {
     longest
 }
 
+/// A connection, as soon as there is a coordinator to connect to.
 async fn connect(addr: SocketAddr, options: &Options) -> Client {
-    let client = Client::connect(&addr.to_string(), options.clone()).await;
-    client.unwrap_or_else(|error| panic!("{addr}: {error}"))
+    let begin = Instant::now();
+    loop {
+        match Client::connect(&addr.to_string(), options.clone()).await {
+            Ok(client) => return client,
+            Err(error) => assert!(begin.elapsed() < CONNECTED_MAX, "{addr}: {error}"),
+        }
+        sleep(TICK).await;
+    }
 }
 
 /// What all keys hold, now that nobody writes any more.
