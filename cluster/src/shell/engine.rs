@@ -12,7 +12,7 @@ use protocol::peer::{Heartbeat, Register, Up};
 use tokio::sync::{Notify, watch};
 
 use super::clock;
-use super::lanes::{Done, KeyJob, Lane, LogJob};
+use super::lanes::{Done, KeyJob, Lane, LogJob, LogLane};
 
 use super::outlet::Outlet;
 use super::pulse::Pulse;
@@ -36,6 +36,7 @@ pub(super) enum End {
 /// The one engine of a node, for all of its threads.
 pub(super) struct Engine {
     state: Mutex<State>,
+    log: Arc<LogLane>,
     /// The loop is to look at the engine's end or at the next deadline.
     pub(super) news: Notify,
 }
@@ -43,7 +44,7 @@ pub(super) struct Engine {
 /// What an engine is made of.
 pub(super) struct Parts {
     pub(super) core: NodeCore,
-    pub(super) log: Lane<LogJob>,
+    pub(super) log: Arc<LogLane>,
     pub(super) keys: Lane<KeyJob>,
     pub(super) register: watch::Sender<Register>,
     pub(super) announcer: Announcer,
@@ -52,7 +53,11 @@ pub(super) struct Parts {
 
 pub(super) struct State {
     pub(super) core: NodeCore,
-    log: Lane<LogJob>,
+    log: Arc<LogLane>,
+    /// Whoever has the engine sees to the log's jobs afterwards.
+    leaves: bool,
+    /// There are some.
+    left: bool,
     keys: Lane<KeyJob>,
     /// A link ends, once it has sent what it holds, when its outlet is dropped.
     conns: HashMap<ConnId, Outlet>,
@@ -71,7 +76,9 @@ impl Engine {
         let Parts { core, log, keys, register, announcer, pulse } = parts;
         let state = State {
             core,
-            log,
+            log: Arc::clone(&log),
+            leaves: false,
+            left: false,
             keys,
             conns: HashMap::new(),
             last_conn: 0,
@@ -82,7 +89,7 @@ impl Engine {
             end: None,
             awake_at: None,
         };
-        Self { state: Mutex::new(state), news: Notify::new() }
+        Self { state: Mutex::new(state), log, news: Notify::new() }
     }
 
     /// The engine's state; `None` if a thread has panicked with it: then the process must end.
@@ -92,6 +99,36 @@ impl Engine {
 
     /// Hands in, at one moment, what `hand_in` does. False if the process is to end.
     pub(super) fn turn(&self, hand_in: impl FnOnce(&mut State, Time)) -> bool {
+        self.turn_with(hand_in, |_| {})
+    }
+
+    /// As `turn`, but what it brings to the log may be done before it returns, on this thread.
+    pub(super) fn turn_here(&self, hand_in: impl FnOnce(&mut State, Time)) -> bool {
+        let mut left = false;
+        let begin = |state: &mut State, now| {
+            state.leaves = true;
+            hand_in(state, now);
+        };
+        let going = self.turn_with(begin, |state| {
+            state.leaves = false;
+            left = std::mem::take(&mut state.left);
+        });
+        if left {
+            self.log.work_here(&|done| self.tell(done));
+        }
+        going
+    }
+
+    /// A lane's report. False if the process is to end.
+    pub(super) fn tell(&self, done: Done) -> bool {
+        self.turn(|state, now| state.on_done(now, done))
+    }
+
+    fn turn_with(
+        &self,
+        hand_in: impl FnOnce(&mut State, Time),
+        end: impl FnOnce(&mut State),
+    ) -> bool {
         let Some(mut state) = self.lock() else {
             self.news.notify_one();
             return false;
@@ -99,6 +136,7 @@ impl Engine {
         let now = clock::now();
         hand_in(&mut state, now);
         state.hand_in(now, Input::Flush);
+        end(&mut state);
         let next = state.core.next_deadline();
         let sooner = next.is_some_and(|next| state.awake_at.is_none_or(|at| next < at));
         if state.end.is_some() || sooner {
@@ -188,9 +226,9 @@ impl State {
                     self.conns.remove(&conn);
                     true
                 }
-                Effect::SaveMeta { meta, number } => self.log.give(LogJob::Save(number, meta)),
-                Effect::Log { seq, records } => self.log.give(LogJob::Append(seq, records)),
-                Effect::FreeLog { through } => self.log.give(LogJob::Free(through)),
+                Effect::SaveMeta { meta, number } => self.log_job(LogJob::Save(number, meta)),
+                Effect::Log { seq, records } => self.log_job(LogJob::Append(seq, records)),
+                Effect::FreeLog { through } => self.log_job(LogJob::Free(through)),
                 Effect::Apply { writes, through } => {
                     self.pulse.writes += writes.len() as u64;
                     self.keys.give(KeyJob::Apply(writes, through))
@@ -223,6 +261,15 @@ impl State {
                 let reason = "the disk is so far behind that nothing more can be taken; check it";
                 self.end(End::Fatal(reason.to_owned()));
             }
+        }
+    }
+
+    fn log_job(&mut self, job: LogJob) -> bool {
+        if self.leaves {
+            self.left = true;
+            self.log.leave(job)
+        } else {
+            self.log.give(job)
         }
     }
 

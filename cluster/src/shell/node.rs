@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use super::alarm::Alarm;
 use super::directory::{self, Directory, Refusal};
 use super::engine::{End, Engine, Parts};
-use super::lanes::{self, LogGauge};
+use super::lanes::{self, LogGauge, LogLane};
 use super::node_link;
 use super::pulse::Pulse;
 use super::{clock, listener};
@@ -84,22 +84,22 @@ async fn run(config: NodeConfig, announcer: Announcer) -> Result<End, Refusal> {
     let addr = sockets.local_addr()?;
     let incarnation = core.meta().incarnation.0;
     let (register, registered) = watch::channel(registration(&core, &config, addr, durable));
-    let (log_jobs, log_queue) = lanes::lane();
+    let log = LogLane::new(log, state, Arc::clone(&gauge));
     let (key_jobs, key_queue) = lanes::lane();
     let engine = Arc::new(Engine::new(Parts {
         core,
-        log: log_jobs,
+        log: Arc::clone(&log),
         keys: key_jobs,
         register,
         announcer: announcer.clone(),
-        pulse: Pulse::new(Arc::clone(&gauge), config.heartbeat),
+        pulse: Pulse::new(gauge, config.heartbeat),
     }));
     let lanes = [
-        lanes::start_log(log_queue, log, state, gauge, Arc::downgrade(&engine))?,
+        log.start(Arc::downgrade(&engine))?,
         lanes::start_keys(key_queue, keystore, Arc::downgrade(&engine))?,
     ];
     engine.lock().ok_or(PANICKED)?.perform(clock::now(), effects);
-    tokio::spawn(node_link::accept(sockets, Arc::clone(&engine)));
+    node_link::start(sockets, Arc::clone(&engine))?;
     tokio::spawn(node_link::stay_registered(config.join, registered, Arc::clone(&engine)));
     tokio::spawn(stop_on_signal(Arc::clone(&engine)));
     tracing::info!(%addr, incarnation, "node listens");
