@@ -11,6 +11,7 @@
 //! * `conversation`: what a user meets who talks to the port by hand;
 //! * `words`: a whole dictionary goes in, and comes out again after everything was killed;
 //! * `replica_down`: while one node is down, its keys are refused quickly, the others go on;
+//! * `disk_full`: a node without space refuses updates until there is some (as root);
 //! * `kill_loop`: servers are killed one after the other under load;
 //! * `kill_all`: everything is killed at once under load, again and again;
 //! * `image_cut`: the same, and whatever was not synced is lost (only on demand, as root);
@@ -24,6 +25,7 @@ pub(crate) mod wire;
 pub(crate) mod workload;
 
 mod conversation;
+mod disk_full;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod image_cut;

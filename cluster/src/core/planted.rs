@@ -56,11 +56,13 @@ pub enum Bug {
     DirectoryNotSynced,
     /// Only one copy of the state file is written (R9).
     StateOnce,
+    /// Prepares may use the log's reserve (R14, H57).
+    ReserveUsed,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::VoteBeforeSync,
         Self::ReportBeforeSync,
         Self::LowerEpochHeard,
@@ -85,6 +87,7 @@ impl Bug {
         Self::TailKept,
         Self::DirectoryNotSynced,
         Self::StateOnce,
+        Self::ReserveUsed,
     ];
 }
 

@@ -5,10 +5,10 @@
 //! nothing may be promised after it (R9). Queues are bounded by the coordinator's windows; a full
 //! one ends the process too, since to drop a job would be to lie.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use protocol::ids::{GroupSeq, Key, Version};
 use protocol::peer::OnceEntry;
@@ -17,11 +17,11 @@ use tokio::sync::mpsc;
 use super::directory;
 use super::engine::{Engine, State};
 use crate::core::node::{AskToken, Found, Meta, ReadToken, Scanned};
-use crate::core::record::{Committed, LogRecord};
+use crate::core::record::{Committed, LogRecord, Room};
 use crate::core::ring::Ring;
 use crate::storage::failpoint;
-use crate::storage::keystore::{Checkpointed, Keystore, Scan, Stored};
-use crate::storage::log::{Log, NextSegment, ReadySegment};
+use crate::storage::keystore::{Checkpointed, Keystore, KeystoreError, Scan, Stored};
+use crate::storage::log::{Log, LogError, NextSegment, ReadySegment};
 use crate::storage::small_file::SmallFile;
 
 #[cfg(test)]
@@ -31,6 +31,10 @@ mod tests;
 const QUEUE_MAX: usize = 131_072;
 /// Answers of the keystore that are told together at most.
 const READS_MAX: usize = 256;
+
+/// How long a full disk is left alone before it is asked for space again; doubles.
+const SPACE_WAIT_MIN: Duration = Duration::from_millis(100);
+const SPACE_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// A job of the log's lane.
 pub(super) enum LogJob {
@@ -72,12 +76,15 @@ pub(super) enum KeyJob {
 
 /// What a lane reports.
 pub(super) enum Done {
-    Synced(GroupSeq),
+    Synced(GroupSeq, Room),
+    Room(Room),
     Saved(u64),
     Read(ReadToken, Found),
     Onces(AskToken, Vec<OnceEntry>),
     Scanned(AskToken, Vec<Scanned>, Option<Key>),
     Checkpointed(GroupSeq),
+    /// There was no space for the checkpoint.
+    NotCheckpointed,
     /// Live keys by range.
     Counts(Vec<u64>),
     /// The process must end: a sentence for the operator.
@@ -89,6 +96,8 @@ pub(super) enum Done {
 pub(super) struct LogGauge {
     pub(super) bytes: AtomicU64,
     pub(super) sync_us: AtomicU64,
+    /// The node stops: nothing waits for space any more.
+    pub(super) stopping: AtomicBool,
 }
 
 /// Where a lane's jobs go. The lane ends when this is dropped.
@@ -173,7 +182,7 @@ pub(super) fn start_log(
     gauge: Arc<LogGauge>,
     engine: Weak<Engine>,
 ) -> std::io::Result<JoinHandle<()>> {
-    let lane = LogLane { log, state, gauge, jobs: queue.add };
+    let lane = LogLane { log, state, gauge, jobs: queue.add, pause: Duration::ZERO };
     thread::Builder::new().name("log".into()).spawn(move || lane.run(queue.jobs, &engine))
 }
 
@@ -182,6 +191,8 @@ struct LogLane {
     state: SmallFile,
     gauge: Arc<LogGauge>,
     jobs: mpsc::WeakSender<LogJob>,
+    /// Before another segment is asked for: the disk had no space for the last one.
+    pause: Duration,
 }
 
 impl LogLane {
@@ -195,12 +206,12 @@ impl LogLane {
         match job {
             LogJob::Append(seq, records) => {
                 let began = Instant::now();
-                self.log.append(seq, &records)?;
+                self.append(seq, &records)?;
                 let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
                 self.gauge.sync_us.store(took, Ordering::Relaxed);
                 self.gauge.bytes.store(self.log.bytes(), Ordering::Relaxed);
                 self.prepare_next();
-                Ok(Outcome::Tell(Done::Synced(seq)))
+                Ok(Outcome::Tell(Done::Synced(seq, self.log.room())))
             }
             LogJob::Save(number, meta) => {
                 if let Some(ring) = &meta.ring {
@@ -214,21 +225,43 @@ impl LogLane {
                 if freed > 0 {
                     tracing::info!(freed, through = through.0, "log segments freed");
                 }
-                Ok(Outcome::Silent)
+                Ok(Outcome::Tell(Done::Room(self.log.room())))
             }
             LogJob::Made(made) => {
                 self.log.accept_next(made)?;
-                Ok(Outcome::Silent)
+                let room = self.log.room();
+                self.pause = if room.full { longer(self.pause) } else { Duration::ZERO };
+                self.prepare_next();
+                Ok(Outcome::Tell(Done::Room(room)))
             }
             LogJob::Stop => Ok(Outcome::Last),
         }
     }
 
-    /// The next segment is made ahead, by a thread of its own.
+    /// Appends. Space is known to be there, but for groups after a start on a full disk: those
+    /// wait, and all behind them, since what they hold is promised.
+    fn append(&mut self, seq: GroupSeq, records: &[LogRecord]) -> Result<(), LogError> {
+        let mut pause = Duration::ZERO;
+        loop {
+            match self.log.append(seq, records) {
+                Err(LogError::DiskFull) if !self.gauge.stopping.load(Ordering::Relaxed) => {
+                    if pause.is_zero() {
+                        tracing::error!(group = seq.0, "{}", LogError::DiskFull);
+                    }
+                    pause = longer(pause);
+                    thread::sleep(pause);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Segments are made ahead, by a thread of its own, which waits if the disk was full.
     fn prepare_next(&mut self) {
         let Some(work) = self.log.prepare_next() else { return };
-        let jobs = self.jobs.clone();
+        let (jobs, pause) = (self.jobs.clone(), self.pause);
         let make = move |work: NextSegment| {
+            thread::sleep(pause);
             let made = work.run();
             if let Some(jobs) = jobs.upgrade() {
                 let _ = jobs.blocking_send(LogJob::Made(made));
@@ -239,6 +272,11 @@ impl LogLane {
             tracing::warn!(%error, "cannot make a log segment ahead");
         }
     }
+}
+
+/// The next pause, after one that was too short.
+fn longer(pause: Duration) -> Duration {
+    (pause * 2).clamp(SPACE_WAIT_MIN, SPACE_WAIT_MAX)
 }
 
 /// Starts the keystore's lane.
@@ -297,9 +335,17 @@ impl KeyLane {
             KeyJob::Checkpointed(done) => {
                 self.checkpointing = false;
                 failpoint::hit("keys.checkpoint.end")?;
-                let through = self.keystore.end_checkpoint(done)?;
-                failpoint::hit("keys.checkpoint.report")?;
-                Ok(Outcome::Tell(Done::Checkpointed(through)))
+                match self.keystore.end_checkpoint(done) {
+                    Ok(through) => {
+                        failpoint::hit("keys.checkpoint.report")?;
+                        Ok(Outcome::Tell(Done::Checkpointed(through)))
+                    }
+                    Err(error @ KeystoreError::NoSpace(_)) => {
+                        tracing::warn!("{error}");
+                        Ok(Outcome::Tell(Done::NotCheckpointed))
+                    }
+                    Err(error) => Err(error.into()),
+                }
             }
             KeyJob::Ranges(ring) => {
                 let points: Vec<u64> = ring.points().iter().map(|(point, _)| point.0).collect();
@@ -312,7 +358,11 @@ impl KeyLane {
             }
             KeyJob::Stop => {
                 if !self.checkpointing {
-                    self.keystore.checkpoint()?;
+                    match self.keystore.checkpoint() {
+                        // All of it is in the log.
+                        Ok(_) | Err(KeystoreError::NoSpace(_)) => {}
+                        Err(error) => return Err(error.into()),
+                    }
                 }
                 Ok(Outcome::Last)
             }

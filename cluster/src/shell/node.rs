@@ -26,7 +26,7 @@ use super::pulse::Pulse;
 use super::{clock, listener};
 use crate::config::{NodeConfig, StorageKind};
 use crate::core::node::{CHECKPOINT_BYTES, Effect, Input, NodeCore, Restart};
-use crate::process::Announcer;
+use crate::process::{self, Announcer};
 use crate::storage::keystore::Keystore;
 use crate::storage::keystore::fjall::FjallKeystore;
 use crate::storage::keystore::memory::MemoryKeystore;
@@ -70,6 +70,7 @@ fn fail(reason: &str) -> ExitCode {
 }
 
 async fn run(config: NodeConfig, announcer: Announcer) -> Result<End, Refusal> {
+    process::bear_file_size_limit()?;
     let durable = config.storage == StorageKind::Disk;
     let directory = directory::open(&config.dir, &config.name, durable)?;
     let Started { core, effects, log, keystore, state } = match start(directory) {
@@ -78,6 +79,7 @@ async fn run(config: NodeConfig, announcer: Announcer) -> Result<End, Refusal> {
     };
     let gauge = Arc::new(LogGauge::default());
     gauge.bytes.store(log.bytes(), Ordering::Relaxed);
+    let room = log.room();
     let udp = listener::heartbeat_socket(config.join).await?;
     // The coordinator may be on another machine: this one's address on the way there is its own.
     let sockets = listener::bind(SocketAddr::new(udp.local_addr()?.ip(), 0))?;
@@ -94,6 +96,7 @@ async fn run(config: NodeConfig, announcer: Announcer) -> Result<End, Refusal> {
         announcer: announcer.clone(),
         pulse: Pulse::new(Arc::clone(&gauge), config.heartbeat),
     }));
+    engine.lock().ok_or(PANICKED)?.hand_in(clock::now(), Input::Room(room));
     let lanes = [
         lanes::start_log(log_queue, log, state, gauge, Arc::downgrade(&engine))?,
         lanes::start_keys(key_queue, keystore, Arc::downgrade(&engine))?,

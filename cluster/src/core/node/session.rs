@@ -40,6 +40,8 @@ pub(super) struct Session {
     pub(super) out: Pending,
     /// The message that said `caught_up`, until it is confirmed.
     pub(super) caught_up_at: Option<u64>,
+    /// Whether the coordinator was told that prepares are refused for want of space.
+    full_told: bool,
     /// Questions for named updates that the keystore is at, by their number.
     pub(super) onces: BTreeMap<u64, OnceAsk>,
     /// The same for pages.
@@ -178,6 +180,7 @@ impl NodeCore {
             ask: false,
             out: Pending::default(),
             caught_up_at: None,
+            full_told: false,
             onces: BTreeMap::new(),
             scans: BTreeMap::new(),
         });
@@ -279,6 +282,7 @@ impl NodeCore {
             installed: None,
             marked: false,
             caught_up: false,
+            full: self.is_short_of_space(),
         }
     }
 
@@ -299,7 +303,7 @@ impl NodeCore {
     /// Sends one message up if there is anything to say.
     pub(super) fn send_pending(&mut self) {
         self.cover();
-        let saved = self.metas_saved;
+        let (saved, full) = (self.metas_saved, self.is_short_of_space());
         let Some(session) = self.session.as_mut() else { return };
         if session.opening.is_some() {
             return;
@@ -314,11 +318,13 @@ impl NodeCore {
         let nothing = !session.ask && out.yes.is_empty() && out.no.is_empty();
         let nothing = nothing && out.read.is_empty() && out.once.is_empty();
         let nothing = nothing && out.scan.is_empty() && out.report.is_none();
+        let nothing = nothing && session.full_told == full;
         if nothing && installed.is_none() && !marked && !caught_up && !session.durable_news() {
             return;
         }
         session.n_out += 1;
         session.ask = false;
+        session.full_told = full;
         session.told_durable();
         if caught_up {
             session.caught_up_at = None;
@@ -340,6 +346,7 @@ impl NodeCore {
             installed,
             marked,
             caught_up,
+            full,
         };
         let conn = session.conn;
         assert_eq!(up.epoch, self.meta.fence.epoch, "an answer under a fenced epoch");
@@ -353,6 +360,7 @@ impl NodeCore {
     fn drop_checks(&mut self) {
         self.checking.clear();
         self.behind.clear();
+        self.drop_waiting(|_| true);
     }
 }
 

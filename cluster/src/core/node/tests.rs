@@ -15,6 +15,8 @@ use super::{
     AskToken, ConnId, Effect, ExitReason, Found, Input, Meta, NodeCore, ReadToken, Restart,
 };
 
+mod space;
+
 /// The node under test is member 0; with two members and two copies it holds every key.
 struct Rig {
     node: NodeCore,

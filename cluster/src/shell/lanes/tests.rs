@@ -21,7 +21,8 @@ fn lane(disk: &CrashDisk) -> (LogLane, NextSegment) {
     let mut log = Log::open(shared, config, &mut |_, _| {}).unwrap().log;
     let next = log.prepare_next().unwrap();
     let (_, queue) = super::lane();
-    (LogLane { log, state, gauge: Arc::default(), jobs: queue.add }, next)
+    let (gauge, pause) = (Arc::default(), Duration::ZERO);
+    (LogLane { log, state, gauge, jobs: queue.add, pause }, next)
 }
 
 fn save(number: u64) -> LogJob {
@@ -83,7 +84,7 @@ fn what_is_not_done_is_not_told() {
     let disk = CrashDisk::new();
     let (mut lane, _next) = lane(&disk);
     let first = append(&lane);
-    assert!(matches!(lane.work(first), Ok(Outcome::Tell(Done::Synced(GroupSeq(1))))));
+    assert!(matches!(lane.work(first), Ok(Outcome::Tell(Done::Synced(GroupSeq(1), _)))));
     disk.fail_sync_after(0);
     let second = append(&lane);
     let Err(error) = lane.work(second) else { panic!("its sync failed") };
