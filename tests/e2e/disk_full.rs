@@ -1,9 +1,9 @@
 //! A node's disk is full, for a while: its keys' updates are refused and say why, reads go on, and
 //! when there is space again updates are taken, by the same process. Nothing acknowledged is lost.
 //!
-//! The node's directory lies on a small tmpfs, and a ballast takes what is left of that. Needs root
-//! for the mount, which is made in a mount namespace of its own: so it never stays. Says so where it
-//! is skipped.
+//! The node's directory lies on a small tmpfs, and a ballast takes what is left of that. Needs
+//! root for the mount, which is made in a mount namespace of its own: so it never stays. Says so
+//! where it is skipped.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,8 +1,9 @@
 //! Disks that fail: a sync or a write ends in an error, or there is no space for a while.
 //!
-//! A full disk does not end a node: it refuses updates until there is space again. A node whose log or state file meets an error ends at once (R9): whatever has not been done in
-//! these lanes is not done. As in the shell it ends with a sentence after which its supervisor
-//! leaves it down; here an operator starts it some time later, on the same directory.
+//! A full disk does not end a node: it refuses updates until there is space again. A node whose
+//! log or state file meets an error ends at once (R9): whatever has not been done in these lanes
+//! is not done. As in the shell it ends with a sentence after which its supervisor leaves it down;
+//! here an operator starts it some time later, on the same directory.
 
 use super::plan::{Fault, MS};
 use super::world::{Event, Failure, World};

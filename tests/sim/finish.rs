@@ -2,8 +2,8 @@
 //!
 //! At rest: a coordinator is active, all nodes have caught up, every request has its answer,
 //! nothing is undecided, no prepared record is left and what is decided has been forgotten. Then
-//! every key is written once more, and read, and judged: acknowledged writes are there, answers have an order, replicas
-//! hold the same.
+//! every key is written once more, and read, and judged: acknowledged writes are there, answers
+//! have an order, replicas hold the same.
 
 use cluster::core::ring::Ring;
 use cluster::storage::keystore::Keystore;

@@ -358,14 +358,18 @@ impl KeyLane {
             }
             KeyJob::Stop => {
                 if !self.checkpointing {
-                    match self.keystore.checkpoint() {
-                        // All of it is in the log.
-                        Ok(_) | Err(KeystoreError::NoSpace(_)) => {}
-                        Err(error) => return Err(error.into()),
-                    }
+                    self.last_checkpoint()?;
                 }
                 Ok(Outcome::Last)
             }
+        }
+    }
+
+    /// Without space none is made: all of it is in the log.
+    fn last_checkpoint(&mut self) -> Result<(), KeystoreError> {
+        match self.keystore.checkpoint() {
+            Ok(_) | Err(KeystoreError::NoSpace(_)) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

@@ -215,7 +215,8 @@ impl<'a> Paging<'a> {
 
 /// A store of the newest decided write of each key, and of the named updates (R16).
 ///
-/// After `NoSpace` the owner goes on, and begins another checkpoint later. After `Failed` or `Corrupt` the owner stops using it.
+/// After `NoSpace` the owner goes on, and begins another checkpoint later. After `Failed` or
+/// `Corrupt` the owner stops using it.
 pub trait Keystore: Send {
     /// What is stored under `key`, tombstones too; `None` if nothing ever was.
     fn get(&self, key: &Key) -> Result<Option<Stored>, KeystoreError>;
