@@ -26,6 +26,11 @@ const READY_MAX: Duration = Duration::from_secs(60);
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
+/// No other cluster of this test program runs meanwhile.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What `piazza up` printed when it was ready.
 #[derive(Debug, Clone)]
 pub(crate) struct Ready {
@@ -79,7 +84,7 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// A fresh cluster of `nodes` nodes with `replicas` copies of each key, once it is ready.
     pub(crate) fn start(name: &str, nodes: usize, replicas: usize, more: &[&str]) -> Self {
-        let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = alone();
         let dir = TempDir::new(name);
         let (nodes, replicas) = (nodes.to_string(), replicas.to_string());
         let fixed = ["--nodes", &nodes, "--replicas", &replicas];

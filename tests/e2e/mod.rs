@@ -13,6 +13,7 @@
 //! * `commands`: the same at the command line: exit codes, JSON, sentences;
 //! * `words`: a whole dictionary goes in, and comes out again after everything was killed;
 //! * `replica_down`: while one node is down, its keys are refused quickly, the others go on;
+//! * `disk_full`: a node without space refuses updates until there is some (as root);
 //! * `kill_loop`: servers are killed one after the other under load;
 //! * `kill_all`: everything is killed at once under load, again and again;
 //! * `mixed`: all kinds of operations, by the project's own client, while servers are killed and
@@ -29,6 +30,7 @@ pub(crate) mod workload;
 
 mod commands;
 mod conversation;
+mod disk_full;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod image_cut;

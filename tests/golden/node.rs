@@ -291,7 +291,8 @@ impl World {
                 }
                 self.hand_in_node(node, Input::MetaSaved(number));
             }
-            LogDone::Freed(_) | LogDone::Nothing => {}
+            LogDone::Freed(_) | LogDone::Made => {}
+            LogDone::NoSpace(_) => panic!("a disk without faults"),
         }
         true
     }

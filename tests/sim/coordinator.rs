@@ -214,6 +214,7 @@ impl World {
             Note::Alarm(what) if what.contains("lost data") => {
                 self.fail(Failure::Refused(what.clone()));
             }
+            Note::Space { full: true, .. } => self.coverage.met("full disks noticed"),
             Note::Phase("claiming", _) => self.coordinators[coordinator].claimed_at = self.now,
             Note::Phase("deposed", _) => {
                 self.coordinators[coordinator].active = false;

@@ -19,6 +19,9 @@ use protocol::peer::Fence;
 /// Decided writes are replayed in portions of so many; small, so that there are several.
 const REPLAY_PORTION: usize = 4;
 
+/// Room in the log that prepares leave, bytes.
+const RESERVE_BYTES: u64 = 8 << 10;
+
 /// A node's directory, which no process has.
 pub(crate) struct Directory<'a> {
     pub(crate) name: &'a NodeName,
@@ -86,6 +89,7 @@ pub(crate) fn recover(
     let keystore = directory.keystore;
     let through = keystore.checkpointed();
     let mut restart = Restart::new(meta.clone(), through, checkpoint_bytes, Arc::new(cache));
+    restart.reserve(RESERVE_BYTES);
     let (mut decided, mut replayed) = (Vec::new(), GroupSeq(0));
     let config = LogConfig { identity, segment_bytes };
     let opened = Log::open(Arc::new(directory.disk.clone()), config, &mut |seq, record| {

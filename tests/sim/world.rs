@@ -240,6 +240,8 @@ pub(crate) struct World {
     /// What a power loss does to all machines alike, while one that hits them all is under way.
     pub(crate) power_style: Option<u64>,
     pub(crate) finals: BTreeMap<u64, usize>,
+    /// The last update of each key, made when all faults are over.
+    pub(crate) last_puts: BTreeMap<u64, usize>,
     pub(crate) coverage: Coverage,
     pub(crate) failures: Vec<Failure>,
 }
@@ -283,6 +285,7 @@ impl World {
             over: false,
             power_style: None,
             finals: BTreeMap::new(),
+            last_puts: BTreeMap::new(),
             coverage: Coverage::default(),
             failures: Vec::new(),
             plan,

@@ -58,6 +58,8 @@ pub enum Bug {
     DirectoryNotSynced,
     /// Only one copy of the state file is written (R9).
     StateOnce,
+    /// Prepares may use the log's reserve (R14, H57).
+    ReserveUsed,
 }
 
 impl Bug {
@@ -88,6 +90,7 @@ impl Bug {
         Self::TailKept,
         Self::DirectoryNotSynced,
         Self::StateOnce,
+        Self::ReserveUsed,
     ];
 }
 

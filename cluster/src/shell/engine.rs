@@ -67,6 +67,8 @@ pub(super) struct State {
     ring: Option<Arc<Ring>>,
     pulse: Pulse,
     end: Option<End>,
+    /// Updates are refused for want of space.
+    short_of_space: bool,
     /// When the loop next looks at the clock by itself.
     awake_at: Option<Time>,
 }
@@ -87,6 +89,7 @@ impl Engine {
             ring: None,
             pulse,
             end: None,
+            short_of_space: false,
             awake_at: None,
         };
         Self { state: Mutex::new(state), log, news: Notify::new() }
@@ -183,7 +186,11 @@ impl State {
 
     pub(super) fn on_done(&mut self, now: Time, done: Done) {
         match done {
-            Done::Synced(seq) => self.hand_in(now, Input::Synced(seq)),
+            Done::Synced(seq, room) => {
+                self.hand_in(now, Input::Room(room));
+                self.hand_in(now, Input::Synced(seq));
+            }
+            Done::Room(room) => self.hand_in(now, Input::Room(room)),
             Done::Saved(number) => {
                 self.hand_in(now, Input::MetaSaved(number));
                 let meta = self.core.meta();
@@ -204,6 +211,7 @@ impl State {
                 self.hand_in(now, Input::Scanned { token, page, through });
             }
             Done::Checkpointed(through) => self.hand_in(now, Input::Checkpointed(through)),
+            Done::NotCheckpointed => self.hand_in(now, Input::NotCheckpointed),
             Done::Counts(counts, cache) => {
                 (self.pulse.counts, self.pulse.cache) = (counts, cache);
             }
@@ -215,6 +223,14 @@ impl State {
     pub(super) fn hand_in(&mut self, now: Time, input: Input) {
         let effects = self.core.handle(now, input);
         self.perform(now, effects);
+        if self.core.is_short_of_space() != self.short_of_space {
+            self.short_of_space = !self.short_of_space;
+            if self.short_of_space {
+                tracing::error!("the disk is full: updates are refused; free some space");
+            } else {
+                tracing::info!("there is space on the disk again: updates are taken");
+            }
+        }
     }
 
     pub(super) fn perform(&mut self, now: Time, effects: Vec<Effect>) {
@@ -290,6 +306,7 @@ impl State {
     /// Leaves nothing undone, and sends both lanes to their end; false if one has failed.
     pub(super) fn stop(&mut self) -> bool {
         self.conns.clear();
+        self.pulse.stopping();
         self.hand_in(clock::now(), Input::Stop);
         self.end.is_none() && self.log.give(LogJob::Stop) && self.keys.give(KeyJob::Stop)
     }

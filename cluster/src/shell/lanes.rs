@@ -23,11 +23,11 @@ use super::directory;
 use super::engine::{Engine, State};
 use crate::core::cache::{Cache, CacheStats};
 use crate::core::node::{AskToken, Found, Meta, ReadToken, Scanned};
-use crate::core::record::{Committed, LogRecord};
+use crate::core::record::{Committed, LogRecord, Room};
 use crate::core::ring::Ring;
 use crate::storage::failpoint;
-use crate::storage::keystore::{Checkpointed, Keystore, Scan, Stored};
-use crate::storage::log::{Log, NextSegment, ReadySegment};
+use crate::storage::keystore::{Checkpointed, Keystore, KeystoreError, Scan, Stored};
+use crate::storage::log::{Log, LogError, NextSegment, ReadySegment};
 use crate::storage::small_file::SmallFile;
 
 #[cfg(test)]
@@ -41,6 +41,10 @@ const QUEUE_MAX: usize = 131_072;
 const QUICK_SYNC: Duration = Duration::from_millis(1);
 /// Answers of the keystore that are told together at most.
 const REPORTS_MAX: usize = 256;
+
+/// How long a full disk is left alone before it is asked for space again; doubles.
+const SPACE_WAIT_MIN: Duration = Duration::from_millis(100);
+const SPACE_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// A job of the log's lane.
 pub(super) enum LogJob {
@@ -82,12 +86,15 @@ pub(super) enum KeyJob {
 
 /// What a lane reports.
 pub(super) enum Done {
-    Synced(GroupSeq),
+    Synced(GroupSeq, Room),
+    Room(Room),
     Saved(u64),
     Read(ReadToken, Found),
     Onces(AskToken, Vec<OnceEntry>),
     Scanned(AskToken, Vec<Scanned>, Option<Key>),
     Checkpointed(GroupSeq),
+    /// There was no space for the checkpoint.
+    NotCheckpointed,
     /// Live keys by range, and the counters of the cache.
     Counts(Vec<u64>, CacheStats),
     /// The process must end: a sentence for the operator.
@@ -99,6 +106,8 @@ pub(super) enum Done {
 pub(super) struct LogGauge {
     pub(super) bytes: AtomicU64,
     pub(super) sync_us: AtomicU64,
+    /// The node stops: nothing waits for space any more.
+    pub(super) stopping: AtomicBool,
 }
 
 /// Where a lane's jobs go. The lane ends when this is dropped.
@@ -140,7 +149,7 @@ pub(super) struct LogLane {
     /// The lane's thread is called.
     called: Condvar,
     files: Mutex<LogFiles>,
-    /// The last sync was not a quick one.
+    /// The last job was not a quick one.
     slow: AtomicBool,
 }
 
@@ -159,13 +168,15 @@ pub(super) type Tell<'a> = &'a dyn Fn(Done) -> bool;
 impl LogLane {
     pub(super) fn new(log: Log, state: SmallFile, gauge: Arc<LogGauge>) -> Arc<Self> {
         Arc::new_cyclic(|lane| {
-            let mut files = LogFiles { log, state, gauge, lane: Weak::clone(lane) };
+            let lane = Weak::clone(lane);
+            let mut files = LogFiles { log, state, gauge, lane, pause: Duration::ZERO };
             files.prepare_next();
             Self {
                 waiting: Mutex::default(),
                 called: Condvar::new(),
                 files: Mutex::new(files),
-                slow: AtomicBool::new(false),
+                // The first ones after a start on a full disk wait for space.
+                slow: AtomicBool::new(true),
             }
         })
     }
@@ -272,6 +283,8 @@ struct LogFiles {
     state: SmallFile,
     gauge: Arc<LogGauge>,
     lane: Weak<LogLane>,
+    /// Before another segment is asked for: the disk had no space for the last one.
+    pause: Duration,
 }
 
 impl LogFiles {
@@ -295,12 +308,12 @@ impl LogFiles {
         match job {
             LogJob::Append(seq, records) => {
                 let began = Instant::now();
-                self.log.append(seq, &records)?;
+                self.append(seq, &records)?;
                 let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
                 self.gauge.sync_us.store(took, Ordering::Relaxed);
                 self.gauge.bytes.store(self.log.bytes(), Ordering::Relaxed);
                 self.prepare_next();
-                Ok(Outcome::Tell(Done::Synced(seq)))
+                Ok(Outcome::Tell(Done::Synced(seq, self.log.room())))
             }
             LogJob::Save(number, meta) => {
                 if let Some(ring) = &meta.ring {
@@ -314,21 +327,43 @@ impl LogFiles {
                 if freed > 0 {
                     tracing::info!(freed, through = through.0, "log segments freed");
                 }
-                Ok(Outcome::Silent)
+                Ok(Outcome::Tell(Done::Room(self.log.room())))
             }
             LogJob::Made(made) => {
                 self.log.accept_next(made)?;
-                Ok(Outcome::Silent)
+                let room = self.log.room();
+                self.pause = if room.full { longer(self.pause) } else { Duration::ZERO };
+                self.prepare_next();
+                Ok(Outcome::Tell(Done::Room(room)))
             }
             LogJob::Stop => Ok(Outcome::Last),
         }
     }
 
-    /// The next segment is made ahead, by a thread of its own.
+    /// Appends. Space is known to be there, but for groups after a start on a full disk: those
+    /// wait, and all behind them, since what they hold is promised.
+    fn append(&mut self, seq: GroupSeq, records: &[LogRecord]) -> Result<(), LogError> {
+        let mut pause = Duration::ZERO;
+        loop {
+            match self.log.append(seq, records) {
+                Err(LogError::DiskFull) if !self.gauge.stopping.load(Ordering::Relaxed) => {
+                    if pause.is_zero() {
+                        tracing::error!(group = seq.0, "{}", LogError::DiskFull);
+                    }
+                    pause = longer(pause);
+                    thread::sleep(pause);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Segments are made ahead, by a thread of its own, which waits if the disk was full.
     fn prepare_next(&mut self) {
         let Some(work) = self.log.prepare_next() else { return };
-        let lane = Weak::clone(&self.lane);
+        let (lane, pause) = (Weak::clone(&self.lane), self.pause);
         let make = move |work: NextSegment| {
+            thread::sleep(pause);
             let made = work.run();
             if let Some(lane) = lane.upgrade() {
                 lane.give(LogJob::Made(made));
@@ -339,6 +374,11 @@ impl LogFiles {
             tracing::warn!(%error, "cannot make a log segment ahead");
         }
     }
+}
+
+/// The next pause, after one that was too short.
+fn longer(pause: Duration) -> Duration {
+    (pause * 2).clamp(SPACE_WAIT_MIN, SPACE_WAIT_MAX)
 }
 
 /// Starts the keystore's lane.
@@ -436,9 +476,17 @@ impl KeyLane {
             KeyJob::Checkpointed(done) => {
                 self.checkpointing = false;
                 failpoint::hit("keys.checkpoint.end")?;
-                let through = self.keystore.end_checkpoint(done)?;
-                failpoint::hit("keys.checkpoint.report")?;
-                Ok(Outcome::Tell(Done::Checkpointed(through)))
+                match self.keystore.end_checkpoint(done) {
+                    Ok(through) => {
+                        failpoint::hit("keys.checkpoint.report")?;
+                        Ok(Outcome::Tell(Done::Checkpointed(through)))
+                    }
+                    Err(error @ KeystoreError::NoSpace(_)) => {
+                        tracing::warn!("{error}");
+                        Ok(Outcome::Tell(Done::NotCheckpointed))
+                    }
+                    Err(error) => Err(error.into()),
+                }
             }
             KeyJob::Ranges(ring) => {
                 let points: Vec<u64> = ring.points().iter().map(|(point, _)| point.0).collect();
@@ -451,10 +499,18 @@ impl KeyLane {
             }
             KeyJob::Stop => {
                 if !self.checkpointing {
-                    self.keystore.checkpoint()?;
+                    self.last_checkpoint()?;
                 }
                 Ok(Outcome::Last)
             }
+        }
+    }
+
+    /// Without space none is made: all of it is in the log.
+    fn last_checkpoint(&mut self) -> Result<(), KeystoreError> {
+        match self.keystore.checkpoint() {
+            Ok(_) | Err(KeystoreError::NoSpace(_)) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

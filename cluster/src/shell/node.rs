@@ -71,6 +71,7 @@ fn fail(reason: &str) -> ExitCode {
 }
 
 async fn run(config: NodeConfig, announcer: Announcer) -> Result<End, Refusal> {
+    process::bear_file_size_limit()?;
     let durable = config.storage == StorageKind::Disk;
     let directory = directory::open(&config.dir, &config.name, durable)?;
     let shape = CacheShape { sets: config.cache.sets(), ways: config.cache.ways() as u16 };
@@ -83,6 +84,7 @@ async fn run(config: NodeConfig, announcer: Announcer) -> Result<End, Refusal> {
     };
     let gauge = Arc::new(LogGauge::default());
     gauge.bytes.store(log.bytes(), Ordering::Relaxed);
+    let room = log.room();
     let udp = listener::heartbeat_socket(config.join).await?;
     // The coordinator may be on another machine: this one's address on the way there is its own.
     let sockets = listener::bind(SocketAddr::new(udp.local_addr()?.ip(), 0))?;
@@ -99,6 +101,7 @@ async fn run(config: NodeConfig, announcer: Announcer) -> Result<End, Refusal> {
         announcer: announcer.clone(),
         pulse: Pulse::new(gauge, config.heartbeat),
     }));
+    engine.lock().ok_or(PANICKED)?.hand_in(clock::now(), Input::Room(room));
     let lanes = [
         log.start(Arc::downgrade(&engine))?,
         lanes::start_keys(key_queue, keystore, cache, Arc::downgrade(&engine))?,

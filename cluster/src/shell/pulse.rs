@@ -36,6 +36,11 @@ impl Pulse {
         Self { gauge, interval, started, seq: 0, reads: 0, writes: 0, counts, cache }
     }
 
+    /// The node stops: the log's lane is not to wait for space.
+    pub(super) fn stopping(&self) {
+        self.gauge.stopping.store(true, Ordering::Relaxed);
+    }
+
     /// The next heartbeat.
     pub(super) fn heartbeat(&mut self, core: &NodeCore, ring: Option<&Ring>) -> Heartbeat {
         self.seq += 1;

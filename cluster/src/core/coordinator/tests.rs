@@ -667,6 +667,7 @@ impl World {
             installed: None,
             marked: false,
             caught_up: false,
+            full: false,
         };
         change(&mut up);
         // One of these numbers is the one that is due; time tells which was taken.

@@ -11,6 +11,7 @@
 //! * `forget`: what is settled (R8)
 //! * `once`: the named updates that it keeps (R16)
 //! * `scan`: pages of its keys
+//! * `space`: room in the log, for what is promised first (R14)
 //! * `restart`: from a log back to this state
 //!
 //! Never: evaluates a condition (the coordinator ships resolved writes, H19), decides a
@@ -24,6 +25,7 @@ mod reads;
 mod restart;
 mod scan;
 mod session;
+mod space;
 
 #[cfg(test)]
 mod tests;
@@ -38,10 +40,11 @@ use serde::{Deserialize, Serialize};
 pub use restart::Restart;
 pub use scan::Scanned;
 pub(crate) use session::{is_ring, ring_of};
+pub use space::RESERVE_BYTES;
 
 use super::cache::Cache;
 use super::planted::{Bug, planted};
-use super::record::{Committed, LogRecord, Prepared};
+use super::record::{Committed, LogRecord, Prepared, Room};
 use super::ring::Ring;
 use super::time::Time;
 
@@ -127,6 +130,8 @@ pub enum Input {
     Disconnected(ConnId),
     /// The state file of [`Effect::SaveMeta`] with this number is durable.
     MetaSaved(u64),
+    /// The log has so much room; told before [`Input::Synced`] of a group that took some of it.
+    Room(Room),
     /// The group is durable, and so are all before it.
     Synced(GroupSeq),
     /// A look into the keystore is done.
@@ -154,6 +159,9 @@ pub enum Input {
     },
     /// The keystore has made everything through this group durable.
     Checkpointed(GroupSeq),
+    /// There is no space for the keystore's checkpoint: nothing has changed, and it may be asked
+    /// for again.
+    NotCheckpointed,
     /// Time has passed.
     Tick,
     /// All that had arrived is handed in: say what there is to say.
@@ -278,6 +286,8 @@ struct Group {
     no: Vec<Refusal>,
     /// All decisions in messages through this number are in this group or an earlier one.
     covers: u64,
+    /// Room that it may take.
+    taken: u64,
 }
 
 /// A conditional prepare that waits for looks into the keystore.
@@ -335,10 +345,10 @@ pub struct NodeCore {
     unapplied_since: Option<Time>,
     /// In front of the keystore.
     cache: Arc<Cache>,
-    bytes_since_checkpoint: u64,
-    checkpoint_bytes: u64,
+    checkpoints: checkpoint::Pace,
     checkpoint: checkpoint::State,
     checkpointed: GroupSeq,
+    space: space::Space,
     effects: Vec<Effect>,
 }
 
@@ -349,11 +359,13 @@ impl NodeCore {
             Input::Down { conn, down } => self.on_down(now, conn, *down),
             Input::Disconnected(conn) => self.on_disconnected(conn),
             Input::MetaSaved(number) => self.on_meta_saved(number),
+            Input::Room(room) => self.on_room(now, room),
             Input::Synced(seq) => self.on_synced(seq),
             Input::ReadDone { token, found } => self.on_read_done(now, token, found),
             Input::OncesRead { token, entries } => self.on_onces_read(token, entries),
             Input::Scanned { token, page, through } => self.on_scanned(token, page, through),
-            Input::Checkpointed(through) => self.on_checkpointed(through),
+            Input::Checkpointed(through) => self.on_checkpointed(now, through),
+            Input::NotCheckpointed => self.on_not_checkpointed(now),
             Input::Tick => self.on_tick(now),
             Input::Flush => self.flush(now),
             Input::Stop => self.stop(),
@@ -365,7 +377,7 @@ impl NodeCore {
     pub fn next_deadline(&self) -> Option<Time> {
         let sync = self.buffer_since.map(|since| since.plus_ms(IDLE_SYNC_MS));
         let apply = self.unapplied_since.map(|since| since.plus_ms(APPLY_WAIT_MS));
-        sync.into_iter().chain(apply).min()
+        sync.into_iter().chain(apply).chain(self.checkpoints.retry_at()).min()
     }
 
     /// The durable state of the node's small file.
@@ -410,18 +422,33 @@ impl NodeCore {
 
     /// Puts a record into the next group. Without `sync` it may wait for company.
     fn record(&mut self, now: Time, record: LogRecord, sync: bool) {
-        self.bytes_since_checkpoint += record_bytes(&record);
-        self.buffer.push(record);
+        self.checkpoints.logged(record_bytes(&record));
+        self.push(record);
         self.sync_wanted |= sync;
         if self.buffer_since.is_none() {
             self.buffer_since = Some(now);
         }
     }
 
+    fn push(&mut self, record: LogRecord) {
+        self.space.add(record.bytes_max());
+        self.buffer.push(record);
+    }
+
     /// Sends what is buffered to the log as one group, even if only votes wait for it.
     fn close_group(&mut self) {
         if self.buffer.is_empty() && self.buffer_yes.is_empty() && self.buffer_no.is_empty() {
             self.buffer_since = None;
+            self.sync_wanted = false;
+            return;
+        }
+        if self.buffer.is_empty()
+            && self.in_flight.is_empty()
+            && let Some(session) = self.session.as_mut()
+        {
+            // Answers given before, and durable: no group is needed to repeat them.
+            session.out.yes.append(&mut self.buffer_yes);
+            session.out.no.append(&mut self.buffer_no);
             self.sync_wanted = false;
             return;
         }
@@ -439,6 +466,7 @@ impl NodeCore {
             yes: std::mem::take(&mut self.buffer_yes),
             no: std::mem::take(&mut self.buffer_no),
             covers: session.map_or(0, |session| session.n_in),
+            taken: self.space.close(),
         });
         let records = std::mem::take(&mut self.buffer);
         self.effects.push(Effect::Log { seq, records });
@@ -451,6 +479,7 @@ impl NodeCore {
         assert_eq!(group.seq, seq, "groups are synced in order");
         assert!(seq < self.next);
         self.synced = seq;
+        self.space.synced(group.taken);
         if let Some(session) = self.session.as_mut().filter(|s| s.serial == group.session) {
             session.out.yes.extend(group.yes);
             session.out.no.extend(group.no);
@@ -461,14 +490,17 @@ impl NodeCore {
     }
 
     /// Says what there is to say, and closes the group if somebody waits for it.
-    fn flush(&mut self, _now: Time) {
+    fn flush(&mut self, now: Time) {
+        if self.is_cramped() {
+            self.resume(now);
+        }
         if self.sync_wanted {
             self.close_group();
         }
         if self.unapplied.len() >= UNAPPLIED_MAX || self.unapplied_bytes >= UNAPPLIED_BYTES_MAX {
             self.hand_over_writes();
         }
-        self.maybe_checkpoint();
+        self.maybe_checkpoint(now);
         self.send_pending();
     }
 

@@ -12,6 +12,7 @@ use protocol::peer::{Settled, TxnState};
 use super::super::cache::Cache;
 use super::super::record::{Committed, LogRecord};
 use super::super::time::Time;
+use super::space::{RESERVE_BYTES, Space};
 use super::{Effect, Meta, NodeCore, checkpoint, forget};
 
 /// A node on its way up: feed it [`Restart::replay`], then take the node with
@@ -56,21 +57,26 @@ impl Restart {
             unapplied_bytes: 0,
             unapplied_since: None,
             cache,
-            bytes_since_checkpoint: 0,
-            checkpoint_bytes,
+            checkpoints: checkpoint::Pace::new(checkpoint_bytes),
             checkpoint: checkpoint::State::Idle,
             checkpointed: through,
+            space: Space::new(RESERVE_BYTES),
             effects: Vec::new(),
         };
         node.take_ring();
         Self { node, through }
     }
 
+    /// Prepares leave so much room in the log instead of [`RESERVE_BYTES`].
+    pub fn reserve(&mut self, bytes: u64) {
+        self.node.space.set_reserve(bytes);
+    }
+
     /// Takes in one record of group `seq`; adds to `apply` the writes that it proves decided.
     pub fn replay(&mut self, seq: GroupSeq, record: LogRecord, apply: &mut Vec<Committed>) {
         let node = &mut self.node;
         node.next = seq;
-        node.bytes_since_checkpoint += super::record_bytes(&record);
+        node.checkpoints.logged(super::record_bytes(&record));
         match record {
             LogRecord::Prepare(prepared) => {
                 if node.txns.contains_key(&prepared.id) {
@@ -87,6 +93,7 @@ impl Restart {
                 }
                 let txn = node.remember(Time::default(), id, TxnState::Prepared, &participants);
                 txn.prepared = Some(prepared);
+                node.space.keep(participants.len());
             }
             LogRecord::Refuse { id, participants } => {
                 self.closed(id, &participants, TxnState::Refused);

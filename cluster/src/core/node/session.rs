@@ -41,6 +41,8 @@ pub(super) struct Session {
     pub(super) out: Pending,
     /// The message that said `caught_up`, until it is confirmed.
     pub(super) caught_up_at: Option<u64>,
+    /// Whether the coordinator was told that prepares are refused for want of space.
+    full_told: bool,
     /// Questions for keys that the keystore is at, by their number.
     pub(super) reads: BTreeMap<u64, Asked>,
     /// The same for named updates.
@@ -184,6 +186,7 @@ impl NodeCore {
             out: Pending::default(),
             caught_up_at: None,
             reads: BTreeMap::new(),
+            full_told: false,
             onces: BTreeMap::new(),
             scans: BTreeMap::new(),
         });
@@ -285,6 +288,7 @@ impl NodeCore {
             installed: None,
             marked: false,
             caught_up: false,
+            full: self.is_short_of_space(),
         }
     }
 
@@ -305,7 +309,7 @@ impl NodeCore {
     /// Sends one message up if there is anything to say.
     pub(super) fn send_pending(&mut self) {
         self.cover();
-        let saved = self.metas_saved;
+        let (saved, full) = (self.metas_saved, self.is_short_of_space());
         let Some(session) = self.session.as_mut() else { return };
         if session.opening.is_some() {
             return;
@@ -320,12 +324,14 @@ impl NodeCore {
         let nothing = !session.ask && out.yes.is_empty() && out.no.is_empty();
         let nothing = nothing && out.read.is_empty() && out.once.is_empty();
         let nothing = nothing && out.scan.is_empty() && out.report.is_none();
+        let nothing = nothing && session.full_told == full;
         if nothing && installed.is_none() && !marked && !caught_up && !session.durable_news() {
             return;
         }
         session.n_out += 1;
         session.ask = false;
         session.out.read_bytes = 0;
+        session.full_told = full;
         session.told_durable();
         if caught_up {
             session.caught_up_at = None;
@@ -347,6 +353,7 @@ impl NodeCore {
             installed,
             marked,
             caught_up,
+            full,
         };
         let conn = session.conn;
         assert_eq!(up.epoch, self.meta.fence.epoch, "an answer under a fenced epoch");
@@ -360,6 +367,7 @@ impl NodeCore {
     fn drop_checks(&mut self) {
         self.checking.clear();
         self.behind.clear();
+        self.drop_waiting(|_| true);
     }
 }
 

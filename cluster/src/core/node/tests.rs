@@ -17,6 +17,7 @@ use super::{
 };
 
 mod cache;
+mod space;
 
 /// The node under test is member 0; with two members and two copies it holds every key.
 struct Rig {

@@ -18,7 +18,7 @@ fn files(disk: &CrashDisk) -> LogFiles {
     let state = SmallFile::open(Arc::clone(&shared), "state", identity).unwrap().0;
     let config = LogConfig { identity, segment_bytes: 2048 };
     let log = Log::open(shared, config, &mut |_, _| {}).unwrap().log;
-    LogFiles { log, state, gauge: Arc::default(), lane: Weak::new() }
+    LogFiles { log, state, gauge: Arc::default(), lane: Weak::new(), pause: Duration::ZERO }
 }
 
 /// Files, and the one segment made ahead that they wait for: so they begin no thread.
@@ -87,7 +87,7 @@ fn what_is_not_done_is_not_told() {
     let disk = CrashDisk::new();
     let (mut lane, _next) = files_and_next(&disk);
     let first = append(&lane);
-    assert!(matches!(lane.work(first), Ok(Outcome::Tell(Done::Synced(GroupSeq(1))))));
+    assert!(matches!(lane.work(first), Ok(Outcome::Tell(Done::Synced(GroupSeq(1), _)))));
     disk.fail_sync_after(0);
     let second = append(&lane);
     let Err(error) = lane.work(second) else { panic!("its sync failed") };
@@ -112,7 +112,7 @@ struct Told(Mutex<Vec<u64>>, Condvar);
 
 impl Told {
     fn tell(&self, done: Done) -> bool {
-        if let Done::Synced(seq) = done {
+        if let Done::Synced(seq, _) = done {
             self.0.lock().unwrap().push(seq.0);
             self.1.notify_all();
         }
@@ -129,6 +129,7 @@ impl Told {
 fn a_lone_group_is_done_by_who_left_it_and_others_are_not() {
     let (lane, told) = (log_lane(), Told::default());
     let here = || lane.work_here(&|done| told.tell(done));
+    lane.slow.store(false, Ordering::Relaxed);
     assert!(lane.leave(group(1)));
     here();
     assert_eq!(*told.0.lock().unwrap(), [1], "no thread but this one is there");
@@ -181,6 +182,7 @@ fn a_panic_at_the_files_ends_the_lane_with_a_sentence() {
         panic!("with the files in hand");
     });
     assert!(panicked.join().is_err());
+    lane.slow.store(false, Ordering::Relaxed);
     assert!(lane.leave(group(1)));
     lane.work_here(&|_| panic!("nothing is done on files that a panic left"));
     let reason = Mutex::new(None);
