@@ -174,6 +174,8 @@ fn scripts() -> Vec<PathBuf> {
 
 #[test]
 fn golden_scripts() {
+    #[cfg(feature = "planted-bugs")]
+    crate::sim::planted::plant_from_env();
     let only = std::env::var("PIAZZA_GOLDEN").unwrap_or_default();
     let update = std::env::var("PIAZZA_GOLDEN_UPDATE").is_ok_and(|value| value == "1");
     let all = scripts();

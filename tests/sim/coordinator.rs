@@ -53,6 +53,8 @@ pub(crate) struct Connection {
     in_core: BTreeMap<u64, u32>,
     /// When the last reply so far arrives.
     replies_at: u64,
+    /// It watches, and was not told that this has ended.
+    watches: bool,
     /// Lines of watches that wait for a reply, by the request that they answer to.
     lines: VecDeque<(u64, Vec<u8>)>,
 }
@@ -67,8 +69,8 @@ struct Slot {
 impl Connection {
     pub(crate) fn new(client: usize) -> Self {
         let (slots, in_core) = (VecDeque::new(), BTreeMap::new());
-        let lines = VecDeque::new();
-        Self { client, slots, first_slot: 0, in_core, replies_at: 0, lines }
+        let (watches, lines) = (false, VecDeque::new());
+        Self { client, slots, first_slot: 0, in_core, replies_at: 0, watches, lines }
     }
 }
 
@@ -164,7 +166,12 @@ impl World {
             Effect::Watched { client, line } => {
                 self.feed(coordinator, client.conn, client.slot, line.to_vec());
             }
-            Effect::WatchLost(conn) => self.feed(coordinator, conn, 0, WATCH_LOST_LINE.to_vec()),
+            Effect::WatchLost(conn) => {
+                if let Some(connection) = self.coordinators[coordinator].conns.get_mut(&conn) {
+                    connection.watches = false;
+                }
+                self.feed(coordinator, conn, 0, WATCH_LOST_LINE.to_vec());
+            }
             Effect::Registered { conn, answer } => {
                 self.answer_registration(coordinator, conn, &answer);
             }
@@ -191,6 +198,7 @@ impl World {
                     self.coverage.met("waits skipped");
                 }
                 self.coverage.met("coordinators active");
+                self.check_majority(epoch);
             }
             Effect::Released => self.released(coordinator),
         }
@@ -215,7 +223,15 @@ impl World {
                 self.fail(Failure::Refused(what.clone()));
             }
             Note::Space { full: true, .. } => self.coverage.met("full disks noticed"),
-            Note::Phase("claiming", _) => self.coordinators[coordinator].claimed_at = self.now,
+            Note::Phase("claiming", epoch) => {
+                let process = &mut self.coordinators[coordinator];
+                process.claimed_at = self.now;
+                // What is done between two epochs it cannot tell.
+                if let Some((conn, _)) = process.conns.iter().find(|(_, conn)| conn.watches) {
+                    let text = format!("conn {conn} is not told that epoch {epoch} is another one");
+                    self.fail(Failure::Watch(text));
+                }
+            }
             Note::Phase("deposed", _) => {
                 self.coordinators[coordinator].active = false;
                 self.coverage.met("coordinators deposed");
@@ -285,6 +301,7 @@ impl World {
     ) {
         let register: Box<Register> = serde_json::from_str(text).expect("messages read back");
         self.coordinators[coordinator].registrations.insert(conn, (node, life));
+        self.note_life(coordinator, node, life);
         self.hand_in(coordinator, Input::Register { conn: RegistrationId(conn), register });
         let gone = self.nodes[node].process.as_ref().is_none_or(|p| p.registration != Some(conn));
         if gone {
@@ -365,6 +382,13 @@ impl World {
         let place = client.slot - connection.first_slot;
         let slot = connection.slots.get_mut(place as usize).expect("an answer has a slot");
         assert!(slot.reply.is_none(), "a request is answered once");
+        let watches = matches!(self.asked[slot.op], Asked::Watch);
+        connection.watches |= watches && matches!(answer, Answer::Ok(_));
+        let first = self.asked[slot.op].is_update() && self.tries[slot.op].1 == 1;
+        let done = match &answer {
+            Answer::Ok(tail) if first => Some(tail.to_vec()),
+            _ => None,
+        };
         slot.reply = Some(match answer {
             Answer::Ok(tail) => (true, tail.to_vec()),
             Answer::Error(error) => (false, reply::error_tail(&error).to_vec()),
@@ -378,6 +402,9 @@ impl World {
             }
         }
         self.send_replies(coordinator, client.conn);
+        if let Some(tail) = done {
+            self.check_votes(coordinator, &tail);
+        }
     }
 
     /// Sends the answers that are next in line.

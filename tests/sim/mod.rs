@@ -14,6 +14,7 @@
 //! * `caches`: what is checked of those of the nodes
 //! * `clients`: what they do; `asked`: what they ask for; `answers`: what they are told
 //! * `repeats`: what they do about an end that they do not know; `watchers`: scans and watches
+//! * `promises`: what servers have said and must stand by
 //! * `finish`: coming to rest, and the verdict
 //! * `planted`: whether bugs planted on purpose are found
 //! * `coverage`: what was met, and how little of it is too little
@@ -35,7 +36,8 @@ mod network;
 mod node;
 mod plan;
 #[cfg(feature = "planted-bugs")]
-mod planted;
+pub(crate) mod planted;
+mod promises;
 pub(crate) mod recover;
 mod registration;
 mod repeats;

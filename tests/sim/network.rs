@@ -118,12 +118,17 @@ impl World {
 
     /// A message to a node.
     pub(crate) fn send_down(&mut self, number: u64, down: &Down) {
+        if let DownBody::Batch(batch) = &down.body {
+            self.note_sent(batch);
+        }
         let text = serde_json::to_string(down).expect("messages serialize");
         self.carry(number, Way::Down, text);
     }
 
     /// A message to a coordinator.
     pub(crate) fn send_up(&mut self, number: u64, up: &Up) {
+        let link = &self.links[&number];
+        self.note_said(link.node, link.coordinator, up);
         let text = serde_json::to_string(up).expect("messages serialize");
         self.carry(number, Way::Up, text);
     }
@@ -188,7 +193,9 @@ impl World {
             return;
         }
         let (coordinator, session) = (link.coordinator, link.session);
+        let (node, life) = (link.node, link.life);
         let up: Box<Up> = serde_json::from_str(text).expect("messages read back");
+        self.note_heard(coordinator, node, life, &up);
         if up.fenced.is_some() {
             self.coverage.met("claims fenced");
         }

@@ -172,10 +172,10 @@ impl World {
     fn begin(&mut self, node: usize, started: Started) {
         let machine = &mut self.nodes[node];
         let life = machine.life;
-        let meta = started.core.meta();
+        let meta = started.core.meta().clone();
         // The port says which machine and which of its processes listens there.
         let port = u16::try_from(node as u64 * 1_000 + life).expect("few lives");
-        let register = register(meta, SocketAddr::from(([127, 0, 0, 1], port)));
+        let register = register(&meta, SocketAddr::from(([127, 0, 0, 1], port)));
         machine.process = Some(Process {
             life,
             core: started.core,
@@ -203,6 +203,7 @@ impl World {
             self.coverage.met("tails cut");
         }
         self.tell_room(node);
+        self.check_fence(node, &meta);
         self.perform_node(node, started.effects);
         self.make_segment(node);
         self.after(0, Event::RegisterNow(node, life));
@@ -244,7 +245,10 @@ impl World {
                 Effect::SaveMeta { meta, number } => {
                     self.log_job(node, LogJob::Save(number, meta));
                 }
-                Effect::Log { seq, records } => self.log_job(node, LogJob::Append(seq, records)),
+                Effect::Log { seq, records } => {
+                    self.check_rings(node, &records);
+                    self.log_job(node, LogJob::Append(seq, records));
+                }
                 Effect::FreeLog { through } => self.log_job(node, LogJob::Free(through)),
                 Effect::Apply { writes, through } => {
                     self.key_job(node, KeyJob::Apply(writes, through));

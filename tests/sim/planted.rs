@@ -1,4 +1,4 @@
-//! Does the simulation find bugs? Some are planted (`core::planted`), one at a time, and
+//! Does the simulation find bugs? Two score are planted (`core::planted`), one at a time, and
 //! seeds are run until one fails: whoever changes a fault or a check sees what that is worth.
 //!
 //! Needs the feature `planted-bugs`; `PIAZZA_PLANTED=StaleFill` names a single one, with which
@@ -24,7 +24,7 @@ struct Found {
 }
 
 /// Gives this thread's code the bug that the environment names, if it names one.
-pub(super) fn plant_from_env() {
+pub(crate) fn plant_from_env() {
     let name = std::env::var("PIAZZA_PLANTED").ok();
     plant(name.map(|name| by_name(&name)));
 }

@@ -185,6 +185,8 @@ pub(crate) enum Failure {
     StaleCache(String),
     /// Something does not come to its end though all faults are over.
     Stuck(String),
+    /// A server has not stood by what it said.
+    Promise(String),
     /// A store that lost nothing was refused or refuses to start, or a rule is said to be broken.
     Refused(String),
     /// A panic.
@@ -233,6 +235,8 @@ pub(crate) struct World {
     pub(crate) versions: BTreeMap<usize, (u64, Version)>,
     /// Watches by their connection.
     pub(crate) watching: BTreeMap<u64, super::watchers::Watching>,
+    /// What servers have said and must stand by.
+    pub(crate) promises: super::promises::Promises,
     /// Versions told of each key on each connection.
     pub(crate) told: BTreeMap<(u64, u64), Version>,
     pub(crate) healed: bool,
@@ -280,6 +284,7 @@ impl World {
             tries: Vec::new(),
             versions: BTreeMap::new(),
             watching: BTreeMap::new(),
+            promises: super::promises::Promises::default(),
             told: BTreeMap::new(),
             healed: false,
             over: false,

@@ -60,11 +60,43 @@ pub enum Bug {
     StateOnce,
     /// Prepares may use the log's reserve (R14, H57).
     ReserveUsed,
+    /// A claim is answered though the fence that it promises is not durable yet (R2).
+    FenceNotSaved,
+    /// An epoch is shared by all who claim it (R15, H16).
+    EpochShared,
+    /// One node is enough to claim an epoch (R15, H17).
+    ClaimOnMinority,
+    /// A node takes prepares of another ring than its own (H42).
+    RingIgnored,
+    /// A node says no and does not remember it (R3, H3).
+    RefusalForgotten,
+    /// A vote counts though the life of the node that gave it is over (R4, H15).
+    OldVoteCounts,
+    /// A repetition is carried out like the first request (R16, H68).
+    RepetitionCarriedOut,
+    /// A new coordinator does not ask the nodes for the names that they know (R16).
+    NamesNotAsked,
+    /// A page is told before all nodes have told theirs.
+    PageTooEarly,
+    /// A page is told of a key whose last update is in doubt (R6).
+    PageInDoubt,
+    /// A node reads a page before it has applied what was decided.
+    PageBeforeApplied,
+    /// Of a transaction a watch is told the first write only.
+    WatchedFirstOnly,
+    /// A watch is told of an update before the votes are in (R12).
+    WatchedBeforeVotes,
+    /// A watch goes on under the next epoch as if nothing had happened between.
+    WatchNotLost,
+    /// What is decided is told once, whether it arrives or not (H65).
+    DecisionToldOnce,
+    /// Segments of the log are freed before the keystore has what was in them (H55).
+    FreedEarly,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 41] = [
         Self::VoteBeforeSync,
         Self::ReportBeforeSync,
         Self::LowerEpochHeard,
@@ -91,6 +123,22 @@ impl Bug {
         Self::DirectoryNotSynced,
         Self::StateOnce,
         Self::ReserveUsed,
+        Self::FenceNotSaved,
+        Self::EpochShared,
+        Self::ClaimOnMinority,
+        Self::RingIgnored,
+        Self::RefusalForgotten,
+        Self::OldVoteCounts,
+        Self::RepetitionCarriedOut,
+        Self::NamesNotAsked,
+        Self::PageTooEarly,
+        Self::PageInDoubt,
+        Self::PageBeforeApplied,
+        Self::WatchedFirstOnly,
+        Self::WatchedBeforeVotes,
+        Self::WatchNotLost,
+        Self::DecisionToldOnce,
+        Self::FreedEarly,
     ];
 }
 

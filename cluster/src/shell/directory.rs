@@ -152,3 +152,28 @@ fn store_uuid(path: &Path) -> Result<Uuid, Refusal> {
         Err(error) => Err(error.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// H47: two processes are never one node: a directory has one owner at a time, and each owner
+    /// an incarnation of its own, durable before anybody hears of it.
+    #[test]
+    fn h47_a_directory_has_one_owner_and_each_a_higher_incarnation() {
+        let path = std::env::temp_dir().join(format!("piazza-owner-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        let name = NodeName::new("n1").unwrap();
+        let first = open(&path, &name, true).unwrap();
+        let refused = open(&path, &name, true).err().expect("it is taken").to_string();
+        assert!(refused.contains("is in use by process"), "{refused}");
+        let (store, incarnation) = (first.meta.store, first.meta.incarnation);
+        drop(first);
+        let second = open(&path, &name, true).unwrap();
+        assert_eq!((second.meta.store, second.meta.incarnation.0), (store, incarnation.0 + 1));
+        drop(second);
+        let other = open(&path, &NodeName::new("n2").unwrap(), true).err().expect("not its own");
+        assert!(other.to_string().contains("belongs to node n1"), "{other}");
+        fs::remove_dir_all(&path).unwrap();
+    }
+}

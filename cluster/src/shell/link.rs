@@ -67,3 +67,79 @@ async fn run(session: u64, addr: SocketAddr, events: &mpsc::Sender<Event>) -> io
         ended = read => ended,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::ids::{Epoch, GroupSeq};
+    use protocol::peer::{Down, DownBody, Refusal};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::super::lines;
+    use super::*;
+
+    /// Messages of a MiB each: far more than the sockets' buffers hold.
+    const MESSAGES: usize = 24;
+    /// A deadlock fails instead of hanging.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn vote(n: u64, reason: &str) -> Up {
+        Up {
+            session: 1,
+            n,
+            epoch: Epoch(1),
+            ack: 0,
+            durable: 0,
+            end: GroupSeq(0),
+            yes: Vec::new(),
+            no: vec![Refusal { c: n, reason: reason.to_owned() }],
+            read: Vec::new(),
+            once: Vec::new(),
+            scan: Vec::new(),
+            report: None,
+            fenced: None,
+            installed: None,
+            marked: false,
+            caught_up: false,
+        }
+    }
+
+    /// H61: the node says all it has to say before it reads a word, and so does this end: each is
+    /// read while it writes.
+    #[tokio::test]
+    async fn h61_two_ends_that_both_write_do_not_wait_for_each_other() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (events, mut came) = mpsc::channel(4);
+        let _link = Link::dial(1, listener.local_addr().unwrap(), events);
+        let (mut node, _) = listener.accept().await.unwrap();
+        let Some(Event::Linked { outlet, .. }) = came.recv().await else { panic!("no link") };
+        let reason = "x".repeat(1 << 20);
+        let body = DownBody::Lost { reason: reason.clone() };
+        let down = Down { session: 1, n: 1, epoch: Epoch(1), body };
+        assert!((0..MESSAGES).all(|_| outlet.send(&down)));
+        let write_then_read = async {
+            let mut line = Vec::new();
+            for n in 0..MESSAGES as u64 {
+                lines::write_line(&mut line, &vote(n, &reason));
+                node.write_all(&line).await.unwrap();
+                line.clear();
+            }
+            let (mut lines, mut bytes) = (0, vec![0; 1 << 16]);
+            while lines < MESSAGES {
+                let count = node.read(&mut bytes).await.unwrap();
+                assert!(count > 0, "the link ended");
+                lines += bytes[..count].iter().filter(|byte| **byte == b'\n').count();
+            }
+        };
+        let take = async {
+            for expected in 0..MESSAGES as u64 {
+                match came.recv().await {
+                    Some(Event::Core(Input::Up { up, .. })) => assert_eq!(up.n, expected),
+                    _ => panic!("the link ended"),
+                }
+            }
+        };
+        let both = async { tokio::join!(write_then_read, take) };
+        tokio::time::timeout(PATIENCE, both).await.expect("neither waits for the other");
+    }
+}

@@ -527,6 +527,7 @@ mod tests {
         file
     }
 
+    /// H10: what a disk does that the log must not trust.
     #[test]
     fn a_later_sync_passes_over_what_a_failed_one_left() {
         for written_anew in [false, true] {

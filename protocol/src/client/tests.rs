@@ -474,6 +474,31 @@ async fn what_is_settled_or_wrong_is_not_repeated() {
     assert_eq!(server.await.unwrap().len(), 5);
 }
 
+/// H68: a server that never settles anything is asked for as long as was said, and no longer.
+#[tokio::test]
+async fn h68_repeating_ends_when_patience_does() {
+    let replies = [
+        r#"{"ok":false,"code":"unknown_outcome","error":"x","version":"1.1"}"#,
+        r#"{"ok":false,"code":"replica_down","error":"x","node":"n1","retry_after_ms":1}"#,
+    ];
+    let options = Options { repeat_for: Duration::from_millis(300), ..single() };
+    let (client, peer) = scripted(options, async move |mut peer| {
+        let mut asked = 0;
+        while !line(&mut peer).await.is_empty() {
+            say(&mut peer, &format!("{}\n", replies[usize::from(asked > 0)])).await;
+            asked += 1;
+        }
+        assert!(asked > 1, "asked {asked} times");
+    })
+    .await;
+    let error = timeout(Duration::from_secs(30), client.put(&key("a"), b"v")).await;
+    let error = error.expect("it ends").unwrap_err();
+    // What was refused later does not say that the first attempt has not happened.
+    assert!(matches!(error, ClientError::Unknown { .. }), "{error}");
+    client.close().await;
+    peer.await.unwrap();
+}
+
 #[tokio::test]
 async fn a_condition_denies_a_lost_attempt_only_if_it_is_never_met_again() {
     const NOT_FOUND: &str = r#"{"ok":false,"code":"not_found","error":"x","key":"a"}"#;

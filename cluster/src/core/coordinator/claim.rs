@@ -111,7 +111,7 @@ impl Coordinator {
         let enough = match self.newest_ring() {
             Some(ring) => {
                 let there = ring.members.iter().filter(|m| present(&m.uuid)).count();
-                there > ring.members.len() / 2
+                there > ring.members.len() / 2 || there > 0 && planted(Bug::ClaimOnMinority)
             }
             None => {
                 let there = self.nodes.iter().filter(|node| node.registered_on.is_some()).count();
@@ -186,7 +186,8 @@ impl Coordinator {
         let record = match found {
             Some(ring) => {
                 let there = ring.members.iter().filter(|m| reported(&m.uuid)).count();
-                if there <= ring.members.len() / 2 {
+                let enough = there > 0 && planted(Bug::ClaimOnMinority);
+                if there <= ring.members.len() / 2 && !enough {
                     return;
                 }
                 ring
@@ -243,7 +244,8 @@ impl Coordinator {
     pub(super) fn majority(&self, has: impl Fn(&super::members::Node) -> bool) -> bool {
         let Some(record) = &self.record else { return false };
         let members = self.nodes.iter().filter(|node| node.id.is_some());
-        members.filter(|node| has(node)).count() > record.members.len() / 2
+        let count = members.filter(|node| has(node)).count();
+        count > record.members.len() / 2 || count > 0 && planted(Bug::ClaimOnMinority)
     }
 
     fn maybe_recover(&mut self, now: Time, founding: bool, claimed: Time) {

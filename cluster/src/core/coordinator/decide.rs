@@ -79,7 +79,9 @@ impl Coordinator {
     /// A vote counts only while the incarnation that gave it is the node's present one (R4, H15):
     /// the next one's report is its vote.
     pub(super) fn void_votes(&mut self, place: usize) {
-        let Some(member) = self.nodes[place].id else { return };
+        let Some(member) = self.nodes[place].id.filter(|_| !planted(Bug::OldVoteCounts)) else {
+            return;
+        };
         for seq in self.by_id.values() {
             if let Some(txn) = self.txns.get_mut(seq)
                 && let TxnPhase::Sent { yes, .. } = &mut txn.phase
@@ -116,7 +118,9 @@ impl Coordinator {
         };
         self.decided.insert(prepare.id, outcome);
         self.keep_once(now, &prepare);
-        self.tell_watchers(&prepare);
+        if !planted(Bug::WatchedBeforeVotes) {
+            self.tell_watchers(&prepare);
+        }
         self.ops.committed += 1;
         self.finish(now, seq, Ok(Answer::Ok(reply::version_tail(prepare.id))));
         true

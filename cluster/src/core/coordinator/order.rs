@@ -130,10 +130,7 @@ impl Coordinator {
     }
 
     fn last_own_read(&self, conn: u64, key: &Key) -> Option<u64> {
-        let own = |id: &&u64| {
-            let client = self.reads.get(id).and_then(|read| read.client);
-            client.is_some_and(|client| client.conn == conn)
-        };
-        self.keys.get(key)?.reads.iter().rev().find(own).copied()
+        let own = (Some(conn), 0)..=(Some(conn), u64::MAX);
+        self.keys.get(key)?.reads.range(own).next_back().map(|(_, id)| *id)
     }
 }

@@ -156,11 +156,12 @@ impl Coordinator {
         let read = Read { client, what, parts, deadline, answer: None, turn: Turn::default() };
         self.reads.insert(id, read);
         self.keys_read += keys.len();
-        if let Some(client) = client {
-            self.take_turn(Place::Read(id), client.conn, &keys);
+        let conn = client.map(|client| client.conn);
+        if let Some(conn) = conn {
+            self.take_turn(Place::Read(id), conn, &keys);
         }
         for key in keys {
-            self.keys.entry(key).or_default().reads.push(id);
+            self.keys.entry(key).or_default().reads.insert((conn, id));
         }
         id
     }
@@ -319,7 +320,7 @@ impl Coordinator {
         self.deadlines.remove(&(read.deadline, Deadline::Read(id)));
         for key in &keys {
             let Some(queue) = self.keys.get_mut(key) else { continue };
-            queue.reads.retain(|other| *other != id);
+            queue.reads.remove(&(conn, id));
             if queue.queue.is_empty() && queue.reads.is_empty() {
                 self.keys.remove(key);
             }

@@ -200,6 +200,7 @@ impl Coordinator {
             match (outcome.commit, state) {
                 (true, Some(TxnState::Committed))
                 | (false, Some(TxnState::Aborted | TxnState::Refused)) => confirmed.push(*id),
+                (true, Some(TxnState::Prepared)) if planted(Bug::DecisionToldOnce) => {}
                 (true, Some(TxnState::Prepared)) if outcome.adopting.is_empty() => {
                     link.push_commit(now, *id);
                 }

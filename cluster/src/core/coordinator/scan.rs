@@ -13,6 +13,7 @@ use protocol::ids::{Key, MemberId, Point};
 use protocol::peer::{ScanAnswer, ScanAsk, ScanItem};
 use protocol::reply::ScanTail;
 
+use super::super::planted::{Bug, planted};
 use super::super::ring::point_of;
 use super::super::time::Time;
 use super::links::LinkPhase;
@@ -55,7 +56,8 @@ impl Part {
 
     /// Whether it will not tell any key that is not after this one.
     fn is_past(&self, key: &Key) -> bool {
-        self.ended || !self.items.is_empty() || self.through.as_ref() >= Some(key)
+        let told = self.ended || !self.items.is_empty() || self.through.as_ref() >= Some(key);
+        told || planted(Bug::PageTooEarly)
     }
 }
 
@@ -178,6 +180,7 @@ impl Coordinator {
             .filter(|key| {
                 key.as_str().starts_with(&*op.prefix) && Some(*key) > part.through.as_ref()
             })
+            .filter(|_| !planted(Bug::PageInDoubt))
             .map(|key| ring.arc_at(point_of(key)))
             .collect();
         let able = |member: &&MemberId| {

@@ -12,8 +12,8 @@ use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, MemberId, NodeName, Point
 use protocol::ids::{Once, RingNumber, Version};
 use protocol::peer::TxnState;
 use protocol::peer::{
-    Down, Fence, Heartbeat, OnceEntry, PEER_PROTOCOL, Placement, Refusal, Register, Registered,
-    RingMember, RingRecord, Up,
+    Down, DownBody, Fence, Heartbeat, OnceEntry, PEER_PROTOCOL, Placement, Refusal, Register,
+    Registered, RingMember, RingRecord, Up,
 };
 use protocol::status::{CacheStatus, NodeState};
 
@@ -28,6 +28,7 @@ use super::{
 };
 
 mod conditions;
+mod holes;
 mod once;
 mod registration;
 mod scan;
@@ -835,6 +836,7 @@ fn a_coordinator_that_is_deposed_while_it_stops_has_stopped() {
     assert_eq!(code(world.answer(put)), Some(ErrorCode::UnknownOutcome));
 }
 
+/// H15: a vote that was in when its node began a new life.
 #[test]
 fn r4_a_vote_of_an_incarnation_that_is_over_does_not_count() {
     let mut world = World::founded();
@@ -1227,6 +1229,7 @@ fn h16_two_coordinators_that_claim_at_once_do_not_serve_in_one_epoch() {
     assert!(!served.is_empty(), "one of them serves");
 }
 
+/// H47: one address an incarnation, and none that is over.
 #[test]
 fn registrations_that_cannot_be_are_refused_with_a_reason() {
     let mut world = World::founded();

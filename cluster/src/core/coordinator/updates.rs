@@ -6,7 +6,7 @@
 //! participants are its own too; so on every key ids rise in queue order. It is then put into all
 //! its participants' outboxes, or waits for room in the fullest.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use protocol::error::ErrorReply;
@@ -97,7 +97,8 @@ pub(super) struct KeyQueue {
     pub(super) queue: VecDeque<Seq>,
     /// How many writes of the key have been resolved while the queue existed.
     pub(super) resolved: u64,
-    pub(super) reads: Vec<u64>,
+    /// Each behind the connection that asked; an update's look has none.
+    pub(super) reads: BTreeSet<(Option<u64>, u64)>,
 }
 
 impl Coordinator {
@@ -275,6 +276,9 @@ impl Coordinator {
         }
         if planted(Bug::CachedBeforeVotes) {
             self.write_through(&prepare);
+        }
+        if planted(Bug::WatchedBeforeVotes) {
+            self.tell_watchers(&prepare);
         }
         self.by_id.insert(id, seq);
         self.unqueue(seq);

@@ -13,6 +13,7 @@ use protocol::ids::{Key, Version};
 use protocol::peer::Prepare;
 use protocol::reply;
 
+use super::super::planted::{Bug, planted};
 use super::super::time::Time;
 use super::{Answer, ClientId, Coordinator, Effect, RETRY_AFTER_MS};
 
@@ -85,7 +86,8 @@ impl Coordinator {
         if self.watches.count == 0 {
             return;
         }
-        for write in &prepare.writes {
+        let told = if planted(Bug::WatchedFirstOnly) { 1 } else { prepare.writes.len() };
+        for write in prepare.writes.iter().take(told) {
             let watching = self.watches.of(&write.key);
             if watching.is_empty() {
                 continue;
@@ -117,6 +119,9 @@ impl Coordinator {
 
     /// This coordinator cannot go on telling: nobody is left to believe that it does.
     pub(super) fn lose_watches(&mut self) {
+        if planted(Bug::WatchNotLost) {
+            return;
+        }
         let watches = std::mem::take(&mut self.watches);
         self.effects.extend(watches.conns().into_iter().map(Effect::WatchLost));
     }

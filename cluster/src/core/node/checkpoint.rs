@@ -9,6 +9,7 @@
 use protocol::ids::{GroupSeq, Version};
 use protocol::peer::{Settled, TxnState};
 
+use super::super::planted::{Bug, planted};
 use super::super::record::LogRecord;
 use super::{Effect, NodeCore, Time, Txn, record_bytes};
 
@@ -210,9 +211,11 @@ impl NodeCore {
     /// A group is needed while the record of an unsettled transaction is in it (R8), or a decision
     /// that no checkpoint of the keystore covers.
     fn unneeded(&self) -> GroupSeq {
-        let first_needed = self.pins.keys().next().into_iter().chain(self.late_pins.values()).min();
+        let early = planted(Bug::FreedEarly);
+        let late_pins = self.late_pins.values().filter(|_| !early);
+        let first_needed = self.pins.keys().next().into_iter().chain(late_pins).min();
         let unpinned = first_needed.map_or(self.synced, |seq| GroupSeq(seq.0 - 1));
-        unpinned.min(self.checkpointed)
+        unpinned.min(if early { self.synced } else { self.checkpointed })
     }
 
     /// The transaction needs this group from now on, instead of the one before.

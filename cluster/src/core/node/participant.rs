@@ -126,7 +126,7 @@ impl NodeCore {
         if prepare.id.epoch() != session.epoch {
             return Err("another epoch");
         }
-        if ring != Some(prepare.ring) {
+        if ring != Some(prepare.ring) && !planted(Bug::RingIgnored) {
             return Err("another ring");
         }
         if !self.me.is_some_and(|me| prepare.participants.contains(&me)) {
@@ -228,8 +228,10 @@ impl NodeCore {
             return;
         }
         let (id, participants) = (prepare.id, prepare.participants.clone());
-        self.remember(now, id, TxnState::Refused, &participants);
-        self.record(now, LogRecord::Refuse { id, participants }, true);
+        if !planted(Bug::RefusalForgotten) {
+            self.remember(now, id, TxnState::Refused, &participants);
+            self.record(now, LogRecord::Refuse { id, participants }, true);
+        }
         self.buffer_no.push(refusal(id, reason));
     }
 

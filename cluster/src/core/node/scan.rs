@@ -7,6 +7,7 @@
 use protocol::ids::{Key, Value, Version};
 use protocol::peer::{ScanAnswer, ScanAsk, ScanItem, WireValue};
 
+use super::super::planted::{Bug, planted};
 use super::super::ring::point_of;
 use super::once::holds;
 use super::{AskToken, Effect, NodeCore};
@@ -34,7 +35,9 @@ impl NodeCore {
         if asks.is_empty() {
             return;
         }
-        self.hand_over_writes();
+        if !planted(Bug::PageBeforeApplied) {
+            self.hand_over_writes();
+        }
         let Some(session) = self.session.as_mut() else { return };
         for ask in asks {
             if session.scans.len() >= ASKS_MAX {

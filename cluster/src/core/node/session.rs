@@ -138,7 +138,8 @@ impl NodeCore {
         let fence = self.meta.fence;
         let same = down.epoch == fence.epoch && fence.coordinator == Some(open.coordinator);
         let lower = down.epoch < fence.epoch && !planted(Bug::LowerEpochHeard);
-        if lower || (down.epoch == fence.epoch && !same) {
+        let taken = down.epoch == fence.epoch && !same && !planted(Bug::EpochShared);
+        if lower || taken {
             let up = Up { fenced: Some(fence.epoch), ..self.empty_up(down.session, down.epoch) };
             self.effects.push(Effect::Send { conn, up: Box::new(up) });
             self.effects.push(Effect::Close(conn));
@@ -240,10 +241,10 @@ impl NodeCore {
         let (saved, synced) = (self.metas_saved, self.synced);
         let Some(session) = self.session.as_mut() else { return };
         let early = planted(Bug::ReportBeforeSync);
-        let ready = session
-            .opening
-            .as_ref()
-            .is_some_and(|opening| opening.meta <= saved && (opening.group <= synced || early));
+        let ready = session.opening.as_ref().is_some_and(|opening| {
+            (opening.meta <= saved || planted(Bug::FenceNotSaved))
+                && (opening.group <= synced || early)
+        });
         if ready {
             let before = session.opening.take().and_then(|opening| opening.before);
             let report = self.report(before);

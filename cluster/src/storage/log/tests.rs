@@ -180,6 +180,7 @@ fn old_segments_are_freed_whole_and_never_the_current_one() {
     assert_eq!(log.end(), GroupSeq(100));
 }
 
+/// H55: what is left is whole from its first group on, wherever freeing stopped.
 #[test]
 fn a_crash_while_freeing_leaves_no_gap() {
     let all = groups(6, 60, 300);
@@ -212,6 +213,7 @@ fn in_flight(segment_bytes: u64, synced: &[Vec<LogRecord>], last: &[LogRecord]) 
     disk
 }
 
+/// H50: wherever the last write ended.
 #[test]
 fn a_cut_at_every_byte_of_the_group_in_flight() {
     let mut all = groups(7, 3, 60);
@@ -253,6 +255,7 @@ fn offset_of(sector: &Sector) -> u64 {
     }
 }
 
+/// H50: in whatever order the pages arrived.
 #[test]
 fn every_subset_of_the_last_pages_may_be_missing() {
     let mut all = groups(9, 4, 60);
@@ -339,6 +342,7 @@ fn crash_everywhere(
     crashes
 }
 
+/// H54: the loss of a name that was not synced is among the crashes.
 #[test]
 fn a_crash_at_every_operation_of_appending_and_rolling() {
     let all = groups(14, 40, 300);
@@ -434,6 +438,7 @@ fn flip_bits(
     outcomes.into_iter().collect()
 }
 
+/// H51: damage before the last group is never cut off, nor anything behind it.
 #[test]
 fn every_flipped_bit_is_noticed_or_harmless() {
     let all = groups(17, 26, 300);
@@ -478,6 +483,7 @@ fn every_flipped_bit_of_64_kib_is_noticed_or_harmless() {
     println!("{:?}", flip_64_kib(1));
 }
 
+/// H10: the disk lets later syncs pass over what a failed one left, and the log asks for none.
 #[test]
 fn every_failed_sync_poisons() {
     let all = groups(18, 30, 300);
@@ -508,6 +514,7 @@ fn every_failed_sync_poisons() {
     }
 }
 
+/// H56: what was half written is gone before the next group comes.
 #[test]
 fn a_full_disk_refuses_a_group_and_leaves_no_trace_of_it() {
     let all = groups(19, 30, 300);
@@ -630,6 +637,7 @@ fn garbage_files_never_panic() {
     }
 }
 
+/// H50: a length that is garbage.
 #[test]
 fn lengths_are_checked_before_allocation() {
     let place = Place { store: STORE.store, segment: 1 };

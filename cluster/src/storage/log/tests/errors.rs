@@ -27,6 +27,7 @@ fn check_suffix(disk: &CrashDisk, all: &[Vec<LogRecord>], synced: usize) {
     assert!(read == all[first..first + read.len()]);
 }
 
+/// H10: nothing is tried again.
 #[test]
 fn an_error_of_any_step_poisons_though_the_disk_is_well_afterwards() {
     let all = groups(41, 45, 300);
