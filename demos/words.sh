@@ -94,6 +94,14 @@ sys.exit(1 if wrong else 0)
 PYTHON
 }
 
+# Exports everything: sorted, it must be what was imported, sorted.
+check_export() {
+    "$bin" export --csv --addr "$addr" "$work/exported.csv" || return
+    LC_ALL=C sort "$work/exported.csv" >"$work/exported" || return
+    LC_ALL=C sort "$work/words.csv" | diff - "$work/exported" || return
+    echo "import and export do not differ"
+}
+
 say "the words"
 if [ -r "$dictionary" ]; then
     cp "$dictionary" "$work/words"
@@ -122,6 +130,9 @@ say "import"
 say "read back"
 read_back || fail "the words came back wrong"
 
+say "export"
+check_export || fail "the export is not what was imported"
+
 say "SIGKILL to supervisor, coordinator and all nodes at once"
 pids=$(python3 -c 'import json, sys; print(*json.loads(sys.argv[1])["pids"].values())' "$ready")
 # In braces, so that the shell's own remark about the kill is not shown.
@@ -142,6 +153,7 @@ start
 
 say "read back, after the kill"
 read_back || fail "words were lost"
+check_export || fail "the export has changed"
 "$bin" wait healthy --timeout 60s --addr "$addr"
 
 say "stop"

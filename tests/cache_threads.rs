@@ -34,7 +34,7 @@ fn hammer(cache: &Cache, truth: &[Truth], keys: &[Key], thread: u64) {
         let at = below(KEYS) as usize;
         let (key, known) = (&keys[at], &truth[at]);
         let visible = known.visible.load(SeqCst);
-        if let Some(tail) = cache.get(key.as_str()) {
+        if let Some((_, tail)) = cache.get(key.as_str()) {
             let version = u64::from_le_bytes(tail[..8].try_into().expect("8 bytes"));
             assert!(version >= visible, "{key:?}: {version} was read after {visible}");
         } else {

@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 /// Default size of the coordinator's cache, bytes.
 pub const CACHE_BYTES_DEFAULT: u64 = 256 << 20;
+/// Size of a node's cache at most, bytes.
+pub const NODE_CACHE_BYTES: u64 = 64 << 20;
 /// Most sets of a cache.
 pub const CACHE_SETS_MAX: u32 = 1 << 24;
 /// Most ways of a cache: the valid and reference bits of a set fit one word.
@@ -169,6 +171,8 @@ pub struct NodeConfig {
     pub heartbeat: Duration,
     /// Where the keys are kept.
     pub storage: StorageKind,
+    /// Shape of the cache, which has at most [`NODE_CACHE_BYTES`].
+    pub cache: CacheShape,
     /// The supervisor's endpoint, told at registration; none where started by hand.
     pub supervisor: Option<SocketAddr>,
 }

@@ -65,6 +65,14 @@ fn wait_for_end() {
     std::process::exit(1);
 }
 
+/// From now on a write beyond the allowed length of a file fails, and does not end the process
+/// (H59): to the storage that is a full disk. To be called on a runtime's thread.
+pub fn bear_file_size_limit() -> io::Result<()> {
+    let raised = tokio::signal::unix::SignalKind::from_raw(signal::Signal::SIGXFSZ as i32);
+    // What is installed stays when this end of it goes.
+    tokio::signal::unix::signal(raised).map(drop)
+}
+
 /// 128 bits from the system's source of randomness.
 pub fn random_uuid() -> io::Result<Uuid> {
     let mut bytes = [0; 16];

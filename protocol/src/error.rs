@@ -10,6 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::ids::Version;
+use crate::peer::DISK_FULL;
 
 /// Who must act on an error, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -309,6 +310,19 @@ impl ErrorReply {
         Self { reason: Some(reason), ..Self::new(ErrorCode::Aborted, sentence) }
     }
 
+    /// The disk of the replica `node` is full: it did not and will not happen.
+    pub fn disk_full(node: &str) -> Self {
+        let sentence = format!(
+            "the disk of node {node} is full, and the update had no effect: free some space there, \
+             then try again"
+        );
+        Self {
+            node: Some(node.to_owned()),
+            reason: Some(Cow::Borrowed(DISK_FULL)),
+            ..Self::new(ErrorCode::Aborted, sentence)
+        }
+    }
+
     /// The update may or may not happen; `version` is its id, if it was given one.
     pub fn unknown_outcome(version: Option<Version>) -> Self {
         Self {
@@ -446,6 +460,7 @@ mod tests {
             ErrorReply::version_mismatch("a", None),
             ErrorReply::replica_down("n1"),
             ErrorReply::aborted("test"),
+            ErrorReply::disk_full("n1"),
             ErrorReply::unknown_outcome(Some(version)),
             ErrorReply::unknown_outcome(None),
             ErrorReply::unavailable("recovering", Some("n2".into())),

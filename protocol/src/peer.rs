@@ -28,6 +28,8 @@ mod line;
 pub const PEER_PROTOCOL: u32 = 2;
 /// Longest line between servers, bytes: a batch or report at its limits, with every byte escaped.
 pub const PEER_LINE_BYTES_MAX: usize = 64 << 20;
+/// The reason of a [`Refusal`] for which there is no room on the node's disk.
+pub const DISK_FULL: &str = "disk_full";
 
 /// How keys are placed on nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -491,6 +493,9 @@ pub struct Up {
     /// Everything of the batch that said `caught_up` is taken in and durable.
     #[serde(default, skip_serializing_if = "is_false")]
     pub caught_up: bool,
+    /// The disk is full: every prepare is refused, so that what is prepared can be decided (R14).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub full: bool,
 }
 
 /// A durable no.

@@ -273,6 +273,10 @@ pub struct CacheStatus {
     pub misses: u64,
     /// Entries that gave way to others.
     pub evictions: u64,
+    /// Entries that are there.
+    pub entries: u64,
+    /// Bytes of their keys and of what is cached for them.
+    pub bytes: u64,
 }
 
 /// What clients asked for, since the coordinator started.

@@ -5,7 +5,7 @@
 //! binary than the one just built is tested with `PIAZZA_BIN=path`. Never more than one cluster at
 //! a time in one test program, so that tests do not disturb each other's timing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -26,6 +26,11 @@ const READY_MAX: Duration = Duration::from_secs(60);
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
+/// No other cluster of this test program runs meanwhile.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What `piazza up` printed when it was ready.
 #[derive(Debug, Clone)]
 pub(crate) struct Ready {
@@ -35,6 +40,34 @@ pub(crate) struct Ready {
     pub(crate) supervisor: SocketAddr,
     /// The servers' processes at that time, by name.
     pub(crate) pids: BTreeMap<String, i32>,
+}
+
+/// The ring that `status` shows, read here, not by the code under test.
+#[derive(Debug, Clone)]
+pub(crate) struct Ring {
+    /// Hash and node of each point, in their order.
+    points: Vec<(String, String)>,
+    replicas: usize,
+}
+
+impl Ring {
+    /// The names of the nodes that hold `key`, the primary first.
+    pub(crate) fn holders(&self, key: &str) -> Vec<String> {
+        let hash = format!("{:016x}", xxhash_rust::xxh3::xxh3_64(key.as_bytes()));
+        let first = self.points.iter().position(|(point, _)| *point >= hash).unwrap_or(0);
+        let mut nodes = Vec::new();
+        for (_, node) in self.points.iter().cycle().skip(first).take(self.points.len()) {
+            if nodes.len() < self.replicas && !nodes.contains(node) {
+                nodes.push(node.clone());
+            }
+        }
+        nodes
+    }
+
+    /// The names of all nodes.
+    pub(crate) fn names(&self) -> BTreeSet<String> {
+        self.points.iter().map(|(_, node)| node.clone()).collect()
+    }
 }
 
 /// A running cluster.
@@ -51,7 +84,7 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// A fresh cluster of `nodes` nodes with `replicas` copies of each key, once it is ready.
     pub(crate) fn start(name: &str, nodes: usize, replicas: usize, more: &[&str]) -> Self {
-        let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = alone();
         let dir = TempDir::new(name);
         let (nodes, replicas) = (nodes.to_string(), replicas.to_string());
         let fixed = ["--nodes", &nodes, "--replicas", &replicas];
@@ -169,23 +202,36 @@ impl Cluster {
         });
     }
 
-    /// The names of the nodes that hold `key`, the primary first: worked out here from the ring
-    /// that `status` shows, not by the code under test.
+    /// The names of the nodes that hold `key`, the primary first.
     pub(crate) fn locate(&self, key: &str) -> Vec<String> {
+        self.ring().holders(key)
+    }
+
+    /// Who holds what.
+    pub(crate) fn ring(&self) -> Ring {
         let status = self.status().expect("the cluster answers");
         let points = status["ring"]["points"].as_array().expect("a ring of points");
-        let name = |point: &Value| point["node"].as_str().map(String::from).expect("a name");
-        let hash = format!("{:016x}", xxhash_rust::xxh3::xxh3_64(key.as_bytes()));
-        let first = points.iter().position(|point| point["hash"].as_str() >= Some(&hash));
+        let text = |value: &Value| value.as_str().map(String::from).expect("a text");
+        let points = points.iter().map(|point| (text(&point["hash"]), text(&point["node"])));
         let replicas = status["cluster"]["replicas"].as_u64().expect("a number") as usize;
-        let mut nodes = Vec::new();
-        for point in points.iter().cycle().skip(first.unwrap_or(0)).take(points.len()) {
-            let node = name(point);
-            if nodes.len() < replicas && !nodes.contains(&node) {
-                nodes.push(node);
-            }
-        }
-        nodes
+        Ring { points: points.collect(), replicas }
+    }
+
+    /// The servers, as the supervisor lists them.
+    pub(crate) fn supervised(&self) -> Value {
+        let request = json!({"op": "admin", "action": "list"});
+        ask(self.ready.supervisor, &request).expect("the supervisor answers")
+    }
+
+    /// Stops it in order, and waits until none of its processes is left.
+    pub(crate) fn stop(&mut self) {
+        let mut down = self.command();
+        down.args(["down", "--dir"]).arg(self.data());
+        let output = down.output().unwrap_or_else(|error| panic!("{down:?}: {error}"));
+        assert!(output.status.success(), "{down:?}: {output:?}");
+        let status = self.supervisor.wait().expect("it is our child");
+        assert!(status.success(), "`piazza up` ended with {status}");
+        wait_for("the end of all processes", READY_MAX, || self.pids().is_empty().then_some(()));
     }
 
     /// A command of this cluster's binary, which is killed with the cluster at the latest.

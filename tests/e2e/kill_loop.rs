@@ -3,7 +3,7 @@
 //!
 //! By hand: `PIAZZA_KILL_ROUNDS=60 cargo test kill_loop -- --nocapture`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::cluster::Cluster;
@@ -46,14 +46,18 @@ fn kill_loop() {
     let running = workload::start(cluster.addr(), &recorder, &plan);
 
     let mut windows = Vec::new();
+    let mut unasked: BTreeSet<String> = BTreeSet::new();
     for round in 1..=rounds {
         wait_ok(&recorder, round);
         let node = (!random.chance(30)).then(|| random.one_of(&nodes).clone());
         let proc = node.as_deref().unwrap_or("coordinator");
         let before = cluster.pid(proc);
         let from = recorder.now();
-        let deliberate = random.chance(40);
+        // The supervisor gives up what dies five times in a row, each soon after its start: a
+        // deliberate restart in between is what it forgives.
+        let deliberate = random.chance(40) || !unasked.insert(proc.to_owned());
         if deliberate {
+            unasked.remove(proc);
             cluster.kill(proc);
             cluster.restart(proc);
         } else {

@@ -9,10 +9,15 @@
 //!
 //! The tests:
 //! * `conversation`: what a user meets who talks to the port by hand;
+//! * `node_cache`: what is read again is answered by a node's cache, and `status` shows it;
+//! * `commands`: the same at the command line: exit codes, JSON, sentences;
 //! * `words`: a whole dictionary goes in, and comes out again after everything was killed;
 //! * `replica_down`: while one node is down, its keys are refused quickly, the others go on;
+//! * `disk_full`: a node without space refuses updates until there is some (as root);
 //! * `kill_loop`: servers are killed one after the other under load;
 //! * `kill_all`: everything is killed at once under load, again and again;
+//! * `mixed`: all kinds of operations, by the project's own client, while servers are killed and
+//!   paused and connections cut; what must hold of each kind is checked;
 //! * `image_cut`: the same, and whatever was not synced is lost (only on demand, as root);
 //! * `failpoints`: nodes end between any two steps of making something durable (with the feature
 //!   of that name: `cargo test --features failpoints failpoints`).
@@ -23,11 +28,15 @@ mod toy;
 pub(crate) mod wire;
 pub(crate) mod workload;
 
+mod commands;
 mod conversation;
+mod disk_full;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod image_cut;
 mod kill_all;
 mod kill_loop;
+mod mixed;
+mod node_cache;
 mod replica_down;
 mod words;

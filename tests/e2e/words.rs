@@ -1,7 +1,9 @@
-//! A whole dictionary is imported, read back, and read back again after everything was killed.
+//! A whole dictionary is imported, read back and exported, and once more after everything was
+//! killed.
 //!
 //! Needs Debian's `wamerican`. Without it the test is skipped, and says so, unless `CI` is set.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -29,7 +31,7 @@ fn words() {
     }
     let files = TempDir::new("words-csv");
     let file = files.path().join("words.csv");
-    fs::write(&file, csv).expect("a file in the test's own directory");
+    fs::write(&file, &csv).expect("a file in the test's own directory");
 
     let mut cluster = Cluster::start("words", 3, 2, &[]);
     let begin = Instant::now();
@@ -41,10 +43,29 @@ fn words() {
     println!("words: {} imported in {:?}", words.len(), begin.elapsed());
 
     read_back(cluster.addr(), &words);
+    export(&cluster, &csv);
     cluster.kill_everything();
     cluster.start_again();
     cluster.wait_healthy(None);
     read_back(cluster.addr(), &words);
+    export(&cluster, &csv);
+}
+
+/// What is exported, sorted, is what was imported, sorted.
+fn export(cluster: &Cluster, imported: &str) {
+    let begin = Instant::now();
+    let mut export = cluster.command();
+    let output = export.args(["export", "--csv", "--addr", &cluster.addr().to_string()]).output();
+    let output = output.unwrap_or_else(|error| panic!("{export:?}: {error}"));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{export:?}: {told}");
+    let exported = String::from_utf8(output.stdout).expect("words are text");
+    let sorted = |text: &str| -> BTreeSet<String> { text.lines().map(String::from).collect() };
+    let (from, to) = (sorted(imported), sorted(&exported));
+    let differences: Vec<&String> = from.symmetric_difference(&to).take(10).collect();
+    assert!(differences.is_empty(), "import and export differ, first in {differences:?}");
+    assert_eq!(exported.lines().count(), imported.lines().count(), "a line is there twice");
+    println!("words: {} exported in {:?}", to.len(), begin.elapsed());
 }
 
 fn read_back(addr: SocketAddr, words: &[&str]) {

@@ -290,7 +290,7 @@ impl World {
         if let ClientOp::Get(key) = op
             && !own
             && !paused
-            && let Some(tail) = coordinator.cache.get(key.as_str())
+            && let Some((_, tail)) = coordinator.cache.get(key.as_str())
             && now < coordinator.lease_until
         {
             let answer = words::answer(&Answer::Ok(tail)) + " (cache)";

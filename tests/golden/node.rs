@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use cluster::core::cache::{Cache, CacheShape};
 use cluster::core::coordinator::{Input as CoordinatorInput, RegistrationId};
 use cluster::core::node::{AskToken, Effect, Input, Meta, NodeCore, ReadToken};
 use cluster::core::record::Committed;
@@ -29,6 +30,8 @@ use crate::sim::recover::{Directory, recover};
 const SEGMENT_BYTES: u64 = 64 << 10;
 /// So much of a sector that is torn is not what was written.
 const TORN_BYTES: usize = 64;
+/// Shape of each node's cache.
+const NODE_CACHE: CacheShape = CacheShape { sets: 16, ways: 4 };
 /// No script checkpoints.
 const CHECKPOINT_BYTES: u64 = u64::MAX;
 
@@ -114,7 +117,8 @@ impl World {
             disk: &machine.disk,
             keystore: &mut machine.keystore,
         };
-        let started = match recover(directory, now, SEGMENT_BYTES, CHECKPOINT_BYTES) {
+        let cache = Cache::new(NODE_CACHE, 1 << 20, 1);
+        let started = match recover(directory, now, SEGMENT_BYTES, CHECKPOINT_BYTES, cache) {
             Ok(started) => started,
             Err(why) => {
                 self.event(format!("n{} does not start: {why}", node + 1));
@@ -287,7 +291,8 @@ impl World {
                 }
                 self.hand_in_node(node, Input::MetaSaved(number));
             }
-            LogDone::Freed(_) | LogDone::Nothing => {}
+            LogDone::Freed(_) | LogDone::Made => {}
+            LogDone::NoSpace(_) => panic!("a disk without faults"),
         }
         true
     }

@@ -241,6 +241,7 @@ pub(super) fn note(note: &Note) -> String {
         Note::Phase(phase, epoch) => format!("{phase}, epoch {epoch}"),
         Note::Resolved(id, true) => format!("{id} is resolved: commit"),
         Note::Resolved(id, false) => format!("{id} is resolved: abort"),
+        Note::Space { node, full } => format!("{node} full={full}"),
         Note::Alarm(what) => format!("ALARM {what}"),
     }
 }

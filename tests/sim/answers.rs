@@ -2,6 +2,7 @@
 
 use protocol::error::{ErrorCode, ErrorReply, Remedy};
 use protocol::ids::{Value, Version};
+use protocol::peer::DISK_FULL;
 use protocol::reply::{self, Versioned};
 
 use super::asked::Asked;
@@ -31,6 +32,9 @@ impl World {
             _ => match reply::decode_version(line).expect("replies read back") {
                 Ok(version) => self.written_told(conn, op, &asked, version),
                 Err(error) => {
+                    if error.reason.as_deref() == Some(DISK_FULL) {
+                        self.coverage.met("updates refused by a full disk");
+                    }
                     self.refusal_told(conn, op, &asked, &error);
                     if self.history[op].outcome != Outcome::Ok {
                         // Else it is the version that the key has.
@@ -53,8 +57,10 @@ impl World {
                 Outcome::Unknown => "ops unknown",
             });
         }
-        if client == self.plan.clients as usize {
-            self.finals.insert(keys[0], op);
+        if let Asked::Get(key) = asked
+            && client == self.plan.clients as usize
+        {
+            self.finals.insert(key, op);
         }
         if self.clients[client].open.is_empty() {
             let wait = self.rng.below(self.plan.think_us + 1);

@@ -196,7 +196,7 @@ impl World {
     }
 
     /// A text that nobody else writes: it begins with the number of its entry in the history.
-    fn new_text(&mut self, part: usize, balance: Option<i64>) -> String {
+    pub(crate) fn new_text(&mut self, part: usize, balance: Option<i64>) -> String {
         let length = self.rng.below(self.plan.value_bytes) as usize;
         let number = self.history.len() + part;
         let balance = balance.map(|balance| format!("{balance}:")).unwrap_or_default();
@@ -208,7 +208,9 @@ impl World {
     pub(crate) fn ask(&mut self, client: usize, asked: Asked) -> usize {
         let op = self.history.len();
         let invoke = self.moment();
-        let named = asked.is_update() && self.rng.chance(self.plan.named);
+        // The last updates have none: there may be no room for more names.
+        let last = client == self.plan.clients as usize;
+        let named = asked.is_update() && !last && self.rng.chance(self.plan.named);
         let mut keys = asked.keys();
         if keys.is_empty() {
             keys.push(0);

@@ -222,6 +222,7 @@ impl World {
             Note::Alarm(what) if what.contains("lost data") => {
                 self.fail(Failure::Refused(what.clone()));
             }
+            Note::Space { full: true, .. } => self.coverage.met("full disks noticed"),
             Note::Phase("claiming", epoch) => {
                 let process = &mut self.coordinators[coordinator];
                 process.claimed_at = self.now;
@@ -347,7 +348,7 @@ impl World {
         let slot = connection.first_slot + connection.slots.len() as u64;
         if let Asked::Get(number) = asked
             && !connection.in_core.contains_key(&number)
-            && let Some(tail) = process.cache.get(key_of(number).as_str())
+            && let Some((_, tail)) = process.cache.get(key_of(number).as_str())
             && now < process.lease_until
         {
             self.coverage.met("cache hits");

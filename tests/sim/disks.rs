@@ -1,8 +1,9 @@
-//! Disks that fail: a sync or a write ends in an error, or there is no room for a while.
+//! Disks that fail: a sync or a write ends in an error, or there is no space for a while.
 //!
-//! A node whose log or state file meets an error ends at once (R9): whatever has not been done in
-//! these lanes is not done. As in the shell it ends with a sentence after which its supervisor
-//! leaves it down; here an operator starts it some time later, on the same directory.
+//! A full disk does not end a node: it refuses updates until there is space again. A node whose
+//! log or state file meets an error ends at once (R9): whatever has not been done in these lanes
+//! is not done. As in the shell it ends with a sentence after which its supervisor leaves it down;
+//! here an operator starts it some time later, on the same directory.
 
 use super::plan::{Fault, MS};
 use super::world::{Event, Failure, World};
@@ -26,7 +27,7 @@ impl World {
             Fault::FailSync => machine.disk.fail_sync_after(calls),
             Fault::FailWrite => machine.disk.fail_write_after(calls),
             _ => {
-                machine.disk.full_after(bytes, true);
+                machine.disk.leave_space(bytes);
                 machine.trouble.full_until = self.now + long;
                 self.after(long, Event::FreeDisk(node));
             }
@@ -44,10 +45,15 @@ impl World {
 
     /// A process that starts finds the disk as full as the last one left it, or a little less.
     pub(crate) fn refill_disk(&mut self, node: usize) {
-        if self.nodes[node].trouble.full_until > self.now {
+        if self.disk_is_full(node) {
             let bytes = self.rng.below(24 << 10);
-            self.nodes[node].disk.full_after(bytes, true);
+            self.nodes[node].disk.leave_space(bytes);
         }
+    }
+
+    /// Whether a node's disk has no space just now.
+    pub(crate) fn disk_is_full(&self, node: usize) -> bool {
+        self.nodes[node].trouble.full_until > self.now
     }
 
     /// Whether the disk has failed since that was last noticed.

@@ -2,8 +2,8 @@
 //!
 //! At rest: a coordinator is active, all nodes have caught up, every request has its answer,
 //! nothing is undecided, no prepared record is left and what is decided has been forgotten. Then
-//! every key is read, and judged: acknowledged writes are there, answers have an order, replicas
-//! hold the same.
+//! every key is written once more, and read, and judged: acknowledged writes are there, answers
+//! have an order, replicas hold the same.
 
 use cluster::core::ring::Ring;
 use cluster::storage::keystore::Keystore;
@@ -33,7 +33,8 @@ impl World {
         let unrest = self.unrest();
         let started = self.plan.heal_at + 1_000 * MS;
         if self.now > started + REST_MAX {
-            let what = unrest.unwrap_or_else(|| "reading all keys takes for ever".into());
+            let what =
+                unrest.unwrap_or_else(|| "writing or reading all keys takes for ever".into());
             self.fail(Failure::Stuck(what));
             self.over = true;
             return;
@@ -45,6 +46,20 @@ impl World {
         let reader = self.plan.clients as usize;
         if self.clients.len() == reader {
             self.clients.push(Client::new(reader, 0));
+        }
+        // Whatever had kept updates from being taken is over: each key takes one.
+        let ok = |op: &usize| self.history[*op].outcome == Outcome::Ok;
+        let written = |key: &u64| self.last_puts.get(key).is_some_and(ok);
+        let unwritten: Vec<u64> = (0..self.plan.keys).filter(|key| !written(key)).collect();
+        if !unwritten.is_empty() {
+            if self.connected(reader).is_some() {
+                for key in unwritten {
+                    let text = self.new_text(0, None);
+                    let op = self.ask(reader, Asked::Put(key, text));
+                    self.last_puts.insert(key, op);
+                }
+            }
+            return;
         }
         let missing: Vec<u64> = self.plan.all_keys().filter(|key| !self.is_read(*key)).collect();
         if missing.is_empty() {
@@ -100,6 +115,7 @@ impl World {
     /// Judges what has happened.
     pub(crate) fn judge(&mut self) {
         self.name_what_was_seen();
+        (0..self.nodes.len()).for_each(|node| self.count_cache_hits(node));
         let mut finals = Finals::new();
         let mut accounts = Vec::new();
         for key in self.plan.all_keys() {

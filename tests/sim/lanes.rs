@@ -10,7 +10,7 @@ use cluster::core::node::{AskToken, Found, Input, Meta, NodeCore, ReadToken, Sca
 use cluster::core::record::LogRecord;
 use cluster::storage::keystore::memory::MemoryKeystore;
 use cluster::storage::keystore::{Keystore, Scan, Stored};
-use cluster::storage::log::{Log, ReadySegment};
+use cluster::storage::log::{Log, LogError, ReadySegment};
 use cluster::storage::small_file::SmallFile;
 use protocol::ids::{GroupSeq, Key, Version};
 use protocol::peer::{Heartbeat, PEER_PROTOCOL, Register};
@@ -30,7 +30,9 @@ pub(crate) enum LogDone {
     Synced(GroupSeq),
     Saved(u64),
     Freed(usize),
-    Nothing,
+    Made,
+    /// There is no space for it: it is still to be done.
+    NoSpace(LogJob),
 }
 
 impl LogJob {
@@ -46,12 +48,13 @@ impl LogJob {
 
     /// Does the job, whole, unless the disk stops.
     pub(crate) fn run(self, log: &mut Log, state: &mut SmallFile) -> Result<LogDone, String> {
-        let text = |error: cluster::storage::log::LogError| error.to_string();
+        let text = |error: LogError| error.to_string();
         match self {
-            Self::Append(seq, records) => {
-                log.append(seq, &records).map_err(text)?;
-                Ok(LogDone::Synced(seq))
-            }
+            Self::Append(seq, records) => match log.append(seq, &records) {
+                Ok(()) => Ok(LogDone::Synced(seq)),
+                Err(LogError::DiskFull) => Ok(LogDone::NoSpace(Self::Append(seq, records))),
+                Err(error) => Err(text(error)),
+            },
             Self::Save(number, meta) => {
                 if let Some(ring) = &meta.ring {
                     log.set_cluster(ring.cluster);
@@ -60,7 +63,7 @@ impl LogJob {
                 Ok(LogDone::Saved(number))
             }
             Self::Free(through) => log.free_through(through).map(LogDone::Freed).map_err(text),
-            Self::Made(made) => log.accept_next(made).map(|()| LogDone::Nothing).map_err(text),
+            Self::Made(made) => log.accept_next(made).map(|()| LogDone::Made).map_err(text),
         }
     }
 }
@@ -130,6 +133,7 @@ pub(crate) fn heartbeat(core: &NodeCore, seq: u64, interval_ms: u64, log_bytes: 
         log_bytes,
         reads: 0,
         writes: 0,
+        cache: core.cache().stats().status(core.cache().shape()),
         rss_bytes: 0,
         cpu_us: 0,
     }

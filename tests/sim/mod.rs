@@ -11,6 +11,7 @@
 //! * `world`: time, events, and everything that takes part
 //! * `network`, `node` with `recover`, `lanes` and `registration`, `coordinator`, `faults` with
 //!   `disks` and `clogs`: the parts
+//! * `caches`: what is checked of those of the nodes
 //! * `clients`: what they do; `asked`: what they ask for; `answers`: what they are told
 //! * `repeats`: what they do about an end that they do not know; `watchers`: scans and watches
 //! * `promises`: what servers have said and must stand by
@@ -21,6 +22,7 @@
 
 mod answers;
 mod asked;
+mod caches;
 mod clients;
 mod clogs;
 mod coordinator;

@@ -14,14 +14,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use cluster::core::cache::{Cache, CacheShape};
 use cluster::core::node::{AskToken, ConnId, Effect, Input, NodeCore, ReadToken};
 use cluster::core::record::Committed;
 use cluster::core::ring::Ring;
 use cluster::storage::crash_disk::{CrashDisk, Fate, Sector};
 use cluster::storage::disk::SECTOR;
 use cluster::storage::keystore::memory::MemoryKeystore;
-use cluster::storage::keystore::{Checkpointed, Keystore, Scan};
-use cluster::storage::log::{Log, NextSegment};
+use cluster::storage::keystore::{Checkpointed, Keystore, KeystoreError, Scan};
+use cluster::storage::log::{Log, NextSegment, SPARES_MIN};
 use cluster::storage::small_file::SmallFile;
 use protocol::ids::{GroupSeq, Key, NodeName, Uuid, Version};
 use protocol::peer::Register;
@@ -77,6 +78,8 @@ pub(crate) struct Process {
     making: Option<NextSegment>,
     checkpoint: Option<Checkpointed>,
     flushing: bool,
+    /// It has had a log with all the space that it asks for.
+    reserved: bool,
     wake_at: u64,
 }
 
@@ -146,7 +149,9 @@ impl World {
             disk: &machine.disk,
             keystore: machine.keystore.as_mut().expect("no process has it"),
         };
-        let started = recover(directory, now, disk.segment_bytes, disk.checkpoint_bytes);
+        let (sets, ways) = self.plan.node_cache;
+        let cache = Cache::new(CacheShape { sets, ways }, 1 << 20, machine.life);
+        let started = recover(directory, now, disk.segment_bytes, disk.checkpoint_bytes, cache);
         match started {
             Ok(started) if !interrupted => self.begin(node, started),
             Err(_) if !interrupted && self.disk_has_failed(node) => self.start_refused(node),
@@ -189,6 +194,7 @@ impl World {
             making: None,
             checkpoint: None,
             flushing: false,
+            reserved: false,
             wake_at: u64::MAX,
             beats: 0,
             register_wait: 20,
@@ -196,6 +202,7 @@ impl World {
         if started.cut {
             self.coverage.met("tails cut");
         }
+        self.tell_room(node);
         self.check_fence(node, &meta);
         self.perform_node(node, started.effects);
         self.make_segment(node);
@@ -332,6 +339,9 @@ impl World {
             Ok(done) => done,
             Err(reason) => return self.end_by_disk(node, &reason),
         };
+        if let LogDone::NoSpace(job) = done {
+            return self.no_space(node, job);
+        }
         if !process.log_jobs.is_empty() {
             self.begin_log_job(node);
         }
@@ -339,6 +349,7 @@ impl World {
         match done {
             LogDone::Synced(seq) => {
                 self.make_segment(node);
+                self.tell_room(node);
                 self.hand_in_node(node, Input::Synced(seq));
             }
             LogDone::Saved(number) => {
@@ -348,18 +359,50 @@ impl World {
                 process.register.fence = meta.fence.epoch;
                 process.register.ring = meta.ring.clone();
             }
-            LogDone::Freed(segments) => self.coverage.add("segments freed", segments as u64),
-            LogDone::Nothing => {}
+            LogDone::Freed(segments) => {
+                self.coverage.add("segments freed", segments as u64);
+                self.tell_room(node);
+            }
+            LogDone::Made => {
+                self.make_segment(node);
+                self.tell_room(node);
+            }
+            LogDone::NoSpace(_) => unreachable!("done with above"),
         }
     }
 
-    /// The next segment is made ahead, at some time later, if at all.
+    /// A node's core hears how much its log takes.
+    fn tell_room(&mut self, node: usize) {
+        let segment_bytes = self.plan.disk.segment_bytes;
+        let process = self.process(node);
+        let room = process.log.room();
+        process.reserved |= room.bytes >= SPARES_MIN as u64 * (segment_bytes - SECTOR as u64);
+        self.hand_in_node(node, Input::Room(room));
+    }
+
+    /// A group does not fit: it waits, and all behind it. Only what was promised before the log had
+    /// its reserve may.
+    fn no_space(&mut self, node: usize, job: LogJob) {
+        self.coverage.met("groups without space");
+        let process = self.process(node);
+        let (life, reserved) = (process.life, process.reserved);
+        process.log_jobs.push_front(job);
+        if reserved {
+            let what = format!("node {node} has promised more than its log takes");
+            self.fail(Failure::Stuck(what));
+        }
+        let wait = (20 + self.rng.below(200)) * MS;
+        self.after(wait, Event::LogDone(node, life));
+    }
+
+    /// The next segment is made ahead, at some time later.
     fn make_segment(&mut self, node: usize) {
-        let wanted = self.rng.chance(70);
+        let slow = self.rng.chance(30);
         let wait = self.rng.below(30) * MS;
         let process = self.process(node);
-        let life = process.life;
-        if wanted && let Some(work) = process.log.prepare_next() {
+        let (life, full) = (process.life, process.log.room().full);
+        let wait = if full || slow { 5 * wait } else { wait };
+        if let Some(work) = process.log.prepare_next() {
             process.making = Some(work);
             self.after(wait, Event::SegmentMade(node, life));
         }
@@ -416,8 +459,11 @@ impl World {
                 }
             }
             KeyJob::Checkpointed(done) => {
-                let through = keystore.end_checkpoint(done).expect("memory does not fail");
-                input = Some(Input::Checkpointed(through));
+                input = Some(match keystore.end_checkpoint(done) {
+                    Ok(through) => Input::Checkpointed(through),
+                    Err(KeystoreError::NoSpace(_)) => Input::NotCheckpointed,
+                    Err(error) => panic!("memory does not fail: {error}"),
+                });
             }
             KeyJob::Ranges(ring) => {
                 let points: Vec<u64> = ring.points().iter().map(|(point, _)| point.0).collect();
@@ -431,6 +477,8 @@ impl World {
         }
         if more {
             self.begin_key_job(node);
+        } else {
+            self.check_cache(node);
         }
         if let Some(input) = input {
             if let Input::Checkpointed(_) = input {
@@ -442,12 +490,17 @@ impl World {
 
     /// The helper has written a checkpoint.
     pub(crate) fn checkpoint_written(&mut self, node: usize) {
-        let done = self.process(node).checkpoint.take().expect("one was begun");
+        let mut done = self.process(node).checkpoint.take().expect("one was begun");
+        if self.disk_is_full(node) && self.rng.chance(80) {
+            self.coverage.met("checkpoints without space");
+            done = Checkpointed::no_space();
+        }
         self.key_job(node, KeyJob::Checkpointed(done));
     }
 
     /// The process ends at once; with `power` what was not synced is in danger too.
     pub(crate) fn crash_node(&mut self, node: usize, power: bool) {
+        self.count_cache_hits(node);
         let Some(mut process) = self.nodes[node].process.take() else { return };
         // Most often the worst: the group is written and not synced.
         let operations = if self.rng.chance(60) { 1 } else { self.rng.below(8) };
@@ -506,11 +559,16 @@ impl World {
             self.tell_coordinator_end(link);
         }
         self.hand_in_node(node, Input::Stop);
+        self.count_cache_hits(node);
         let Some(mut process) = self.nodes[node].process.take() else { return };
         for job in std::mem::take(&mut process.log_jobs) {
-            if let Err(reason) = job.run(&mut process.log, &mut process.state) {
-                self.note_disk(node, &reason);
-                break;
+            match job.run(&mut process.log, &mut process.state) {
+                Ok(LogDone::NoSpace(_)) => break,
+                Ok(_) => {}
+                Err(reason) => {
+                    self.note_disk(node, &reason);
+                    break;
+                }
             }
         }
         let mut keystore = process.keystore;

@@ -86,7 +86,7 @@ pub(crate) enum Fault {
     FailSync,
     /// A write to a node's disk fails, one of the next.
     FailWrite,
-    /// A node's disk is full, soon and for a while.
+    /// A node's disk has no more space, soon and for a while.
     FillDisk,
     /// What goes one way between a node and all others is held up for a while.
     ClogOneWay,
@@ -178,6 +178,8 @@ pub(crate) struct Plan {
     pub(crate) value_bytes: u64,
     pub(crate) cache_sets: u32,
     pub(crate) cache_ways: u16,
+    /// Sets and ways of each node's cache.
+    pub(crate) node_cache: (u32, u16),
     pub(crate) net: NetPlan,
     pub(crate) disk: DiskPlan,
     /// What happens when; sorted, virtual microseconds from the start.
@@ -243,6 +245,7 @@ impl Plan {
             drift: rng.chance(50),
             crash_in_start: *rng.one_of(&[0, 0, 20]),
             refuse: *rng.one_of(&[0, 0, 100, 500]),
+            node_cache: *rng.one_of(&[(1, 1), (2, 2), (64, 4)]),
         }
     }
 }
@@ -269,7 +272,7 @@ fn disk(rng: &mut Seeded) -> DiskPlan {
         sync_us: *rng.one_of(&[200, 2_000, 10_000, 40_000]),
         stall: if rng.chance(25) { *rng.one_of(&[20, 100]) } else { 0 },
         keys_us: *rng.one_of(&[20, 500, 5_000]),
-        segment_bytes: *rng.one_of(&[4 << 10, 16 << 10, 128 << 10]),
+        segment_bytes: *rng.one_of(&[16 << 10, 16 << 10, 64 << 10]),
         checkpoint_bytes: *rng.one_of(&[2 << 10, 8 << 10]),
     }
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use cluster::core::cache::Cache;
 use cluster::core::node::{Effect, Meta, NodeCore, Restart};
 use cluster::core::time::Time;
 use cluster::storage::crash_disk::CrashDisk;
@@ -17,6 +18,9 @@ use protocol::peer::Fence;
 
 /// Decided writes are replayed in portions of so many; small, so that there are several.
 const REPLAY_PORTION: usize = 4;
+
+/// Room in the log that prepares leave, bytes.
+const RESERVE_BYTES: u64 = 8 << 10;
 
 /// A node's directory, which no process has.
 pub(crate) struct Directory<'a> {
@@ -79,11 +83,13 @@ pub(crate) fn recover(
     now: Time,
     segment_bytes: u64,
     checkpoint_bytes: u64,
+    cache: Cache,
 ) -> Result<Started, String> {
     let (mut state, mut meta, identity) = open_state(&directory)?;
     let keystore = directory.keystore;
     let through = keystore.checkpointed();
-    let mut restart = Restart::new(meta.clone(), through, checkpoint_bytes);
+    let mut restart = Restart::new(meta.clone(), through, checkpoint_bytes, Arc::new(cache));
+    restart.reserve(RESERVE_BYTES);
     let (mut decided, mut replayed) = (Vec::new(), GroupSeq(0));
     let config = LogConfig { identity, segment_bytes };
     let opened = Log::open(Arc::new(directory.disk.clone()), config, &mut |seq, record| {

@@ -181,6 +181,8 @@ pub(crate) enum Failure {
     ProgramOrder(String),
     /// Replicas hold different things at the end.
     Diverged(String),
+    /// A node's cache has what its keystore does not have.
+    StaleCache(String),
     /// Something does not come to its end though all faults are over.
     Stuck(String),
     /// A server has not stood by what it said.
@@ -242,6 +244,8 @@ pub(crate) struct World {
     /// What a power loss does to all machines alike, while one that hits them all is under way.
     pub(crate) power_style: Option<u64>,
     pub(crate) finals: BTreeMap<u64, usize>,
+    /// The last update of each key, made when all faults are over.
+    pub(crate) last_puts: BTreeMap<u64, usize>,
     pub(crate) coverage: Coverage,
     pub(crate) failures: Vec<Failure>,
 }
@@ -286,6 +290,7 @@ impl World {
             over: false,
             power_style: None,
             finals: BTreeMap::new(),
+            last_puts: BTreeMap::new(),
             coverage: Coverage::default(),
             failures: Vec::new(),
             plan,

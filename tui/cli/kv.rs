@@ -8,7 +8,8 @@ use std::io::{self, IsTerminal, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
-use protocol::client::Deleted;
+use protocol::client::{ClientError, Deleted};
+use protocol::error::ErrorCode;
 use protocol::ids::{Key, Version};
 use protocol::json;
 use protocol::reply::Versioned;
@@ -64,7 +65,7 @@ pub(crate) fn update(args: UpdateArgs) -> ExitCode {
     };
     print::with_client(&args.common, async |client| {
         let key = key(&args.key)?;
-        let version = client.update(&key, &value).await?;
+        let version = client.update(&key, &value).await.map_err(|error| failed(&key, error))?;
         print_version(&key, version, "written", json)
     })
 }
@@ -78,7 +79,8 @@ pub(crate) fn cas(args: CasArgs) -> ExitCode {
     };
     print::with_client(&args.common, async |client| {
         let key = key(&args.key)?;
-        let version = client.cas(&key, &value, args.version).await?;
+        let done = client.cas(&key, &value, args.version).await;
+        let version = done.map_err(|error| failed(&key, error))?;
         print_version(&key, version, "written", json)
     })
 }
@@ -89,7 +91,8 @@ pub(crate) fn del(args: DelArgs) -> ExitCode {
     print::with_client(&args.common, async |client| {
         let key = key(&args.key)?;
         if let Some(version) = args.if_version {
-            let version = client.del_if(&key, version).await?;
+            let done = client.del_if(&key, version).await;
+            let version = done.map_err(|error| failed(&key, error))?;
             return print_version(&key, version, "removed", json);
         }
         match client.del(&key).await? {
@@ -135,6 +138,14 @@ pub(crate) fn input(source: impl Read, name: &str) -> Result<Vec<u8>, Failure> {
 fn not_there(key: &Key) -> Failure {
     let key = print::escaped(key.as_bytes(), false);
     Failure::new(Exit::NotThere, "not_found", format!("there is no key \"{key}\""))
+}
+
+/// Why an update of this one key was not carried out.
+fn failed(key: &Key, error: ClientError) -> Failure {
+    match error.reply() {
+        Some(reply) if reply.code == ErrorCode::NotFound => not_there(key),
+        _ => error.into(),
+    }
 }
 
 fn shown_value(found: &Versioned, terminal: bool) -> Vec<u8> {

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::process::ExitCode;
 
-use protocol::client::Client;
+use protocol::client::{Client, ClientError};
 use protocol::ids::Key;
 use protocol::json;
 use protocol::limits::Limits;
@@ -111,7 +111,12 @@ pub(crate) fn watch(args: WatchArgs) -> ExitCode {
             (None, prefix) => client.watch_prefix(prefix.as_deref().unwrap_or_default()).await?,
         };
         loop {
-            let change = watch.next().await?;
+            // However it ends, changes may have been missed.
+            let lost = |error| match error {
+                ClientError::Lost(_) => ClientError::WatchLost,
+                error => error,
+            };
+            let change = watch.next().await.map_err(lost)?;
             print::lines(&change_line(&change, args.common.json))?;
         }
     })

@@ -94,7 +94,35 @@ impl From<ClientError> for Failure {
             ClientError::Report(_) => (Exit::Other, "internal"),
         };
         let code = told.map_or(code, ErrorCode::as_str);
-        Self { exit, code, message: error.to_string(), reply }
+        Self { exit, code, message: sentence(&error), reply }
+    }
+}
+
+/// What an error says, with the details that the server tells beside its sentence.
+fn sentence(error: &ClientError) -> String {
+    if let ClientError::Unknown { version: Some(version), .. } = error {
+        return format!("{error} (ask: piazza outcome {version})");
+    }
+    let Some(reply) = error.reply() else { return error.to_string() };
+    let key = reply.key.as_ref().map(|key| format!("key \"{key}\""));
+    let key = key.as_deref().unwrap_or("the key");
+    match (reply.code, reply.version) {
+        (ErrorCode::NotFound, _) => {
+            format!("{key} does not exist, so nothing was done: put it first")
+        }
+        (ErrorCode::Exists, Some(version)) => format!(
+            "{key} is there already, with version {version}, so nothing was done: choose another \
+             key, or put without --if-absent"
+        ),
+        (ErrorCode::VersionMismatch, Some(version)) => format!(
+            "{key} has version {version}, not the one asked for, so nothing was done: read it, \
+             then decide anew"
+        ),
+        (ErrorCode::VersionMismatch, None) => format!(
+            "{key} does not have the version asked for, so nothing was done: read it, then decide \
+             anew"
+        ),
+        _ => error.to_string(),
     }
 }
 
@@ -238,6 +266,7 @@ fn redirects(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use protocol::ids::Version;
 
     #[test]
     fn a_terminal_is_told_nothing_it_would_obey() {
@@ -261,6 +290,24 @@ mod tests {
         assert_eq!(object["node"], "n\x1b1");
         let line = failure_line(&Failure::usage("no \"x\""), true, false);
         assert_eq!(line, b"{\"ok\":false,\"code\":\"usage\",\"error\":\"no \\\"x\\\"\"}\n");
+    }
+
+    #[test]
+    fn a_refusal_names_the_key_and_its_version() {
+        let version = Version::new(protocol::ids::Epoch(3), 17);
+        let message =
+            |error: ErrorReply| Failure::from(ClientError::from_update(Box::new(error))).message;
+        for (error, begin) in [
+            (ErrorReply::key_not_found("a"), "key \"a\" does not exist, so"),
+            (ErrorReply::exists(version), "the key is there already, with version 3.17, so"),
+            (ErrorReply::version_mismatch("a", Some(version)), "key \"a\" has version 3.17, not"),
+            (ErrorReply::version_mismatch("a", None), "key \"a\" does not have the version"),
+        ] {
+            let message = message(error);
+            assert!(message.starts_with(begin), "{message}");
+        }
+        let unknown = message(ErrorReply::unknown_outcome(Some(version)));
+        assert!(unknown.ends_with("(ask: piazza outcome 3.17)"), "{unknown}");
     }
 
     #[test]

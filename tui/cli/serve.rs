@@ -10,7 +10,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use cluster::config::{CoordinatorConfig, NodeConfig, REAPED_MAX, StorageKind, parse_ms};
+use cluster::config::{
+    CacheShape, CoordinatorConfig, NodeConfig, REAPED_MAX, StorageKind, parse_ms,
+};
 use cluster::{process, telemetry};
 use protocol::ids::{NodeName, Uuid};
 
@@ -67,6 +69,9 @@ pub(crate) struct NodeArgs {
     /// Where keys are kept: disk or memory
     #[arg(long, value_name = "KIND", default_value_t = StorageKind::Disk)]
     storage: StorageKind,
+    /// Shape of the node's cache
+    #[arg(long, value_name = "SETSxWAYS", default_value_t = CacheShape::NODE)]
+    node_cache: CacheShape,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -141,6 +146,7 @@ fn node_config(args: NodeArgs) -> NodeConfig {
         name: args.name,
         heartbeat: args.heartbeat_ms,
         storage: args.storage,
+        cache: args.node_cache,
         supervisor: args.common.supervisor,
     }
 }
@@ -173,7 +179,6 @@ mod tests {
     use std::ffi::OsString;
 
     use clap::Parser;
-    use cluster::config::CacheShape;
     use cluster::supervisor::command::ChildCommands;
     use cluster::supervisor::options::{ServerOptions, Shape};
 
@@ -198,6 +203,7 @@ mod tests {
             servers: ServerOptions {
                 cache: CacheShape::new(8, 2).unwrap(),
                 cache_bytes: 12_345,
+                node_cache: CacheShape::new(16, 3).unwrap(),
                 heartbeat: Duration::from_millis(50),
                 lease: Duration::from_millis(300),
                 key_bytes_max: 20,
@@ -247,6 +253,7 @@ mod tests {
             name: NodeName::new("n3").unwrap(),
             heartbeat: Duration::from_millis(50),
             storage: StorageKind::Memory,
+            cache: CacheShape::new(16, 3).unwrap(),
             supervisor: "127.0.0.1:3".parse().ok(),
         };
         assert_eq!(node_config(args), expected);
@@ -261,6 +268,11 @@ mod tests {
         assert!(matches!(parse("coordinator --nodes 3 --replicas 4"), Ok(Err(_))));
         for wrong in ["--nodes 0", "--tokens 0", "--cache 3x8", "--key-bytes-max 257"] {
             assert!(parse(&format!("coordinator {wrong}")).is_err(), "{wrong}");
+        }
+        let node = "node --join 127.0.0.1:1 --dir d --name n1 --node-cache";
+        for (shape, good) in [("3x8", false), ("4x65", false), ("4", false), ("1x1", true)] {
+            let words = node.split(' ').chain([shape]);
+            assert_eq!(Node::try_parse_from(words).is_ok(), good, "{shape}");
         }
     }
 }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use protocol::client::ClientError;
 use protocol::request::Op;
-use protocol::status::{CoordinatorState, NodeState, NodeStatus, Status};
+use protocol::status::{CacheStatus, CoordinatorState, NodeState, NodeStatus, Status};
 
 use crate::args::{Goal, StatusArgs};
 use crate::print::{self, Exit, Failure};
@@ -171,15 +171,25 @@ fn render(status: &Status, colour: bool) -> String {
 }
 
 fn table(out: &mut String, nodes: &[NodeStatus], colour: bool) {
-    let heads =
-        ["NODE", "STATE", "ADDRESS", "PID", "HEARTBEAT", "KEYS", "LOG", "SYNC", "UNDECIDED"];
-    let rows: Vec<[String; 9]> = nodes.iter().map(row).collect();
+    let heads = [
+        "NODE",
+        "STATE",
+        "ADDRESS",
+        "PID",
+        "HEARTBEAT",
+        "KEYS",
+        "CACHE",
+        "LOG",
+        "SYNC",
+        "UNDECIDED",
+    ];
+    let rows: Vec<[String; 10]> = nodes.iter().map(row).collect();
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([heads[column].len()]).max().unwrap_or_default()
     };
-    let widths: [usize; 9] = std::array::from_fn(width);
-    let mut write = |cells: &[String; 9], tint: Option<&'static str>| {
+    let widths: [usize; 10] = std::array::from_fn(width);
+    let mut write = |cells: &[String; 10], tint: Option<&'static str>| {
         let mut text = String::new();
         for (column, cell) in cells.iter().enumerate() {
             let padded = format!("{cell:width$}", width = widths[column]);
@@ -202,7 +212,7 @@ fn table(out: &mut String, nodes: &[NodeStatus], colour: bool) {
     }
 }
 
-fn row(node: &NodeStatus) -> [String; 9] {
+fn row(node: &NodeStatus) -> [String; 10] {
     let dash = || "-".to_owned();
     let keys = match (node.keys_primary, node.keys_replica) {
         (None, None) => dash(),
@@ -217,10 +227,16 @@ fn row(node: &NodeStatus) -> [String; 9] {
         node.pid.map_or_else(dash, |pid| pid.to_string()),
         node.heartbeat_age_ms.map_or_else(dash, |ms| format!("{} ago", time(ms))),
         keys,
+        node.cache.as_ref().map_or_else(dash, answered),
         node.log_bytes.map_or_else(dash, size),
         node.fsync_us.map_or_else(dash, |us| format!("{us} us")),
         node.undecided.to_string(),
     ]
+}
+
+/// How many of its reads a cache has answered.
+fn answered(cache: &CacheStatus) -> String {
+    format!("{}/{}", cache.hits, cache.hits.saturating_add(cache.misses))
 }
 
 fn state_text(node: &NodeStatus) -> String {
@@ -273,7 +289,8 @@ mod tests {
             r#"{"cluster":{"nodes":2,"replicas":2,"name":"shop\u001b","evict_after_ms":10000},
             "coordinator":{"state":"active","epoch":3,"uptime_ms":61000},
             "nodes":[{"name":"n1","state":"up","addr":"127.0.0.1:4001","pid":12,"keys_primary":7,
-                      "keys_replica":3,"heartbeat_age_ms":120,"log_bytes":20480,"fsync_us":90},
+                      "keys_replica":3,"heartbeat_age_ms":120,"log_bytes":20480,"fsync_us":90,
+                      "cache":{"hits":3,"misses":2}},
                      {"name":"node-2","state":"up"}],
             "cache":{"sets":4096,"ways":8,"hits":5},"copies":{"2":10},
             "ops":{"total":{"get":{"ok":5,"not_found":1}}}}"#,
@@ -286,9 +303,9 @@ mod tests {
 cluster shop\\u{1b} · 2 nodes, 2 copies of each key
 coordinator active · epoch 3 · up 61 s · ring 0.0
 
-NODE    STATE  ADDRESS         PID  HEARTBEAT   KEYS  LOG     SYNC   UNDECIDED
-n1      up     127.0.0.1:4001  12   120 ms ago  7+3   20 KiB  90 us  0
-node-2  up     -               -    -           -     -       -      0
+NODE    STATE  ADDRESS         PID  HEARTBEAT   KEYS  CACHE  LOG     SYNC   UNDECIDED
+n1      up     127.0.0.1:4001  12   120 ms ago  7+3   3/5    20 KiB  90 us  0
+node-2  up     -               -    -           -     -      -       -      0
 
 cache 4096 sets x 8 ways: 5 hits, 0 misses, 0 evictions
 requests: get 6

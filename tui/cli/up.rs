@@ -49,6 +49,9 @@ pub(crate) struct UpArgs {
     headless: bool,
     #[command(flatten)]
     limits: LimitArgs,
+    /// Shape of each node's cache
+    #[arg(long, value_name = "SETSxWAYS", default_value_t = CacheShape::NODE)]
+    node_cache: CacheShape,
     /// Run this program's `coordinator` and `node` in place of our own (debuggers, tests)
     #[arg(long, hide = true, value_name = "PROGRAM")]
     server_program: Option<PathBuf>,
@@ -125,6 +128,7 @@ pub(crate) fn up(args: UpArgs) -> ExitCode {
         servers: ServerOptions {
             cache: args.limits.cache,
             cache_bytes: args.limits.cache_bytes,
+            node_cache: args.node_cache,
             heartbeat: args.limits.heartbeat_ms,
             lease: args.limits.lease_ms,
             key_bytes_max: args.limits.key_bytes_max,

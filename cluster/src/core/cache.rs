@@ -1,22 +1,24 @@
-//! The cache of encoded replies: S sets of W ways, write-through, second chance in each set.
+//! The cache of coordinator and node: S sets of W ways, write-through, second chance in each set.
 //!
-//! Connections read it (`get`) while the core alone changes it (`fill`, `write`, `remove`), both
-//! through one shared `Cache`: one small lock per set, so that no reader waits for the whole. It
-//! may miss whenever it likes; it must never hand out a value older than the last committed one of
-//! its key. When a commit is written here in relation to votes, decisions and answers is the
-//! core's business (R12), as is the lease check after each hit (R11).
+//! The coordinator's holds encoded replies: connections read it (`get`) while the core alone
+//! changes it (`fill`, `write`, `remove`), both through one shared `Cache`: one small lock per set,
+//! so that no reader waits for the whole. A node's holds plain values, and its core alone uses it
+//! (`update` in place of `write`). It may miss whenever it likes; it must never hand out a value
+//! older than the last committed one of its key. When a commit is written here in relation to
+//! votes, decisions and answers is the cores' business (R12), as is the lease check after each hit
+//! (R11).
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 use protocol::ids::{Key, Version};
+use protocol::status::CacheStatus;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::planted::{Bug, planted};
-
-/// The longest encoded reply that is cached, bytes: a few large values must not push out a
-/// thousand small ones.
+/// The longest encoded reply, or value, that is cached, bytes: a few large ones must not push out
+/// a thousand small ones.
 pub const TAIL_BYTES_MAX: usize = 16 << 10;
 /// Most ways of a set: a sweep stays short, and a set's bits fit one word.
 pub const WAYS_MAX: u16 = 64;
@@ -53,6 +55,21 @@ pub struct CacheStats {
     pub entries: u64,
     /// Bytes of their keys and tails.
     pub bytes: u64,
+}
+
+impl CacheStats {
+    /// With the cache's shape, as `status` shows it.
+    pub fn status(self, shape: CacheShape) -> CacheStatus {
+        CacheStatus {
+            sets: u64::from(shape.sets),
+            ways: u64::from(shape.ways),
+            hits: self.hits,
+            misses: self.misses,
+            evictions: self.evictions,
+            entries: self.entries,
+            bytes: self.bytes,
+        }
+    }
 }
 
 /// One way of a set, as shown to a person.
@@ -109,7 +126,7 @@ struct Set {
 
 /// What is in a set, under its lock.
 struct Ways {
-    /// Rises with every `write`, `remove` and `clear`, whatever it found.
+    /// Rises with every `write`, `update`, `remove` and `clear`, whatever it found.
     generation: u64,
     /// Where the next sweep begins.
     hand: usize,
@@ -121,6 +138,7 @@ struct Ways {
 struct Entry {
     key: Key,
     version: Version,
+    /// What is cached: the rest of an encoded reply, or a value.
     tail: Bytes,
     /// The second-chance bit: set by hits under the shared lock, cleared by sweeps.
     referenced: AtomicBool,
@@ -130,6 +148,12 @@ struct Entry {
 impl Entry {
     fn bytes(&self) -> u64 {
         bytes_of(&self.key, &self.tail)
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("shape", &self.shape).finish_non_exhaustive()
     }
 }
 
@@ -151,9 +175,9 @@ impl Cache {
         self.shape
     }
 
-    /// The encoded reply for `key`, for a connection: counts, and sets the second-chance bit. It
-    /// neither allocates nor waits for other readers.
-    pub fn get(&self, key: &str) -> Option<Bytes> {
+    /// What is cached for `key`, to be told: counts, and sets the second-chance bit. It neither
+    /// allocates nor waits for other readers.
+    pub fn get(&self, key: &str) -> Option<(Version, Bytes)> {
         let set = self.set_of(key);
         let ways = set.read();
         let Some(entry) = ways.find(key).map(|(_, entry)| entry) else {
@@ -166,7 +190,7 @@ impl Cache {
         if !entry.referenced.load(Relaxed) {
             entry.referenced.store(true, Relaxed);
         }
-        Some(entry.tail.clone())
+        Some((entry.version, entry.tail.clone()))
     }
 
     /// What is cached for `key`, for the core: leaves no trace in bits or counters.
@@ -188,7 +212,7 @@ impl Cache {
         let index = self.set_index(key.as_str());
         assert_eq!(index, at.set, "a fill must bring the generation of its own key's set");
         let mut ways = self.sets[index as usize].write();
-        if ways.generation != at.number && !planted(Bug::StaleFill) {
+        if ways.generation != at.number {
             return false;
         }
         self.put(&mut ways, key, version, tail)
@@ -204,6 +228,16 @@ impl Cache {
         let mut ways = self.set_of(key.as_str()).write();
         ways.generation += 1;
         self.put(&mut ways, key, version, tail);
+    }
+
+    /// Writes a commit through to an entry that is there, as `write` does; where none is, only the
+    /// generation rises: a node is told to write whatever is written, but asked for what is read.
+    pub fn update(&self, key: &Key, version: Version, tail: &Bytes) {
+        let mut ways = self.set_of(key.as_str()).write();
+        ways.generation += 1;
+        if ways.find(key.as_str()).is_some() {
+            self.put(&mut ways, key, version, tail.clone());
+        }
     }
 
     /// Takes `key` out. The generation rises even if it was not there (H24).

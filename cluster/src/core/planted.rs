@@ -28,8 +28,10 @@ pub enum Bug {
     SettledEarly,
     /// A node confirms decisions that are not durable yet (R8, H22).
     ConfirmedBeforeSync,
-    /// What a read has found is cached though the set was written to since (H23).
+    /// What a node has answered is cached though the set was written to since (H23).
     StaleFill,
+    /// What a node's keystore has answered is cached though the key was written to since (H23).
+    StaleNodeFill,
     /// The cache has a write before the votes are in (R12, H26).
     CachedBeforeVotes,
     /// The keys of several are read at several moments.
@@ -56,6 +58,8 @@ pub enum Bug {
     DirectoryNotSynced,
     /// Only one copy of the state file is written (R9).
     StateOnce,
+    /// Prepares may use the log's reserve (R14, H57).
+    ReserveUsed,
     /// A claim is answered though the fence that it promises is not durable yet (R2).
     FenceNotSaved,
     /// An epoch is shared by all who claim it (R15, H16).
@@ -92,7 +96,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 42] = [
         Self::VoteBeforeSync,
         Self::ReportBeforeSync,
         Self::LowerEpochHeard,
@@ -104,6 +108,7 @@ impl Bug {
         Self::SettledEarly,
         Self::ConfirmedBeforeSync,
         Self::StaleFill,
+        Self::StaleNodeFill,
         Self::CachedBeforeVotes,
         Self::CutTorn,
         Self::ToldWithoutLease,
@@ -117,6 +122,7 @@ impl Bug {
         Self::TailKept,
         Self::DirectoryNotSynced,
         Self::StateOnce,
+        Self::ReserveUsed,
         Self::FenceNotSaved,
         Self::EpochShared,
         Self::ClaimOnMinority,

@@ -98,6 +98,74 @@ pub enum LogRecord {
     Marks(Vec<(MemberId, GroupSeq)>),
 }
 
+impl LogRecord {
+    /// How many bytes it takes in a group's body, at most.
+    pub fn bytes_max(&self) -> u64 {
+        match self {
+            Self::Prepare(prepared) => prepared.bytes_max(),
+            Self::Commit { .. } => HEAD_BYTES,
+            Self::Refuse { participants, .. }
+            | Self::Abort { participants, .. }
+            | Self::Committed { participants, .. } => decision_bytes_max(participants.len()),
+            Self::Settled { except, .. } => HEAD_BYTES + 12 + 8 * except.len() as u64,
+            Self::Marks(marks) => HEAD_BYTES + 10 * marks.len() as u64,
+        }
+    }
+}
+
+impl Prepared {
+    /// How many bytes it takes in a group's body, at most.
+    pub fn bytes_max(&self) -> u64 {
+        let write = |w: &Write| w.key.as_bytes().len() + w.value.as_ref().map_or(0, Value::len);
+        let writes = self.writes.iter().map(write);
+        prepare_bytes_max(self.participants.len(), self.rests_on.len(), writes)
+    }
+}
+
+/// Kind, flags and one transaction's id.
+const HEAD_BYTES: u64 = 1 + 4 + 8;
+/// A write without its key's and value's bytes.
+const WRITE_BYTES: u64 = 31;
+
+/// How many bytes a record about a transaction with so many participants takes at most, whatever
+/// is decided about it.
+pub fn decision_bytes_max(participants: usize) -> u64 {
+    HEAD_BYTES + 2 + 2 * participants as u64
+}
+
+/// The same of a prepare with writes of so many bytes of key and value.
+pub fn prepare_bytes_max(
+    participants: usize,
+    rests_on: usize,
+    writes: impl Iterator<Item = usize>,
+) -> u64 {
+    let once = 1 + 64 + 8;
+    let lists = 2 + 2 * participants as u64 + 4 + 8 * rests_on as u64 + 4;
+    HEAD_BYTES + 8 + once + lists + writes.map(|bytes| bytes as u64 + WRITE_BYTES).sum::<u64>()
+}
+
+/// How many bytes of log a group takes at most whose records have so many bytes.
+pub fn group_bytes_max(body_bytes: u64) -> u64 {
+    512 * (1 + (body_bytes + 24) / 496)
+}
+
+/// What a log can take without asking the disk for more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes of groups. Of a series of groups each of which may not fit into what is left of a
+    /// segment, half as many for sure.
+    pub bytes: u64,
+    /// Bytes of the longest group of which that is true.
+    pub group_max: u64,
+    /// The disk, when last asked for more, had none.
+    pub full: bool,
+}
+
+impl Room {
+    /// That of a log of which nothing was told.
+    pub const ENDLESS: Self = Self { bytes: u64::MAX >> 2, group_max: u64::MAX >> 2, full: false };
+}
+
 /// A decided write on its way into the keystore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed {

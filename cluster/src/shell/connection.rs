@@ -267,7 +267,7 @@ impl Connection {
         let shared = &self.shared;
         let may_tell = || clock::now() < Time(shared.lease_until.load(Ordering::Acquire));
         match shared.cache.get(key) {
-            Some(tail) if may_tell() => {
+            Some((_, tail)) if may_tell() => {
                 self.answer(request.id, 0, None, tail);
                 true
             }

@@ -330,6 +330,12 @@ fn log(note: &Note) {
         }
         Note::Phase(phase, epoch) => tracing::info!(phase, %epoch, "coordinator"),
         Note::Resolved(id, commit) => tracing::info!(%id, commit, "left open before, decided"),
+        Note::Space { node, full: true } => {
+            tracing::error!("the disk of node {node} is full: updates of its keys are refused");
+        }
+        Note::Space { node, full: false } => {
+            tracing::info!("node {node} has space on its disk again: updates are taken");
+        }
         Note::Alarm(what) => tracing::error!("{what}"),
     }
 }

@@ -12,7 +12,7 @@ use protocol::peer::{Heartbeat, Register, Up};
 use tokio::sync::{Notify, watch};
 
 use super::clock;
-use super::lanes::{Done, KeyJob, Lane, LogJob};
+use super::lanes::{Done, KeyJob, Lane, LogJob, LogLane};
 
 use super::outlet::Outlet;
 use super::pulse::Pulse;
@@ -36,6 +36,7 @@ pub(super) enum End {
 /// The one engine of a node, for all of its threads.
 pub(super) struct Engine {
     state: Mutex<State>,
+    log: Arc<LogLane>,
     /// The loop is to look at the engine's end or at the next deadline.
     pub(super) news: Notify,
 }
@@ -43,7 +44,7 @@ pub(super) struct Engine {
 /// What an engine is made of.
 pub(super) struct Parts {
     pub(super) core: NodeCore,
-    pub(super) log: Lane<LogJob>,
+    pub(super) log: Arc<LogLane>,
     pub(super) keys: Lane<KeyJob>,
     pub(super) register: watch::Sender<Register>,
     pub(super) announcer: Announcer,
@@ -52,7 +53,11 @@ pub(super) struct Parts {
 
 pub(super) struct State {
     pub(super) core: NodeCore,
-    log: Lane<LogJob>,
+    log: Arc<LogLane>,
+    /// Whoever has the engine sees to the log's jobs afterwards.
+    leaves: bool,
+    /// There are some.
+    left: bool,
     keys: Lane<KeyJob>,
     /// A link ends, once it has sent what it holds, when its outlet is dropped.
     conns: HashMap<ConnId, Outlet>,
@@ -62,6 +67,8 @@ pub(super) struct State {
     ring: Option<Arc<Ring>>,
     pulse: Pulse,
     end: Option<End>,
+    /// Updates are refused for want of space.
+    short_of_space: bool,
     /// When the loop next looks at the clock by itself.
     awake_at: Option<Time>,
 }
@@ -71,7 +78,9 @@ impl Engine {
         let Parts { core, log, keys, register, announcer, pulse } = parts;
         let state = State {
             core,
-            log,
+            log: Arc::clone(&log),
+            leaves: false,
+            left: false,
             keys,
             conns: HashMap::new(),
             last_conn: 0,
@@ -80,9 +89,10 @@ impl Engine {
             ring: None,
             pulse,
             end: None,
+            short_of_space: false,
             awake_at: None,
         };
-        Self { state: Mutex::new(state), news: Notify::new() }
+        Self { state: Mutex::new(state), log, news: Notify::new() }
     }
 
     /// The engine's state; `None` if a thread has panicked with it: then the process must end.
@@ -92,6 +102,36 @@ impl Engine {
 
     /// Hands in, at one moment, what `hand_in` does. False if the process is to end.
     pub(super) fn turn(&self, hand_in: impl FnOnce(&mut State, Time)) -> bool {
+        self.turn_with(hand_in, |_| {})
+    }
+
+    /// As `turn`, but what it brings to the log may be done before it returns, on this thread.
+    pub(super) fn turn_here(&self, hand_in: impl FnOnce(&mut State, Time)) -> bool {
+        let mut left = false;
+        let begin = |state: &mut State, now| {
+            state.leaves = true;
+            hand_in(state, now);
+        };
+        let going = self.turn_with(begin, |state| {
+            state.leaves = false;
+            left = std::mem::take(&mut state.left);
+        });
+        if left {
+            self.log.work_here(&|done| self.tell(done));
+        }
+        going
+    }
+
+    /// A lane's report. False if the process is to end.
+    pub(super) fn tell(&self, done: Done) -> bool {
+        self.turn(|state, now| state.on_done(now, done))
+    }
+
+    fn turn_with(
+        &self,
+        hand_in: impl FnOnce(&mut State, Time),
+        end: impl FnOnce(&mut State),
+    ) -> bool {
         let Some(mut state) = self.lock() else {
             self.news.notify_one();
             return false;
@@ -99,6 +139,7 @@ impl Engine {
         let now = clock::now();
         hand_in(&mut state, now);
         state.hand_in(now, Input::Flush);
+        end(&mut state);
         let next = state.core.next_deadline();
         let sooner = next.is_some_and(|next| state.awake_at.is_none_or(|at| next < at));
         if state.end.is_some() || sooner {
@@ -145,7 +186,11 @@ impl State {
 
     pub(super) fn on_done(&mut self, now: Time, done: Done) {
         match done {
-            Done::Synced(seq) => self.hand_in(now, Input::Synced(seq)),
+            Done::Synced(seq, room) => {
+                self.hand_in(now, Input::Room(room));
+                self.hand_in(now, Input::Synced(seq));
+            }
+            Done::Room(room) => self.hand_in(now, Input::Room(room)),
             Done::Saved(number) => {
                 self.hand_in(now, Input::MetaSaved(number));
                 let meta = self.core.meta();
@@ -166,7 +211,10 @@ impl State {
                 self.hand_in(now, Input::Scanned { token, page, through });
             }
             Done::Checkpointed(through) => self.hand_in(now, Input::Checkpointed(through)),
-            Done::Counts(counts) => self.pulse.counts = counts,
+            Done::NotCheckpointed => self.hand_in(now, Input::NotCheckpointed),
+            Done::Counts(counts, cache) => {
+                (self.pulse.counts, self.pulse.cache) = (counts, cache);
+            }
             Done::Failed(reason) => self.end(End::Fatal(reason)),
         }
     }
@@ -175,6 +223,14 @@ impl State {
     pub(super) fn hand_in(&mut self, now: Time, input: Input) {
         let effects = self.core.handle(now, input);
         self.perform(now, effects);
+        if self.core.is_short_of_space() != self.short_of_space {
+            self.short_of_space = !self.short_of_space;
+            if self.short_of_space {
+                tracing::error!("the disk is full: updates are refused; free some space");
+            } else {
+                tracing::info!("there is space on the disk again: updates are taken");
+            }
+        }
     }
 
     pub(super) fn perform(&mut self, now: Time, effects: Vec<Effect>) {
@@ -188,9 +244,9 @@ impl State {
                     self.conns.remove(&conn);
                     true
                 }
-                Effect::SaveMeta { meta, number } => self.log.give(LogJob::Save(number, meta)),
-                Effect::Log { seq, records } => self.log.give(LogJob::Append(seq, records)),
-                Effect::FreeLog { through } => self.log.give(LogJob::Free(through)),
+                Effect::SaveMeta { meta, number } => self.log_job(LogJob::Save(number, meta)),
+                Effect::Log { seq, records } => self.log_job(LogJob::Append(seq, records)),
+                Effect::FreeLog { through } => self.log_job(LogJob::Free(through)),
                 Effect::Apply { writes, through } => {
                     self.pulse.writes += writes.len() as u64;
                     self.keys.give(KeyJob::Apply(writes, through))
@@ -226,6 +282,15 @@ impl State {
         }
     }
 
+    fn log_job(&mut self, job: LogJob) -> bool {
+        if self.leaves {
+            self.left = true;
+            self.log.leave(job)
+        } else {
+            self.log.give(job)
+        }
+    }
+
     fn send(&mut self, now: Time, conn: ConnId, up: &Up) {
         if !self.conns.get(&conn).is_some_and(|outlet| outlet.send(up)) {
             self.on_disconnected(now, conn);
@@ -241,6 +306,7 @@ impl State {
     /// Leaves nothing undone, and sends both lanes to their end; false if one has failed.
     pub(super) fn stop(&mut self) -> bool {
         self.conns.clear();
+        self.pulse.stopping();
         self.hand_in(clock::now(), Input::Stop);
         self.end.is_none() && self.log.give(LogJob::Stop) && self.keys.give(KeyJob::Stop)
     }

@@ -1,14 +1,19 @@
-//! A node's two threads that block: one owns log and state file, one the keystore.
+//! A node's two lanes of work that blocks: one owns log and state file, one the keystore.
 //!
-//! Each takes its jobs in order and tells the engine, on its own thread, when they are done; so
-//! the order of the core's effects is the order on disk. An error of either ends the process:
-//! nothing may be promised after it (R9). Queues are bounded by the coordinator's windows; a full
-//! one ends the process too, since to drop a job would be to lie.
+//! Each does its jobs in order and tells the engine, on the thread that did them, when they are
+//! done; so the order of the core's effects is the order on disk. An error of either ends the
+//! process: nothing may be promised after it (R9). Queues are bounded by the coordinator's windows;
+//! a full one ends the process too, since to drop a job would be to lie.
+//!
+//! Each lane has a thread. But while the disk is quick, whoever brings a lone group to the log may
+//! write it itself, if it has nothing better to do: to wake another thread costs as much as a
+//! third of a quick disk's sync.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use protocol::ids::{GroupSeq, Key, Version};
 use protocol::peer::OnceEntry;
@@ -16,21 +21,30 @@ use tokio::sync::mpsc;
 
 use super::directory;
 use super::engine::{Engine, State};
+use crate::core::cache::{Cache, CacheStats};
 use crate::core::node::{AskToken, Found, Meta, ReadToken, Scanned};
-use crate::core::record::{Committed, LogRecord};
+use crate::core::record::{Committed, LogRecord, Room};
 use crate::core::ring::Ring;
 use crate::storage::failpoint;
-use crate::storage::keystore::{Checkpointed, Keystore, Scan, Stored};
-use crate::storage::log::{Log, NextSegment, ReadySegment};
+use crate::storage::keystore::{Checkpointed, Keystore, KeystoreError, Scan, Stored};
+use crate::storage::log::{Log, LogError, NextSegment, ReadySegment};
 use crate::storage::small_file::SmallFile;
 
 #[cfg(test)]
 mod tests;
 
+/// A thread has ended with the log in its hands.
+const PANICKED: &str = "a bug ended a thread at the log; the node's log file says more";
 /// Jobs that may wait for a lane.
 const QUEUE_MAX: usize = 131_072;
+/// A sync that takes longer is not waited for by whoever brings the next group.
+const QUICK_SYNC: Duration = Duration::from_millis(1);
 /// Answers of the keystore that are told together at most.
-const READS_MAX: usize = 256;
+const REPORTS_MAX: usize = 256;
+
+/// How long a full disk is left alone before it is asked for space again; doubles.
+const SPACE_WAIT_MIN: Duration = Duration::from_millis(100);
+const SPACE_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// A job of the log's lane.
 pub(super) enum LogJob {
@@ -64,7 +78,7 @@ pub(super) enum KeyJob {
     Checkpointed(Checkpointed),
     /// Count by these ranges.
     Ranges(Arc<Ring>),
-    /// Report the counts.
+    /// Report the counts, the cache's too: to add them up is nothing to keep a vote waiting for.
     Count,
     /// Make durable what was applied, then end.
     Stop,
@@ -72,14 +86,17 @@ pub(super) enum KeyJob {
 
 /// What a lane reports.
 pub(super) enum Done {
-    Synced(GroupSeq),
+    Synced(GroupSeq, Room),
+    Room(Room),
     Saved(u64),
     Read(ReadToken, Found),
     Onces(AskToken, Vec<OnceEntry>),
     Scanned(AskToken, Vec<Scanned>, Option<Key>),
     Checkpointed(GroupSeq),
-    /// Live keys by range.
-    Counts(Vec<u64>),
+    /// There was no space for the checkpoint.
+    NotCheckpointed,
+    /// Live keys by range, and the counters of the cache.
+    Counts(Vec<u64>, CacheStats),
     /// The process must end: a sentence for the operator.
     Failed(String),
 }
@@ -89,6 +106,8 @@ pub(super) enum Done {
 pub(super) struct LogGauge {
     pub(super) bytes: AtomicU64,
     pub(super) sync_us: AtomicU64,
+    /// The node stops: nothing waits for space any more.
+    pub(super) stopping: AtomicBool,
 }
 
 /// Where a lane's jobs go. The lane ends when this is dropped.
@@ -124,83 +143,177 @@ enum Outcome {
     Last,
 }
 
-/// Takes jobs in order until one fails or was the last. Up to `reports_max` reports of jobs that
-/// wait in a row are told together.
-fn work_off<J>(
-    mut queue: mpsc::Receiver<J>,
-    engine: &Weak<Engine>,
-    reports_max: usize,
-    mut work: impl FnMut(J) -> Result<Outcome, directory::Refusal>,
-) {
-    let mut reports = Vec::new();
-    let mut waiting = None;
-    while let Some(job) = waiting.take().or_else(|| queue.blocking_recv()) {
-        let last = match work(job) {
-            Ok(Outcome::Silent) => false,
-            Ok(Outcome::Tell(report)) => {
-                reports.push(report);
-                false
+/// The log's lane: what waits for log and state file, and these.
+pub(super) struct LogLane {
+    waiting: Mutex<Waiting>,
+    /// The lane's thread is called.
+    called: Condvar,
+    files: Mutex<LogFiles>,
+    /// The last job was not a quick one.
+    slow: AtomicBool,
+}
+
+#[derive(Default)]
+struct Waiting {
+    jobs: VecDeque<LogJob>,
+    /// The lane's thread is on its way.
+    called: bool,
+    /// Nothing more will be done.
+    ended: bool,
+}
+
+/// How reports reach the engine; false if the process is to end.
+pub(super) type Tell<'a> = &'a dyn Fn(Done) -> bool;
+
+impl LogLane {
+    pub(super) fn new(log: Log, state: SmallFile, gauge: Arc<LogGauge>) -> Arc<Self> {
+        Arc::new_cyclic(|lane| {
+            let lane = Weak::clone(lane);
+            let mut files = LogFiles { log, state, gauge, lane, pause: Duration::ZERO };
+            files.prepare_next();
+            Self {
+                waiting: Mutex::default(),
+                called: Condvar::new(),
+                files: Mutex::new(files),
+                // The first ones after a start on a full disk wait for space.
+                slow: AtomicBool::new(true),
             }
-            Ok(Outcome::Last) => true,
-            Err(error) => {
-                reports.push(Done::Failed(error.to_string()));
-                true
-            }
-        };
-        if !last && reports.len() < reports_max {
-            waiting = queue.try_recv().ok();
+        })
+    }
+
+    /// Starts the lane's thread.
+    pub(super) fn start(self: &Arc<Self>, engine: Weak<Engine>) -> std::io::Result<JoinHandle<()>> {
+        let lane = Arc::clone(self);
+        let tell = move |done| engine.upgrade().is_some_and(|engine| engine.tell(done));
+        thread::Builder::new().name("log".into()).spawn(move || lane.work_off(&tell))
+    }
+
+    /// Hands over a job; false if the lane has ended or is hopelessly behind.
+    pub(super) fn give(&self, job: LogJob) -> bool {
+        let left = self.leave(job);
+        self.call();
+        left
+    }
+
+    /// As `give`, but whoever leaves a job there sees to it that it is done: by `work_here` or
+    /// by `call`.
+    pub(super) fn leave(&self, job: LogJob) -> bool {
+        let mut waiting = self.waiting();
+        let room = !waiting.ended && waiting.jobs.len() < QUEUE_MAX;
+        if room {
+            waiting.jobs.push_back(job);
         }
-        if !reports.is_empty() && waiting.is_none() {
-            let Some(engine) = engine.upgrade() else { return };
-            let tell = |state: &mut State, now| {
-                reports.drain(..).for_each(|done| state.on_done(now, done));
-            };
-            if !engine.turn(tell) {
+        room
+    }
+
+    /// Calls the lane's thread.
+    pub(super) fn call(&self) {
+        let mut waiting = self.waiting();
+        if !waiting.called {
+            waiting.called = true;
+            self.called.notify_one();
+        }
+    }
+
+    /// Does what was left, on this thread, if it is one group and the disk is quick; else calls the
+    /// lane's thread.
+    pub(super) fn work_here(&self, tell: Tell) {
+        let quick = !self.slow.load(Ordering::Relaxed);
+        if quick
+            && let Ok(mut files) = self.files.try_lock()
+            && let Some(group) = self.lone_group()
+        {
+            self.end_if(files.do_job(group, &self.slow, tell));
+        } else {
+            self.call();
+        }
+    }
+
+    /// The one job that waits, if it is a group and the lane's thread is not called.
+    fn lone_group(&self) -> Option<LogJob> {
+        let mut waiting = self.waiting();
+        let lone = !waiting.called && waiting.jobs.len() == 1;
+        let group = matches!(waiting.jobs.front(), Some(LogJob::Append(..)));
+        if lone && group { waiting.jobs.pop_front() } else { None }
+    }
+
+    /// The lane's thread: does all jobs that wait when it is called, until the last.
+    fn work_off(&self, tell: Tell) {
+        loop {
+            let mut waiting = self.waiting();
+            while !waiting.called {
+                let woken = self.called.wait(waiting);
+                waiting = woken.unwrap_or_else(PoisonError::into_inner);
+            }
+            waiting.called = false;
+            drop(waiting);
+            // A thread that panicked with the files left nothing that may be gone on with.
+            let Ok(mut files) = self.files.lock() else {
+                self.end_if(true);
+                tell(Done::Failed(PANICKED.to_owned()));
                 return;
+            };
+            // Whoever takes a job holds the files: so they are done in their order.
+            while let Some(job) = self.next() {
+                if self.end_if(files.do_job(job, &self.slow, tell)) {
+                    return;
+                }
             }
         }
-        if last {
-            return;
-        }
+    }
+
+    fn next(&self) -> Option<LogJob> {
+        self.waiting().jobs.pop_front()
+    }
+
+    fn end_if(&self, last: bool) -> bool {
+        self.waiting().ended |= last;
+        last
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // Nobody panics with it: what is done under it is a few moves.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Starts the log's lane.
-pub(super) fn start_log(
-    queue: Queue<LogJob>,
+/// What the log's lane works on.
+struct LogFiles {
     log: Log,
     state: SmallFile,
     gauge: Arc<LogGauge>,
-    engine: Weak<Engine>,
-) -> std::io::Result<JoinHandle<()>> {
-    let lane = LogLane { log, state, gauge, jobs: queue.add };
-    thread::Builder::new().name("log".into()).spawn(move || lane.run(queue.jobs, &engine))
+    lane: Weak<LogLane>,
+    /// Before another segment is asked for: the disk had no space for the last one.
+    pause: Duration,
 }
 
-struct LogLane {
-    log: Log,
-    state: SmallFile,
-    gauge: Arc<LogGauge>,
-    jobs: mpsc::WeakSender<LogJob>,
-}
-
-impl LogLane {
-    fn run(mut self, queue: mpsc::Receiver<LogJob>, engine: &Weak<Engine>) {
-        self.prepare_next();
-        // Votes wait for each of them.
-        work_off(queue, engine, 1, |job| self.work(job));
+impl LogFiles {
+    /// Does a job and tells what it led to; true if none may follow.
+    fn do_job(&mut self, job: LogJob, slow: &AtomicBool, tell: Tell) -> bool {
+        let began = Instant::now();
+        let outcome = self.work(job);
+        slow.store(began.elapsed() > QUICK_SYNC, Ordering::Relaxed);
+        match outcome {
+            Ok(Outcome::Silent) => false,
+            Ok(Outcome::Tell(report)) => !tell(report),
+            Ok(Outcome::Last) => true,
+            Err(error) => {
+                tell(Done::Failed(error.to_string()));
+                true
+            }
+        }
     }
 
     fn work(&mut self, job: LogJob) -> Result<Outcome, directory::Refusal> {
         match job {
             LogJob::Append(seq, records) => {
                 let began = Instant::now();
-                self.log.append(seq, &records)?;
+                self.append(seq, &records)?;
                 let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
                 self.gauge.sync_us.store(took, Ordering::Relaxed);
                 self.gauge.bytes.store(self.log.bytes(), Ordering::Relaxed);
                 self.prepare_next();
-                Ok(Outcome::Tell(Done::Synced(seq)))
+                Ok(Outcome::Tell(Done::Synced(seq, self.log.room())))
             }
             LogJob::Save(number, meta) => {
                 if let Some(ring) = &meta.ring {
@@ -214,24 +327,46 @@ impl LogLane {
                 if freed > 0 {
                     tracing::info!(freed, through = through.0, "log segments freed");
                 }
-                Ok(Outcome::Silent)
+                Ok(Outcome::Tell(Done::Room(self.log.room())))
             }
             LogJob::Made(made) => {
                 self.log.accept_next(made)?;
-                Ok(Outcome::Silent)
+                let room = self.log.room();
+                self.pause = if room.full { longer(self.pause) } else { Duration::ZERO };
+                self.prepare_next();
+                Ok(Outcome::Tell(Done::Room(room)))
             }
             LogJob::Stop => Ok(Outcome::Last),
         }
     }
 
-    /// The next segment is made ahead, by a thread of its own.
+    /// Appends. Space is known to be there, but for groups after a start on a full disk: those
+    /// wait, and all behind them, since what they hold is promised.
+    fn append(&mut self, seq: GroupSeq, records: &[LogRecord]) -> Result<(), LogError> {
+        let mut pause = Duration::ZERO;
+        loop {
+            match self.log.append(seq, records) {
+                Err(LogError::DiskFull) if !self.gauge.stopping.load(Ordering::Relaxed) => {
+                    if pause.is_zero() {
+                        tracing::error!(group = seq.0, "{}", LogError::DiskFull);
+                    }
+                    pause = longer(pause);
+                    thread::sleep(pause);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Segments are made ahead, by a thread of its own, which waits if the disk was full.
     fn prepare_next(&mut self) {
         let Some(work) = self.log.prepare_next() else { return };
-        let jobs = self.jobs.clone();
+        let (lane, pause) = (Weak::clone(&self.lane), self.pause);
         let make = move |work: NextSegment| {
+            thread::sleep(pause);
             let made = work.run();
-            if let Some(jobs) = jobs.upgrade() {
-                let _ = jobs.blocking_send(LogJob::Made(made));
+            if let Some(lane) = lane.upgrade() {
+                lane.give(LogJob::Made(made));
             }
         };
         let named = thread::Builder::new().name("segment".into());
@@ -241,24 +376,68 @@ impl LogLane {
     }
 }
 
+/// The next pause, after one that was too short.
+fn longer(pause: Duration) -> Duration {
+    (pause * 2).clamp(SPACE_WAIT_MIN, SPACE_WAIT_MAX)
+}
+
 /// Starts the keystore's lane.
 pub(super) fn start_keys(
     queue: Queue<KeyJob>,
     keystore: Box<dyn Keystore>,
+    cache: Arc<Cache>,
     engine: Weak<Engine>,
 ) -> std::io::Result<JoinHandle<()>> {
-    let mut lane = KeyLane { keystore, jobs: queue.add, checkpointing: false };
-    let run = move || work_off(queue.jobs, &engine, READS_MAX, |job| lane.work(job));
+    let mut lane = KeyLane { keystore, cache, jobs: queue.add, checkpointing: false };
+    let run = move || lane.run(queue.jobs, &engine);
     thread::Builder::new().name("keys".into()).spawn(run)
 }
 
 struct KeyLane {
     keystore: Box<dyn Keystore>,
+    /// Only to be counted.
+    cache: Arc<Cache>,
     jobs: mpsc::WeakSender<KeyJob>,
     checkpointing: bool,
 }
 
 impl KeyLane {
+    /// Takes jobs in order until one fails or was the last. Reports of jobs that wait in a row are
+    /// told together.
+    fn run(&mut self, mut queue: mpsc::Receiver<KeyJob>, engine: &Weak<Engine>) {
+        let mut reports = Vec::new();
+        let mut waiting = None;
+        while let Some(job) = waiting.take().or_else(|| queue.blocking_recv()) {
+            let last = match self.work(job) {
+                Ok(Outcome::Silent) => false,
+                Ok(Outcome::Tell(report)) => {
+                    reports.push(report);
+                    false
+                }
+                Ok(Outcome::Last) => true,
+                Err(error) => {
+                    reports.push(Done::Failed(error.to_string()));
+                    true
+                }
+            };
+            if !last && reports.len() < REPORTS_MAX {
+                waiting = queue.try_recv().ok();
+            }
+            if !reports.is_empty() && waiting.is_none() {
+                let Some(engine) = engine.upgrade() else { return };
+                let tell = |state: &mut State, now| {
+                    reports.drain(..).for_each(|done| state.on_done(now, done));
+                };
+                if !engine.turn(tell) {
+                    return;
+                }
+            }
+            if last {
+                return;
+            }
+        }
+    }
+
     fn work(&mut self, job: KeyJob) -> Result<Outcome, directory::Refusal> {
         match job {
             KeyJob::Apply(writes, through) => {
@@ -297,9 +476,17 @@ impl KeyLane {
             KeyJob::Checkpointed(done) => {
                 self.checkpointing = false;
                 failpoint::hit("keys.checkpoint.end")?;
-                let through = self.keystore.end_checkpoint(done)?;
-                failpoint::hit("keys.checkpoint.report")?;
-                Ok(Outcome::Tell(Done::Checkpointed(through)))
+                match self.keystore.end_checkpoint(done) {
+                    Ok(through) => {
+                        failpoint::hit("keys.checkpoint.report")?;
+                        Ok(Outcome::Tell(Done::Checkpointed(through)))
+                    }
+                    Err(error @ KeystoreError::NoSpace(_)) => {
+                        tracing::warn!("{error}");
+                        Ok(Outcome::Tell(Done::NotCheckpointed))
+                    }
+                    Err(error) => Err(error.into()),
+                }
             }
             KeyJob::Ranges(ring) => {
                 let points: Vec<u64> = ring.points().iter().map(|(point, _)| point.0).collect();
@@ -308,14 +495,22 @@ impl KeyLane {
             }
             KeyJob::Count => {
                 let keys = self.keystore.counts().iter().map(|range| range.live).collect();
-                Ok(Outcome::Tell(Done::Counts(keys)))
+                Ok(Outcome::Tell(Done::Counts(keys, self.cache.stats())))
             }
             KeyJob::Stop => {
                 if !self.checkpointing {
-                    self.keystore.checkpoint()?;
+                    self.last_checkpoint()?;
                 }
                 Ok(Outcome::Last)
             }
+        }
+    }
+
+    /// Without space none is made: all of it is in the log.
+    fn last_checkpoint(&mut self) -> Result<(), KeystoreError> {
+        match self.keystore.checkpoint() {
+            Ok(_) | Err(KeystoreError::NoSpace(_)) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

@@ -101,6 +101,7 @@ mod tests {
             installed: None,
             marked: false,
             caught_up: false,
+            full: false,
         }
     }
 

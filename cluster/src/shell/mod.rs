@@ -14,14 +14,15 @@
 //! * `link`: the coordinator's end of a node's link
 //! * `registration`: nodes that announce themselves, and their heartbeats
 //! * `directory`: a node's directory: lock, store, state file
-//! * `lanes`: a node's two threads, log and keystore
+//! * `lanes`: a node's two lanes of blocking work, log and keystore
 //! * `pulse`: a node's heartbeats
 //! * `engine`: a node's core, behind the lock that its threads share
 //! * `node_link`: a node's links and its registration
 //! * `node`: the node's loop
 //!
-//! Both servers run on one thread that serves sockets; what blocks has threads of its own. The
-//! coordinator's core belongs to that thread, a node's to whichever has something for it.
+//! The coordinator runs on one thread that serves sockets, and its core belongs to it. A node has
+//! one for its links, one for heartbeats and registration, and one for each lane that blocks; its
+//! core belongs to whichever has something for it.
 
 mod alarm;
 pub mod clock;

@@ -20,13 +20,14 @@ use tokio::sync::watch;
 use super::alarm::Alarm;
 use super::directory::{self, Directory, Refusal};
 use super::engine::{End, Engine, Parts};
-use super::lanes::{self, LogGauge};
+use super::lanes::{self, LogGauge, LogLane};
 use super::node_link;
 use super::pulse::Pulse;
 use super::{clock, listener};
-use crate::config::{NodeConfig, StorageKind};
+use crate::config::{NODE_CACHE_BYTES, NodeConfig, StorageKind};
+use crate::core::cache::{Cache, CacheShape};
 use crate::core::node::{CHECKPOINT_BYTES, Effect, Input, NodeCore, Restart};
-use crate::process::Announcer;
+use crate::process::{self, Announcer};
 use crate::storage::keystore::Keystore;
 use crate::storage::keystore::fjall::FjallKeystore;
 use crate::storage::keystore::memory::MemoryKeystore;
@@ -70,36 +71,43 @@ fn fail(reason: &str) -> ExitCode {
 }
 
 async fn run(config: NodeConfig, announcer: Announcer) -> Result<End, Refusal> {
+    process::bear_file_size_limit()?;
     let durable = config.storage == StorageKind::Disk;
     let directory = directory::open(&config.dir, &config.name, durable)?;
-    let Started { core, effects, log, keystore, state } = match start(directory) {
+    let shape = CacheShape { sets: config.cache.sets(), ways: config.cache.ways() as u16 };
+    let seed = process::random_uuid()?.0 as u64;
+    let cache = Arc::new(Cache::new(shape, NODE_CACHE_BYTES, seed));
+    let started = start(directory, Arc::clone(&cache));
+    let Started { core, effects, log, keystore, state } = match started {
         Ok(started) => started,
         Err(error) => return Ok(End::Fatal(error.to_string())),
     };
     let gauge = Arc::new(LogGauge::default());
     gauge.bytes.store(log.bytes(), Ordering::Relaxed);
+    let room = log.room();
     let udp = listener::heartbeat_socket(config.join).await?;
     // The coordinator may be on another machine: this one's address on the way there is its own.
     let sockets = listener::bind(SocketAddr::new(udp.local_addr()?.ip(), 0))?;
     let addr = sockets.local_addr()?;
     let incarnation = core.meta().incarnation.0;
     let (register, registered) = watch::channel(registration(&core, &config, addr, durable));
-    let (log_jobs, log_queue) = lanes::lane();
+    let log = LogLane::new(log, state, Arc::clone(&gauge));
     let (key_jobs, key_queue) = lanes::lane();
     let engine = Arc::new(Engine::new(Parts {
         core,
-        log: log_jobs,
+        log: Arc::clone(&log),
         keys: key_jobs,
         register,
         announcer: announcer.clone(),
-        pulse: Pulse::new(Arc::clone(&gauge), config.heartbeat),
+        pulse: Pulse::new(gauge, config.heartbeat),
     }));
+    engine.lock().ok_or(PANICKED)?.hand_in(clock::now(), Input::Room(room));
     let lanes = [
-        lanes::start_log(log_queue, log, state, gauge, Arc::downgrade(&engine))?,
-        lanes::start_keys(key_queue, keystore, Arc::downgrade(&engine))?,
+        log.start(Arc::downgrade(&engine))?,
+        lanes::start_keys(key_queue, keystore, cache, Arc::downgrade(&engine))?,
     ];
     engine.lock().ok_or(PANICKED)?.perform(clock::now(), effects);
-    tokio::spawn(node_link::accept(sockets, Arc::clone(&engine)));
+    node_link::start(sockets, Arc::clone(&engine))?;
     tokio::spawn(node_link::stay_registered(config.join, registered, Arc::clone(&engine)));
     tokio::spawn(stop_on_signal(Arc::clone(&engine)));
     tracing::info!(%addr, incarnation, "node listens");
@@ -165,14 +173,14 @@ struct Started {
 }
 
 /// Log and keystore to a core, in the order that R9 asks for.
-fn start(directory: Directory) -> Result<Started, Refusal> {
+fn start(directory: Directory, cache: Arc<Cache>) -> Result<Started, Refusal> {
     let Directory { disk, identity, mut state, mut meta, keystore, .. } = directory;
     let mut keystore: Box<dyn Keystore> = match keystore {
         Some(path) => Box::new(FjallKeystore::open(&path, identity, KEYSTORE_CACHE_BYTES)?),
         None => Box::new(MemoryKeystore::new()),
     };
     let through = keystore.checkpointed();
-    let mut restart = Restart::new(meta.clone(), through, CHECKPOINT_BYTES);
+    let mut restart = Restart::new(meta.clone(), through, CHECKPOINT_BYTES, cache);
     let mut decided = Vec::new();
     let mut replayed = GroupSeq(0);
     let mut failed = None;

@@ -2,6 +2,9 @@
 //!
 //! Started by `node`; whatever comes is handed to the engine at once. A link reads what the
 //! coordinator sends and sends what the outlet's own writes have left over. Decides nothing.
+//!
+//! Links have a thread of their own, which also writes the log while the disk is quick. So what
+//! comes may have to wait for a sync, but heartbeats and registration never do (H43).
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,8 +29,25 @@ const TURN_MAX: usize = 1_024;
 const REGISTER_AGAIN: Duration = Duration::from_millis(20);
 const REGISTER_AGAIN_MAX: Duration = Duration::from_millis(500);
 
+/// Starts the thread of all links.
+pub(super) fn start(listener: TcpListener, engine: Arc<Engine>) -> io::Result<()> {
+    let listener = listener.into_std()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let serve = move || {
+        let links = Arc::clone(&engine);
+        let ended = runtime.block_on(async {
+            let listener = TcpListener::from_std(listener)?;
+            tokio::spawn(accept(listener, links)).await.map_err(io::Error::other)
+        });
+        let reason = format!("the thread of its links has ended: {ended:?}");
+        engine.turn(|state, _| state.end(End::Fatal(reason)));
+    };
+    std::thread::Builder::new().name("links".into()).spawn(serve)?;
+    Ok(())
+}
+
 /// Accepts links for ever.
-pub(super) async fn accept(listener: TcpListener, engine: Arc<Engine>) {
+async fn accept(listener: TcpListener, engine: Arc<Engine>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -64,7 +84,7 @@ async fn serve(conn: ConnId, reader: OwnedReadHalf, rest: Rest, engine: Arc<Engi
                     state.hand_in(now, Input::Down { conn, down: Box::new(down) });
                 }
             };
-            if !engine.turn(take_in) {
+            if !engine.turn_here(take_in) {
                 break;
             }
         }

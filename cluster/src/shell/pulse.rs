@@ -11,6 +11,7 @@ use protocol::peer::Heartbeat;
 
 use super::clock;
 use super::lanes::LogGauge;
+use crate::core::cache::CacheStats;
 use crate::core::node::NodeCore;
 use crate::core::ring::Ring;
 
@@ -20,15 +21,24 @@ pub(super) struct Pulse {
     interval: Duration,
     started: Instant,
     seq: u64,
+    /// Looks into the keystore.
     pub(super) reads: u64,
     pub(super) writes: u64,
+    /// Live keys by range, when they were last counted.
     pub(super) counts: Vec<u64>,
+    /// The cache's counters at that time.
+    pub(super) cache: CacheStats,
 }
 
 impl Pulse {
     pub(super) fn new(gauge: Arc<LogGauge>, interval: Duration) -> Self {
-        let (started, counts) = (Instant::now(), Vec::new());
-        Self { gauge, interval, started, seq: 0, reads: 0, writes: 0, counts }
+        let (started, counts, cache) = (Instant::now(), Vec::new(), CacheStats::default());
+        Self { gauge, interval, started, seq: 0, reads: 0, writes: 0, counts, cache }
+    }
+
+    /// The node stops: the log's lane is not to wait for space.
+    pub(super) fn stopping(&self) {
+        self.gauge.stopping.store(true, Ordering::Relaxed);
     }
 
     /// The next heartbeat.
@@ -52,8 +62,9 @@ impl Pulse {
             keys_primary,
             keys_replica,
             log_bytes: self.gauge.bytes.load(Ordering::Relaxed),
-            reads: self.reads,
+            reads: self.reads + self.cache.hits,
             writes: self.writes,
+            cache: self.cache.status(core.cache().shape()),
             rss_bytes,
             cpu_us,
         }

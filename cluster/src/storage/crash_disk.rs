@@ -78,6 +78,8 @@ struct Faults {
     /// How many more bytes can be allocated or written before the disk is full.
     full_in: Option<u64>,
     full_stays: bool,
+    /// How many more bytes can be allocated; what is allocated can always be written.
+    space_left: Option<u64>,
     /// How many more changing operations succeed; after that all fail, as if the machine stopped.
     stop_in: Option<u64>,
 }
@@ -174,6 +176,12 @@ impl CrashDisk {
         let faults = &mut self.state().faults;
         faults.full_in = Some(bytes);
         faults.full_stays = stays;
+    }
+
+    /// From now on new files get at most `bytes` more bytes, and those of removed ones; what is
+    /// allocated can be written all the same.
+    pub fn leave_space(&self, bytes: u64) {
+        self.state().faults.space_left = Some(bytes);
     }
 
     /// Lets `count` more operations that change anything succeed; all after that fail: a crash in
@@ -362,6 +370,23 @@ impl State {
         }
     }
 
+    /// How many of `bytes` can be allocated, and whether that is all of them.
+    fn space(&mut self, bytes: u64) -> (u64, bool) {
+        let Some(left) = &mut self.faults.space_left else { return (bytes, true) };
+        let fits = bytes.min(*left);
+        *left -= fits;
+        self.failures += u64::from(fits < bytes);
+        (fits, fits == bytes)
+    }
+
+    /// The space of a file that has no name any more can be allocated again.
+    fn give_back(&mut self, id: FileId) {
+        let bytes = self.files[id].bytes.len() as u64;
+        if let Some(left) = &mut self.faults.space_left {
+            *left += bytes;
+        }
+    }
+
     fn find(&self, name: &str) -> io::Result<FileId> {
         self.names.get(name).copied().ok_or_else(|| ErrorKind::NotFound.into())
     }
@@ -378,7 +403,9 @@ impl Disk for CrashDisk {
         if state.names.contains_key(name) {
             return Err(ErrorKind::AlreadyExists.into());
         }
-        let (allocated, all) = state.room(length);
+        let (room, fits) = state.room(length);
+        let (allocated, all) = state.space(room);
+        let all = all && fits;
         let id = state.files.len();
         let mut content = Content::new(vec![0; allocated as usize]);
         // The zeros are writes too: until a sync, power loss may leave anything in their place.
@@ -402,6 +429,9 @@ impl Disk for CrashDisk {
         let mut state = self.state();
         state.change()?;
         let id = state.find(from)?;
+        if let Some(replaced) = state.names.get(to).copied().filter(|replaced| *replaced != id) {
+            state.give_back(replaced);
+        }
         let operation = Sector::Rename { from: from.into(), to: to.into() };
         replay(&mut state.names, &operation, id);
         state.pending.push((operation, id));
@@ -413,6 +443,7 @@ impl Disk for CrashDisk {
         state.change()?;
         let id = state.find(name)?;
         state.names.remove(name);
+        state.give_back(id);
         state.pending.push((Sector::Remove(name.into()), id));
         Ok(())
     }

@@ -17,8 +17,8 @@ pub const SECTOR: usize = 512;
 
 /// One directory of files with flat names.
 ///
-/// Errors are those of the operating system. `ErrorKind::StorageFull` is the only one after which
-/// going on may be right; after any other the caller gives up (R9).
+/// Errors are those of the operating system. That there is no space (`is_full`) is the only one
+/// after which going on may be right; after any other the caller gives up (R9).
 pub trait Disk: Send + Sync {
     /// The names in the directory, in no order.
     fn list(&self) -> io::Result<Vec<String>>;
@@ -57,6 +57,12 @@ pub trait DiskFile: Send {
     /// Makes everything written to this file durable. After an error nothing is known of what was
     /// written since the last success, and a repetition proves nothing (R9).
     fn sync_data(&mut self) -> io::Result<()>;
+}
+
+/// Whether the disk, the quota or the allowed file size is used up (H56, H59).
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 /// The error of a write that would go beyond the end of a file of `length` bytes.

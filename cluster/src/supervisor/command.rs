@@ -67,6 +67,7 @@ impl ChildCommands {
         line.add("--name", name);
         line.add("--heartbeat-ms", self.servers.heartbeat.as_millis().to_string());
         line.add("--storage", self.shape.storage.to_string());
+        line.add("--node-cache", self.servers.node_cache.to_string());
         self.end(line)
     }
 

@@ -55,6 +55,8 @@ pub struct ServerOptions {
     pub cache: CacheShape,
     /// Bound of the coordinator's cache, bytes.
     pub cache_bytes: u64,
+    /// Shape of each node's cache.
+    pub node_cache: CacheShape,
     /// Time between two heartbeats.
     pub heartbeat: Duration,
     /// Length of the coordinator's lease.
@@ -199,6 +201,7 @@ pub(super) mod tests {
             servers: ServerOptions {
                 cache: CacheShape::COORDINATOR,
                 cache_bytes: 1 << 20,
+                node_cache: CacheShape::NODE,
                 heartbeat: Duration::from_millis(500),
                 lease: Duration::from_secs(2),
                 key_bytes_max: 256,

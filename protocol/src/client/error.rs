@@ -16,7 +16,7 @@ pub enum ClientError {
     /// The request is wrong or not allowed; the same again can only fail again.
     #[error("{}", .0.error)]
     Fix(Box<ErrorReply>),
-    /// A condition of the request does not hold.
+    /// A condition of the request does not hold: nothing of it happened, and nothing will.
     #[error("{}", .0.error)]
     Condition(Box<ErrorReply>),
     /// Refused: nothing happened and nothing will; the same again is safe.
@@ -72,6 +72,16 @@ pub enum UnknownCause {
     /// The answer is no reply of this protocol.
     #[error("{0}; the update may or may not have happened")]
     Protocol(InvalidReply),
+}
+
+impl UnknownCause {
+    /// Whether the server is known to have read the request: then it is not on its way any more.
+    pub(super) fn was_read(&self) -> bool {
+        match self {
+            Self::Server(_) | Self::Protocol(_) => true,
+            Self::Lost(_) | Self::Late(_) => false,
+        }
+    }
 }
 
 impl ClientError {

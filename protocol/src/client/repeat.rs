@@ -4,6 +4,7 @@
 //! Used by every call of [`super::Client`] that changes something. Without names (see
 //! [`super::Options::repeat_for`]) an update is sent once, and its error says what that means.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io;
 use std::sync::atomic::Ordering;
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 use super::{Client, ClientError, UnknownCause};
+use crate::error::ErrorReply;
 use crate::ids::Version;
 use crate::reply;
 use crate::request::Op;
@@ -35,6 +37,35 @@ pub(super) fn random_name() -> io::Result<String> {
     }))
 }
 
+/// The keys of which an update demands a version. One that a key no longer has never comes back.
+enum Pinned<'a> {
+    /// The only key there is.
+    Only,
+    /// Some of those of a transaction.
+    Some(Vec<Cow<'a, str>>),
+}
+
+impl<'a> Pinned<'a> {
+    fn by(op: &Op<'a>) -> Self {
+        match op {
+            Op::Cas { .. } | Op::Del { version: Some(_), .. } => Self::Only,
+            Op::Txn { conditions, .. } => {
+                let pinned = conditions.iter().filter(|condition| condition.version.is_some());
+                Self::Some(pinned.map(|condition| condition.key.clone()).collect())
+            }
+            _ => Self::Some(Vec::new()),
+        }
+    }
+
+    /// Whether the condition that this refusal is about can never be met again.
+    fn is_over(&self, refusal: &ErrorReply) -> bool {
+        match self {
+            Self::Only => true,
+            Self::Some(keys) => keys.iter().any(|key| refusal.key.as_deref() == Some(&**key)),
+        }
+    }
+}
+
 impl Client {
     /// Carries out `op`, which must be an update (see [`Op::is_update`]): for programs that get
     /// updates as requests. The others have a call each.
@@ -48,16 +79,24 @@ impl Client {
             return self.attempt_update(self.line(op, None)).await;
         }
         let number = shared.named.fetch_add(1, Ordering::Relaxed);
+        let pinned = Pinned::by(&op);
         let line = self.line(op, Some(format!("{}.{number:x}", shared.name)));
         let begun = Instant::now();
         let mut pause = PAUSE_MIN;
         let mut unknown = None;
+        // Whether an attempt was lost before the server is known to have read it.
+        let mut adrift = false;
         loop {
             let error = match self.attempt_update(line.clone()).await {
                 Ok(version) => return Ok(version),
                 // Servers look the name up before they look at a condition: one that is not met
-                // says that no earlier attempt has happened.
-                Err(error @ ClientError::Condition(_)) => return Err(error),
+                // says that no earlier attempt has happened. One that is still on its way could
+                // happen yet, should the condition be met again.
+                Err(ClientError::Condition(reply)) => {
+                    let never = !adrift || pinned.is_over(&reply);
+                    let error = ClientError::Condition(reply);
+                    return Err(if never { error } else { unknown.unwrap_or(error) });
+                }
                 Err(error) => error,
             };
             let asked = error.reply().and_then(|reply| reply.retry_after_ms).unwrap_or_default();
@@ -73,6 +112,7 @@ impl Client {
                 return Err(if is_unknown { error } else { unknown.unwrap_or(error) });
             }
             if is_unknown {
+                adrift |= !matches!(&error, ClientError::Unknown { cause, .. } if cause.was_read());
                 unknown = Some(error);
             }
             sleep(wait).await;

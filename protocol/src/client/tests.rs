@@ -500,6 +500,42 @@ async fn h68_repeating_ends_when_patience_does() {
 }
 
 #[tokio::test]
+async fn a_condition_denies_a_lost_attempt_only_if_it_is_never_met_again() {
+    const NOT_FOUND: &str = r#"{"ok":false,"code":"not_found","error":"x","key":"a"}"#;
+    const EXISTS: &str = r#"{"ok":false,"code":"exists","error":"x","version":"1.1"}"#;
+    const OTHER_A: &str = r#"{"ok":false,"code":"version_mismatch","error":"x","key":"a"}"#;
+    const OTHER_B: &str = r#"{"ok":false,"code":"version_mismatch","error":"x","key":"b"}"#;
+    const OPEN: &str = r#"{"ok":false,"code":"unknown_outcome","error":"x","version":"1.1"}"#;
+    let (client, server) = repeating(vec![
+        vec![""],
+        vec![NOT_FOUND, ""],
+        vec![NOT_FOUND, ""],
+        vec![EXISTS, ""],
+        vec![OTHER_A, ""],
+        vec![OTHER_B, OPEN, NOT_FOUND],
+    ])
+    .await;
+    let (a, b) = (key("a"), key("b"));
+    let version = Version::from_number(1);
+    let unknown = |error: &ClientError| matches!(error, ClientError::Unknown { .. });
+    // The key may be there again when the first attempt arrives, or gone.
+    let error = client.del(&a).await.unwrap_err();
+    assert!(unknown(&error), "{error}");
+    let error = client.del_if(&a, version).await.unwrap_err();
+    assert!(!unknown(&error), "{error}");
+    let error = client.put_if_absent(&a, b"v").await.unwrap_err();
+    assert!(unknown(&error), "{error}");
+    let txn = || client.txn().if_version(&a, version).if_absent(&b).put(&a, b"v");
+    let error = txn().commit().await.unwrap_err();
+    assert!(!unknown(&error), "{error}");
+    let error = txn().commit().await.unwrap_err();
+    assert!(unknown(&error), "{error}");
+    // The server has read this one, and tells its repetition what became of it.
+    assert_eq!(client.del(&a).await.unwrap(), Deleted::NotFound);
+    assert_eq!(server.await.unwrap().len(), 12);
+}
+
+#[tokio::test]
 async fn a_client_that_was_closed_repeats_nothing() {
     let (client, server) = repeating(vec![vec![]]).await;
     let other = client.clone();

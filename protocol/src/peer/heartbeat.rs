@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Incarnation, Uuid};
+use crate::status::CacheStatus;
 
 /// A heartbeat: sent by a node, never answered, trusted for nothing but display and liveness
 /// (R15). Older ones than the newest seen are ignored (H45).
@@ -38,6 +39,8 @@ pub struct Heartbeat {
     pub reads: u64,
     /// Writes applied since the start.
     pub writes: u64,
+    /// Its cache.
+    pub cache: CacheStatus,
     /// Resident memory.
     pub rss_bytes: u64,
     /// Processor time used.

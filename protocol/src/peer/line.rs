@@ -107,11 +107,12 @@ fn is_everyday_up(up: &Up) -> bool {
         installed,
         marked,
         caught_up,
+        full,
     } = up;
     let _everyday = (session, n, epoch, ack, durable, end, yes, read);
     let rare = report.is_some() || fenced.is_some() || installed.is_some();
     let rare = rare || no.len() + once.len() + scan.len() > 0;
-    !rare && !marked && !caught_up
+    !rare && !marked && !caught_up && !full
 }
 
 fn write_down(out: &mut Vec<u8>, down: &Down, batch: &Batch) {
@@ -433,6 +434,7 @@ fn read_up(line: &mut Cursor<'_>) -> Option<Up> {
         installed: None,
         marked: false,
         caught_up: false,
+        full: false,
     };
     line.pass("}")?;
     line.end()?;

@@ -123,10 +123,10 @@ impl Model {
         self.sets.iter().map(ModelSet::bytes).sum()
     }
 
-    fn get(&mut self, set: u32, key: &Key) -> Option<Bytes> {
+    fn get(&mut self, set: u32, key: &Key) -> Option<(Version, Bytes)> {
         let found = self.sets[set as usize].find(key).map(|frame| {
             frame.bit = true;
-            frame.tail.clone()
+            (frame.version, frame.tail.clone())
         });
         *if found.is_some() { &mut self.hits } else { &mut self.misses } += 1;
         found
@@ -213,12 +213,19 @@ fn run_against_model(shape: CacheShape, bytes_max: usize, seed: u64, steps: u32)
                     && model.put(set, &key, version, &tail);
                 assert_eq!(cache.fill(&key, version, tail, at), expected);
             }
-            80..96 => {
+            80..94 => {
                 model.sets[set as usize].generation += 1;
                 model.put(set, &key, version, &tail);
                 cache.write(&key, version, tail);
             }
-            96..99 => {
+            94..97 => {
+                model.sets[set as usize].generation += 1;
+                if model.sets[set as usize].find(&key).is_some() {
+                    model.put(set, &key, version, &tail);
+                }
+                cache.update(&key, version, &tail);
+            }
+            97..99 => {
                 model.sets[set as usize].generation += 1;
                 model.sets[set as usize].drop_key(&key);
                 cache.remove(key.as_str());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use protocol::error::ErrorReply;
 use protocol::ids::{MemberId, Version};
-use protocol::peer::Prepare;
+use protocol::peer::{DISK_FULL, Prepare};
 use protocol::reply;
 
 use super::super::planted::{Bug, planted};
@@ -58,8 +58,11 @@ impl Coordinator {
         }
         match no {
             Some(reason) => {
-                let what = format!("{} refused {id}: {reason}", self.name_of(member));
-                self.note(super::Note::Alarm(what));
+                // That a disk is full is said once, when it begins.
+                if reason != DISK_FULL {
+                    let what = format!("{} refused {id}: {reason}", self.name_of(member));
+                    self.note(super::Note::Alarm(what));
+                }
                 self.abort(now, seq, member, &reason);
             }
             None => {
@@ -143,6 +146,10 @@ impl Coordinator {
 
     /// Aborts it and, with it, what rests on it.
     fn abort(&mut self, now: Time, seq: Seq, refused_by: MemberId, reason: &str) {
+        let error = Box::new(match reason {
+            DISK_FULL => ErrorReply::disk_full(&self.name_of(refused_by)),
+            reason => ErrorReply::aborted(reason.to_owned()),
+        });
         let mut doomed = vec![(seq, Some(refused_by))];
         while let Some((seq, refused_by)) = doomed.pop() {
             let Some(txn) = self.txns.get_mut(&seq) else { continue };
@@ -153,8 +160,8 @@ impl Coordinator {
                     let id = prepare.id;
                     let awaited = participants.iter().copied();
                     let awaited = awaited.filter(|m| Some(*m) != refused_by).collect();
-                    let reason = reason.to_owned();
-                    txn.phase = TxnPhase::Aborting { prepare, awaited, reason };
+                    let error = error.clone();
+                    txn.phase = TxnPhase::Aborting { prepare, awaited, error };
                     for member in participants.iter().filter(|m| Some(**m) != refused_by) {
                         if let Some(place) = self.by_member.get(member) {
                             let participants = participants.clone();
@@ -185,9 +192,9 @@ impl Coordinator {
 
     fn maybe_aborted(&mut self, now: Time, seq: Seq) {
         let Some(txn) = self.txns.get(&seq) else { return };
-        let TxnPhase::Aborting { awaited, reason, .. } = &txn.phase else { return };
+        let TxnPhase::Aborting { awaited, error, .. } = &txn.phase else { return };
         if awaited.is_empty() || planted(Bug::AbortToldEarly) {
-            let error = ErrorReply::aborted(reason.clone());
+            let error = (**error).clone();
             if let Some(id) = txn.phase.id() {
                 self.aborted.insert(id);
             }

@@ -429,8 +429,18 @@ impl Coordinator {
         *mark = end.max(*mark);
     }
 
+    /// What the node says of its disk. What waits for it is refused when its turn comes.
+    fn hear_of_space(&mut self, place: usize, full: bool) {
+        let node = &mut self.nodes[place];
+        if std::mem::replace(&mut node.full, full) != full {
+            let node = node.name.clone();
+            self.note(Note::Space { node, full });
+        }
+    }
+
     fn take_up(&mut self, now: Time, place: usize, up: Up) {
         self.nodes[place].end = up.end;
+        self.hear_of_space(place, up.full);
         if let Some(report) = up.report {
             self.on_report(now, place, report);
             if self.nodes[place].link.session != up.session {

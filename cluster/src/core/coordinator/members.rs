@@ -49,6 +49,8 @@ pub(super) struct Node {
     pub(super) end: protocol::ids::GroupSeq,
     /// Its store has proved to have lost something (R7).
     pub(super) lost: bool,
+    /// Its disk is full, as last told: it refuses what is handed over to it.
+    pub(super) full: bool,
     /// When it last had no link, or lost the one it had.
     link_lost: Time,
     pub(super) redial_at: Option<Time>,
@@ -77,6 +79,7 @@ impl Node {
             marked: false,
             end: protocol::ids::GroupSeq(0),
             lost: false,
+            full: false,
             link_lost: now,
             redial_at: None,
             redial_ms: REDIAL_MS,

@@ -284,6 +284,13 @@ pub enum Note {
     Phase(&'static str, Epoch),
     /// A transaction of an earlier epoch is decided.
     Resolved(Version, bool),
+    /// The disk of a node is full, or is not any more.
+    Space {
+        /// Its name.
+        node: protocol::ids::NodeName,
+        /// Whether it refuses updates.
+        full: bool,
+    },
     /// Something that an operator should look at.
     Alarm(String),
 }

@@ -201,7 +201,7 @@ impl Coordinator {
         for key in &keys {
             let hit = if cold { None } else { self.cache.get(key.as_str()) };
             match (hit, self.reader_of(key)) {
-                (Some(tail), _) => found.push(Ok(Found { tail: Some(tail), at: None })),
+                (Some((_, tail)), _) => found.push(Ok(Found { tail: Some(tail), at: None })),
                 (None, Some(member)) => found.push(Err(member)),
                 (None, None) => {
                     self.parked.insert(id);
@@ -265,7 +265,9 @@ impl Coordinator {
         let tail = answer.v.map(|value| reply::value_tail(value.0.as_bytes(), answer.at));
         let part = &read.parts[place];
         if let (Some(tail), Some(generation)) = (&tail, part.generation) {
-            self.cache.fill(&part.key, answer.at, tail.clone(), generation);
+            let late = planted(Bug::StaleFill);
+            let at = if late { self.cache.generation(part.key.as_str()) } else { generation };
+            self.cache.fill(&part.key, answer.at, tail.clone(), at);
         }
         self.found(id, place, Found { tail, at: Some(answer.at) });
         self.finish_read(now, id);

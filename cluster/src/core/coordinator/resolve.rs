@@ -309,6 +309,8 @@ impl Coordinator {
         let seq = self.next_seq();
         let keys: Vec<_> = prepare.writes.iter().map(|write| write.key.clone()).collect();
         for key in &keys {
+            // A member that comes late may show what one that was read from has lost (H29).
+            self.cache.remove(key.as_str());
             let queue = self.keys.entry(key.clone()).or_default();
             let after = queue.queue.iter().take_while(|other| {
                 self.txns.get(other).is_some_and(|txn| matches!(txn.phase, TxnPhase::Recovered))

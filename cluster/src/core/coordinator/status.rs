@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use protocol::ids::MemberId;
 use protocol::status::{
-    CacheStatus, ClusterStatus, CoordinatorState, CoordinatorStatus, NodeState, NodeStatus,
-    OpsStatus, PointStatus, RingStatus, Status,
+    ClusterStatus, CoordinatorState, CoordinatorStatus, NodeState, NodeStatus, OpsStatus,
+    PointStatus, RingStatus, Status,
 };
 
 use super::super::time::Time;
@@ -26,8 +26,6 @@ pub(super) struct Ops {
 impl Coordinator {
     /// What is known now.
     pub fn status(&self, now: Time) -> Status {
-        let stats = self.cache.stats();
-        let shape = self.cache.shape();
         let supervisor = self.nodes.iter().filter_map(|n| n.register.as_ref()?.supervisor);
         let mut nodes: Vec<NodeStatus> = self.nodes.iter().map(|n| self.node(now, n)).collect();
         nodes.extend(self.absent_members());
@@ -38,13 +36,7 @@ impl Coordinator {
             ring: self.ring_status(),
             copies: self.copies(&nodes),
             nodes,
-            cache: CacheStatus {
-                sets: u64::from(shape.sets),
-                ways: u64::from(shape.ways),
-                hits: stats.hits,
-                misses: stats.misses,
-                evictions: stats.evictions,
-            },
+            cache: self.cache.stats().status(self.cache.shape()),
             ops: OpsStatus::default(),
             txns: BTreeMap::from([
                 ("open".to_owned(), self.by_id.len() as u64),
@@ -129,7 +121,7 @@ impl Coordinator {
             heartbeats: node.heartbeats,
             keys_primary: heartbeat.map(|h| h.keys_primary),
             keys_replica: heartbeat.map(|h| h.keys_replica),
-            cache: None,
+            cache: heartbeat.map(|h| h.cache.clone()),
             log_bytes: heartbeat.map(|h| h.log_bytes),
             fsync_us: heartbeat.map(|h| h.fsync_us),
             undecided: heartbeat.map_or(0, |h| h.undecided),

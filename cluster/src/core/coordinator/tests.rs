@@ -15,7 +15,7 @@ use protocol::peer::{
     Down, DownBody, Fence, Heartbeat, OnceEntry, PEER_PROTOCOL, Placement, Refusal, Register,
     Registered, RingMember, RingRecord, Up,
 };
-use protocol::status::NodeState;
+use protocol::status::{CacheStatus, NodeState};
 
 use super::super::cache::{Cache, CacheShape};
 use super::super::node::{self, ConnId, ExitReason, Found, Meta, NodeCore, Restart, Scanned};
@@ -115,6 +115,11 @@ fn config(instance: u128) -> Config {
     }
 }
 
+/// An empty cache of a node, small enough that keys push each other out.
+fn node_cache() -> Arc<Cache> {
+    Arc::new(Cache::new(CacheShape { sets: 2, ways: 1 }, 1 << 20, 1))
+}
+
 fn blank(node: usize) -> Machine {
     let meta = Meta {
         store: Uuid(node as u128 + 1),
@@ -124,7 +129,8 @@ fn blank(node: usize) -> Machine {
         ring: None,
         cut_through: Epoch(0),
     };
-    let (core, _) = Restart::new(meta.clone(), GroupSeq(0), 1 << 30).finish(Time(0), GroupSeq(0));
+    let restart = Restart::new(meta.clone(), GroupSeq(0), 1 << 30, node_cache());
+    let (core, _) = restart.finish(Time(0), GroupSeq(0));
     Machine {
         core: Some(core),
         keys: BTreeMap::new(),
@@ -430,7 +436,7 @@ impl World {
         let machine = &mut self.nodes[node];
         machine.log.truncate(groups);
         machine.meta.incarnation.0 += 1;
-        let mut restart = Restart::new(machine.meta.clone(), GroupSeq(0), 1 << 30);
+        let mut restart = Restart::new(machine.meta.clone(), GroupSeq(0), 1 << 30, node_cache());
         let mut apply = Vec::new();
         for (seq, records) in machine.log.clone() {
             for record in records {
@@ -548,6 +554,7 @@ impl World {
             log_bytes: 0,
             reads: 0,
             writes: 0,
+            cache: CacheStatus::default(),
             rss_bytes: 0,
             cpu_us: 0,
         }
@@ -632,9 +639,11 @@ impl World {
         self.nodes[node].keys.get(at).and_then(|found| found.value.clone())
     }
 
-    /// Forgets what the coordinator has cached, as evictions do.
+    /// Forgets what coordinator and nodes have cached, as evictions do.
     fn forget(&self, at: &Key) {
         self.sides[0].core.cache.remove(at.as_str());
+        let nodes = self.nodes.iter().filter_map(|node| node.core.as_ref());
+        nodes.for_each(|core| core.cache().remove(at.as_str()));
     }
 
     /// Says something as a node would, on its present link.
@@ -659,6 +668,7 @@ impl World {
             installed: None,
             marked: false,
             caught_up: false,
+            full: false,
         };
         change(&mut up);
         // One of these numbers is the one that is due; time tells which was taken.

@@ -52,7 +52,7 @@ pub(super) enum TxnPhase {
     /// Handed over.
     Sent { prepare: Arc<Prepare>, yes: Vec<MemberId> },
     /// Refused by one participant; these have still to confirm.
-    Aborting { prepare: Arc<Prepare>, awaited: Vec<MemberId>, reason: String },
+    Aborting { prepare: Arc<Prepare>, awaited: Vec<MemberId>, error: Box<ErrorReply> },
     /// Of an earlier epoch, see `resolve`.
     Recovered,
 }
@@ -171,6 +171,12 @@ impl Coordinator {
         participants.iter().find(|member| !up(member)).copied()
     }
 
+    /// The first of an update's participants that would refuse it since its disk is full.
+    fn first_full(&self, seq: Seq) -> Option<MemberId> {
+        let full = |member: &MemberId| self.node_of(*member).is_some_and(|node| node.full);
+        self.txns.get(&seq)?.participants.iter().copied().find(full)
+    }
+
     /// Looks at each update whose situation has changed, until nothing changes any more.
     pub(super) fn run_work(&mut self, now: Time) {
         loop {
@@ -215,6 +221,11 @@ impl Coordinator {
                     self.ops.aborted += 1;
                     let reason = "half of the nodes do not answer, so its conditions may not hold";
                     self.finish(now, seq, Err(ErrorReply::aborted(reason)));
+                    return;
+                }
+                if let Some(full) = self.first_full(seq) {
+                    self.ops.aborted += 1;
+                    self.finish(now, seq, Err(ErrorReply::disk_full(&self.name_of(full))));
                     return;
                 }
                 self.hand_over(seq, writes, rests_on);

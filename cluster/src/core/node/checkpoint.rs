@@ -7,16 +7,21 @@
 //! rests on the old record.
 
 use protocol::ids::{GroupSeq, Version};
-use protocol::peer::TxnState;
+use protocol::peer::{Settled, TxnState};
 
 use super::super::planted::{Bug, planted};
 use super::super::record::LogRecord;
-use super::{Effect, NodeCore, Txn, record_bytes};
+use super::{Effect, NodeCore, Time, Txn, record_bytes};
 
 /// What is carried after a checkpoint is at most this part of what is logged between two.
 const CARRIED_PART: u64 = 4;
 /// About how many bytes are carried in one group: votes wait behind it.
 const CARRIED_GROUP_BYTES: u64 = 1 << 20;
+/// How long a checkpoint for which there was no space waits, milliseconds; doubles up to the last.
+const RETRY_MS: u64 = 500;
+const RETRY_MS_MAX: u64 = 30_000;
+/// As many times the bytes between two checkpoints may be logged without one.
+const OVERDUE_TIMES: u64 = 4;
 
 /// Where the node is between two checkpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,29 +41,96 @@ pub(super) enum State {
     },
 }
 
+/// How often checkpoints are made.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// Bytes to be logged between two.
+    every_bytes: u64,
+    /// Bytes logged since the last one was begun.
+    logged_bytes: u64,
+    /// Bytes that the one under way covers.
+    covered_bytes: u64,
+    /// How many in a row found no space.
+    failures: u32,
+    /// The next is not tried before.
+    retry_at: Option<Time>,
+}
+
+impl Pace {
+    pub(super) fn new(every_bytes: u64) -> Self {
+        Self { every_bytes, logged_bytes: 0, covered_bytes: 0, failures: 0, retry_at: None }
+    }
+
+    pub(super) fn logged(&mut self, bytes: u64) {
+        self.logged_bytes += bytes;
+    }
+
+    pub(super) fn retry_at(&self) -> Option<Time> {
+        self.retry_at
+    }
+
+    /// For want of space so much is not in the keystore that memory and log must not grow more.
+    pub(super) fn are_overdue(&self) -> bool {
+        self.failures > 0 && self.logged_bytes >= self.every_bytes.saturating_mul(OVERDUE_TIMES)
+    }
+
+    fn is_due(&mut self, now: Time, bytes_max: u64) -> bool {
+        if self.retry_at.is_some_and(|at| now < at) {
+            return false;
+        }
+        self.retry_at = None;
+        self.failures > 0 || self.logged_bytes >= self.every_bytes.min(bytes_max)
+    }
+
+    fn begun(&mut self) {
+        self.covered_bytes += std::mem::take(&mut self.logged_bytes);
+    }
+
+    fn failed(&mut self, now: Time) {
+        self.logged_bytes += std::mem::take(&mut self.covered_bytes);
+        let wait = (RETRY_MS << self.failures.min(16)).min(RETRY_MS_MAX);
+        self.failures = self.failures.saturating_add(1);
+        self.retry_at = Some(now.plus_ms(wait));
+    }
+
+    fn succeeded(&mut self) {
+        self.covered_bytes = 0;
+        self.failures = 0;
+    }
+}
+
 impl NodeCore {
     /// Starts a checkpoint when enough has been logged since the last one.
-    pub(super) fn maybe_checkpoint(&mut self) {
-        if self.checkpoint == State::Idle && self.bytes_since_checkpoint >= self.checkpoint_bytes {
+    pub(super) fn maybe_checkpoint(&mut self, now: Time) {
+        let bytes_max = self.space.checkpoint_bytes_max();
+        if self.checkpoint == State::Idle && self.checkpoints.is_due(now, bytes_max) {
             self.hand_over_writes();
             self.checkpoint = State::Running;
-            self.bytes_since_checkpoint = 0;
+            self.checkpoints.begun();
             self.effects.push(Effect::Checkpoint { through: self.applied_through() });
         }
     }
 
     /// Old segments also hold the newest marks and what is settled: they are logged anew before
     /// any segment goes.
-    pub(super) fn on_checkpointed(&mut self, through: GroupSeq) {
+    pub(super) fn on_checkpointed(&mut self, now: Time, through: GroupSeq) {
+        self.checkpoints.succeeded();
+        self.look_at_space(now);
         self.checkpointed = self.checkpointed.max(through);
         self.late_pins = self.late_pins.split_off(&through.next());
         let marks = self.marks.iter().map(|(member, seq)| (*member, *seq)).collect();
-        self.buffer.push(LogRecord::Marks(marks));
-        for range in self.settled.ranges() {
-            let (from, below, except) = (range.from, range.below, range.except.clone());
-            self.buffer.push(LogRecord::Settled { from, below, except });
+        self.push(LogRecord::Marks(marks));
+        for Settled { from, below, except } in self.settled.ranges().to_vec() {
+            self.push(LogRecord::Settled { from, below, except });
         }
-        self.carry(self.checkpoint_bytes / CARRIED_PART + 1);
+        self.carry(self.checkpoints.every_bytes / CARRIED_PART + 1);
+    }
+
+    /// There was no space for the checkpoint: it is tried again a while later, with more.
+    pub(super) fn on_not_checkpointed(&mut self, now: Time) {
+        self.checkpoint = State::Idle;
+        self.checkpoints.failed(now);
+        self.look_at_space(now);
     }
 
     /// Logs anew, as one group, what the oldest needed groups hold.
@@ -88,6 +160,10 @@ impl NodeCore {
         let (_, ids) = self.pins.first_key_value().filter(|(group, _)| **group <= last)?;
         let id = *ids.first()?;
         let txn = self.txns.get(&id)?;
+        let bytes = txn.prepared.as_ref().map_or(0, |prepared| prepared.bytes_max());
+        if !self.space.carries(bytes) {
+            return None;
+        }
         // What is committed is known without its writes only when the keystore has them for good.
         (txn.state != TxnState::Committed || txn.decided <= self.checkpointed).then_some(id)
     }
@@ -112,7 +188,7 @@ impl NodeCore {
             TxnState::Aborted => records.push(LogRecord::Abort { id, participants }),
         }
         let bytes = records.iter().map(record_bytes).sum();
-        self.buffer.extend(records);
+        records.into_iter().for_each(|record| self.push(record));
         bytes
     }
 

@@ -66,7 +66,7 @@ impl NodeCore {
     /// Forgets what every participant has decided durably.
     pub(super) fn settle(&mut self, now: Time, settled: Settled) {
         let Settled { from, below, except } = settled.clone();
-        if self.forget(settled) {
+        if self.forget(settled) && !self.saves_space(false) {
             self.record(now, LogRecord::Settled { from, below, except }, false);
         }
     }

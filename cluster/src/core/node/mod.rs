@@ -5,11 +5,13 @@
 //! after [`Input::Synced`] for the group that holds its record: persist, then send.
 //!
 //! * `session`: who may speak to us; claims, reports, the fence (R2)
-//! * `participant`: prepare, commit, abort, read
+//! * `participant`: prepare, commit, abort
+//! * `reads`: single keys, from the cache or the keystore
 //! * `checkpoint`: what keeps old groups of the log, and how that ends
 //! * `forget`: what is settled (R8)
 //! * `once`: the named updates that it keeps (R16)
 //! * `scan`: pages of its keys
+//! * `space`: room in the log, for what is promised first (R14)
 //! * `restart`: from a log back to this state
 //!
 //! Never: evaluates a condition (the coordinator ships resolved writes, H19), decides a
@@ -19,9 +21,11 @@ mod checkpoint;
 mod forget;
 mod once;
 mod participant;
+mod reads;
 mod restart;
 mod scan;
 mod session;
+mod space;
 
 #[cfg(test)]
 mod tests;
@@ -36,9 +40,11 @@ use serde::{Deserialize, Serialize};
 pub use restart::Restart;
 pub use scan::Scanned;
 pub(crate) use session::{is_ring, ring_of};
+pub use space::RESERVE_BYTES;
 
+use super::cache::Cache;
 use super::planted::{Bug, planted};
-use super::record::{Committed, LogRecord, Prepared};
+use super::record::{Committed, LogRecord, Prepared, Room};
 use super::ring::Ring;
 use super::time::Time;
 
@@ -124,6 +130,8 @@ pub enum Input {
     Disconnected(ConnId),
     /// The state file of [`Effect::SaveMeta`] with this number is durable.
     MetaSaved(u64),
+    /// The log has so much room; told before [`Input::Synced`] of a group that took some of it.
+    Room(Room),
     /// The group is durable, and so are all before it.
     Synced(GroupSeq),
     /// A look into the keystore is done.
@@ -151,6 +159,9 @@ pub enum Input {
     },
     /// The keystore has made everything through this group durable.
     Checkpointed(GroupSeq),
+    /// There is no space for the keystore's checkpoint: nothing has changed, and it may be asked
+    /// for again.
+    NotCheckpointed,
     /// Time has passed.
     Tick,
     /// All that had arrived is handed in: say what there is to say.
@@ -275,6 +286,8 @@ struct Group {
     no: Vec<Refusal>,
     /// All decisions in messages through this number are in this group or an earlier one.
     covers: u64,
+    /// Room that it may take.
+    taken: u64,
 }
 
 /// A conditional prepare that waits for looks into the keystore.
@@ -293,6 +306,8 @@ struct Checking {
 /// * `synced < next`; the groups in `in_flight` are exactly those between, in order.
 /// * a transaction's state moves only from prepared to committed or aborted (H14).
 /// * nothing is sent on a session of an epoch other than the promised one.
+/// * what is cached is what the keystore has once it has done all that was handed to it: nothing
+///   but `Effect::Apply` changes a key there.
 #[derive(Debug)]
 pub struct NodeCore {
     meta: Meta,
@@ -328,10 +343,12 @@ pub struct NodeCore {
     unapplied: Vec<Committed>,
     unapplied_bytes: usize,
     unapplied_since: Option<Time>,
-    bytes_since_checkpoint: u64,
-    checkpoint_bytes: u64,
+    /// In front of the keystore.
+    cache: Arc<Cache>,
+    checkpoints: checkpoint::Pace,
     checkpoint: checkpoint::State,
     checkpointed: GroupSeq,
+    space: space::Space,
     effects: Vec<Effect>,
 }
 
@@ -342,11 +359,13 @@ impl NodeCore {
             Input::Down { conn, down } => self.on_down(now, conn, *down),
             Input::Disconnected(conn) => self.on_disconnected(conn),
             Input::MetaSaved(number) => self.on_meta_saved(number),
+            Input::Room(room) => self.on_room(now, room),
             Input::Synced(seq) => self.on_synced(seq),
             Input::ReadDone { token, found } => self.on_read_done(now, token, found),
             Input::OncesRead { token, entries } => self.on_onces_read(token, entries),
             Input::Scanned { token, page, through } => self.on_scanned(token, page, through),
-            Input::Checkpointed(through) => self.on_checkpointed(through),
+            Input::Checkpointed(through) => self.on_checkpointed(now, through),
+            Input::NotCheckpointed => self.on_not_checkpointed(now),
             Input::Tick => self.on_tick(now),
             Input::Flush => self.flush(now),
             Input::Stop => self.stop(),
@@ -358,7 +377,7 @@ impl NodeCore {
     pub fn next_deadline(&self) -> Option<Time> {
         let sync = self.buffer_since.map(|since| since.plus_ms(IDLE_SYNC_MS));
         let apply = self.unapplied_since.map(|since| since.plus_ms(APPLY_WAIT_MS));
-        sync.into_iter().chain(apply).min()
+        sync.into_iter().chain(apply).chain(self.checkpoints.retry_at()).min()
     }
 
     /// The durable state of the node's small file.
@@ -387,6 +406,11 @@ impl NodeCore {
         self.me
     }
 
+    /// The cache in front of its keystore, for display.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
     fn on_tick(&mut self, now: Time) {
         if self.buffer_since.is_some_and(|since| now >= since.plus_ms(IDLE_SYNC_MS)) {
             self.close_group();
@@ -398,18 +422,33 @@ impl NodeCore {
 
     /// Puts a record into the next group. Without `sync` it may wait for company.
     fn record(&mut self, now: Time, record: LogRecord, sync: bool) {
-        self.bytes_since_checkpoint += record_bytes(&record);
-        self.buffer.push(record);
+        self.checkpoints.logged(record_bytes(&record));
+        self.push(record);
         self.sync_wanted |= sync;
         if self.buffer_since.is_none() {
             self.buffer_since = Some(now);
         }
     }
 
+    fn push(&mut self, record: LogRecord) {
+        self.space.add(record.bytes_max());
+        self.buffer.push(record);
+    }
+
     /// Sends what is buffered to the log as one group, even if only votes wait for it.
     fn close_group(&mut self) {
         if self.buffer.is_empty() && self.buffer_yes.is_empty() && self.buffer_no.is_empty() {
             self.buffer_since = None;
+            self.sync_wanted = false;
+            return;
+        }
+        if self.buffer.is_empty()
+            && self.in_flight.is_empty()
+            && let Some(session) = self.session.as_mut()
+        {
+            // Answers given before, and durable: no group is needed to repeat them.
+            session.out.yes.append(&mut self.buffer_yes);
+            session.out.no.append(&mut self.buffer_no);
             self.sync_wanted = false;
             return;
         }
@@ -427,6 +466,7 @@ impl NodeCore {
             yes: std::mem::take(&mut self.buffer_yes),
             no: std::mem::take(&mut self.buffer_no),
             covers: session.map_or(0, |session| session.n_in),
+            taken: self.space.close(),
         });
         let records = std::mem::take(&mut self.buffer);
         self.effects.push(Effect::Log { seq, records });
@@ -439,6 +479,7 @@ impl NodeCore {
         assert_eq!(group.seq, seq, "groups are synced in order");
         assert!(seq < self.next);
         self.synced = seq;
+        self.space.synced(group.taken);
         if let Some(session) = self.session.as_mut().filter(|s| s.serial == group.session) {
             session.out.yes.extend(group.yes);
             session.out.no.extend(group.no);
@@ -449,20 +490,24 @@ impl NodeCore {
     }
 
     /// Says what there is to say, and closes the group if somebody waits for it.
-    fn flush(&mut self, _now: Time) {
+    fn flush(&mut self, now: Time) {
+        if self.is_cramped() {
+            self.resume(now);
+        }
         if self.sync_wanted {
             self.close_group();
         }
         if self.unapplied.len() >= UNAPPLIED_MAX || self.unapplied_bytes >= UNAPPLIED_BYTES_MAX {
             self.hand_over_writes();
         }
-        self.maybe_checkpoint();
+        self.maybe_checkpoint(now);
         self.send_pending();
     }
 
-    /// Decided writes go to the keystore, before anything is read from it.
+    /// Decided writes go to cache and keystore, before anything is read from either.
     fn hand_over_writes(&mut self) {
         if !self.unapplied.is_empty() {
+            self.write_through();
             let writes = std::mem::take(&mut self.unapplied);
             self.unapplied_bytes = 0;
             self.unapplied_since = None;

@@ -1,4 +1,4 @@
-//! What a node does with a batch: decisions, then reads, then prepares.
+//! What a node does with a batch: decisions, then reads (`reads`), then prepares.
 //!
 //! state here  | on              | does                                     | next
 //! ------------|-----------------|------------------------------------------|----------
@@ -14,11 +14,12 @@
 use std::sync::Arc;
 
 use protocol::ids::{Key, Version};
-use protocol::peer::{Abort, Batch, Prepare, ReadAnswer, Refusal, TxnState, WireValue};
+use protocol::peer::{Abort, Batch, DISK_FULL, Prepare, Refusal, TxnState};
 
 use super::super::planted::{Bug, planted};
 use super::super::record::{Committed, LogRecord, Prepared, Previous, Write};
 use super::super::time::Time;
+use super::space::Taken;
 use super::{CHECKING_MAX, Checking, Effect, Found, NodeCore, ReadToken, Txn};
 
 impl NodeCore {
@@ -36,7 +37,7 @@ impl NodeCore {
         }
         self.sync_wanted |= batch.sync;
         let Some(session) = self.session.as_mut() else { return };
-        let (serial, n) = (session.serial, session.n_in);
+        let n = session.n_in;
         session.ask |= batch.ask;
         if decides {
             session.decided_n = n;
@@ -45,13 +46,7 @@ impl NodeCore {
             session.caught_up_at = Some(n);
             self.sync_wanted = true;
         }
-        if !batch.read.is_empty() {
-            self.hand_over_writes();
-        }
-        for ask in batch.read {
-            let token = ReadToken::Asked { session: serial, r: ask.r };
-            self.effects.push(Effect::Read { token, key: ask.k });
-        }
+        self.on_read_asks(batch.read);
         self.on_once_asks(batch.once, batch.once_from);
         self.on_scan_asks(batch.scan);
         if !batch.marks.is_empty() {
@@ -59,7 +54,9 @@ impl NodeCore {
                 let mark = self.marks.entry(*member).or_default();
                 *mark = (*mark).max(*seq);
             }
-            self.record(now, LogRecord::Marks(batch.marks), false);
+            if !self.saves_space(true) {
+                self.record(now, LogRecord::Marks(batch.marks), false);
+            }
         }
         if let Some(settled) = batch.settled {
             self.settle(now, settled);
@@ -70,6 +67,14 @@ impl NodeCore {
     }
 
     fn prepare(&mut self, now: Time, prepare: Arc<Prepare>) {
+        if self.is_cramped() {
+            self.wait_for_room(now, prepare);
+        } else {
+            self.examine(now, prepare);
+        }
+    }
+
+    pub(super) fn examine(&mut self, now: Time, prepare: Arc<Prepare>) {
         let id = prepare.id;
         if self.vote_again(id) {
             return;
@@ -87,7 +92,7 @@ impl NodeCore {
         }
         let looks = self.looks(&prepare);
         if looks.is_empty() {
-            self.accept(now, &prepare);
+            self.accept(now, prepare);
             return;
         }
         self.hand_over_writes();
@@ -130,6 +135,9 @@ impl NodeCore {
         if prepare.writes.is_empty() || self.checking.len() >= CHECKING_MAX {
             return Err("out of bounds");
         }
+        if self.is_short_of_space() {
+            return Err(DISK_FULL);
+        }
         let due_here = |id: &Version| {
             let due = prepare.due.iter().find(|due| due.id == *id);
             due.is_none_or(|due| self.me.is_some_and(|me| due.at.contains(&me)))
@@ -168,12 +176,7 @@ impl NodeCore {
 
     pub(super) fn on_read_done(&mut self, now: Time, token: ReadToken, found: Found) {
         match token {
-            ReadToken::Asked { session, r } => {
-                if let Some(current) = self.session.as_mut().filter(|s| s.serial == session) {
-                    let v = found.value.map(WireValue);
-                    current.out.read.push(ReadAnswer { r, v, at: found.version });
-                }
-            }
+            ReadToken::Asked { session, r } => self.on_asked_read(session, r, found),
             ReadToken::Check(id, place) => self.on_check(now, id, place, &found),
         }
     }
@@ -190,7 +193,7 @@ impl NodeCore {
         }
         let Some(checking) = self.checking.remove(&id) else { return };
         match checking.failed {
-            None => self.accept(now, &checking.prepare),
+            None => self.accept(now, checking.prepare),
             Some(_) => self.refuse(now, &checking.prepare, "another version is here"),
         }
         for prepare in self.behind.remove(&id).unwrap_or_default() {
@@ -198,21 +201,29 @@ impl NodeCore {
         }
     }
 
-    fn accept(&mut self, now: Time, prepare: &Prepare) {
+    fn accept(&mut self, now: Time, prepare: Arc<Prepare>) {
         if self.vote_again(prepare.id) {
             return;
         }
-        let prepared = Arc::new(from_wire(prepare));
+        match self.room_for(&prepare) {
+            Taken::Now => {}
+            Taken::Later => return self.wait_for_room(now, prepare),
+            Taken::Never => return self.refuse(now, &prepare, DISK_FULL),
+        }
+        let prepared = Arc::new(from_wire(&prepare));
+        self.make_room_in_group(&prepared);
         let txn = self.remember(now, prepare.id, TxnState::Prepared, &prepare.participants);
         txn.prepared = Some(prepared.clone());
         for write in &prepared.writes {
             self.undecided.entry(write.key.clone()).or_default().insert(prepare.id);
         }
+        self.space.keep(prepare.participants.len());
         self.record(now, LogRecord::Prepare(prepared), true);
+        self.assert_room();
         self.buffer_yes.push(prepare.id.counter());
     }
 
-    fn refuse(&mut self, now: Time, prepare: &Prepare, reason: &str) {
+    pub(super) fn refuse(&mut self, now: Time, prepare: &Prepare, reason: &str) {
         if self.vote_again(prepare.id) {
             return;
         }
@@ -246,7 +257,9 @@ impl NodeCore {
         assert_eq!(txn.state, TxnState::Prepared, "{id} was decided before");
         txn.state = state;
         txn.decided = self.next;
+        let participants = txn.participants.len();
         let prepared = txn.prepared.take()?;
+        self.space.release(participants);
         for write in &prepared.writes {
             if let Some(ids) = self.undecided.get_mut(&write.key) {
                 ids.remove(&id);
@@ -324,7 +337,7 @@ impl NodeCore {
     /// may be forgotten; and every prepare gets its vote, since the coordinator's window counts
     /// them.
     fn drop_unanswered(&mut self, id: Version) -> bool {
-        let mut found = self.checking.remove(&id).is_some();
+        let mut found = self.checking.remove(&id).is_some() || self.drop_waiting(|p| p.id == id);
         for waiting in self.behind.values_mut() {
             let before = waiting.len();
             waiting.retain(|prepare| prepare.id != id);

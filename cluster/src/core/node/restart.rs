@@ -4,12 +4,15 @@
 //! Called by `shell::node` and the simulator before anything listens (R9, H34).
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use protocol::ids::{GroupSeq, MemberId, Version};
 use protocol::peer::{Settled, TxnState};
 
+use super::super::cache::Cache;
 use super::super::record::{Committed, LogRecord};
 use super::super::time::Time;
+use super::space::{RESERVE_BYTES, Space};
 use super::{Effect, Meta, NodeCore, checkpoint, forget};
 
 /// A node on its way up: feed it [`Restart::replay`], then take the node with
@@ -23,8 +26,9 @@ pub struct Restart {
 
 impl Restart {
     /// Begins: `meta` as saved for this start, `through` as the keystore says,
-    /// `checkpoint_bytes` as in [`super::CHECKPOINT_BYTES`].
-    pub fn new(meta: Meta, through: GroupSeq, checkpoint_bytes: u64) -> Self {
+    /// `checkpoint_bytes` as in [`super::CHECKPOINT_BYTES`]. `cache` is empty: the keystore is
+    /// filled past it until the node is finished.
+    pub fn new(meta: Meta, through: GroupSeq, checkpoint_bytes: u64, cache: Arc<Cache>) -> Self {
         let mut node = NodeCore {
             meta,
             me: None,
@@ -52,21 +56,27 @@ impl Restart {
             unapplied: Vec::new(),
             unapplied_bytes: 0,
             unapplied_since: None,
-            bytes_since_checkpoint: 0,
-            checkpoint_bytes,
+            cache,
+            checkpoints: checkpoint::Pace::new(checkpoint_bytes),
             checkpoint: checkpoint::State::Idle,
             checkpointed: through,
+            space: Space::new(RESERVE_BYTES),
             effects: Vec::new(),
         };
         node.take_ring();
         Self { node, through }
     }
 
+    /// Prepares leave so much room in the log instead of [`RESERVE_BYTES`].
+    pub fn reserve(&mut self, bytes: u64) {
+        self.node.space.set_reserve(bytes);
+    }
+
     /// Takes in one record of group `seq`; adds to `apply` the writes that it proves decided.
     pub fn replay(&mut self, seq: GroupSeq, record: LogRecord, apply: &mut Vec<Committed>) {
         let node = &mut self.node;
         node.next = seq;
-        node.bytes_since_checkpoint += super::record_bytes(&record);
+        node.checkpoints.logged(super::record_bytes(&record));
         match record {
             LogRecord::Prepare(prepared) => {
                 if node.txns.contains_key(&prepared.id) {
@@ -83,6 +93,7 @@ impl Restart {
                 }
                 let txn = node.remember(Time::default(), id, TxnState::Prepared, &participants);
                 txn.prepared = Some(prepared);
+                node.space.keep(participants.len());
             }
             LogRecord::Refuse { id, participants } => {
                 self.closed(id, &participants, TxnState::Refused);

@@ -15,6 +15,7 @@ use super::super::planted::{Bug, planted};
 use super::super::record::{Prepared, Previous};
 use super::super::ring::Ring;
 use super::super::time::Time;
+use super::reads::Asked;
 use super::{ConnId, Effect, ExitReason, NodeCore};
 
 /// One coordinator's link.
@@ -40,7 +41,11 @@ pub(super) struct Session {
     pub(super) out: Pending,
     /// The message that said `caught_up`, until it is confirmed.
     pub(super) caught_up_at: Option<u64>,
-    /// Questions for named updates that the keystore is at, by their number.
+    /// Whether the coordinator was told that prepares are refused for want of space.
+    full_told: bool,
+    /// Questions for keys that the keystore is at, by their number.
+    pub(super) reads: BTreeMap<u64, Asked>,
+    /// The same for named updates.
     pub(super) onces: BTreeMap<u64, OnceAsk>,
     /// The same for pages.
     pub(super) scans: BTreeMap<u64, ScanAsk>,
@@ -60,6 +65,8 @@ pub(super) struct Pending {
     pub(super) yes: Vec<u64>,
     pub(super) no: Vec<Refusal>,
     pub(super) read: Vec<ReadAnswer>,
+    /// About how many bytes these are.
+    pub(super) read_bytes: usize,
     pub(super) once: Vec<OnceAnswer>,
     pub(super) scan: Vec<ScanAnswer>,
     report: Option<Box<Report>>,
@@ -179,6 +186,8 @@ impl NodeCore {
             ask: false,
             out: Pending::default(),
             caught_up_at: None,
+            reads: BTreeMap::new(),
+            full_told: false,
             onces: BTreeMap::new(),
             scans: BTreeMap::new(),
         });
@@ -280,6 +289,7 @@ impl NodeCore {
             installed: None,
             marked: false,
             caught_up: false,
+            full: self.is_short_of_space(),
         }
     }
 
@@ -300,7 +310,7 @@ impl NodeCore {
     /// Sends one message up if there is anything to say.
     pub(super) fn send_pending(&mut self) {
         self.cover();
-        let saved = self.metas_saved;
+        let (saved, full) = (self.metas_saved, self.is_short_of_space());
         let Some(session) = self.session.as_mut() else { return };
         if session.opening.is_some() {
             return;
@@ -315,11 +325,14 @@ impl NodeCore {
         let nothing = !session.ask && out.yes.is_empty() && out.no.is_empty();
         let nothing = nothing && out.read.is_empty() && out.once.is_empty();
         let nothing = nothing && out.scan.is_empty() && out.report.is_none();
+        let nothing = nothing && session.full_told == full;
         if nothing && installed.is_none() && !marked && !caught_up && !session.durable_news() {
             return;
         }
         session.n_out += 1;
         session.ask = false;
+        session.out.read_bytes = 0;
+        session.full_told = full;
         session.told_durable();
         if caught_up {
             session.caught_up_at = None;
@@ -341,6 +354,7 @@ impl NodeCore {
             installed,
             marked,
             caught_up,
+            full,
         };
         let conn = session.conn;
         assert_eq!(up.epoch, self.meta.fence.epoch, "an answer under a fenced epoch");
@@ -354,6 +368,7 @@ impl NodeCore {
     fn drop_checks(&mut self) {
         self.checking.clear();
         self.behind.clear();
+        self.drop_waiting(|_| true);
     }
 }
 

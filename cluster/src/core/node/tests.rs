@@ -9,11 +9,15 @@ use protocol::peer::{
     Report, RingMember, RingRecord, Settled, TxnState, Up, WireValue, WireWrite,
 };
 
+use super::super::cache::{Cache, CacheShape};
 use super::super::record::{Committed, LogRecord};
 use super::super::time::Time;
 use super::{
     AskToken, ConnId, Effect, ExitReason, Found, Input, Meta, NodeCore, ReadToken, Restart,
 };
+
+mod cache;
+mod space;
 
 /// The node under test is member 0; with two members and two copies it holds every key.
 struct Rig {
@@ -41,6 +45,11 @@ struct Rig {
 
 fn id(epoch: u32, counter: u64) -> Version {
     Version::new(Epoch(epoch), counter)
+}
+
+/// One set, so that a write of any key voids what was asked of all.
+fn small_cache() -> Arc<Cache> {
+    Arc::new(Cache::new(CacheShape { sets: 1, ways: 4 }, 1 << 20, 1))
 }
 
 fn key(text: &str) -> Key {
@@ -139,7 +148,8 @@ impl Rig {
             ring: None,
             cut_through: Epoch(0),
         };
-        Self::of(Restart::new(meta, GroupSeq(0), bytes).finish(Time(0), GroupSeq(0)).0)
+        let restart = Restart::new(meta, GroupSeq(0), bytes, small_cache());
+        Self::of(restart.finish(Time(0), GroupSeq(0)).0)
     }
 
     /// A founded node in a session of epoch 1.
@@ -242,8 +252,14 @@ impl Rig {
 
     /// The first look that was asked for finds this version.
     fn found(&mut self, version: Version) {
+        self.found_there(version, None);
+    }
+
+    /// The same, with a value or, without, a tombstone.
+    fn found_there(&mut self, version: Version, value: Option<&str>) {
         let (token, _) = self.looks.remove(0);
-        self.hand(Input::ReadDone { token, found: Found { version, value: None } });
+        let found = Found { version, value: value.map(Value::from) };
+        self.hand(Input::ReadDone { token, found });
         self.flush();
     }
 
@@ -270,7 +286,7 @@ impl Rig {
     fn restart_after(&self, freed: GroupSeq, through: GroupSeq, groups: usize) -> Self {
         let mut meta = self.meta.clone();
         meta.incarnation.0 += 1;
-        let mut restart = Restart::new(meta, through, 1 << 30);
+        let mut restart = Restart::new(meta, through, 1 << 30, small_cache());
         let mut apply = Vec::new();
         let mut end = freed;
         for (seq, records) in self.logged.iter().take(groups).filter(|(seq, _)| *seq > freed) {
@@ -742,7 +758,7 @@ fn r16_a_name_goes_with_the_first_write_and_survives_a_restart() {
     assert_eq!(rig.applied, [(key("a"), id(1, 1)), (key("b"), id(1, 1))]);
     assert_eq!(rig.named, [(id(1, 1), once())]);
     let mut replayed = Vec::new();
-    let mut restart = Restart::new(rig.meta.clone(), GroupSeq(0), 1 << 30);
+    let mut restart = Restart::new(rig.meta.clone(), GroupSeq(0), 1 << 30, small_cache());
     for (seq, records) in &rig.logged {
         for record in records {
             restart.replay(*seq, record.clone(), &mut replayed);

@@ -9,6 +9,7 @@
 //! tree. Never writes through the engine's journal or its memtable.
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::fs::{self, File, OpenOptions};
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,6 +18,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use fjall::{Database, KeyspaceCreateOptions};
+use nix::sys::statvfs::statvfs;
 use protocol::ids::{GroupSeq, Key, Version};
 use protocol::peer::OnceEntry;
 
@@ -27,6 +29,7 @@ use super::{
     manifest, named,
 };
 use crate::core::record::Committed;
+use crate::storage::disk::is_full;
 use crate::storage::identity::Identity;
 
 /// The name of the one keyspace.
@@ -42,6 +45,8 @@ const ONCE: u8 = 2;
 const UNSORTED_TABLES_MAX: usize = 24;
 /// How long a checkpoint waits for that: it is about speed only.
 const MERGE_WAIT: Duration = Duration::from_secs(30);
+/// Space that a checkpoint leaves on the disk, bytes.
+const SPACE_MIN: u64 = 1 << 20;
 /// The default size of the cache of the tree's blocks, bytes.
 pub const CACHE_BYTES: u64 = 32 << 20;
 
@@ -55,10 +60,14 @@ struct Table {
 /// A keystore on disk.
 ///
 /// Invariants: the tree is exactly the state of a checkpoint, the last finished one or the one
-/// under way; `fresh` holds what was applied since a checkpoint was last begun, `frozen` what the
-/// one under way writes, until that is in the tree; a newer place holds a newer version of a key.
+/// under way; `fresh` holds what was applied since a checkpoint was last begun anew, `frozen` what
+/// the one under way writes, until that is in the tree; a newer place holds a newer version of a
+/// key.
 pub struct FjallKeystore {
-    tree: fjall::Keyspace,
+    path: PathBuf,
+    cache_bytes: u64,
+    /// Only `None` after an attempt to open it anew has failed.
+    engine: Option<Engine>,
     identity: Identity,
     fresh: Table,
     fresh_bytes: u64,
@@ -70,6 +79,11 @@ pub struct FjallKeystore {
     ranges: Ranges,
     through: GroupSeq,
     checkpointed: GroupSeq,
+}
+
+/// The storage engine, open.
+struct Engine {
+    tree: fjall::Keyspace,
     /// Last, so that its threads end after everything else has let go.
     database: Database,
 }
@@ -77,11 +91,23 @@ pub struct FjallKeystore {
 struct UnderWay {
     bytes: u64,
     through: GroupSeq,
+    /// What it says about the whole.
+    whole: Arc<[u8]>,
+    /// There was no space for it: the next one writes the same again.
+    failed: bool,
 }
 
 impl From<fjall::Error> for KeystoreError {
     fn from(error: fjall::Error) -> Self {
-        Self::Failed(format!("{error:?}"))
+        let cause = match &error {
+            fjall::Error::Io(cause) => Some(cause),
+            fjall::Error::Storage(cause) => cause.source().and_then(|c| c.downcast_ref()),
+            _ => None,
+        };
+        match cause {
+            Some(cause) if is_full(cause) => Self::NoSpace(cause.to_string()),
+            _ => Self::Failed(format!("{error:?}")),
+        }
     }
 }
 
@@ -100,13 +126,15 @@ impl FjallKeystore {
         }
         manifest::verify(path)?;
         empty_journals(path).map_err(failed)?;
-        let (database, tree) = open_engine(path, cache_bytes)?;
-        let Some(bytes) = tree.get(WHOLE)? else {
+        let engine = Engine::open(path, cache_bytes)?;
+        let Some(bytes) = engine.tree.get(WHOLE)? else {
             return Err(KeystoreError::Corrupt("its header is missing".into()));
         };
         let Whole { identity, through, ranges } = Whole::read(&bytes, &identity)?;
         Ok(Self {
-            tree,
+            path: path.to_owned(),
+            cache_bytes,
+            engine: Some(engine),
             identity,
             fresh: Table::default(),
             fresh_bytes: 0,
@@ -116,13 +144,46 @@ impl FjallKeystore {
             ranges,
             through,
             checkpointed: through,
-            database,
         })
     }
 
     /// How many bytes the keystore takes on disk.
     pub fn disk_bytes(&self) -> Result<u64, KeystoreError> {
-        Ok(self.database.disk_space()?)
+        Ok(self.engine()?.database.disk_space()?)
+    }
+
+    fn engine(&self) -> Result<&Engine, KeystoreError> {
+        let closed = || KeystoreError::Failed("its engine could not be opened anew".into());
+        self.engine.as_ref().ok_or_else(closed)
+    }
+
+    fn tree(&self) -> Result<&fjall::Keyspace, KeystoreError> {
+        self.engine().map(|engine| &engine.tree)
+    }
+
+    /// Opens the engine anew if a disk without space has left files in it that belong to nothing,
+    /// or has ended its thread that merges tables: only so are they removed, and is it back.
+    fn mend(&mut self) -> Result<(), KeystoreError> {
+        let failed = self.under_way.as_ref().is_some_and(|under_way| under_way.failed);
+        // With nothing in the engine's journal this only asks whether that thread has failed.
+        let stopped = self.engine()?.database.persist(fjall::PersistMode::Buffer).is_err();
+        if failed || stopped {
+            self.engine = None;
+            self.engine = Some(Engine::open(&self.path, self.cache_bytes)?);
+        }
+        Ok(())
+    }
+
+    /// Refuses a checkpoint of so many bytes, and their merging with others, where the disk has
+    /// less: what is written until it is full helps nobody.
+    fn find_space(&self, bytes: u64) -> Result<(), KeystoreError> {
+        let Ok(disk) = statvfs(&self.path) else { return Ok(()) };
+        let left = disk.blocks_available().saturating_mul(disk.fragment_size());
+        let needed = 2 * bytes + SPACE_MIN;
+        if left < needed {
+            return Err(KeystoreError::NoSpace(format!("{left} bytes left of {needed}")));
+        }
+        Ok(())
     }
 
     /// Gives the store its cluster, from the next checkpoint on.
@@ -143,7 +204,7 @@ impl FjallKeystore {
         if let Some(stored) = self.frozen().keys.get(key) {
             return Ok(Some(stored.clone()));
         }
-        match guarded(|| Ok(self.tree.get(name_of(key))?))? {
+        match guarded(|| Ok(self.tree()?.get(name_of(key))?))? {
             Some(bytes) => decode(key, &bytes).map(Some),
             None => Ok(None),
         }
@@ -164,7 +225,7 @@ impl FjallKeystore {
         let range = (start, Bound::Unbounded);
         let fresh = self.fresh.keys.range(range.clone());
         let frozen = frozen.keys.range(range);
-        let mut tree = self.tree.range((from, Bound::Excluded(vec![ONCE]))).map(|guard| {
+        let mut tree = self.tree()?.range((from, Bound::Excluded(vec![ONCE]))).map(|guard| {
             let (name, bytes) = guard.into_inner()?;
             let key = key_of(&name)?;
             decode(&key, &bytes).map(|stored| (key, stored))
@@ -183,7 +244,7 @@ impl FjallKeystore {
         let range = (Bound::Excluded(after), Bound::Unbounded);
         let fresh = self.fresh.onces.range(range);
         let frozen = frozen.onces.range(range);
-        let mut tree = self.tree.range((from, Bound::Excluded(vec![ONCE + 1]))).map(|guard| {
+        let mut tree = self.tree()?.range((from, Bound::Excluded(vec![ONCE + 1]))).map(|guard| {
             let (name, bytes) = guard.into_inner()?;
             let number = name.get(1..).and_then(|number| number.try_into().ok());
             let version = number.map(|number| Version::from_number(u64::from_be_bytes(number)));
@@ -233,20 +294,19 @@ fn merge<'a, K: Ord + Clone + 'a, V: Clone + 'a>(
     }
 }
 
-fn open_engine(
-    path: &Path,
-    cache_bytes: u64,
-) -> Result<(Database, fjall::Keyspace), KeystoreError> {
-    guarded(|| {
-        let database = Database::builder(path)
-            .cache_size(cache_bytes)
-            .worker_threads(1)
-            .manual_journal_persist(true)
-            .open()?;
-        let options = || KeyspaceCreateOptions::default().manual_journal_persist(true);
-        let tree = database.keyspace(KEYSPACE, options)?;
-        Ok((database, tree))
-    })
+impl Engine {
+    fn open(path: &Path, cache_bytes: u64) -> Result<Self, KeystoreError> {
+        guarded(|| {
+            let database = Database::builder(path)
+                .cache_size(cache_bytes)
+                .worker_threads(1)
+                .manual_journal_persist(true)
+                .open()?;
+            let options = || KeyspaceCreateOptions::default().manual_journal_persist(true);
+            let tree = database.keyspace(KEYSPACE, options)?;
+            Ok(Self { tree, database })
+        })
+    }
 }
 
 /// Does `read`. The engine has assertions about what it reads; here damage ends as an error.
@@ -268,11 +328,10 @@ fn create(path: &Path, identity: Identity, cache_bytes: u64) -> Result<(), Keyst
     if beside.try_exists().map_err(failed)? {
         fs::remove_dir_all(&beside).map_err(failed)?;
     }
-    let (database, tree) = open_engine(&beside, cache_bytes)?;
+    let engine = Engine::open(&beside, cache_bytes)?;
     let whole = Whole { identity, through: GroupSeq(0), ranges: Ranges::default() };
-    ingest(&tree, &Table::default(), &whole.encode())?;
-    drop(tree);
-    drop(database);
+    ingest(&engine.tree, &Table::default(), &whole.encode())?;
+    drop(engine);
     let sync = |directory: &Path| File::open(directory).and_then(|d| d.sync_all());
     sync(&beside).map_err(failed)?;
     fs::rename(&beside, path).map_err(failed)?;
@@ -383,17 +442,25 @@ impl Keystore for FjallKeystore {
     }
 
     fn begin_checkpoint(&mut self) -> Option<Checkpoint> {
-        if self.under_way.is_some() {
+        if self.under_way.as_ref().is_some_and(|under_way| !under_way.failed) {
             return None;
         }
-        let (identity, through) = (self.identity, self.through);
-        let whole = Whole { identity, through, ranges: self.ranges.clone() }.encode();
-        let bytes = std::mem::take(&mut self.fresh_bytes);
-        self.under_way = Some(UnderWay { bytes, through });
-        let table = std::mem::take(&mut self.fresh);
-        *self.frozen.write().expect("no one panics while writing to it") = table;
-        let (tree, frozen) = (self.tree.clone(), Arc::clone(&self.frozen));
+        let bytes = self.under_way.as_ref().map_or(self.fresh_bytes, |under_way| under_way.bytes);
+        let ready = self.find_space(bytes).and_then(|()| self.mend());
+        if self.under_way.is_none() {
+            let (identity, through) = (self.identity, self.through);
+            let whole = Whole { identity, through, ranges: self.ranges.clone() }.encode().into();
+            self.fresh_bytes = 0;
+            self.under_way = Some(UnderWay { bytes, through, whole, failed: false });
+            let table = std::mem::take(&mut self.fresh);
+            *self.frozen.write().expect("no one panics while writing to it") = table;
+        }
+        let under_way = self.under_way.as_mut()?;
+        under_way.failed = false;
+        let (whole, frozen) = (Arc::clone(&under_way.whole), Arc::clone(&self.frozen));
+        let tree = ready.and_then(|()| self.tree().cloned());
         Some(Checkpoint(Box::new(move || {
+            let tree = tree?;
             wait_for_merges(&tree);
             let table = frozen.read().expect("no one panics while writing to it");
             guarded(|| ingest(&tree, &table, &whole))?;
@@ -409,7 +476,11 @@ impl Keystore for FjallKeystore {
 
     fn end_checkpoint(&mut self, done: Checkpointed) -> Result<GroupSeq, KeystoreError> {
         // After an error the frozen table stays readable, and the log still has it.
-        done.0?;
+        if let Err(error) = done.0 {
+            let no_space = matches!(error, KeystoreError::NoSpace(_));
+            self.under_way.iter_mut().for_each(|under_way| under_way.failed = no_space);
+            return Err(error);
+        }
         let UnderWay { through, .. } = self.under_way.take().expect("a checkpoint was begun");
         self.checkpointed = through;
         Ok(through)

@@ -83,6 +83,10 @@ pub enum KeystoreError {
              directory to let it rejoin as a new one"
     )]
     Corrupt(String),
+    /// There is no space for a checkpoint: what was applied is as before, and another one may be
+    /// begun when there is.
+    #[error("there is no space for a checkpoint of the keystore ({0}): free some")]
+    NoSpace(String),
     /// The storage engine or the disk failed: the process must end.
     #[error("the keystore failed: {0}; stop this process and check the disk")]
     Failed(String),
@@ -115,6 +119,13 @@ pub struct Checkpoint(Box<dyn FnOnce() -> Result<(), KeystoreError> + Send>);
 
 /// The outcome of [`Checkpoint::run`], for [`Keystore::end_checkpoint`].
 pub struct Checkpointed(Result<(), KeystoreError>);
+
+impl Checkpointed {
+    /// That of a checkpoint for which there was no space; for tests of their owner.
+    pub fn no_space() -> Self {
+        Self(Err(KeystoreError::NoSpace("a test".into())))
+    }
+}
 
 impl Checkpoint {
     /// Writes and syncs what was frozen. Blocks for as long as the disk takes.
@@ -204,7 +215,8 @@ impl<'a> Paging<'a> {
 
 /// A store of the newest decided write of each key, and of the named updates (R16).
 ///
-/// After `Failed` or `Corrupt` the owner stops using it.
+/// After `NoSpace` the owner goes on, and begins another checkpoint later. After `Failed` or
+/// `Corrupt` the owner stops using it.
 pub trait Keystore: Send {
     /// What is stored under `key`, tombstones too; `None` if nothing ever was.
     fn get(&self, key: &Key) -> Result<Option<Stored>, KeystoreError>;
@@ -228,7 +240,8 @@ pub trait Keystore: Send {
     /// go on meanwhile. `None` while another one is under way.
     fn begin_checkpoint(&mut self) -> Option<Checkpoint>;
 
-    /// Ends the checkpoint that was begun: returns up to which group all is durable now.
+    /// Ends the checkpoint that was begun: returns up to which group all is durable now. After
+    /// `NoSpace` none is under way.
     fn end_checkpoint(&mut self, done: Checkpointed) -> Result<GroupSeq, KeystoreError>;
 
     /// Makes everything applied so far durable, here and now.

@@ -352,6 +352,36 @@ fn filled(directory: &Directory, seed: u64, checkpoints: usize) -> (FjallKeystor
 }
 
 #[test]
+fn a_checkpoint_without_space_changes_nothing_and_the_next_one_makes_up_for_it() {
+    let directory = Directory::new();
+    let points = [u64::MAX / 2, u64::MAX];
+    let (mut keystore, mut model) = filled(&directory, 5, 3);
+    for number in 0..3 {
+        let mut writes = batch(&mut Source(90 + number));
+        settle(&mut writes);
+        let through = model.through.next();
+        keystore.apply(&writes, through).unwrap();
+        model.apply(&writes, through);
+        // What it was to write is there a second time once it is written.
+        let work = keystore.begin_checkpoint().expect("none is under way");
+        if number == 1 {
+            let Checkpointed(done) = work.run();
+            done.unwrap();
+        }
+        let ended = keystore.end_checkpoint(Checkpointed::no_space());
+        assert!(matches!(ended, Err(KeystoreError::NoSpace(_))));
+        assert_eq!(keystore.checkpointed(), GroupSeq(3));
+        check(&keystore, &model, &points);
+    }
+    let first = keystore.checkpoint().unwrap();
+    assert_eq!(first, GroupSeq(4), "what the first one had frozen");
+    assert_eq!(keystore.checkpoint().unwrap(), model.through);
+    check(&keystore, &model, &points);
+    drop(keystore);
+    check(&directory.open().unwrap(), &model, &points);
+}
+
+#[test]
 fn a_killed_fjall_is_exactly_its_last_checkpoint() {
     let directory = Directory::new();
     let (mut keystore, before) = filled(&directory, 1, 6);

@@ -17,11 +17,11 @@ use protocol::ids::{GroupSeq, Uuid};
 use self::group::Place;
 use self::segment::{Blank, SegmentHeader};
 use super::codec;
-use super::disk::{Disk, DiskFile, SECTOR};
+use super::disk::{Disk, DiskFile, SECTOR, is_full};
 use super::failpoint;
 use super::identity::Identity;
 use crate::core::planted::{Bug, planted};
-use crate::core::record::LogRecord;
+use crate::core::record::{LogRecord, Room};
 
 mod group;
 mod open;
@@ -37,6 +37,9 @@ pub const SEGMENT_BYTES: u64 = if cfg!(feature = "failpoints") { 64 << 10 } else
 pub const SEGMENT_BYTES_RANGE: std::ops::RangeInclusive<u64> = 2048..=1 << 32;
 /// Most blank segments that are kept: what is freed beyond that is removed.
 pub const SPARES_MAX: usize = 4;
+/// Blank segments that are made ahead, and made anew when one is used: one to go on with, and one
+/// that is there still when the disk has no more (R14).
+pub const SPARES_MIN: usize = 2;
 /// The longest group that can be appended, bytes of encoded records.
 pub const GROUP_BYTES_MAX: usize = 256 << 20;
 
@@ -143,6 +146,8 @@ pub struct Log {
     spares: VecDeque<Blank>,
     /// One more is being made.
     asked: bool,
+    /// The disk had no space for another one when last asked.
+    full: bool,
     temporaries: u64,
     poisoned: bool,
     body: Vec<u8>,
@@ -218,6 +223,7 @@ impl Log {
             end,
             spares: VecDeque::new(),
             asked: false,
+            full: false,
             temporaries: 0,
             poisoned: false,
             body: Vec::new(),
@@ -269,7 +275,7 @@ impl Log {
         let current = &mut self.current;
         match current.file.write_at(&self.image, current.offset) {
             Ok(()) => {}
-            Err(error) if segment::is_full(&error) => {
+            Err(error) if is_full(&error) => {
                 // Half a group may be there: it goes, durably, before anything else comes (H56).
                 self.image.fill(0);
                 let zeroed = current.file.write_at(&self.image, current.offset);
@@ -306,7 +312,7 @@ impl Log {
         failpoint::hit("log.next.write").map_err(LogError::io("write the log"))?;
         match blank.file.write_at(&self.image, 0) {
             Ok(()) => {}
-            Err(error) if segment::is_full(&error) => {
+            Err(error) if is_full(&error) => {
                 segment::discard(self.disk.as_ref(), &blank.name)?;
                 return Err(LogError::DiskFull);
             }
@@ -338,7 +344,9 @@ impl Log {
         }
         let length = needed.max(self.config.segment_bytes);
         let name = self.temporary();
-        Blank::make(self.disk.as_ref(), name, length)
+        let made = Blank::make(self.disk.as_ref(), name, length);
+        self.full = matches!(made, Err(LogError::DiskFull));
+        made
     }
 
     fn temporary(&mut self) -> String {
@@ -346,11 +354,11 @@ impl Log {
         segment::temporary_name(self.temporaries)
     }
 
-    /// The work of making the next segment, unless one is there or being made. To be run on another
-    /// thread, its outcome brought back to [`Log::accept_next`]; without it an append that needs a
-    /// new segment makes it itself.
+    /// The work of making a segment ahead, unless there are enough or one is being made. To be run
+    /// on another thread, its outcome brought back to [`Log::accept_next`]; without it an append
+    /// that needs a new segment makes it itself.
     pub fn prepare_next(&mut self) -> Option<NextSegment> {
-        if self.poisoned || self.asked || !self.spares.is_empty() {
+        if self.poisoned || self.asked || self.spares.len() >= SPARES_MIN {
             return None;
         }
         self.asked = true;
@@ -361,20 +369,23 @@ impl Log {
     /// Takes what [`NextSegment::run`] has made.
     ///
     /// # Errors
-    /// `DiskFull`: the log can be used on, and will ask again. Any other poisons it.
+    /// Any poisons the log. That the disk is full is none: see [`Log::room`]; it is asked again
+    /// with the next [`Log::prepare_next`].
     pub fn accept_next(&mut self, made: ReadySegment) -> Result<(), LogError> {
         self.check()?;
         self.asked = false;
         match made.0 {
             Ok(blank) => {
+                self.full = false;
                 self.spares.push_back(blank);
-                Ok(())
             }
+            Err(LogError::DiskFull) => self.full = self.spares.len() < SPARES_MIN,
             Err(error) => {
-                self.poisoned = !matches!(error, LogError::DiskFull);
-                Err(error)
+                self.poisoned = true;
+                return Err(error);
             }
         }
+        Ok(())
     }
 
     /// Frees the segments whose groups are all `through` or older; never the current one. Their
@@ -406,6 +417,7 @@ impl Log {
             let blank = Blank::recycle(self.disk.as_ref(), number, name, length)?;
             failpoint::hit("log.free.report").map_err(LogError::io("recycle a segment"))?;
             self.spares.push_back(blank);
+            self.full &= self.spares.len() < SPARES_MIN;
             return Ok(());
         }
         let removed = self.disk.remove(&segment::name(number));
@@ -429,11 +441,15 @@ impl Log {
         sealed + self.current.length + self.spare_bytes()
     }
 
-    /// How many bytes can be appended, at least, without asking the disk for more space: the
-    /// reserve for decisions when the disk is full (R14).
-    pub fn room(&self) -> u64 {
+    /// What can be appended without asking the disk for more space: all of it is written already,
+    /// so that no write to it finds the disk full (R14).
+    pub fn room(&self) -> Room {
         let headers = (self.spares.len() * SECTOR) as u64;
-        self.current.length - self.current.offset + self.spare_bytes() - headers
+        Room {
+            bytes: self.current.length - self.current.offset + self.spare_bytes() - headers,
+            group_max: self.config.segment_bytes - SECTOR as u64,
+            full: self.full,
+        }
     }
 
     fn spare_bytes(&self) -> u64 {

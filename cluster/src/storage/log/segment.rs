@@ -24,7 +24,7 @@ use protocol::ids::{GroupSeq, Uuid};
 
 use super::LogError;
 use crate::storage::codec::{BadRecord, Reader};
-use crate::storage::disk::{Disk, DiskFile, SECTOR};
+use crate::storage::disk::{Disk, DiskFile, SECTOR, is_full};
 use crate::storage::failpoint;
 use crate::storage::identity::{Identity, put_program, read_program};
 
@@ -199,10 +199,4 @@ pub(super) fn discard(disk: &dyn Disk, name: &str) -> Result<(), LogError> {
         }
         _ => Ok(()),
     }
-}
-
-/// Whether the disk, the quota or the allowed file size is used up (H56, H59).
-pub(super) fn is_full(error: &io::Error) -> bool {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }

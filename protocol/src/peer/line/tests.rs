@@ -127,6 +127,7 @@ fn up(numbers: &mut Numbers) -> Up {
         installed: rarely(numbers).then_some(RingNumber { epoch: Epoch(7), counter: 1 }),
         marked: rarely(numbers),
         caught_up: rarely(numbers),
+        full: rarely(numbers),
     }
 }
 
@@ -202,7 +203,8 @@ fn everyday_lines_are_read_by_hand() {
         let down = Down { session: 1, n: number(numbers), epoch: Epoch(1), body };
         assert_eq!(read_down(&mut Cursor::new(&line(&down))), Some(down), "seed {seed}");
         let up = Up { no: Vec::new(), read: Vec::new(), ..up(numbers) };
-        let up = Up { fenced: None, installed: None, marked: false, caught_up: false, ..up };
+        let plain = Up { fenced: None, installed: None, marked: false, ..up };
+        let up = Up { caught_up: false, full: false, ..plain };
         assert_eq!(read_up(&mut Cursor::new(&line(&up))), Some(up), "seed {seed}");
     }
 }
