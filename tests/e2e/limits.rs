@@ -25,7 +25,8 @@ fn limit(pid: i32, what: &str) -> bool {
     let done = set.is_ok_and(|output| output.status.success());
     if !done {
         // Not `eprintln!`: of a test that passes, that is not shown.
-        let _ = writeln!(std::io::stderr(), "SKIPPED a test of limits: no prlimit that sets {what}");
+        let _ =
+            writeln!(std::io::stderr(), "SKIPPED a test of limits: no prlimit that sets {what}");
     }
     done
 }
@@ -63,7 +64,8 @@ fn h59_a_file_that_may_not_grow_is_a_full_disk() {
     cluster.start_again();
     cluster.wait_healthy(None);
     let mut conn = Conn::open(cluster.addr()).expect("the cluster is ready");
-    for (key, value) in acknowledged.iter().filter_map(|(key, value)| Some((key, value.as_ref()?))) {
+    for (key, value) in acknowledged.iter().filter_map(|(key, value)| Some((key, value.as_ref()?)))
+    {
         match conn.get(key) {
             Reply::Ok(answer) => assert_eq!(answer["value"], **value, "{key}"),
             other => panic!("get {key}: {other:?}"),
