@@ -19,6 +19,7 @@
 //! * `mixed`: all kinds of operations, by the project's own client, while servers are killed and
 //!   paused and connections cut; what must hold of each kind is checked;
 //! * `image_cut`: the same, and whatever was not synced is lost (only on demand, as root);
+//! * `limits`: the system allows a server no longer files, or no more descriptors;
 //! * `failpoints`: nodes end between any two steps of making something durable (with the feature
 //!   of that name: `cargo test --features failpoints failpoints`).
 
@@ -36,6 +37,7 @@ mod failpoints;
 mod image_cut;
 mod kill_all;
 mod kill_loop;
+mod limits;
 mod mixed;
 mod node_cache;
 mod replica_down;

@@ -229,8 +229,9 @@ impl World {
                     self.event(format!("n{name} stops for good: {reason:?}"));
                     self.crash_node(node, false, Moment::Any).expect("it runs");
                 }
-                // No script checkpoints or counts keys.
+                // No script checkpoints or counts keys, and there is room without end.
                 Effect::FreeLog { .. } | Effect::Checkpoint { .. } | Effect::Ranges(_) => {}
+                Effect::WantRoom { .. } => {}
                 Effect::CaughtUp => {}
             }
         }
@@ -291,7 +292,7 @@ impl World {
                 }
                 self.hand_in_node(node, Input::MetaSaved(number));
             }
-            LogDone::Freed(_) | LogDone::Made => {}
+            LogDone::Freed(_) | LogDone::Made | LogDone::Wanted => {}
             LogDone::NoSpace(_) => panic!("a disk without faults"),
         }
         true

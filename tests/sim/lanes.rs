@@ -23,6 +23,7 @@ pub(crate) enum LogJob {
     Save(u64, Box<Meta>),
     Free(GroupSeq),
     Made(ReadySegment),
+    Want(u64),
 }
 
 /// What a job of the log's lane has done.
@@ -31,6 +32,7 @@ pub(crate) enum LogDone {
     Saved(u64),
     Freed(usize),
     Made,
+    Wanted,
     /// There is no space for it: it is still to be done.
     NoSpace(LogJob),
 }
@@ -51,6 +53,7 @@ impl LogJob {
             Self::Save(number, meta) => format!("save {number} {meta:?}"),
             Self::Free(through) => format!("free {through:?}"),
             Self::Made(_) => "made".into(),
+            Self::Want(bytes) => format!("want {bytes}"),
         }
     }
 
@@ -72,6 +75,10 @@ impl LogJob {
             }
             Self::Free(through) => log.free_through(through).map(LogDone::Freed).map_err(text),
             Self::Made(made) => log.accept_next(made).map(|()| LogDone::Made).map_err(text),
+            Self::Want(bytes) => {
+                log.want(bytes);
+                Ok(LogDone::Wanted)
+            }
         }
     }
 }

@@ -257,6 +257,10 @@ impl World {
                     self.log_job(node, LogJob::Append(seq, records));
                 }
                 Effect::FreeLog { through } => self.log_job(node, LogJob::Free(through)),
+                Effect::WantRoom { bytes } => {
+                    self.coverage.met("rooms wanted");
+                    self.log_job(node, LogJob::Want(bytes));
+                }
                 Effect::Apply { writes, through } => {
                     self.key_job(node, KeyJob::Apply(writes, through));
                 }
@@ -382,7 +386,7 @@ impl World {
                 self.coverage.add("segments freed", segments as u64);
                 self.tell_room(node);
             }
-            LogDone::Made => {
+            LogDone::Made | LogDone::Wanted => {
                 self.make_segment(node);
                 self.tell_room(node);
             }

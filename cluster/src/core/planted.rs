@@ -60,6 +60,8 @@ pub enum Bug {
     StateOnce,
     /// Prepares may use the log's reserve (R14, H57).
     ReserveUsed,
+    /// Prepares for which there is no room wait for decisions to give some (H57).
+    RoomNotAsked,
     /// A claim is answered though the fence that it promises is not durable yet (R2).
     FenceNotSaved,
     /// An epoch is shared by all who claim it (R15, H16).
@@ -96,7 +98,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::VoteBeforeSync,
         Self::ReportBeforeSync,
         Self::LowerEpochHeard,
@@ -123,6 +125,7 @@ impl Bug {
         Self::DirectoryNotSynced,
         Self::StateOnce,
         Self::ReserveUsed,
+        Self::RoomNotAsked,
         Self::FenceNotSaved,
         Self::EpochShared,
         Self::ClaimOnMinority,

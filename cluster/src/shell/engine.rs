@@ -247,6 +247,7 @@ impl State {
                 Effect::SaveMeta { meta, number } => self.log_job(LogJob::Save(number, meta)),
                 Effect::Log { seq, records } => self.log_job(LogJob::Append(seq, records)),
                 Effect::FreeLog { through } => self.log_job(LogJob::Free(through)),
+                Effect::WantRoom { bytes } => self.log_job(LogJob::Want(bytes)),
                 Effect::Apply { writes, through } => {
                     self.pulse.writes += writes.len() as u64;
                     self.keys.give(KeyJob::Apply(writes, through))

@@ -56,6 +56,8 @@ pub(super) enum LogJob {
     Free(GroupSeq),
     /// The helper has made a segment.
     Made(ReadySegment),
+    /// Room for so many bytes is wanted.
+    Want(u64),
     /// End.
     Stop,
 }
@@ -336,6 +338,11 @@ impl LogFiles {
                 self.prepare_next();
                 Ok(Outcome::Tell(Done::Room(room)))
             }
+            LogJob::Want(bytes) => {
+                self.log.want(bytes);
+                self.prepare_next();
+                Ok(Outcome::Tell(Done::Room(self.log.room())))
+            }
             LogJob::Stop => Ok(Outcome::Last),
         }
     }
@@ -372,6 +379,7 @@ impl LogFiles {
         let named = thread::Builder::new().name("segment".into());
         if let Err(error) = named.spawn(move || make(work)) {
             tracing::warn!(%error, "cannot make a log segment ahead");
+            self.log.not_made();
         }
     }
 }

@@ -73,6 +73,8 @@ struct State {
 struct Faults {
     /// The sync that fails: how many succeed before it.
     sync_in: Option<u64>,
+    /// It says that the disk is full.
+    sync_is_full: bool,
     /// The write that fails: how many succeed before it.
     write_in: Option<u64>,
     /// How many more bytes can be allocated or written before the disk is full.
@@ -163,6 +165,12 @@ impl CrashDisk {
     /// it was to make durable stays in danger, as on Linux: later syncs pass it over.
     pub fn fail_sync_after(&self, count: u64) {
         self.state().faults.sync_in = Some(count);
+    }
+
+    /// The same, and that sync says that the disk is full (H58).
+    pub fn fill_at_sync_after(&self, count: u64) {
+        let faults = &mut self.state().faults;
+        (faults.sync_in, faults.sync_is_full) = (Some(count), true);
     }
 
     /// Lets `count` writes to files succeed; the one after that fails, once, and writes nothing.
@@ -326,7 +334,10 @@ impl State {
             Some(0) => {
                 self.faults.sync_in = None;
                 self.failures += 1;
-                Err(io::Error::other("input/output error"))
+                Err(match std::mem::take(&mut self.faults.sync_is_full) {
+                    true => io::ErrorKind::StorageFull.into(),
+                    false => io::Error::other("input/output error"),
+                })
             }
             Some(left) => {
                 *left -= 1;

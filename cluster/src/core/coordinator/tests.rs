@@ -407,6 +407,7 @@ impl World {
             }
             node::Effect::Checkpoint { .. }
             | node::Effect::FreeLog { .. }
+            | node::Effect::WantRoom { .. }
             | node::Effect::Ranges(_)
             | node::Effect::CaughtUp => {}
         }

@@ -244,6 +244,11 @@ pub enum Effect {
         /// The last group not needed.
         through: GroupSeq,
     },
+    /// The log is to have room for so many bytes, if the disk has the space; log lane.
+    WantRoom {
+        /// As in [`Room`].
+        bytes: u64,
+    },
     /// The ring is known or new: count keys by these ranges.
     Ranges(Arc<Ring>),
     /// The node takes part fully from now on.

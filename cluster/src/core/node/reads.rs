@@ -17,8 +17,8 @@ use super::super::planted::{Bug, planted};
 use super::session::Pending;
 use super::{Effect, Found, NodeCore, ReadToken};
 
-/// Once so many bytes of answers wait for the next message, the keystore is asked even for what is
-/// cached: its pace keeps the message short.
+/// Once so many bytes of answers wait, the next message is due, and the keystore is asked even for
+/// what is cached: its pace keeps messages short.
 const ANSWERED_BYTES_MAX: usize = 4 << 20;
 /// What an answer counts for beside its value.
 const ANSWER_BYTES: usize = 64;
@@ -40,7 +40,7 @@ impl NodeCore {
         self.hand_over_writes();
         let Some(session) = self.session.as_mut() else { return };
         for ReadAsk { r, k: key } in asks {
-            if session.out.read_bytes < ANSWERED_BYTES_MAX
+            if session.out.answered_bytes < ANSWERED_BYTES_MAX
                 && let Some((version, value)) = self.cache.get(key.as_str())
             {
                 session.out.answer(r, Found { version, value: Some(Value(value)) });
@@ -63,6 +63,15 @@ impl NodeCore {
             self.cache.fill(&key, found.version, value.0.clone(), at);
         }
         session.out.answer(r, found);
+        self.send_if_long();
+    }
+
+    /// Sends what has been answered if it is much: however many answers come at once, a message
+    /// stays far below the longest that a link takes.
+    pub(super) fn send_if_long(&mut self) {
+        if self.session.as_ref().is_some_and(|s| s.out.answered_bytes >= ANSWERED_BYTES_MAX) {
+            self.send_pending();
+        }
     }
 
     /// What is about to be handed over to the keystore reaches the cache.
@@ -80,7 +89,7 @@ impl NodeCore {
 impl Pending {
     fn answer(&mut self, r: u64, found: Found) {
         let Found { version: at, value } = found;
-        self.read_bytes += value.as_ref().map_or(0, Value::len) + ANSWER_BYTES;
+        self.answered_bytes += value.as_ref().map_or(0, Value::len) + ANSWER_BYTES;
         self.read.push(ReadAnswer { r, v: value.map(WireValue), at });
     }
 }

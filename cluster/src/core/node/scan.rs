@@ -16,6 +16,8 @@ use super::{AskToken, Effect, NodeCore};
 const LOOKS_MAX: usize = 2_048;
 /// Bytes of values after which a page ends.
 const BYTES_MAX: usize = 256 << 10;
+/// What an item counts for beside its key and value.
+const ITEM_BYTES: usize = 64;
 /// Questions of one session that the keystore may be at.
 const ASKS_MAX: usize = 4_096;
 
@@ -76,7 +78,13 @@ impl NodeCore {
             bytes: item.value.len() as u64,
             value: ask.values.then_some(WireValue(item.value)),
         };
-        let items = page.into_iter().map(item).collect();
+        let items: Vec<ScanItem> = page.into_iter().map(item).collect();
+        let bytes = |item: &ScanItem| {
+            let value = item.value.as_ref().map_or(0, |value| value.0.len());
+            item.key.as_bytes().len() + value + ITEM_BYTES
+        };
+        session.out.answered_bytes += items.iter().map(bytes).sum::<usize>();
         session.out.scan.push(ScanAnswer { r: token.r, items, through });
+        self.send_if_long();
     }
 }

@@ -65,10 +65,10 @@ pub(super) struct Pending {
     pub(super) yes: Vec<u64>,
     pub(super) no: Vec<Refusal>,
     pub(super) read: Vec<ReadAnswer>,
-    /// About how many bytes these are.
-    pub(super) read_bytes: usize,
     pub(super) once: Vec<OnceAnswer>,
     pub(super) scan: Vec<ScanAnswer>,
+    /// About how many bytes the answers to reads and scans are.
+    pub(super) answered_bytes: usize,
     report: Option<Box<Report>>,
     /// A ring to confirm once the state file with this number is saved.
     install: Vec<(u64, protocol::ids::RingNumber)>,
@@ -331,7 +331,7 @@ impl NodeCore {
         }
         session.n_out += 1;
         session.ask = false;
-        session.out.read_bytes = 0;
+        session.out.answered_bytes = 0;
         session.full_told = full;
         session.told_durable();
         if caught_up {

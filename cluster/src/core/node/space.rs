@@ -20,7 +20,7 @@ use super::super::record::{
     LogRecord, Prepared, Room, decision_bytes_max, group_bytes_max, prepare_bytes_max,
 };
 use super::super::time::Time;
-use super::{CHECKING_MAX, NodeCore};
+use super::{CHECKING_MAX, Effect, NodeCore};
 
 /// Room that prepares leave, beyond what decisions need, unless configured.
 pub const RESERVE_BYTES: u64 = if cfg!(feature = "failpoints") { 16 << 10 } else { 4 << 20 };
@@ -41,6 +41,8 @@ pub(super) struct Space {
     kept: u64,
     /// No prepare is taken in.
     short: bool,
+    /// Room that the log was asked for, and does not have yet.
+    wanted: u64,
     /// Prepares that wait for the log to get more room.
     waiting: VecDeque<Arc<Prepare>>,
     /// There are marks that were not logged for want of room.
@@ -68,6 +70,7 @@ impl Space {
             open: 0,
             kept: 0,
             short: false,
+            wanted: 0,
             waiting: VecDeque::new(),
             marks_owed: false,
         }
@@ -120,8 +123,8 @@ impl Space {
         if planted(Bug::ReserveUsed) {
             return Taken::Now;
         }
-        let needed = twice(bytes) + twice(decision_bytes_max(participants)) + self.reserve_bytes;
-        let fits = needed <= self.free() && group_bytes_max(bytes) <= self.room.group_max;
+        let needed = self.needed(bytes, participants);
+        let fits = needed <= self.room.bytes && group_bytes_max(bytes) <= self.room.group_max;
         match (fits, self.room.full) {
             _ if self.short => Taken::Never,
             (true, _) => Taken::Now,
@@ -130,6 +133,12 @@ impl Space {
             (false, false) if group_bytes_max(bytes) > self.room.group_max => Taken::Now,
             (false, false) => Taken::Later,
         }
+    }
+
+    /// The room in which a prepare can be taken in, as a record of so many bytes.
+    fn needed(&self, bytes: u64, participants: usize) -> u64 {
+        let own = twice(bytes) + twice(decision_bytes_max(participants));
+        self.promised() + own + self.reserve_bytes
     }
 
     /// Whether a record of so many bytes would make the open group longer than a segment.
@@ -155,6 +164,16 @@ impl Space {
     }
 }
 
+/// How long a prepare's record is at most, and how many participants it names.
+fn prepare_size(prepare: &Prepare) -> (u64, usize) {
+    let write = |w: &protocol::peer::WireWrite| {
+        w.key.as_bytes().len() + w.value.as_ref().map_or(0, |value| value.0.len())
+    };
+    let (participants, rests_on) = (prepare.participants.len(), prepare.rests_on.len());
+    let bytes = prepare_bytes_max(participants, rests_on, prepare.writes.iter().map(write));
+    (bytes, participants)
+}
+
 impl NodeCore {
     /// Whether updates are refused for want of space.
     pub fn is_short_of_space(&self) -> bool {
@@ -164,6 +183,9 @@ impl NodeCore {
     /// The log has news of its room.
     pub(super) fn on_room(&mut self, now: Time, room: Room) {
         self.space.room = room;
+        if room.full || room.bytes >= self.space.wanted {
+            self.space.wanted = 0;
+        }
         self.look_at_space(now);
     }
 
@@ -195,8 +217,23 @@ impl NodeCore {
     pub(super) fn wait_for_room(&mut self, now: Time, prepare: Arc<Prepare>) {
         if self.space.waiting.len() >= CHECKING_MAX {
             self.refuse(now, &prepare, "out of bounds");
-        } else {
-            self.space.waiting.push_back(prepare);
+            return;
+        }
+        if self.space.waiting.is_empty() {
+            self.want_room(&prepare);
+        }
+        self.space.waiting.push_back(prepare);
+    }
+
+    /// Asks the log for the room that a prepare waits for. What is undecided elsewhere may wait for
+    /// this node's vote, so that no decision gives room here: to wait for those would be to wait
+    /// for ever.
+    fn want_room(&mut self, prepare: &Prepare) {
+        let (bytes, participants) = prepare_size(prepare);
+        let needed = self.space.needed(bytes, participants);
+        if needed > self.space.wanted && !planted(Bug::RoomNotAsked) {
+            self.space.wanted = needed;
+            self.effects.push(Effect::WantRoom { bytes: needed });
         }
     }
 
@@ -209,6 +246,7 @@ impl NodeCore {
     pub(super) fn resume(&mut self, now: Time) {
         while let Some(prepare) = self.space.waiting.pop_front() {
             if let Taken::Later = self.room_for(&prepare) {
+                self.want_room(&prepare);
                 self.space.waiting.push_front(prepare);
                 return;
             }
@@ -218,11 +256,7 @@ impl NodeCore {
 
     /// Whether a prepare can be taken in.
     pub(super) fn room_for(&self, prepare: &Prepare) -> Taken {
-        let write = |w: &protocol::peer::WireWrite| {
-            w.key.as_bytes().len() + w.value.as_ref().map_or(0, |value| value.0.len())
-        };
-        let (participants, rests_on) = (prepare.participants.len(), prepare.rests_on.len());
-        let bytes = prepare_bytes_max(participants, rests_on, prepare.writes.iter().map(write));
+        let (bytes, participants) = prepare_size(prepare);
         self.space.takes(bytes, participants)
     }
 

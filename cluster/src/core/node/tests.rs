@@ -40,6 +40,7 @@ struct Rig {
     dropped: Vec<Version>,
     exit: Option<ExitReason>,
     freed: Vec<GroupSeq>,
+    wanted: Vec<u64>,
     meta: Meta,
 }
 
@@ -131,6 +132,7 @@ impl Rig {
             dropped: Vec::new(),
             exit: None,
             freed: Vec::new(),
+            wanted: Vec::new(),
             meta,
         }
     }
@@ -187,6 +189,7 @@ impl Rig {
                 Effect::Read { token, key } => self.looks.push((token, key)),
                 Effect::Exit(reason) => self.exit = Some(reason),
                 Effect::FreeLog { through } => self.freed.push(through),
+                Effect::WantRoom { bytes } => self.wanted.push(bytes),
                 Effect::Checkpoint { .. } | Effect::Ranges(_) | Effect::CaughtUp => {}
             }
         }

@@ -35,7 +35,7 @@ pub use self::open::{Opened, Tail};
 pub const SEGMENT_BYTES: u64 = if cfg!(feature = "failpoints") { 64 << 10 } else { 16 << 20 };
 /// The shortest and longest length of a segment that can be configured, bytes.
 pub const SEGMENT_BYTES_RANGE: std::ops::RangeInclusive<u64> = 2048..=1 << 32;
-/// Most blank segments that are kept: what is freed beyond that is removed.
+/// Blank segments that are kept when segments are freed: what is freed beyond that is removed.
 pub const SPARES_MAX: usize = 4;
 /// Blank segments that are made ahead, and made anew when one is used: one to go on with, and one
 /// that is there still when the disk has no more (R14).
@@ -142,8 +142,10 @@ pub struct Log {
     sealed: VecDeque<Sealed>,
     current: Current,
     end: GroupSeq,
-    /// The blanks for the next segments, at most [`SPARES_MAX`].
+    /// The blanks for the next segments.
     spares: VecDeque<Blank>,
+    /// Bytes of room for which more of them are made; 0 if they are enough.
+    wanted: u64,
     /// One more is being made.
     asked: bool,
     /// The disk had no space for another one when last asked.
@@ -222,6 +224,7 @@ impl Log {
             current,
             end,
             spares: VecDeque::new(),
+            wanted: 0,
             asked: false,
             full: false,
             temporaries: 0,
@@ -358,12 +361,28 @@ impl Log {
     /// on another thread, its outcome brought back to [`Log::accept_next`]; without it an append
     /// that needs a new segment makes it itself.
     pub fn prepare_next(&mut self) -> Option<NextSegment> {
-        if self.poisoned || self.asked || self.spares.len() >= SPARES_MIN {
+        if self.room().bytes >= self.wanted {
+            self.wanted = 0;
+        }
+        let enough = self.spares.len() >= SPARES_MIN && self.wanted == 0;
+        if self.poisoned || self.asked || enough {
             return None;
         }
         self.asked = true;
         let (disk, name) = (Arc::clone(&self.disk), self.temporary());
         Some(NextSegment { disk, name, length: self.config.segment_bytes })
+    }
+
+    /// More is promised than there is room for: segments are to be made until there is room for
+    /// so many bytes, or the disk is full.
+    pub fn want(&mut self, bytes: u64) {
+        self.wanted = self.wanted.max(bytes);
+    }
+
+    /// What [`Log::prepare_next`] has given out could not be run: as if the disk had been full.
+    pub fn not_made(&mut self) {
+        self.asked = false;
+        self.full = self.spares.len() < SPARES_MIN || self.wanted > 0;
     }
 
     /// Takes what [`NextSegment::run`] has made.
@@ -379,7 +398,7 @@ impl Log {
                 self.full = false;
                 self.spares.push_back(blank);
             }
-            Err(LogError::DiskFull) => self.full = self.spares.len() < SPARES_MIN,
+            Err(LogError::DiskFull) => self.not_made(),
             Err(error) => {
                 self.poisoned = true;
                 return Err(error);

@@ -228,3 +228,26 @@ fn a_message_is_not_filled_with_cached_answers_without_end() {
     }
     assert_eq!(rig.told().len(), 1_000 - told);
 }
+
+#[test]
+fn many_long_answers_at_once_make_messages_that_a_link_takes() {
+    const KEYS: u64 = 100;
+    let mut rig = Rig::ready();
+    rig.up.clear();
+    let keys: Vec<String> = (0..KEYS).map(|n| format!("k{n}")).collect();
+    let asks: Vec<(u64, &str)> = (0..).zip(keys.iter().map(String::as_str)).collect();
+    rig.batch(reads(&asks));
+    // Each byte of such a value takes six on the wire.
+    let long = "\u{1}".repeat(1 << 20);
+    for (token, _) in std::mem::take(&mut rig.looks) {
+        let found = Found { version: id(1, 1), value: Some(Value::from(long.as_str())) };
+        rig.hand(Input::ReadDone { token, found });
+    }
+    rig.flush();
+    for up in &rig.up {
+        let mut line = Vec::new();
+        protocol::peer::Message::write(up, &mut line);
+        assert!(line.len() < protocol::peer::PEER_LINE_BYTES_MAX, "{} bytes", line.len());
+    }
+    assert_eq!(rig.told().len() as u64, KEYS);
+}

@@ -50,6 +50,32 @@ fn h57_without_space_prepares_are_refused_and_what_is_prepared_is_decided() {
     assert_eq!(rig.votes(), (vec![4], vec![3]));
 }
 
+/// Each of two nodes may wait for the other's vote before anything is decided: so no prepare waits
+/// for a decision.
+#[test]
+fn h57_a_prepare_that_waits_for_room_asks_for_it() {
+    let mut rig = Rig::ready();
+    let bytes = RESERVE_BYTES + (16 << 10);
+    rig.hand(room(bytes, false));
+    for n in 1.. {
+        rig.batch(prepares([put(id(1, n), &format!("k{n}"))]));
+        rig.settle();
+        // Its log is as long as ever: all room goes into what is promised.
+        rig.hand(room(bytes, false));
+        rig.flush();
+        if rig.votes() != (vec![n], vec![]) {
+            break;
+        }
+        assert!(n < 100, "room without end");
+    }
+    let [wanted] = rig.wanted[..] else { panic!("asked for once: {:?}", rig.wanted) };
+    assert!(wanted > bytes);
+    rig.hand(room(wanted, false));
+    rig.settle();
+    let (yes, no) = rig.votes();
+    assert!(yes.len() == 1 && no.is_empty(), "{yes:?} {no:?}");
+}
+
 #[test]
 fn a_new_session_hears_at_once_that_the_disk_is_full() {
     let mut rig = Rig::ready();

@@ -56,6 +56,27 @@ fn an_error_of_any_step_poisons_though_the_disk_is_well_afterwards() {
     }
 }
 
+/// What a sync was to make durable is in danger, whatever its error says: no space is no excuse.
+#[test]
+fn h58_a_sync_that_first_tells_of_a_full_disk_poisons() {
+    let all = groups(43, 45, 300);
+    for sync in 0.. {
+        let disk = CrashDisk::new();
+        let mut log = open(&disk, 4096).unwrap().0.log;
+        disk.fill_at_sync_after(sync);
+        let mut appended = 0;
+        let Some(error) = act(&mut log, &all, &mut appended) else {
+            assert!(sync > 45, "{sync} syncs");
+            break;
+        };
+        assert!(matches!(error, LogError::Io { .. }), "sync {sync}: {error}");
+        let next = log.end().next();
+        assert!(matches!(log.append(next, &all[0]), Err(LogError::Poisoned)));
+        drop_all(&disk);
+        check_suffix(&disk, &all, appended);
+    }
+}
+
 #[test]
 fn a_segment_that_cannot_be_made_ahead_poisons_unless_the_disk_is_full() {
     for full in [true, false] {

@@ -89,3 +89,23 @@ fn a_full_disk_is_noticed_and_forgotten_when_segments_are_freed_or_there_is_spac
         log.append(log.end().next(), &group[0]).unwrap();
     }
 }
+
+#[test]
+fn as_much_room_as_is_wanted_is_made_or_the_disk_is_full() {
+    let (disk, mut log) = full();
+    let wanted = log.room().bytes + 2 * SEGMENT_BYTES;
+    assert!(log.prepare_next().is_none(), "there is enough");
+    log.want(wanted);
+    ask(&mut log);
+    assert!(log.room().full && log.room().bytes < wanted);
+    disk.heal();
+    for _ in 0..3 {
+        ask(&mut log);
+    }
+    assert!(!log.room().full && log.room().bytes >= wanted);
+    assert!(log.prepare_next().is_none(), "there is enough again");
+    log.want(log.room().bytes + 1);
+    assert!(log.prepare_next().is_some() && log.prepare_next().is_none());
+    log.not_made();
+    assert!(log.room().full && log.prepare_next().is_some(), "it is tried again");
+}
