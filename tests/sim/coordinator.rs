@@ -219,7 +219,7 @@ impl World {
         match note {
             Note::Resolved(_, true) => self.coverage.met("recovered commits"),
             Note::Resolved(_, false) => self.coverage.met("recovered aborts"),
-            Note::Alarm(what) if what.contains("lost data") => {
+            Note::Alarm(what) if what.contains("lost data") && !self.may_be_lost(what) => {
                 self.fail(Failure::Refused(what.clone()));
             }
             Note::Space { full: true, .. } => self.coverage.met("full disks noticed"),
@@ -301,7 +301,9 @@ impl World {
     ) {
         let register: Box<Register> = serde_json::from_str(text).expect("messages read back");
         self.coordinators[coordinator].registrations.insert(conn, (node, life));
-        self.note_life(coordinator, node, life);
+        if !self.nodes[node].tampered.is_impostor(life) {
+            self.note_life(coordinator, node, life);
+        }
         self.hand_in(coordinator, Input::Register { conn: RegistrationId(conn), register });
         let gone = self.nodes[node].process.as_ref().is_none_or(|p| p.registration != Some(conn));
         if gone {

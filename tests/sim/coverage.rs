@@ -63,6 +63,16 @@ const AT_LEAST: &[(&str, u64)] = &[
     ("starts refused by a disk", 37),
     ("one-way cuts", 113),
     ("nodes clogged", 207),
+    ("disks wiped", 46),
+    ("strangers refused", 35),
+    ("directories rolled back", 9),
+    ("older copies found lost", 6),
+    ("older copies refused", 1),
+    ("directories put back", 54),
+    ("state copies rotten", 58),
+    ("logs rotten", 40),
+    ("rotten logs refused", 19),
+    ("rotten tails cut", 23),
 ];
 
 impl Coverage {

@@ -5,6 +5,8 @@
 //! is not done. As in the shell it ends with a sentence after which its supervisor leaves it down;
 //! here an operator starts it some time later, on the same directory.
 
+use cluster::storage::crash_disk::CrashDisk;
+
 use super::plan::{Fault, MS};
 use super::world::{Event, Failure, World};
 
@@ -15,6 +17,13 @@ pub(crate) struct DiskTrouble {
     full_until: u64,
     /// How many of its failures have been noticed.
     noticed: u64,
+}
+
+impl DiskTrouble {
+    /// Another disk is in place: what has failed on it was noticed then.
+    pub(crate) fn changed(&mut self, disk: &CrashDisk) {
+        self.noticed = disk.failures();
+    }
 }
 
 impl World {

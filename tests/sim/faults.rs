@@ -30,6 +30,9 @@ impl World {
             }
             (Fault::ClogOneWay, _) => self.clog_one_way(node),
             (Fault::Swizzle, _) => self.swizzle(),
+            (Fault::WipeDisk | Fault::RollBack | Fault::RotState | Fault::RotLog, _) => {
+                self.tamper(node, fault);
+            }
             (Fault::KillCoordinator, Some(coordinator)) => {
                 self.coverage.met("coordinators killed");
                 self.kill_coordinator(coordinator);
@@ -207,6 +210,7 @@ impl World {
         self.healed = true;
         for node in 0..self.nodes.len() {
             self.nodes[node].doom = None;
+            self.put_back(node);
             self.free_disk(node);
             self.unclog(node);
         }

@@ -38,6 +38,14 @@ pub(crate) enum LogDone {
 }
 
 impl LogJob {
+    /// The records that it is to log.
+    pub(crate) fn logged(&self) -> Vec<LogRecord> {
+        match self {
+            Self::Append(_, records) => records.clone(),
+            _ => Vec::new(),
+        }
+    }
+
     /// All that it is to write, as text.
     pub(crate) fn text(&self) -> String {
         match self {

@@ -10,7 +10,7 @@
 //! * `plan`: what a seed is about; `incidents`: what of it strikes
 //! * `world`: time, events, and everything that takes part
 //! * `network`, `node` with `recover`, `lanes` and `registration`, `coordinator`, `faults` with
-//!   `disks` and `clogs`: the parts
+//!   `disks`, `stores` and `clogs`: the parts
 //! * `caches`: what is checked of those of the nodes
 //! * `clients`: what they do; `asked`: what they ask for; `answers`: what they are told
 //! * `repeats`: what they do about an end that they do not know; `watchers`: scans and watches
@@ -42,6 +42,7 @@ pub(crate) mod recover;
 mod registration;
 mod repeats;
 mod shrink;
+mod stores;
 mod watchers;
 mod world;
 

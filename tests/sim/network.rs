@@ -128,7 +128,9 @@ impl World {
     /// A message to a coordinator.
     pub(crate) fn send_up(&mut self, number: u64, up: &Up) {
         let link = &self.links[&number];
-        self.note_said(link.node, link.coordinator, up);
+        if !self.nodes[link.node].tampered.is_impostor(link.life) {
+            self.note_said(link.node, link.coordinator, up);
+        }
         let text = serde_json::to_string(up).expect("messages serialize");
         self.carry(number, Way::Up, text);
     }
@@ -195,7 +197,9 @@ impl World {
         let (coordinator, session) = (link.coordinator, link.session);
         let (node, life) = (link.node, link.life);
         let up: Box<Up> = serde_json::from_str(text).expect("messages read back");
-        self.note_heard(coordinator, node, life, &up);
+        if !self.nodes[node].tampered.is_impostor(life) {
+            self.note_heard(coordinator, node, life, &up);
+        }
         if up.fenced.is_some() {
             self.coverage.met("claims fenced");
         }

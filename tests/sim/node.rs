@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use cluster::core::cache::{Cache, CacheShape};
-use cluster::core::node::{AskToken, ConnId, Effect, Input, NodeCore, ReadToken};
+use cluster::core::node::{AskToken, ConnId, Effect, ExitReason, Input, NodeCore, ReadToken};
 use cluster::core::record::Committed;
 use cluster::core::ring::Ring;
 use cluster::storage::crash_disk::{CrashDisk, Fate, Sector};
@@ -32,6 +32,7 @@ use super::disks::DiskTrouble;
 use super::lanes::{LogDone, LogJob, look_up, read_onces, read_page, register};
 use super::plan::{Fault, MS};
 use super::recover::{Directory, Started, recover};
+use super::stores::Tampered;
 use super::world::{Clock, Event, Failure, World};
 use crate::check::seeded::Seeded;
 
@@ -52,6 +53,7 @@ pub(crate) struct Machine {
     pub(crate) doom: Option<bool>,
     pub(crate) trouble: DiskTrouble,
     pub(crate) clogs: Clogs,
+    pub(crate) tampered: Tampered,
 }
 
 /// A node's process.
@@ -122,6 +124,7 @@ impl Machine {
             doom: None,
             trouble: DiskTrouble::default(),
             clogs: Clogs::default(),
+            tampered: Tampered::default(),
         }
     }
 }
@@ -155,6 +158,7 @@ impl World {
         match started {
             Ok(started) if !interrupted => self.begin(node, started),
             Err(_) if !interrupted && self.disk_has_failed(node) => self.start_refused(node),
+            Err(_) if !interrupted && self.rot_refused(node) => {}
             Err(reason) if !interrupted => {
                 self.nodes[node].dead = true;
                 self.fail(Failure::Refused(format!("node {node} does not start: {reason}")));
@@ -201,9 +205,12 @@ impl World {
         });
         if started.cut {
             self.coverage.met("tails cut");
+            self.note_cut(node);
         }
         self.tell_room(node);
-        self.check_fence(node, &meta);
+        if !self.begins_as_impostor(node, life) {
+            self.check_fence(node, &meta);
+        }
         self.perform_node(node, started.effects);
         self.make_segment(node);
         self.after(0, Event::RegisterNow(node, life));
@@ -270,7 +277,8 @@ impl World {
                 Effect::DropOnces(from) => self.key_job(node, KeyJob::DropOnces(from)),
                 Effect::Checkpoint { .. } => self.key_job(node, KeyJob::Checkpoint),
                 Effect::Ranges(ring) => self.key_job(node, KeyJob::Ranges(ring)),
-                Effect::CaughtUp => process.caught_up = true,
+                Effect::CaughtUp => self.node_caught_up(node),
+                Effect::Exit(ExitReason::Lost(reason)) => self.found_lost(node, &reason),
                 Effect::Exit(reason) => {
                     self.fail(Failure::Refused(format!("node {node} ends: {reason:?}")));
                     self.crash_node(node, false);
@@ -278,6 +286,15 @@ impl World {
                 }
             }
         }
+    }
+
+    /// A node has learned what it missed.
+    fn node_caught_up(&mut self, node: usize) {
+        if self.has_impostor(node) {
+            let what = format!("node {node} is taken for what its directory is not");
+            self.fail(Failure::Promise(what));
+        }
+        self.process(node).caught_up = true;
     }
 
     /// Time has passed for a node.
@@ -339,6 +356,7 @@ impl World {
         let process = self.process(node);
         let job = process.log_jobs.pop_front().expect("a job is under way");
         let text = job.text();
+        let logged = job.logged();
         let done = match job.run(&mut process.log, &mut process.state) {
             Ok(done) => done,
             Err(reason) => return self.end_by_disk(node, &reason),
@@ -352,6 +370,7 @@ impl World {
         self.trace_text(&text);
         match done {
             LogDone::Synced(seq) => {
+                self.note_logged(node, &logged);
                 self.make_segment(node);
                 self.tell_room(node);
                 self.hand_in_node(node, Input::Synced(seq));

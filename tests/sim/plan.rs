@@ -92,6 +92,14 @@ pub(crate) enum Fault {
     ClogOneWay,
     /// Some nodes are clogged, one after another; they come free in another order.
     Swizzle,
+    /// A node's directory is emptied while it is down; later it comes back.
+    WipeDisk,
+    /// A node's directory is replaced by an older copy; later it comes back.
+    RollBack,
+    /// Bits of one copy of a node's state file flip while it is down.
+    RotState,
+    /// Bits of a node's log flip while it is down.
+    RotLog,
     /// What follows is not planned for a moment but strikes by chance: `NetPlan`, `DiskPlan` and the
     /// last of `Plan` say how often.
     LoseMessage,
@@ -126,6 +134,10 @@ pub(crate) const ALL_FAULTS: [Fault; PLANNED + 12] = [
     Fault::FillDisk,
     Fault::ClogOneWay,
     Fault::Swizzle,
+    Fault::WipeDisk,
+    Fault::RollBack,
+    Fault::RotState,
+    Fault::RotLog,
     Fault::LoseMessage,
     Fault::DoubleMessage,
     Fault::OvertakingMessage,
@@ -141,7 +153,7 @@ pub(crate) const ALL_FAULTS: [Fault; PLANNED + 12] = [
 ];
 
 /// How many of them are planned for a moment.
-const PLANNED: usize = 16;
+const PLANNED: usize = 20;
 
 /// One seed's run.
 #[derive(Debug, Clone)]

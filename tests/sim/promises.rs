@@ -76,6 +76,11 @@ impl World {
         }
     }
 
+    /// A node's log has lost what it held: among it may be what it said no to.
+    pub(crate) fn forget_refusals(&mut self, node: usize) {
+        self.promises.refused.retain(|(other, _)| *other != node);
+    }
+
     /// A node is about to log something.
     pub(crate) fn check_rings(&mut self, node: usize, records: &[LogRecord]) {
         let Some(process) = &self.nodes[node].process else { return };

@@ -47,6 +47,7 @@ impl World {
         }
         match answer {
             Registered::Welcome { .. } => process.register_wait = 20,
+            Registered::Refused { .. } if self.has_impostor(node) => self.impostor_refused(node),
             Registered::Refused { reason } => {
                 self.fail(Failure::Refused(format!("node {node} may not register: {reason}")));
             }

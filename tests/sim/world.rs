@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 
 use cluster::core::time::Time;
-use protocol::ids::Version;
+use protocol::ids::{GroupSeq, MemberId, Version};
 
 use super::clients::Client;
 use super::clogs::Ways;
@@ -115,6 +115,8 @@ pub(crate) enum Event {
     Doom(usize, u64, bool),
     FreeDisk(usize),
     Clog(usize, Ways, u64),
+    RollBack(usize),
+    PutBack(usize),
     Resume(Proc),
     KillCoordinator(usize),
     Heal,
@@ -241,6 +243,12 @@ pub(crate) struct World {
     pub(crate) told: BTreeMap<(u64, u64), Version>,
     pub(crate) healed: bool,
     pub(crate) over: bool,
+    /// A store is lost for good: nothing is asked of the end.
+    pub(crate) abandoned: bool,
+    /// The one node of the run whose directory is tampered with.
+    pub(crate) victim: Option<usize>,
+    /// By node and member: the mark that the node holds, durably.
+    pub(crate) marks: BTreeMap<(usize, MemberId), GroupSeq>,
     /// What a power loss does to all machines alike, while one that hits them all is under way.
     pub(crate) power_style: Option<u64>,
     pub(crate) finals: BTreeMap<u64, usize>,
@@ -288,6 +296,9 @@ impl World {
             told: BTreeMap::new(),
             healed: false,
             over: false,
+            abandoned: false,
+            victim: None,
+            marks: BTreeMap::new(),
             power_style: None,
             finals: BTreeMap::new(),
             last_puts: BTreeMap::new(),
@@ -533,6 +544,8 @@ impl World {
             Event::Disconnected { client, conn } => self.on_disconnected(client, conn),
             Event::Fault(fault) => self.on_fault(fault),
             Event::FreeDisk(node) => self.free_disk(node),
+            Event::RollBack(node) => self.roll_back(node),
+            Event::PutBack(node) => self.put_back(node),
             Event::Clog(node, ways, until) => self.clog(node, ways, until),
             Event::Doom(node, life, power) => self.on_doom(node, life, power),
             Event::Resume(process) => self.resume(process),

@@ -8,6 +8,7 @@
 //! --------------------------------------------------|----------------------------------
 //! any committed                                     | commit
 //! any aborted, refused or never                     | abort
+//! any settled; if one is lost, and another prepared | abort
 //! all prepared, and what it rests on committed      | commit
 //! all survivors prepared, the others lost           | commit, a choice: durable at all
 //!                                                   | survivors before it is shown, and first
@@ -380,7 +381,17 @@ impl Coordinator {
         if all.contains(&Some(Seen::Committed)) {
             return Some((true, false));
         }
-        if [Seen::Closed, Seen::Never, Seen::Settled].iter().any(|no| all.contains(&Some(*no))) {
+        // What a lost store has named may have been confirmed by all, it too, and forgotten. That it
+        // was not, and so never came to who has settled it, shows one that still holds it prepared.
+        let lost = |member: &MemberId| self.node_of(*member).is_some_and(|node| node.lost);
+        let open = all.contains(&Some(Seen::Prepared)) || all.iter().all(Option::is_some);
+        let settled_is_no = open || !doubt.participants.iter().any(lost);
+        let no = |seen: &Option<Seen>| match seen {
+            Some(Seen::Closed | Seen::Never) => true,
+            Some(Seen::Settled) => settled_is_no,
+            _ => false,
+        };
+        if all.iter().any(no) {
             return Some((false, false));
         }
         let prepare = doubt.prepare.as_ref()?;

@@ -100,10 +100,15 @@ impl Pace {
 }
 
 impl NodeCore {
-    /// Starts a checkpoint when enough has been logged since the last one.
+    /// Starts a checkpoint when enough has been logged since the last one. Not before a
+    /// coordinator has found the log whole: what follows a checkpoint makes the log longer, and a
+    /// log that has lost its end would be as long again as others know it (R7).
     pub(super) fn maybe_checkpoint(&mut self, now: Time) {
         let bytes_max = self.space.checkpoint_bytes_max();
-        if self.checkpoint == State::Idle && self.checkpoints.is_due(now, bytes_max) {
+        if self.checkpoint == State::Idle
+            && self.found_whole
+            && self.checkpoints.is_due(now, bytes_max)
+        {
             self.hand_over_writes();
             self.checkpoint = State::Running;
             self.checkpoints.begun();

@@ -352,6 +352,8 @@ pub struct NodeCore {
     cache: Arc<Cache>,
     checkpoints: checkpoint::Pace,
     checkpoint: checkpoint::State,
+    /// A coordinator has held the log of this life against what others know of it (R7).
+    found_whole: bool,
     checkpointed: GroupSeq,
     space: space::Space,
     effects: Vec<Effect>,

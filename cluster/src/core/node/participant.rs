@@ -43,6 +43,7 @@ impl NodeCore {
             session.decided_n = n;
         }
         if batch.caught_up {
+            self.found_whole = true;
             session.caught_up_at = Some(n);
             self.sync_wanted = true;
         }

@@ -59,6 +59,7 @@ impl Restart {
             cache,
             checkpoints: checkpoint::Pace::new(checkpoint_bytes),
             checkpoint: checkpoint::State::Idle,
+            found_whole: false,
             checkpointed: through,
             space: Space::new(RESERVE_BYTES),
             effects: Vec::new(),

@@ -18,7 +18,7 @@ use super::{
 use crate::core::record::Committed;
 
 /// A keystore in memory.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct MemoryKeystore {
     keys: BTreeMap<Key, Stored>,
     onces: BTreeMap<Version, OnceEntry>,
@@ -32,7 +32,7 @@ pub struct MemoryKeystore {
     freezing: Option<(usize, GroupSeq)>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Undo {
     replaced: Vec<(Key, Option<Stored>)>,
     named: Vec<Version>,

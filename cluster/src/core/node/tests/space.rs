@@ -129,6 +129,7 @@ fn what_can_wait_is_not_logged_without_space_and_marks_are_logged_with_it() {
 #[test]
 fn a_checkpoint_without_space_is_tried_again_with_growing_pauses() {
     let mut rig = Rig::founded(Rig::with_checkpoint_bytes(1));
+    rig.node.found_whole = true;
     let mut now = Time(1_000);
     let begun = |effects: Vec<Effect>| {
         effects.iter().any(|effect| matches!(effect, Effect::Checkpoint { .. }))
@@ -152,4 +153,17 @@ fn a_checkpoint_without_space_is_tried_again_with_growing_pauses() {
     assert!(rig.node.is_short_of_space());
     rig.node.handle(now, Input::Checkpointed(GroupSeq(1)));
     assert!(!rig.node.is_short_of_space());
+}
+
+/// What a node logs of its own accord would make up for the end that its log has lost.
+#[test]
+fn r7_a_checkpoint_waits_until_a_coordinator_has_found_the_log_whole() {
+    let mut rig = Rig::founded(Rig::with_checkpoint_bytes(1));
+    let begun = |effects: Vec<Effect>| {
+        effects.iter().any(|effect| matches!(effect, Effect::Checkpoint { .. }))
+    };
+    rig.batch(prepares([put(id(1, 1), "a")]));
+    assert!(!begun(rig.node.handle(Time(1_000), Input::Flush)));
+    rig.down(DownBody::Batch(Batch { caught_up: true, ..Batch::default() }));
+    assert!(begun(rig.node.handle(Time(1_000), Input::Flush)));
 }
