@@ -24,16 +24,15 @@ use super::script::{Held, Moment};
 use super::words;
 use super::world::{HEARTBEAT_MS, World};
 use crate::sim::lanes::{LogDone, LogJob, heartbeat, look_up, read_onces, read_page, register};
-use crate::sim::recover::{Directory, recover};
+use crate::sim::recover::{Directory, Sizes, recover};
 
-/// No script fills one.
-const SEGMENT_BYTES: u64 = 64 << 10;
+/// No script fills a segment, or checkpoints.
+const SIZES: Sizes =
+    Sizes { segment_bytes: 64 << 10, checkpoint_bytes: u64::MAX, reserve_bytes: 8 << 10 };
 /// So much of a sector that is torn is not what was written.
 const TORN_BYTES: usize = 64;
 /// Shape of each node's cache.
 const NODE_CACHE: CacheShape = CacheShape { sets: 16, ways: 4 };
-/// No script checkpoints.
-const CHECKPOINT_BYTES: u64 = u64::MAX;
 
 /// A node's machine and directory.
 pub(super) struct Machine {
@@ -118,7 +117,7 @@ impl World {
             keystore: &mut machine.keystore,
         };
         let cache = Cache::new(NODE_CACHE, 1 << 20, 1);
-        let started = match recover(directory, now, SEGMENT_BYTES, CHECKPOINT_BYTES, cache) {
+        let started = match recover(directory, now, SIZES, cache) {
             Ok(started) => started,
             Err(why) => {
                 self.event(format!("n{} does not start: {why}", node + 1));

@@ -138,7 +138,7 @@ impl World {
         let interrupted =
             !self.healed && self.rarely(Fault::CrashInStart, self.plan.crash_in_start * 100);
         let operations = self.rng.below(16);
-        let disk = self.plan.disk.clone();
+        let sizes = self.plan.disk.sizes;
         self.refill_disk(node);
         let machine = &mut self.nodes[node];
         machine.life += 1;
@@ -154,7 +154,7 @@ impl World {
         };
         let (sets, ways) = self.plan.node_cache;
         let cache = Cache::new(CacheShape { sets, ways }, 1 << 20, machine.life);
-        let started = recover(directory, now, disk.segment_bytes, disk.checkpoint_bytes, cache);
+        let started = recover(directory, now, sizes, cache);
         match started {
             Ok(started) if !interrupted => self.begin(node, started),
             Err(_) if !interrupted && self.disk_has_failed(node) => self.start_refused(node),
@@ -396,7 +396,7 @@ impl World {
 
     /// A node's core hears how much its log takes.
     fn tell_room(&mut self, node: usize) {
-        let segment_bytes = self.plan.disk.segment_bytes;
+        let segment_bytes = self.plan.disk.sizes.segment_bytes;
         let process = self.process(node);
         let room = process.log.room();
         process.reserved |= room.bytes >= SPARES_MIN as u64 * (segment_bytes - SECTOR as u64);

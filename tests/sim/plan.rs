@@ -5,6 +5,7 @@
 //! gets far enough for the rare ones. All is drawn before anything runs, so that a printed plan
 //! says what a seed is about.
 
+use super::recover::Sizes;
 use crate::check::seeded::Seeded;
 
 /// Virtual microseconds in a millisecond.
@@ -51,10 +52,8 @@ pub(crate) struct DiskPlan {
     pub(crate) stall: u64,
     /// A job of the keystore takes up to this, microseconds.
     pub(crate) keys_us: u64,
-    /// Bytes of a segment of the log.
-    pub(crate) segment_bytes: u64,
-    /// Bytes between two checkpoints.
-    pub(crate) checkpoint_bytes: u64,
+    /// Those of the log.
+    pub(crate) sizes: Sizes,
 }
 
 /// Something that is done to the cluster.
@@ -284,8 +283,12 @@ fn disk(rng: &mut Seeded) -> DiskPlan {
         sync_us: *rng.one_of(&[200, 2_000, 10_000, 40_000]),
         stall: if rng.chance(25) { *rng.one_of(&[20, 100]) } else { 0 },
         keys_us: *rng.one_of(&[20, 500, 5_000]),
-        segment_bytes: *rng.one_of(&[16 << 10, 16 << 10, 64 << 10]),
-        checkpoint_bytes: *rng.one_of(&[2 << 10, 8 << 10]),
+        sizes: Sizes {
+            segment_bytes: *rng.one_of(&[16 << 10, 16 << 10, 64 << 10]),
+            checkpoint_bytes: *rng.one_of(&[2 << 10, 8 << 10]),
+            // With more, few prepares fit into a log that has all the segments made ahead.
+            reserve_bytes: *rng.one_of(&[8 << 10, 8 << 10, 24 << 10]),
+        },
     }
 }
 

@@ -19,8 +19,16 @@ use protocol::peer::Fence;
 /// Decided writes are replayed in portions of so many; small, so that there are several.
 const REPLAY_PORTION: usize = 4;
 
-/// Room in the log that prepares leave, bytes.
-const RESERVE_BYTES: u64 = 8 << 10;
+/// How much a node logs until something is done about it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sizes {
+    /// Bytes of a segment of the log.
+    pub(crate) segment_bytes: u64,
+    /// Bytes between two checkpoints.
+    pub(crate) checkpoint_bytes: u64,
+    /// Room in the log that prepares leave.
+    pub(crate) reserve_bytes: u64,
+}
 
 /// A node's directory, which no process has.
 pub(crate) struct Directory<'a> {
@@ -81,15 +89,15 @@ pub(crate) fn save(state: &mut SmallFile, meta: &Meta) -> Result<(), String> {
 pub(crate) fn recover(
     directory: Directory<'_>,
     now: Time,
-    segment_bytes: u64,
-    checkpoint_bytes: u64,
+    sizes: Sizes,
     cache: Cache,
 ) -> Result<Started, String> {
     let (mut state, mut meta, identity) = open_state(&directory)?;
     let keystore = directory.keystore;
     let through = keystore.checkpointed();
+    let Sizes { segment_bytes, checkpoint_bytes, reserve_bytes } = sizes;
     let mut restart = Restart::new(meta.clone(), through, checkpoint_bytes, Arc::new(cache));
-    restart.reserve(RESERVE_BYTES);
+    restart.reserve(reserve_bytes);
     let (mut decided, mut replayed) = (Vec::new(), GroupSeq(0));
     let config = LogConfig { identity, segment_bytes };
     let opened = Log::open(Arc::new(directory.disk.clone()), config, &mut |seq, record| {

@@ -182,9 +182,8 @@ impl World {
         let tried =
             Directory { name: &name, store, disk: &disk.fork(), keystore: &mut keystore.clone() };
         let now = machine.clock.read(self.now);
-        let (segment, checkpoint) = (self.plan.disk.segment_bytes, self.plan.disk.checkpoint_bytes);
         let cache = Cache::new(CacheShape { sets: 1, ways: 1 }, 1 << 20, 0);
-        match recover(tried, now, segment, checkpoint, cache) {
+        match recover(tried, now, self.plan.disk.sizes, cache) {
             Ok(started) => {
                 let copy = (Aside { store, disk, keystore }, started.end);
                 self.nodes[node].tampered.copy = Some(copy);
