@@ -381,8 +381,8 @@ impl Coordinator {
         if all.contains(&Some(Seen::Committed)) {
             return Some((true, false));
         }
-        // What a lost store has named may have been confirmed by all, it too, and forgotten. That it
-        // was not, and so never came to who has settled it, shows one that still holds it prepared.
+        // What a lost store has named may have been confirmed by all, it too, and forgotten. One
+        // that still holds it prepared shows that it was not: it never came to who has settled it.
         let lost = |member: &MemberId| self.node_of(*member).is_some_and(|node| node.lost);
         let open = all.contains(&Some(Seen::Prepared)) || all.iter().all(Option::is_some);
         let settled_is_no = open || !doubt.participants.iter().any(lost);
