@@ -42,7 +42,10 @@ fn failpoints_at_every_durable_step_lose_nothing_acknowledged() {
         let what = format!("work in round {round}");
         wait_for(&what, MET_MAX, || (recorder.ok_count() > before + OK_MIN).then_some(()));
         for (point, action) in &points {
-            fs::write(directory.join(point), action).expect("a file");
+            // Under its name when it is whole: a node may look at any moment.
+            let new = directory.join("new");
+            fs::write(&new, action).expect("a file");
+            fs::rename(&new, directory.join(point)).expect("its name");
         }
         if points.iter().any(|(point, _)| point.starts_with("state.")) {
             // A new coordinator is promised something by every node, in its state file.
