@@ -11,6 +11,10 @@
 //! * An older copy is put in place only when all other nodes hold durable marks beyond its log's end:
 //!   R7 tells a log that was rolled back by its end alone. One that lacks only the newest groups,
 //!   of which nobody has logged a mark, or only a promise and no group, is not found out.
+//! * There are at most two copies of each key. With three, a coordinator that has found a store out
+//!   may commit what it and the store's survivors have left (R6), and its successor, which hears
+//!   that store first and has not found it out yet, may take its silence for a no: that a store
+//!   has lost something is not durable anywhere but in the store.
 //! * A copy replaces the directory, and never runs beside it: an epoch that a copy promises binds
 //!   its twin to nothing, so that two coordinators could each find a majority.
 //! * A log rots only where every key has another copy. The keystore here is plain memory without a
@@ -82,7 +86,8 @@ impl World {
         }
         match fault {
             Fault::WipeDisk => self.wipe_disk(node),
-            Fault::RollBack => self.copy_disk(node),
+            Fault::RollBack if self.plan.replicas <= 2 => self.copy_disk(node),
+            Fault::RollBack => self.coverage.met("copies of too many"),
             Fault::RotState => self.rot_state(node),
             _ if self.plan.replicas > 1 => self.rot_log(node),
             _ => {}

@@ -361,11 +361,7 @@ impl Log {
     /// on another thread, its outcome brought back to [`Log::accept_next`]; without it an append
     /// that needs a new segment makes it itself.
     pub fn prepare_next(&mut self) -> Option<NextSegment> {
-        if self.room().bytes >= self.wanted {
-            self.wanted = 0;
-        }
-        let enough = self.spares.len() >= SPARES_MIN && self.wanted == 0;
-        if self.poisoned || self.asked || enough {
+        if self.poisoned || self.asked || self.has_enough() {
             return None;
         }
         self.asked = true;
@@ -382,7 +378,16 @@ impl Log {
     /// What [`Log::prepare_next`] has given out could not be run: as if the disk had been full.
     pub fn not_made(&mut self) {
         self.asked = false;
-        self.full = self.spares.len() < SPARES_MIN || self.wanted > 0;
+        // What was freed meanwhile may do: nobody would ask the disk again.
+        self.full = !self.has_enough();
+    }
+
+    /// Whether no more segments are to be made ahead.
+    fn has_enough(&mut self) -> bool {
+        if self.room().bytes >= self.wanted {
+            self.wanted = 0;
+        }
+        self.spares.len() >= SPARES_MIN && self.wanted == 0
     }
 
     /// Takes what [`NextSegment::run`] has made.
@@ -436,7 +441,7 @@ impl Log {
             let blank = Blank::recycle(self.disk.as_ref(), number, name, length)?;
             failpoint::hit("log.free.report").map_err(LogError::io("recycle a segment"))?;
             self.spares.push_back(blank);
-            self.full &= self.spares.len() < SPARES_MIN;
+            self.full &= !self.has_enough();
             return Ok(());
         }
         let removed = self.disk.remove(&segment::name(number));

@@ -91,6 +91,22 @@ fn a_full_disk_is_noticed_and_forgotten_when_segments_are_freed_or_there_is_spac
 }
 
 #[test]
+fn a_full_disk_is_no_news_when_enough_was_freed_meanwhile() {
+    let (disk, mut log) = full();
+    let group = groups(63, 1, 10);
+    while log.spares.len() > 1 {
+        log.append(log.end().next(), &group[0]).unwrap();
+    }
+    log.want(log.room().bytes + 1);
+    let asked = log.prepare_next().unwrap();
+    log.free_through(log.end()).unwrap();
+    log.accept_next(asked.run()).unwrap();
+    assert!(!log.room().full, "nobody asks again: {:?}", log.room());
+    assert!(log.prepare_next().is_none());
+    drop(disk);
+}
+
+#[test]
 fn as_much_room_as_is_wanted_is_made_or_the_disk_is_full() {
     let (disk, mut log) = full();
     let wanted = log.room().bytes + 2 * SEGMENT_BYTES;
