@@ -100,6 +100,7 @@ mod tests {
             fenced: None,
             installed: None,
             marked: false,
+            lost: Vec::new(),
             caught_up: false,
             full: false,
         }

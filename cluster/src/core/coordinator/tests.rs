@@ -128,6 +128,7 @@ fn blank(node: usize) -> Machine {
         fence: Fence::default(),
         ring: None,
         cut_through: Epoch(0),
+        lost: Vec::new(),
     };
     let restart = Restart::new(meta.clone(), GroupSeq(0), 1 << 30, node_cache());
     let (core, _) = restart.finish(Time(0), GroupSeq(0));
@@ -668,6 +669,7 @@ impl World {
             fenced: None,
             installed: None,
             marked: false,
+            lost: Vec::new(),
             caught_up: false,
             full: false,
         };
@@ -1276,7 +1278,7 @@ fn r7_a_store_whose_log_ends_before_what_was_seen_of_it_is_lost() {
     let groups = world.nodes[0].log.len();
     world.crash(0);
     world.restart_with(0, groups - 1);
-    world.run();
+    world.advance(100);
     assert!(matches!(world.nodes[0].exit, Some(ExitReason::Lost(_))));
     assert_eq!(world.states(0)[0], NodeState::Down);
     // Its record at the others outlives the coordinator that saw it.
