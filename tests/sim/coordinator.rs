@@ -303,7 +303,7 @@ impl World {
     ) {
         let register: Box<Register> = serde_json::from_str(text).expect("messages read back");
         self.coordinators[coordinator].registrations.insert(conn, (node, life));
-        if !self.nodes[node].tampered.is_impostor(life) {
+        if !self.nodes[node].tampered.is_impostor(life) && !self.duplicates.contains(&conn) {
             self.note_life(coordinator, node, life);
         }
         self.hand_in(coordinator, Input::Register { conn: RegistrationId(conn), register });
@@ -321,8 +321,9 @@ impl World {
         conn: RegistrationId,
         answer: &Registered,
     ) {
-        let Some((node, life)) = self.coordinators[coordinator].registrations.get(&conn.0).copied()
-        else {
+        let registrations = &self.coordinators[coordinator].registrations;
+        let Some((node, life)) = registrations.get(&conn.0).copied() else { return };
+        if self.is_duplicates(conn.0, answer) {
             return;
         };
         let text = serde_json::to_string(answer).expect("messages serialize");

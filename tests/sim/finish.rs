@@ -7,6 +7,7 @@
 
 use cluster::core::ring::Ring;
 use cluster::storage::keystore::Keystore;
+use protocol::ids::Version;
 use protocol::peer::TxnState;
 
 use super::asked::Asked;
@@ -113,9 +114,11 @@ impl World {
         if !process.caught_up || !process.is_idle() {
             return Some(format!("node {node} has not caught up, or is at work"));
         }
-        // What a missing one has not voted on or confirmed is remembered by the others.
+        // What a missing one has not voted on or confirmed is remembered by the others: alike.
         if self.is_one_missing() {
-            return None;
+            let open = process.core.remembered(TxnState::Prepared);
+            let told: Vec<Version> = open.filter(|id| self.is_committed_somewhere(*id)).collect();
+            return (!told.is_empty()).then(|| format!("node {node} has to hear of {told:?}"));
         }
         for state in [TxnState::Prepared, TxnState::Committed, TxnState::Aborted, TxnState::Refused]
         {
@@ -130,6 +133,12 @@ impl World {
     /// Whether a node is missing for good.
     fn is_one_missing(&self) -> bool {
         self.nodes.iter().any(|node| node.dead)
+    }
+
+    /// Whether a living node has the transaction committed.
+    fn is_committed_somewhere(&self, id: Version) -> bool {
+        let mut living = self.nodes.iter().filter_map(|node| node.process.as_ref());
+        living.any(|process| process.core.remembered(TxnState::Committed).any(|other| other == id))
     }
 
     /// Judges what has happened.

@@ -30,6 +30,9 @@ use super::plan::{Fault, MS};
 use super::recover::{Directory, recover};
 use super::world::{Event, Failure, World};
 
+/// What a disk writes at a time, bytes.
+const SECTOR: usize = 512;
+
 /// A node's directory that is not in its place.
 pub(crate) struct Aside {
     store: Uuid,
@@ -37,11 +40,11 @@ pub(crate) struct Aside {
     keystore: MemoryKeystore,
 }
 
-/// Bits that have flipped.
+/// Damage to a file.
 struct Rot {
     file: String,
-    /// Where, and which bits.
-    flips: Vec<(usize, u8)>,
+    /// What was where.
+    before: Vec<(usize, Vec<u8>)>,
 }
 
 /// What was done to a node's directory.
@@ -227,7 +230,7 @@ impl World {
     }
 
     /// Bits of a file flip.
-    fn flip(&mut self, node: usize, file: &str) -> Vec<(usize, u8)> {
+    fn flip(&mut self, node: usize, file: &str) -> Vec<(usize, Vec<u8>)> {
         let disk = self.nodes[node].disk.clone();
         let length = disk.read(file).map_or(0, |bytes| bytes.len());
         let first = self.rng.below(length as u64) as usize;
@@ -237,8 +240,24 @@ impl World {
             let at = (first + self.rng.below(64) as usize).min(length - 1);
             flips.push((at, 1 << self.rng.below(8)));
         }
+        let before = |bytes: &[u8]| flips.iter().map(|(at, _)| (*at, vec![bytes[*at]])).collect();
+        let before = disk.read(file).map_or(Vec::new(), |bytes| before(&bytes));
         disk.rot(file, |bytes| flips.iter().for_each(|(at, bits)| bytes[*at] ^= bits));
-        flips
+        before
+    }
+
+    /// A sector of a file has what was meant for another one.
+    fn misdirect(&mut self, node: usize, file: &str) -> Vec<(usize, Vec<u8>)> {
+        let disk = self.nodes[node].disk.clone();
+        let bytes = disk.read(file).unwrap_or_default();
+        let sectors = (bytes.len() / SECTOR) as u64;
+        if sectors == 0 {
+            return Vec::new();
+        }
+        let mut sector = || self.rng.below(sectors) as usize * SECTOR;
+        let (from, to) = (sector(), sector());
+        disk.rot(file, |all| all[to..to + SECTOR].copy_from_slice(&bytes[from..from + SECTOR]));
+        vec![(to, bytes[to..to + SECTOR].to_vec())]
     }
 
     /// One copy of the state file rots, while the other one is whole: nothing is lost.
@@ -264,7 +283,7 @@ impl World {
         self.after(wait, Event::StartNode(node));
     }
 
-    /// Some bits of the log flip.
+    /// Some of the log is damaged.
     fn rot_log(&mut self, node: usize) {
         let power = self.rng.chance(50);
         self.crash_node(node, power);
@@ -273,10 +292,15 @@ impl World {
         files.retain(|name| name.starts_with("log-"));
         if !files.is_empty() {
             let file = self.rng.one_of(&files).clone();
-            let flips = self.flip(node, &file);
-            self.coverage.met("logs rotten");
+            let before = if self.rng.chance(30) {
+                self.coverage.met("writes astray");
+                self.misdirect(node, &file)
+            } else {
+                self.coverage.met("logs rotten");
+                self.flip(node, &file)
+            };
             let tampered = &mut self.nodes[node].tampered;
-            tampered.rot = Some(Rot { file, flips });
+            tampered.rot = Some(Rot { file, before });
         }
         let wait = (10 + self.rng.below(1_000)) * MS;
         self.after(wait, Event::StartNode(node));
@@ -291,7 +315,9 @@ impl World {
             return false;
         }
         machine.disk.rot(&rot.file, |bytes| {
-            rot.flips.iter().for_each(|(at, bits)| bytes[*at] ^= bits);
+            for (at, was) in &rot.before {
+                bytes[*at..at + was.len()].copy_from_slice(was);
+            }
         });
         machine.disk.kill();
         self.coverage.met("rotten logs refused");

@@ -3,7 +3,7 @@
 //! A message counts only if it is the next one of the current session; anything else ends that
 //! session, and the coordinator begins a new one. Called by `core::node` only.
 
-use protocol::ids::{Epoch, GroupSeq, MemberId, NodeName, Point, Uuid};
+use protocol::ids::{Epoch, GroupSeq, MemberId, NodeName, Point, Uuid, Version};
 use protocol::peer::{
     Down, DownBody, Fence, OnceAnswer, OnceAsk, Open, PEER_PROTOCOL, Prepare, ReadAnswer, Refusal,
     Report, ReportedTxn, RingRecord, ScanAnswer, ScanAsk, TxnState, Up, WireValue, WireWrite,
@@ -468,6 +468,11 @@ pub(crate) fn to_wire(prepared: &Prepared) -> Prepare {
 impl NodeCore {
     /// How many remembered transactions are in this state; for display.
     pub fn count_in(&self, state: TxnState) -> usize {
-        self.txns.values().filter(|txn| txn.state == state).count()
+        self.remembered(state).count()
+    }
+
+    /// The remembered transactions in this state; for display.
+    pub fn remembered(&self, state: TxnState) -> impl Iterator<Item = Version> {
+        self.txns.iter().filter(move |(_, txn)| txn.state == state).map(|(id, _)| *id)
     }
 }
