@@ -12,8 +12,7 @@ use protocol::peer::{Heartbeat, Register, Up};
 use tokio::sync::{Notify, watch};
 
 use super::clock;
-use super::lanes::{Done, KeyJob, Lane, LogJob, LogLane};
-
+use super::lanes::{Done, KeyJob, KeyJobs, LogJob, LogLane};
 use super::outlet::Outlet;
 use super::pulse::Pulse;
 use crate::core::node::{ConnId, Effect, ExitReason, Input, NodeCore};
@@ -45,7 +44,7 @@ pub(super) struct Engine {
 pub(super) struct Parts {
     pub(super) core: NodeCore,
     pub(super) log: Arc<LogLane>,
-    pub(super) keys: Lane<KeyJob>,
+    pub(super) keys: KeyJobs,
     pub(super) register: watch::Sender<Register>,
     pub(super) announcer: Announcer,
     pub(super) pulse: Pulse,
@@ -58,7 +57,7 @@ pub(super) struct State {
     leaves: bool,
     /// There are some.
     left: bool,
-    keys: Lane<KeyJob>,
+    keys: KeyJobs,
     /// A link ends, once it has sent what it holds, when its outlet is dropped.
     conns: HashMap<ConnId, Outlet>,
     last_conn: u64,
