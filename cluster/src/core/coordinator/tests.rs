@@ -652,25 +652,9 @@ impl World {
         let place = self.sides[0].core.by_member[&MemberId(node as u16)];
         let session = self.sides[0].core.nodes[place].link.session;
         let machine = &self.nodes[node];
-        let mut up = Up {
-            session,
-            n: 10_000,
-            epoch: self.sides[0].core.epoch,
-            ack: 0,
-            durable: 0,
-            end: machine.log.last().map_or(GroupSeq(0), |(seq, _)| *seq),
-            yes: Vec::new(),
-            no: Vec::new(),
-            read: Vec::new(),
-            once: Vec::new(),
-            scan: Vec::new(),
-            report: None,
-            fenced: None,
-            installed: None,
-            marked: false,
-            caught_up: false,
-            full: false,
-        };
+        let epoch = self.sides[0].core.epoch;
+        let end = machine.log.last().map_or(GroupSeq(0), |(seq, _)| *seq);
+        let mut up = Up { session, epoch, end, ..Up::default() };
         change(&mut up);
         // One of these numbers is the one that is due; time tells which was taken.
         for n in 1..1_000 {
