@@ -146,6 +146,12 @@ fn blank(node: usize) -> Machine {
 }
 
 impl Machine {
+    /// Adds a group to the log of a node of a founded cluster that does not run.
+    fn append(&mut self, records: Vec<LogRecord>) {
+        let seq = self.log.last().expect("founded").0.next();
+        self.log.push((seq, records));
+    }
+
     fn apply_once(&mut self, write: &Committed) {
         if let Some(once) = write.once.clone() {
             let (version, point) = (write.version, point_of(&write.write.key));
@@ -1330,10 +1336,11 @@ enum Had {
 
 const OLD: u64 = 900;
 
-/// What the log of one of the first two nodes holds of a put of `v2` that it had in this state.
-fn old_records(id: Version, at: &Key, had: Had) -> Vec<LogRecord> {
+/// What the log of one of the participants, the first `count` nodes, holds of a put of `v2` that it
+/// had in this state.
+fn old_records(id: Version, at: &Key, count: usize, had: Had) -> Vec<LogRecord> {
     use super::super::record::{Prepared, Previous, Write};
-    let participants = vec![MemberId(0), MemberId(1)];
+    let participants: Vec<MemberId> = (0..count as u16).map(MemberId).collect();
     let write = Write {
         key: at.clone(),
         value: Some(Value::from("v2")),
@@ -1358,9 +1365,9 @@ fn old_records(id: Version, at: &Key, had: Had) -> Vec<LogRecord> {
     }
 }
 
-/// A cluster whose first coordinator died over one put of `v2`, and left it in these states at
-/// nodes 0 and 1. A new one has just started.
-fn left_open(states: [Had; 2]) -> (World, Key) {
+/// A cluster whose first coordinator died over one put of `v2`, and left it in these states at its
+/// participants, the first nodes. A new one has just started.
+fn left_open<const N: usize>(states: [Had; N]) -> (World, Key) {
     let mut world = World::founded();
     let at = world.some_key();
     world.put(1, &at, "v1");
@@ -1370,10 +1377,8 @@ fn left_open(states: [Had; 2]) -> (World, Key) {
     let id = Version::new(Epoch(1), OLD);
     for (node, had) in states.into_iter().enumerate() {
         world.crash(node);
-        let records = old_records(id, &at, had);
         let machine = &mut world.nodes[node];
-        let seq = machine.log.last().expect("founded").0.next();
-        machine.log.push((seq, records));
+        machine.append(old_records(id, &at, N, had));
         if had == Had::Cut {
             machine.meta.cut_through = Epoch(1);
         }
@@ -1408,9 +1413,7 @@ fn r8_a_member_that_is_away_keeps_only_older_epochs_from_being_forgotten() {
     for (there, away, expected) in table {
         // Node 1 is away since before this coordinator, and may show what nobody else has.
         let (mut world, at) = left_open([there, Away]);
-        let machine = &mut world.nodes[1];
-        let seq = machine.log.last().expect("founded").0.next();
-        machine.log.push((seq, old_records(old, &at, away)));
+        world.nodes[1].append(old_records(old, &at, 2, away));
         world.advance(4_000);
         let keys = (0..1_000).map(|n| key(&format!("key-{n}")));
         let apart: Vec<Key> = keys.filter(|key| !world.holders(key).contains(&1)).collect();
