@@ -219,7 +219,9 @@ impl World {
         match note {
             Note::Resolved(_, true) => self.coverage.met("recovered commits"),
             Note::Resolved(_, false) => self.coverage.met("recovered aborts"),
-            Note::Alarm(what) if what.contains("lost data") && !self.may_be_lost(what) => {
+            Note::Alarm(what)
+                if what.contains("'s store has lost data") && !self.may_be_lost(what) =>
+            {
                 self.fail(Failure::Refused(what.clone()));
             }
             Note::Space { full: true, .. } => self.coverage.met("full disks noticed"),

@@ -1,6 +1,7 @@
 //! Directories that are tampered with while a node is down: emptied, replaced by an older copy, or
 //! rotten on the disk. An operator who notices puts the true directory back, at the latest when all
-//! faults end.
+//! faults end; once a store was found to have lost something that is of no use, and the run goes on
+//! to its end without the node.
 //!
 //! One node of a run is the victim of all of it, so that no more is lost than the other copies make
 //! up for. While a false directory is in place its node's processes are impostors: nothing that
@@ -11,10 +12,6 @@
 //! * An older copy is put in place only when all other nodes hold durable marks beyond its log's end:
 //!   R7 tells a log that was rolled back by its end alone. One that lacks only the newest groups,
 //!   of which nobody has logged a mark, or only a promise and no group, is not found out.
-//! * There are at most two copies of each key. With three, a coordinator that has found a store out
-//!   may commit what it and the store's survivors have left (R6), and its successor, which hears
-//!   that store first and has not found it out yet, may take its silence for a no: that a store
-//!   has lost something is not durable anywhere but in the store.
 //! * A copy replaces the directory, and never runs beside it: an epoch that a copy promises binds
 //!   its twin to nothing, so that two coordinators could each find a majority.
 //! * A log rots only where every key has another copy. The keystore here is plain memory without a
@@ -45,10 +42,6 @@ struct Rot {
     file: String,
     /// Where, and which bits.
     flips: Vec<(usize, u8)>,
-    /// The disk as it was before.
-    before: CrashDisk,
-    /// The log was cut for it, and has new groups since then.
-    appended: bool,
 }
 
 /// What was done to a node's directory.
@@ -86,8 +79,7 @@ impl World {
         }
         match fault {
             Fault::WipeDisk => self.wipe_disk(node),
-            Fault::RollBack if self.plan.replicas <= 2 => self.copy_disk(node),
-            Fault::RollBack => self.coverage.met("copies of too many"),
+            Fault::RollBack => self.copy_disk(node),
             Fault::RotState => self.rot_state(node),
             _ if self.plan.replicas > 1 => self.rot_log(node),
             _ => {}
@@ -113,7 +105,7 @@ impl World {
     /// A coordinator takes a store for lost, by what it says of it: whether it may. From then on it
     /// may decide without it.
     pub(crate) fn may_be_lost(&mut self, said: &str) -> bool {
-        let named = |name: &NodeName| said.starts_with(&format!("{name}'s log ends"));
+        let named = |name: &NodeName| said.starts_with(&format!("{name}'s store has lost data"));
         let machine = self.nodes.iter_mut().find(|machine| named(&machine.name));
         let Some(tampered) = machine.map(|machine| &mut machine.tampered) else { return false };
         tampered.declared_lost |= tampered.rolled_back || tampered.rot.is_some();
@@ -232,9 +224,6 @@ impl World {
                 *known = (*known).max(*seq);
             }
         }
-        if let Some(rot) = &mut self.nodes[node].tampered.rot {
-            rot.appended = true;
-        }
     }
 
     /// Bits of a file flip.
@@ -282,13 +271,12 @@ impl World {
         let machine = &self.nodes[node];
         let mut files = machine.disk.list().expect("a disk in memory lists");
         files.retain(|name| name.starts_with("log-"));
-        let before = machine.disk.fork();
         if !files.is_empty() {
             let file = self.rng.one_of(&files).clone();
             let flips = self.flip(node, &file);
             self.coverage.met("logs rotten");
             let tampered = &mut self.nodes[node].tampered;
-            tampered.rot = Some(Rot { file, flips, before, appended: false });
+            tampered.rot = Some(Rot { file, flips });
         }
         let wait = (10 + self.rng.below(1_000)) * MS;
         self.after(wait, Event::StartNode(node));
@@ -320,46 +308,26 @@ impl World {
         }
     }
 
-    /// A node has been told that its store is lost: it must be one that has lost something.
+    /// A node has been told that its store is lost: it must be one that has lost something. Then
+    /// that is so for ever, whatever is found again.
     pub(crate) fn found_lost(&mut self, node: usize, reason: &str) {
-        if self.has_impostor(node) && self.nodes[node].tampered.rolled_back {
-            self.coverage.met("older copies found lost");
-            return self.crash_node(node, false);
-        }
         self.crash_node(node, false);
-        let machine = &mut self.nodes[node];
-        let declared = machine.tampered.declared_lost;
-        let Some(rot) = machine.tampered.rot.take() else {
-            machine.dead = true;
-            if declared {
-                // The cluster has gone on without it: what was found again is not whole any more.
-                return self.abandon();
-            }
+        let tampered = &mut self.nodes[node].tampered;
+        let rotten = tampered.rot.take().is_some();
+        let declared = tampered.declared_lost;
+        if tampered.aside.is_some() && tampered.rolled_back {
+            return self.coverage.met("older copies found lost");
+        }
+        self.nodes[node].dead = true;
+        if !declared {
             return self.fail(Failure::Refused(format!("node {node} ends: {reason}")));
-        };
-        self.coverage.met("rotten logs found lost");
-        if rot.appended {
-            // What was found again would lack what it has logged since.
-            return self.abandon();
         }
-        let names = machine.disk.list().expect("a disk in memory lists");
-        for name in names.iter().filter(|name| name.starts_with("log-")) {
-            machine.disk.remove(name).expect("nothing is wrong with the disk");
+        self.coverage.met(if rotten { "rotten logs found lost" } else { "nodes missing" });
+        let living = self.nodes.iter().filter(|node| !node.dead).count();
+        if living <= self.nodes.len() / 2 {
+            // No coordinator may ever come after this one.
+            self.coverage.met("runs abandoned");
+            (self.over, self.abandoned) = (true, true);
         }
-        machine.disk.sync_dir().expect("nothing is wrong with the disk");
-        for name in rot.before.list().expect("a disk in memory lists") {
-            if let Some(bytes) = rot.before.read(&name).filter(|_| name.starts_with("log-")) {
-                machine.disk.put(&name, bytes);
-            }
-        }
-        self.forget_loss();
-        let wait = (100 + self.rng.below(2_000)) * MS;
-        self.after(wait, Event::StartNode(node));
-    }
-
-    /// A store is lost for good: the run ends, and what was answered so far is judged.
-    fn abandon(&mut self) {
-        self.coverage.met("runs abandoned");
-        (self.over, self.abandoned) = (true, true);
     }
 }

@@ -106,12 +106,13 @@ fn is_everyday_up(up: &Up) -> bool {
         fenced,
         installed,
         marked,
+        lost,
         caught_up,
         full,
     } = up;
     let _everyday = (session, n, epoch, ack, durable, end, yes, read);
     let rare = report.is_some() || fenced.is_some() || installed.is_some();
-    let rare = rare || no.len() + once.len() + scan.len() > 0;
+    let rare = rare || no.len() + once.len() + scan.len() + lost.len() > 0;
     !rare && !marked && !caught_up && !full
 }
 

@@ -72,6 +72,8 @@ pub(super) struct Pending {
     report: Option<Box<Report>>,
     /// A ring to confirm once the state file with this number is saved.
     install: Vec<(u64, protocol::ids::RingNumber)>,
+    /// Lost members to confirm, in the same way.
+    losses: Vec<(u64, Vec<MemberId>)>,
     mark: Vec<u64>,
 }
 
@@ -105,6 +107,7 @@ impl NodeCore {
                 self.pending().mark.push(number);
             }
             DownBody::Batch(batch) => self.on_batch(now, batch),
+            DownBody::Losses(lost) => self.on_losses(lost),
             DownBody::Lost { reason } => self.exit(ExitReason::Lost(reason)),
         }
     }
@@ -226,6 +229,29 @@ impl NodeCore {
         self.after_progress();
     }
 
+    /// What a coordinator rests on them must bind its successors: they learn of it here.
+    fn on_losses(&mut self, lost: Vec<MemberId>) {
+        let member = |id: &MemberId| {
+            let ring = self.meta.ring.as_ref();
+            ring.is_some_and(|ring| ring.members.iter().any(|member| member.id == *id))
+        };
+        if !lost.iter().all(member) {
+            self.close_session();
+            return;
+        }
+        let known = &mut self.meta.lost;
+        let before = known.len();
+        known.extend(lost);
+        known.sort_unstable();
+        known.dedup();
+        if known.len() > before {
+            self.save_meta();
+        }
+        let (saved_with, lost) = (self.metas_sent, self.meta.lost.clone());
+        self.pending().losses.push((saved_with, lost));
+        self.after_progress();
+    }
+
     /// Derives what is used of the ring record.
     pub(super) fn take_ring(&mut self) {
         let Some(record) = &self.meta.ring else { return };
@@ -266,6 +292,7 @@ impl NodeCore {
             before,
             cut_through: self.meta.cut_through,
             marks: self.marks.iter().map(|(member, seq)| (*member, *seq)).collect(),
+            lost: self.meta.lost.clone(),
             settled: self.settled.ranges().to_vec(),
             txns: txns.collect(),
         }
@@ -304,11 +331,15 @@ impl NodeCore {
         out.install.retain(|(meta, _)| *meta > saved);
         let marked = out.mark.iter().any(|meta| *meta <= saved);
         out.mark.retain(|meta| *meta > saved);
+        let lost = out.losses.iter().rev().find(|(meta, _)| *meta <= saved);
+        let lost = lost.map(|(_, lost)| lost.clone()).unwrap_or_default();
+        out.losses.retain(|(meta, _)| *meta > saved);
         let caught_up = session.caught_up_at.is_some_and(|n| n <= session.durable);
         let nothing = !session.ask && out.yes.is_empty() && out.no.is_empty();
         let nothing = nothing && out.read.is_empty() && out.once.is_empty();
         let nothing = nothing && out.scan.is_empty() && out.report.is_none();
         let nothing = nothing && session.full_told == full;
+        let nothing = nothing && lost.is_empty();
         if nothing && installed.is_none() && !marked && !caught_up && !session.durable_news() {
             return;
         }
@@ -336,6 +367,7 @@ impl NodeCore {
             fenced: None,
             installed,
             marked,
+            lost,
             caught_up,
             full,
         };

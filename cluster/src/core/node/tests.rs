@@ -152,6 +152,7 @@ impl Rig {
             fence: Fence::default(),
             ring: None,
             cut_through: Epoch(0),
+            lost: Vec::new(),
         };
         let restart = Restart::new(meta, GroupSeq(0), bytes, small_cache());
         Self::of(restart.finish(Time(0), GroupSeq(0)).0)

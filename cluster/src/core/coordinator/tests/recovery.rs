@@ -89,7 +89,7 @@ fn r7_a_store_whose_log_ends_before_what_was_seen_of_it_is_lost() {
     let groups = world.nodes[0].log.len();
     world.crash(0);
     world.restart_with(0, groups - 1);
-    world.run();
+    world.advance(100);
     assert!(matches!(world.nodes[0].exit, Some(ExitReason::Lost(_))));
     assert_eq!(world.states(0)[0], NodeState::Down);
     // Its record at the others outlives the coordinator that saw it.
