@@ -57,11 +57,13 @@ impl Coordinator {
         self.losses.get(&member).is_some_and(|loss| loss.holds)
     }
 
-    /// Takes in what the node's report, of whose ring this is, tells of log ends and of losses.
+    /// Takes in what the node's report tells of log ends and of losses.
     pub(super) fn hear_losses(&mut self, now: Time, place: usize) {
         let Some(member) = self.nodes[place].id else { return };
         let Some(report) = &self.nodes[place].report else { return };
-        let lost = report.lost.clone();
+        let members = report.ring.as_ref().map_or(&[][..], |ring| &ring.members);
+        let lost = members.iter().map(|member| member.id).filter(|id| report.lost.contains(id));
+        let lost: Vec<MemberId> = lost.collect();
         for (other, mark) in &report.marks {
             let known = self.marks.entry(*other).or_default();
             *known = (*known).max(*mark);

@@ -162,11 +162,9 @@ impl Coordinator {
         };
         let id = ring.as_ref().and_then(member);
         if id.is_some_and(|id| self.has_lost(id)) {
-            return Err(
-                "its store has lost data that other nodes rely on: its directory must not \
-                        be used again"
-                    .to_owned(),
-            );
+            let reason = "its store has lost data that other nodes rely on: its directory must \
+                          not be used again";
+            return Err(reason.to_owned());
         }
         if let Some(record) = &ring
             && id.is_none()
