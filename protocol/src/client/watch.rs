@@ -99,7 +99,7 @@ impl Watch {
         loop {
             match self.framer.next_frame() {
                 Some(Frame::Line(line)) => return Ok(line.to_vec()),
-                Some(Frame::TooLong | Frame::Http) => {
+                Some(Frame::TooLong(_) | Frame::Http) => {
                     let sentence = "a line is no line of a watch".to_owned();
                     return Err(ClientError::Protocol(reply::InvalidReply(sentence)));
                 }
