@@ -33,9 +33,9 @@ checks! {
     219 an_over_long_last_line_is_answered
         "at end of input everything received is carried out and answered, then the server closes"
     221 nesting_is_bounded
-        "nesting 8"
+        "nesting 8; a breach is a clear error"
     222 brackets_within_strings_do_not_nest
-        "nesting 8"
+        "nesting 8; a breach is a clear error"
     231 many_bad_lines_in_a_row
         "A bad line is answered, and the connection lives on"
 }

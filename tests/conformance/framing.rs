@@ -103,15 +103,14 @@ fn a_last_line_without_newline_is_run(site: &Site) {
     let key = site.key();
     for end in ["", "\r"] {
         let mut talk = site.open();
-        talk.send(format!("{{\"op\":\"put\",\"key\":\"{key}\",\"value\":\"last{end:?}\"}}\n"));
-        let get = json!({"op": "put", "key": key, "value": "the last"});
-        talk.send(format!("{get}{end}"));
+        let (first, last) = (format!("first {}", end.len()), format!("last {}", end.len()));
+        talk.send(format!("{}\n", json!({"op": "put", "key": key, "value": first})));
+        talk.send(format!("{}{end}", json!({"op": "put", "key": key, "value": last})));
         talk.end_input();
         assert_eq!(talk.answer()["ok"], true);
         assert_eq!(talk.answer()["ok"], true, "the last line");
         talk.closes();
-        let value = site.open().ok(&json!({"op": "get", "key": key}))["value"].clone();
-        assert_eq!(value, "the last");
+        assert_eq!(site.open().ok(&json!({"op": "get", "key": key}))["value"], last);
     }
 }
 
