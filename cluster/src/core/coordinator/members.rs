@@ -161,7 +161,7 @@ impl Coordinator {
             record.members.iter().find(|member| member.uuid == register.uuid).map(|m| m.id)
         };
         let id = ring.as_ref().and_then(member);
-        if id.is_some_and(|id| self.has_lost(id)) {
+        if id.is_some_and(|id| self.is_expelled(id)) {
             let reason = "its store has lost data that other nodes rely on: its directory must \
                           not be used again";
             return Err(reason.to_owned());

@@ -120,6 +120,10 @@ fn r7_a_store_whose_log_ends_before_what_was_seen_of_it_is_lost() {
     world.start(successor(101));
     world.run();
     world.advance(100);
+    assert_eq!(world.states(1)[0], NodeState::Down);
+    assert!(world.nodes[0].exit.is_none(), "what it shows is not durable elsewhere");
+    (world.deaf, world.mute) = (BTreeSet::new(), BTreeSet::new());
+    world.advance(5_000);
     assert!(matches!(world.nodes[0].exit, Some(ExitReason::Lost(_))));
 }
 
