@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use protocol::event::RecoveryPhase;
 use protocol::ids::{COUNTER_BITS, Epoch, GroupSeq, MemberId, Version};
 use protocol::peer::{Abort, Batch, DownBody, OnceAsk, Prepare, ReadAsk, ScanAsk, Settled, Up};
 
@@ -206,6 +207,11 @@ impl Link {
     pub(super) fn push_scan(&mut self, ask: ScanAsk, scan: u64) {
         self.scans.insert(ask.r, scan);
         self.outbox.scan.push(ask);
+    }
+
+    /// How many decisions are on their way to it, or told and not confirmed.
+    pub(super) fn unconfirmed(&self) -> usize {
+        self.unconfirmed
     }
 
     pub(super) fn push_caught_up(&mut self) {
@@ -443,12 +449,14 @@ impl Coordinator {
         self.hear_of_space(place, up.full);
         if let Some(report) = up.report {
             self.on_report(now, place, report);
+            self.tell_coordinator_state();
             if self.nodes[place].link.session != up.session {
                 return;
             }
         }
         if let Some(number) = up.installed {
             self.on_installed(now, place, number);
+            self.tell_coordinator_state();
         }
         let Some(member) = self.nodes[place].id else { return };
         for counter in up.yes {
@@ -480,6 +488,7 @@ impl Coordinator {
         }
         if up.caught_up {
             self.nodes[place].caught_up = true;
+            self.tell_recovery(now, place, RecoveryPhase::Ready, (0, 0));
             self.watch_members(now);
         }
         self.uncramp();

@@ -19,6 +19,7 @@
 //! * `scan`: pages of keys over all ranges
 //! * `watch`: who is told of changes
 //! * `status`: the picture of it all
+//! * `events`: what those who subscribed are told
 //!
 //! Never: keeps anything that a restart would miss; tells a result before it may (see `claim`);
 //! shows an undecided write.
@@ -27,6 +28,7 @@ mod claim;
 mod conditions;
 mod decide;
 mod evaluate;
+mod events;
 mod links;
 mod members;
 mod once;
@@ -55,10 +57,12 @@ use protocol::status::Status;
 use super::cache::Cache;
 use super::lease::Lease;
 use super::ring::Ring;
+use super::subscription::Event;
 use super::time::Time;
 
 pub use claim::Phase;
 pub use conditions::{Change, Test, Update, Write};
+pub use events::Interest;
 pub use scan::ScanOp;
 pub use watch::WatchOp;
 
@@ -200,6 +204,8 @@ pub enum Input {
     },
     /// A heartbeat, already known to be newer than the ones before.
     Heartbeat(Box<Heartbeat>),
+    /// Subscribers want this to be told, and nothing else.
+    Interest(Box<Interest>),
     /// Time has passed.
     Tick,
     /// All that had arrived is handed in: send what is due.
@@ -255,8 +261,10 @@ pub enum Effect {
     },
     /// What the cache holds may be told until this moment.
     Lease(Time),
-    /// Something for the log, and later for those who watch.
+    /// Something for the log.
     Note(Note),
+    /// Something for those who subscribed to it.
+    Event(Box<Event>),
     /// From now on results may be told.
     Active {
         /// The epoch.
@@ -361,6 +369,7 @@ pub struct Coordinator {
     cuts: Vec<u64>,
     deadlines: BTreeSet<(Time, Deadline)>,
     ops: status::Ops,
+    events: events::Events,
     effects: Vec<Effect>,
 }
 
@@ -431,6 +440,7 @@ impl Coordinator {
             cuts: Vec::new(),
             deadlines: BTreeSet::new(),
             ops: status::Ops::default(),
+            events: events::Events::default(),
             effects: Vec::new(),
         }
     }
@@ -450,12 +460,18 @@ impl Coordinator {
             Input::LinkLost { session, refused } => self.on_link_lost(now, session, refused),
             Input::Up { session, up } => self.on_up(now, session, *up),
             Input::Heartbeat(heartbeat) => self.on_heartbeat(now, &heartbeat),
+            Input::Interest(interest) => self.on_interest(*interest),
             Input::Tick => self.on_tick(now),
             Input::Flush => self.flush(now),
             Input::Stop => self.on_stop(now),
         }
         self.run_work(now);
         std::mem::take(&mut self.effects)
+    }
+
+    /// The epoch that it has claimed last.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
     }
 
     /// When [`Input::Tick`] is next wanted.
@@ -482,9 +498,11 @@ impl Coordinator {
                 Deadline::Scan(id) => self.on_scan_deadline(id),
             }
         }
+        self.tell_of_time(now);
     }
 
     fn note(&mut self, note: Note) {
+        self.tell_of_note(&note);
         self.effects.push(Effect::Note(note));
     }
 

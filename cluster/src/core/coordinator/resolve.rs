@@ -18,6 +18,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use protocol::event::RecoveryPhase;
 use protocol::ids::{Epoch, MemberId, RingNumber, Version};
 use protocol::peer::{DownBody, Prepare, Report, ReportedTxn, Settled, TxnState};
 
@@ -123,6 +124,8 @@ impl Coordinator {
         self.resolve_all(now);
         self.load_onces();
         self.nodes[place].link.push_caught_up();
+        let told = self.nodes[place].link.unconfirmed() as u64;
+        self.tell_recovery(now, place, RecoveryPhase::Decisions, (0, told));
         self.mark_late(now, place);
         self.watch_members(now);
     }

@@ -21,6 +21,7 @@ use super::super::cache::{Cache, CacheShape};
 use super::super::node::{self, ConnId, ExitReason, Found, Meta, NodeCore, Restart, Scanned};
 use super::super::record::{Committed, LogRecord};
 use super::super::ring::point_of;
+use super::super::subscription::Event;
 use super::super::time::Time;
 use super::{
     Answer, ClientId, ClientOp, Config, Coordinator, Effect, Input, Note, Phase, RegistrationId,
@@ -28,6 +29,7 @@ use super::{
 };
 
 mod conditions;
+mod events;
 mod holes;
 mod once;
 mod registration;
@@ -48,6 +50,7 @@ struct Side {
     /// What watching connections were told.
     lines: Vec<(u64, String)>,
     notes: Vec<Note>,
+    events: Vec<Event>,
     dead: bool,
 }
 
@@ -231,6 +234,7 @@ impl World {
             refusals: Vec::new(),
             lines: Vec::new(),
             notes: Vec::new(),
+            events: Vec::new(),
             dead: false,
         });
         self.sides.len() - 1
@@ -298,6 +302,7 @@ impl World {
             Effect::WatchLost(conn) => it.lines.push((conn, "lost".into())),
             Effect::Lease(until) => it.lease = until,
             Effect::Note(note) => it.notes.push(note),
+            Effect::Event(event) => it.events.push(*event),
             Effect::Active { .. } => it.active = true,
             Effect::Released => it.released = true,
             Effect::Dial { session, addr } => self.dial(side, session, addr),
