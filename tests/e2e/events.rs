@@ -75,6 +75,24 @@ fn events_tell_of_a_death_and_a_return() {
         event["event"] == "heartbeat" && event["node"] == *victim
     });
 
+    let ring = cluster.ring();
+    let key =
+        (0..1_000).map(|n| format!("key-{n}")).find(|key| ring.holders(key).contains(&victim));
+    let key = key.expect("it holds some key");
+    let mut client = Conn::open(cluster.addr()).expect("the cluster is ready");
+    let is_txn = |event: &Value| event["event"] == "txn" && event["key"] == *key;
+    assert!(matches!(client.put(&key, "before"), Reply::Ok(_)));
+    let txn = all.until("the update", is_txn);
+    assert_eq!((&txn["outcome"], &txn["op"]), (&json!("committed"), &json!("put")), "{txn}");
+    let (votes, decides) = (&txn["votes"], &txn["decides"]);
+    for place in 0..2 {
+        assert_eq!(votes[place]["vote"], "yes", "{txn}");
+        assert!(votes[place]["node_us"]["sync"].as_u64() > Some(0), "a sync takes time: {txn}");
+        assert!(decides[place]["sent_us"].as_u64() >= txn["us"]["answered"].as_u64(), "{txn}");
+    }
+    let stats = all.until("figures of it", |event| event["latency_us"]["update"].is_object());
+    assert_eq!((&stats["event"], &stats["ops"]["put"]["ok"]), (&json!("stats"), &json!(1)));
+
     cluster.kill(&victim);
     all.until("the victim down", |event| is_member(event, &victim, "down"));
     assert!(all.has_heard(|event| is_member(event, &victim, "suspect")), "{:#?}", all.heard);
@@ -87,6 +105,11 @@ fn events_tell_of_a_death_and_a_return() {
         all.until("a missed heartbeat", missed);
     }
 
+    assert_eq!(client.put(&key, "during"), Reply::Refused("replica_down".into()));
+    let refused = all.until("the refusal", is_txn);
+    assert_eq!((&refused["outcome"], &refused["tx"]), (&json!("refused"), &Value::Null));
+    assert_eq!(refused["reason"], "replica_down");
+
     all.heard.clear();
     cluster.restart(&victim);
     all.until("the victim up again", |event| is_member(event, &victim, "up"));
@@ -98,6 +121,8 @@ fn events_tell_of_a_death_and_a_return() {
         };
         assert!(all.has_heard(came), "{phase}: {:#?}", all.heard);
     }
+    assert!(matches!(client.put(&key, "after"), Reply::Ok(_)));
+    assert_eq!(all.until("the update after it", is_txn)["outcome"], "committed");
 }
 
 #[test]

@@ -362,7 +362,7 @@ impl Driver {
         Snapshot {
             incidents_open: status.incidents.clone(),
             status: Box::new(status),
-            txns_open: Vec::new(),
+            txns_open: self.core.txns_open(now),
             transfers: Vec::new(),
             admin_recent: Vec::new(),
         }

@@ -92,6 +92,7 @@ mod tests {
             durable: 0,
             end: GroupSeq(0),
             yes: Vec::new(),
+            timed: Vec::new(),
             no: vec![Refusal { c: n, reason: reason.to_owned() }],
             read: Vec::new(),
             once: Vec::new(),

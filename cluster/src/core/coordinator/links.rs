@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use protocol::event::RecoveryPhase;
+use protocol::event::{RecoveryPhase, Topic};
 use protocol::ids::{COUNTER_BITS, Epoch, GroupSeq, MemberId, Version};
 use protocol::peer::{Abort, Batch, DownBody, OnceAsk, Prepare, ReadAsk, ScanAsk, Settled, Up};
 
@@ -248,6 +248,7 @@ impl Link {
             scan: outbox.scan,
             once_from: None,
             prepare,
+            timed: false,
             settled: None,
             marks: Vec::new(),
             caught_up: outbox.caught_up,
@@ -308,6 +309,8 @@ impl Coordinator {
                 continue;
             }
             let Some(mut batch) = link.take(now, batches_max) else { continue };
+            batch.timed = self.events.on(Topic::Txn) && !batch.prepare.is_empty();
+            self.trace_sent(now, place, &batch);
             batch.settled = self.settled_news(now, place);
             // With what is settled they come to every node, also to one that takes part in nothing:
             // it may be all that a claimant hears beside a store that has lost something (R7).
@@ -444,10 +447,10 @@ impl Coordinator {
         }
     }
 
-    fn take_up(&mut self, now: Time, place: usize, up: Up) {
+    fn take_up(&mut self, now: Time, place: usize, mut up: Up) {
         self.nodes[place].end = up.end;
         self.hear_of_space(place, up.full);
-        if let Some(report) = up.report {
+        if let Some(report) = up.report.take() {
             self.on_report(now, place, report);
             self.tell_coordinator_state();
             if self.nodes[place].link.session != up.session {
@@ -459,6 +462,7 @@ impl Coordinator {
             self.tell_coordinator_state();
         }
         let Some(member) = self.nodes[place].id else { return };
+        self.trace_votes(now, member, &up);
         for counter in up.yes {
             self.on_vote(now, member, Version::new(self.epoch, counter), None);
         }
@@ -480,6 +484,7 @@ impl Coordinator {
             self.on_once_answer(now, member, answer);
         }
         for id in self.nodes[place].link.confirmed(up.durable) {
+            self.trace_confirmed(now, member, id);
             self.on_confirmed(now, member, id);
         }
         if up.marked {

@@ -56,9 +56,9 @@ pub(super) enum Seen {
 /// A transaction of an earlier epoch whose fate is open.
 #[derive(Debug)]
 pub(super) struct InDoubt {
-    participants: Vec<MemberId>,
-    prepare: Option<Arc<Prepare>>,
-    seen: BTreeMap<MemberId, Seen>,
+    pub(super) participants: Vec<MemberId>,
+    pub(super) prepare: Option<Arc<Prepare>>,
+    pub(super) seen: BTreeMap<MemberId, Seen>,
     /// Its place at the head of its keys' queues, if its keys are known.
     pub(super) seq: Option<Seq>,
 }

@@ -34,6 +34,7 @@ mod holes;
 mod once;
 mod registration;
 mod scan;
+mod txn_events;
 mod watch;
 
 const LEASE_MS: u64 = 2_000;
@@ -369,6 +370,9 @@ impl World {
             }
             node::Effect::Log { seq, records } => {
                 machine.log.push((seq, records));
+                if machine.core.as_ref().is_some_and(NodeCore::is_timed) {
+                    machine.done.push_back(node::Input::Took { append_us: 3, sync_us: 7 });
+                }
                 machine.done.push_back(node::Input::Synced(seq));
             }
             node::Effect::Apply { writes, .. } => {
@@ -665,6 +669,7 @@ impl World {
             durable: 0,
             end: machine.log.last().map_or(GroupSeq(0), |(seq, _)| *seq),
             yes: Vec::new(),
+            timed: Vec::new(),
             no: Vec::new(),
             read: Vec::new(),
             once: Vec::new(),

@@ -6,18 +6,25 @@
 //!
 //! * this file: what is asked for, numbers, what time brings
 //! * `members`: heartbeats, nodes, links, copies, the coordinator, the ring
+//! * `txns`: transactions, followed while somebody asks; `doubts`: those that nobody can decide
+//! * `figures`: counts and times of the last half second
 //!
 //! Never: changes anything but its own state; decides anything.
 
+mod doubts;
+mod figures;
 mod members;
+mod txns;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::event::{Body, Copies, LinkState, Subscribe, Topic, Topics};
+use protocol::ids::Version;
 
 pub(super) use members::Seen;
+pub(super) use txns::Trace;
 
-use super::super::subscription::Event;
+use super::super::subscription::{Event, Sampler};
 use super::super::time::Time;
 use super::{Coordinator, Effect, Note};
 
@@ -29,6 +36,10 @@ const COPIES_MS: u64 = 250;
 pub struct Interest {
     /// The topics.
     pub topics: Topics,
+    /// Finished transactions a second that anybody wants, beside those that are always told.
+    pub txn_per_s: u32,
+    /// Transactions that somebody watches.
+    pub watched: BTreeSet<Version>,
 }
 
 impl Interest {
@@ -37,6 +48,10 @@ impl Interest {
         let mut interest = Self::default();
         for wants in all {
             interest.topics = interest.topics.and(wants.topics);
+            interest.watched.extend(wants.tx);
+            // Of all that happens the few that somebody wants may not be among any sample.
+            let most = if wants.only.is_all() { wants.max_per_s } else { u32::MAX };
+            interest.txn_per_s = interest.txn_per_s.max(most);
         }
         interest
     }
@@ -60,11 +75,24 @@ pub(super) struct Events {
     member: Option<u64>,
     copies: Option<Copies>,
     copies_at: Time,
+    sampler: Sampler,
+    /// Committed transactions that wait for their confirmations.
+    closing: BTreeMap<Version, txns::Closing>,
+    /// Transactions that were told to be in doubt.
+    doubts: BTreeSet<Version>,
+    /// Counted for the next `stats`.
+    figures: Option<Box<figures::Figures>>,
+    stats_at: Time,
 }
 
 impl Events {
     pub(super) fn on(&self, topic: Topic) -> bool {
         self.interest.topics.has(topic)
+    }
+
+    /// Whether transactions are followed.
+    pub(super) fn traces(&self) -> bool {
+        self.on(Topic::Txn) || self.on(Topic::Stats)
     }
 
     /// How many events were told.
@@ -88,24 +116,45 @@ impl Coordinator {
             self.events.links.clear();
             self.events.copies = None;
         }
+        if !self.events.on(Topic::Txn) {
+            self.events.closing.clear();
+            self.events.doubts.clear();
+        }
+        if !self.events.on(Topic::Stats) {
+            self.events.figures = None;
+        }
     }
 
     /// Tells something; its number.
     fn tell_event(&mut self, cause: Option<u64>, body: Body) -> u64 {
+        self.tell_event_as(cause, false, None, body)
+    }
+
+    fn tell_event_as(
+        &mut self,
+        cause: Option<u64>,
+        always: bool,
+        window: Option<(u32, u32)>,
+        body: Body,
+    ) -> u64 {
         self.events.number += 1;
         let (number, epoch) = (self.events.number, self.epoch);
-        let event = Event { number, cause, epoch, always: false, window: None, body };
+        let event = Event { number, cause, epoch, always, window, body };
         self.effects.push(Effect::Event(Box::new(event)));
         number
     }
 
     /// What is worth a line in the log may be worth an event.
     pub(super) fn tell_of_note(&mut self, note: &Note) {
-        if let Note::Phase(phase, _) = note {
-            self.tell_coordinator_state();
-            if *phase == "recovering" {
-                self.tell_ring();
+        match note {
+            Note::Phase(phase, _) => {
+                self.tell_coordinator_state();
+                if *phase == "recovering" {
+                    self.tell_ring();
+                }
             }
+            Note::Resolved(id, commit) => self.tell_resolved(*id, *commit),
+            _ => {}
         }
     }
 
@@ -120,6 +169,15 @@ impl Coordinator {
         if self.events.on(Topic::Member) && now >= self.events.copies_at.plus_ms(COPIES_MS) {
             self.events.copies_at = now;
             self.tell_copies();
+        }
+        if self.events.on(Topic::Txn) {
+            self.close_late(now);
+            self.tell_open(now);
+            self.tell_doubts();
+        }
+        if self.events.on(Topic::Stats) && now >= self.events.stats_at.plus_ms(figures::STATS_MS) {
+            self.events.stats_at = now;
+            self.tell_stats(now);
         }
     }
 }

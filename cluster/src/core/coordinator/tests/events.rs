@@ -8,25 +8,29 @@ use super::*;
 
 impl World {
     /// From now on all of these topics are told.
-    fn listen(&mut self, topics: &[Topic]) {
+    pub(super) fn listen(&mut self, topics: &[Topic]) {
         let topics: Topics = topics.iter().copied().collect();
-        let wants = Subscribe { topics, ..Subscribe::default() };
+        self.subscribe(0, Subscribe { topics, ..Subscribe::default() });
+    }
+
+    /// From now on a coordinator tells this.
+    pub(super) fn subscribe(&mut self, side: usize, wants: Subscribe) {
         let interest = Interest::of([wants].iter());
-        self.tell(0, Input::Interest(Box::new(interest)));
+        self.tell(side, Input::Interest(Box::new(interest)));
     }
 
     /// What was told since the last look.
-    fn heard(&mut self) -> Vec<Event> {
+    pub(super) fn heard(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.sides[0].events)
     }
 }
 
-fn names(events: &[Event]) -> Vec<&'static str> {
+pub(super) fn names(events: &[Event]) -> Vec<&'static str> {
     events.iter().map(|event| event.body.name()).collect()
 }
 
 /// What `pick` makes of the events that it knows.
-fn pick<T>(events: &[Event], pick: impl Fn(&Body) -> Option<T>) -> Vec<T> {
+pub(super) fn pick<T>(events: &[Event], pick: impl Fn(&Body) -> Option<T>) -> Vec<T> {
     events.iter().filter_map(|event| pick(&event.body)).collect()
 }
 
