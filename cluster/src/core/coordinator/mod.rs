@@ -6,7 +6,8 @@
 //! * `members`: who has registered, who is alive; opens and ends links
 //! * `claim`: epoch, founding, the ring in force, the wait for old leases (R2, R11, R15)
 //! * `links`: sessions with the nodes: batches down, answers up, windows
-//! * `resolve`: what reports prove about transactions of earlier epochs (R6, R7)
+//! * `losses`: stores that have lost something (R7)
+//! * `resolve`: what reports prove about transactions of earlier epochs (R6)
 //! * `conditions`: what an update asks for, and what it comes to on a given state
 //! * `order`: program order of each connection
 //! * `updates`: queues of each key, ids, handing over
@@ -30,6 +31,7 @@ mod decide;
 mod evaluate;
 mod events;
 mod links;
+mod losses;
 mod members;
 mod once;
 mod order;
@@ -328,6 +330,7 @@ pub struct Coordinator {
     by_session: BTreeMap<u64, usize>,
     last_session: u64,
     marks: BTreeMap<MemberId, GroupSeq>,
+    losses: BTreeMap<MemberId, losses::Loss>,
     cache: Arc<Cache>,
     /// Counted from the moment that the members are known.
     lease: Option<Lease>,
@@ -408,6 +411,7 @@ impl Coordinator {
             by_session: BTreeMap::new(),
             last_session: 0,
             marks: BTreeMap::new(),
+            losses: BTreeMap::new(),
             cache,
             lease: None,
             lease_told: Time(0),

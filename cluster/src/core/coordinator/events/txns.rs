@@ -14,6 +14,7 @@ use protocol::peer::{Batch, Up};
 use super::super::super::time::Time;
 use super::super::conditions::Update;
 use super::super::links::LinkPhase;
+use super::super::members::Node;
 use super::super::updates::{self, TxnPhase};
 use super::super::{Answer, ClientId, Coordinator, Seq};
 
@@ -382,8 +383,8 @@ impl Coordinator {
 
     /// Whether a participant that has not voted can do so at present.
     pub(super) fn vote_missing(&self, member: MemberId) -> VoteState {
-        let node = self.node_of(member);
-        let there = node.is_some_and(|node| !node.lost && node.link.phase == LinkPhase::Ready);
+        let ready = |node: &Node| node.link.phase == LinkPhase::Ready;
+        let there = !self.has_lost(member) && self.node_of(member).is_some_and(ready);
         if there { VoteState::None } else { VoteState::Lost }
     }
 
