@@ -19,6 +19,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use protocol::event::RecoveryPhase;
 use protocol::ids::{Epoch, MemberId, RingNumber, Version};
 use protocol::peer::{Prepare, Report, ReportedTxn, Settled, TxnState};
 
@@ -57,9 +58,9 @@ pub(super) enum Seen {
 /// A transaction of an earlier epoch whose fate is open.
 #[derive(Debug)]
 pub(super) struct InDoubt {
-    participants: Vec<MemberId>,
-    prepare: Option<Arc<Prepare>>,
-    seen: BTreeMap<MemberId, Seen>,
+    pub(super) participants: Vec<MemberId>,
+    pub(super) prepare: Option<Arc<Prepare>>,
+    pub(super) seen: BTreeMap<MemberId, Seen>,
     /// Its place at the head of its keys' queues, if its keys are known.
     pub(super) seq: Option<Seq>,
 }
@@ -130,6 +131,8 @@ impl Coordinator {
         self.resolve_all(now);
         self.load_onces();
         self.nodes[place].link.push_caught_up();
+        let told = self.nodes[place].link.unconfirmed() as u64;
+        self.tell_recovery(now, place, RecoveryPhase::Decisions, (0, told));
         self.mark_late(now, place);
         self.watch_members(now);
     }
