@@ -217,7 +217,9 @@ const WALL_CLOCKS: &[&str] = &["SystemTime", "UNIX_EPOCH", "CLOCK_REALTIME", "ch
 
 fn no_wall_clock(source: &Source) -> Findings {
     let shipped = ["protocol/", "cluster/", "tui/cli/"];
-    if !shipped.iter().any(|folder| source.path.starts_with(folder)) {
+    // Events tell a person what time it was.
+    let tells = source.path == "cluster/src/shell/wall.rs";
+    if tells || !shipped.iter().any(|folder| source.path.starts_with(folder)) {
         return Vec::new();
     }
     let mut findings = Vec::new();

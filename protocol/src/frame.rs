@@ -136,6 +136,12 @@ impl Framer {
         self.skipped > 0 || self.start < self.buffer.len()
     }
 
+    /// Whether the line that has begun is over the limit already, for those who do not wait for its
+    /// end to say so.
+    pub fn is_over_long(&self) -> bool {
+        self.skipped > 0
+    }
+
     /// Bytes held now.
     pub fn held_bytes(&self) -> usize {
         self.buffer.len() - self.start

@@ -17,10 +17,11 @@
 //! Requests are strict, so that a mistake is never half understood; receivers of replies ignore
 //! unknown fields, so that servers can say more later. In reading order:
 //! [`ids`] and [`limits`], then [`frame`] (bytes to lines), [`request`], [`reply`] and [`error`]
-//! (lines to meaning, and back), [`status`], and [`client`].
+//! (lines to meaning, and back), [`status`], [`event`] (what subscribers are told), and [`client`].
 
 pub mod client;
 pub mod error;
+pub mod event;
 pub mod frame;
 pub mod ids;
 pub mod json;

@@ -20,9 +20,11 @@ use crate::ids::{
 
 pub use self::heartbeat::Heartbeat;
 pub use self::line::Message;
+pub use self::timed::Timed;
 
 mod heartbeat;
 mod line;
+mod timed;
 
 /// The version of this protocol; both ends must speak the same one.
 pub const PEER_PROTOCOL: u32 = 2;
@@ -215,6 +217,9 @@ pub struct Batch {
     /// Transactions to vote on, ids rising.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prepare: Vec<Arc<Prepare>>,
+    /// How long the votes took is wanted too.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub timed: bool,
     /// What may be forgotten (R8).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled: Option<Settled>,
@@ -468,6 +473,9 @@ pub struct Up {
     /// Counters of this epoch's transactions that are durably prepared: yes votes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub yes: Vec<u64>,
+    /// How long they took, if that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timed: Vec<Timed>,
     /// Transactions durably refused: no votes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub no: Vec<Refusal>,

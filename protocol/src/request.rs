@@ -12,6 +12,7 @@
 use std::borrow::Cow;
 
 use crate::error::ErrorReply;
+use crate::event::Subscribe;
 use crate::ids::Version;
 use crate::limits::Limits;
 
@@ -39,6 +40,8 @@ pub const TXN_CONDITIONS_MAX: usize = 128;
 pub const TXN_WRITES_MAX: usize = 128;
 /// Most items of one page of a `scan`.
 pub const SCAN_ITEMS_MAX: u32 = 1000;
+/// Most samples a second that a `subscribe` may ask for.
+pub const SAMPLES_PER_S_MAX: u32 = 1_000_000;
 /// Items of a page of a `scan` that names no limit.
 pub const SCAN_ITEMS_DEFAULT: u32 = 100;
 
@@ -133,6 +136,8 @@ pub enum Op<'a> {
         /// Of which.
         of: UpdateName<'a>,
     },
+    /// Events from now on, a line each; in place of those that the connection asked for before.
+    Subscribe(Box<Subscribe>),
     /// The state of the cluster.
     Status,
     /// Tells who is there, in both directions.
@@ -221,6 +226,7 @@ impl Op<'_> {
             Self::Scan { .. } => "scan",
             Self::Watch { .. } => "watch",
             Self::Outcome { .. } => "outcome",
+            Self::Subscribe(_) => "subscribe",
             Self::Status => "status",
             Self::Hello { .. } => "hello",
         }
@@ -239,6 +245,7 @@ impl Op<'_> {
             | Self::Scan { .. }
             | Self::Watch { .. }
             | Self::Outcome { .. }
+            | Self::Subscribe(_)
             | Self::Status
             | Self::Hello { .. } => false,
         }

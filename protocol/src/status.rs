@@ -273,6 +273,8 @@ pub struct CacheStatus {
     pub misses: u64,
     /// Entries that gave way to others.
     pub evictions: u64,
+    /// Entries that were passed over for having been used.
+    pub second_chances: u64,
     /// Entries that are there.
     pub entries: u64,
     /// Bytes of their keys and of what is cached for them.

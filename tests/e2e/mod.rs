@@ -11,6 +11,7 @@
 //! * `conversation`: what a user meets who talks to the port by hand;
 //! * `node_cache`: what is read again is answered by a node's cache, and `status` shows it;
 //! * `commands`: the same at the command line: exit codes, JSON, sentences;
+//! * `events`: what those who subscribe are told while a node dies and comes back;
 //! * `words`: a whole dictionary goes in, and comes out again after everything was killed;
 //! * `replica_down`: while one node is down, its keys are refused quickly, the others go on;
 //! * `disk_full`: a node without space refuses updates until there is some (as root);
@@ -32,6 +33,7 @@ pub(crate) mod workload;
 mod commands;
 mod conversation;
 mod disk_full;
+mod events;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod image_cut;

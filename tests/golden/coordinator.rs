@@ -175,6 +175,7 @@ impl World {
                 }
             }
             Effect::Lease(until) => coordinator.lease_until = until,
+            Effect::Event(event) => panic!("nobody has asked for {event:?}"),
             Effect::Note(note) => {
                 if let Note::Phase(phase, _) = note {
                     coordinator.phase = phase;

@@ -191,6 +191,7 @@ impl World {
             }
             Effect::Lease(until) => self.coordinators[coordinator].lease_until = until,
             Effect::Note(note) => self.on_note(coordinator, &note),
+            Effect::Event(event) => panic!("nobody has asked for {event:?}"),
             Effect::Active { epoch, .. } => {
                 let process = &mut self.coordinators[coordinator];
                 process.active = true;

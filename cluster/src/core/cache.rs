@@ -66,6 +66,7 @@ impl CacheStats {
             hits: self.hits,
             misses: self.misses,
             evictions: self.evictions,
+            second_chances: self.second_chances,
             entries: self.entries,
             bytes: self.bytes,
         }

@@ -12,6 +12,7 @@ pub mod detector;
 pub mod lease;
 pub mod restart;
 pub mod ring;
+pub mod subscription;
 
 pub mod node;
 

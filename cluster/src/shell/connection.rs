@@ -18,6 +18,7 @@ use protocol::ids::Uuid;
 use protocol::limits::Limits;
 use protocol::reply::{self, HelloReply};
 use protocol::request::{self, Op, Request};
+use protocol::status::Status;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -29,6 +30,7 @@ use super::coordinator::Event;
 use super::counters::Counters;
 use super::feed::{self, FeedReader};
 use super::ops::{self, KeyHashes};
+use super::subscribers::{self, Subscriber};
 use crate::core::cache::Cache;
 use crate::core::coordinator::{Answer, ClientId, Input};
 use crate::core::time::Time;
@@ -48,6 +50,15 @@ pub(super) struct Shared {
     pub(super) cluster: OnceLock<Uuid>,
     pub(super) counters: Counters,
     pub(super) core: mpsc::Sender<Event>,
+}
+
+impl Shared {
+    /// Adds to a status what the core does not know.
+    pub(super) fn complete(&self, status: &mut Status) {
+        status.ops = self.counters.status();
+        status.cluster.limits = self.limits.clone();
+        status.coordinator.pid = Some(std::process::id());
+    }
 }
 
 /// An answer of the core, for a slot of the connection.
@@ -88,6 +99,8 @@ pub(super) struct Connection {
     read_only: bool,
     /// It has asked to be told of changes.
     watches: bool,
+    /// Where events come from, once it has asked for some.
+    subscriber: Option<Arc<Subscriber>>,
     last_active: Instant,
     line_since: Option<Instant>,
 }
@@ -112,6 +125,7 @@ pub(super) async fn serve(id: u64, stream: TcpStream, shared: Arc<Shared>) {
         in_core: HashMap::new(),
         read_only: false,
         watches: false,
+        subscriber: None,
         last_active: Instant::now(),
         line_since: None,
     };
@@ -134,6 +148,7 @@ impl Connection {
         let mut open = true;
         while open || !self.slots.is_empty() {
             let may_read = open && self.has_room();
+            let first_slot = self.first_slot;
             tokio::select! {
                 biased;
                 reply = replies.recv() => {
@@ -143,7 +158,8 @@ impl Connection {
                         self.on_reply(reply);
                     }
                 }
-                () = watched.wait(), if self.watches && !watched.is_held(self.first_slot) => {}
+                () = watched.wait(), if self.watches && !watched.is_held(first_slot) => {}
+                () = subscribers::wait(self.subscriber.as_deref(), first_slot) => {}
                 read = reader.read_buf(framer.read_space()), if may_read => {
                     self.last_active = Instant::now();
                     open = read? > 0;
@@ -163,6 +179,9 @@ impl Connection {
             if self.watches && !watched.write(&mut self.out, OUT_BYTES, self.first_slot) {
                 return self.flush().await;
             }
+            if let Some(subscriber) = &self.subscriber {
+                subscriber.write(&mut self.out, OUT_BYTES, self.first_slot);
+            }
             self.flush().await?;
         }
         self.flush().await
@@ -173,8 +192,8 @@ impl Connection {
         while self.has_room() {
             match framer.next_frame() {
                 Some(Frame::Line(line)) => {
-                    if let Some(input) = self.on_line(line) {
-                        self.hand_to_core(input).await?;
+                    if let Some(event) = self.on_line(line) {
+                        self.hand_to_loop(event).await?;
                     }
                 }
                 Some(Frame::TooLong(actual)) => self.on_too_long(actual),
@@ -201,8 +220,8 @@ impl Connection {
                         }
                         None => None,
                     };
-                    if let Some(input) = last {
-                        self.hand_to_core(input).await?;
+                    if let Some(event) = last {
+                        self.hand_to_loop(event).await?;
                     }
                     return Ok(Some(End::Input));
                 }
@@ -215,8 +234,8 @@ impl Connection {
         Ok(None)
     }
 
-    async fn hand_to_core(&mut self, input: Input) -> io::Result<()> {
-        match self.shared.core.try_send(Event::Core(input)) {
+    async fn hand_to_loop(&mut self, event: Event) -> io::Result<()> {
+        match self.shared.core.try_send(event) {
             Ok(()) => Ok(()),
             Err(mpsc::error::TrySendError::Full(event)) => {
                 self.shared.core.send(event).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
@@ -236,8 +255,8 @@ impl Connection {
         self.answer(None, Counters::op("other"), Some(error.code), reply::error_tail(&error));
     }
 
-    /// Answers a line at once, or returns what the core is to do for it.
-    fn on_line(&mut self, line: &[u8]) -> Option<Input> {
+    /// Answers a line at once, or returns what the loop is to do for it.
+    fn on_line(&mut self, line: &[u8]) -> Option<Event> {
         let shared = Arc::clone(&self.shared);
         let request = match request::parse(line, &shared.limits) {
             Ok(request) => request,
@@ -278,12 +297,20 @@ impl Connection {
         }
     }
 
-    /// Makes a request the core's, with a slot for its reply.
-    fn pass_on(&mut self, request: &Request<'_>, bytes: usize) -> Option<Input> {
-        if let Op::Hello { read_only, .. } = &request.op {
-            self.read_only |= *read_only;
-            self.hello(request.id);
-            return None;
+    /// Makes a request the loop's, with a slot for its reply.
+    fn pass_on(&mut self, request: &Request<'_>, bytes: usize) -> Option<Event> {
+        match &request.op {
+            Op::Hello { read_only, .. } => {
+                self.read_only |= *read_only;
+                self.hello(request.id);
+                return None;
+            }
+            Op::Subscribe(wants) => {
+                let client = self.take_slot(request, bytes, KeyHashes::None);
+                let subscriber = Arc::clone(self.subscriber.get_or_insert_default());
+                return Some(Event::Subscribe { client, wants: (**wants).clone(), subscriber });
+            }
+            _ => {}
         }
         let op = ops::for_core(&request.op)?;
         let once = ops::once_of(request);
@@ -292,14 +319,19 @@ impl Connection {
         for key in keys.as_slice() {
             *self.in_core.entry(*key).or_default() += 1;
         }
+        let client = self.take_slot(request, bytes, keys);
+        let timeout_ms = request.timeout_ms.map_or(self.shared.limits.op_ms, u64::from);
+        Some(Event::Core(Input::Request { client, op, once, timeout_ms }))
+    }
+
+    /// A place for the reply to a request.
+    fn take_slot(&mut self, request: &Request<'_>, bytes: usize, keys: KeyHashes) -> ClientId {
         let slot = self.first_slot + self.slots.len() as u64;
         let id = request.id.map(Into::into);
         let counted = Counters::op(request.op.name());
         self.in_flight_bytes += bytes;
         self.slots.push_back(Slot { id, op: counted, keys, bytes, reply: None });
-        let client = ClientId { conn: self.id, slot };
-        let timeout_ms = request.timeout_ms.map_or(self.shared.limits.op_ms, u64::from);
-        Some(Input::Request { client, op, once, timeout_ms })
+        ClientId { conn: self.id, slot }
     }
 
     fn hello(&mut self, id: Option<&str>) {
@@ -331,9 +363,7 @@ impl Connection {
             Answer::Ok(tail) => (None, tail),
             Answer::Error(error) => (Some(error.code), reply::error_tail(&error)),
             Answer::Status(mut status) => {
-                status.ops = self.shared.counters.status();
-                status.cluster.limits = self.shared.limits.clone();
-                status.coordinator.pid = Some(std::process::id());
+                self.shared.complete(&mut status);
                 (None, reply::object_tail(&*status))
             }
         };
@@ -389,6 +419,7 @@ impl Connection {
         let idle = self.last_active.elapsed() > Duration::from_millis(limits.idle_ms);
         let line = Duration::from_millis(limits.line_ms);
         let slow = self.line_since.is_some_and(|since| since.elapsed() > line);
-        (idle && self.slots.is_empty() && !self.watches) || slow
+        let listens = self.watches || self.subscriber.as_ref().is_some_and(|s| s.is_subscribed());
+        (idle && self.slots.is_empty() && !listens) || slow
     }
 }

@@ -11,9 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use protocol::error::ErrorReply;
+use protocol::event::{Body, Snapshot, Stamp, Subscribe, Subscribed};
 use protocol::ids::Uuid;
 use protocol::limits::Limits;
 use protocol::peer::{Register, Registered};
+use protocol::reply;
 use tokio::net::UdpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -24,10 +27,14 @@ use super::counters::Counters;
 use super::feed::Feed;
 use super::link::Link;
 use super::outlet::Outlet;
-use super::{clock, listener, registration};
+use super::subscribers::{Subscriber, Subscribers};
+use super::{clock, listener, registration, wall};
 use crate::config::CoordinatorConfig;
 use crate::core::cache::{Cache, CacheShape};
-use crate::core::coordinator::{Config, Coordinator, Effect, Input, Note, RegistrationId};
+use crate::core::coordinator::{
+    Answer, ClientId, Config, Coordinator, Effect, Input, Note, RegistrationId,
+};
+use crate::core::subscription::{COORDINATOR, Event as CoreEvent};
 use crate::core::time::Time;
 use crate::process::{self, Announcer};
 
@@ -53,6 +60,15 @@ pub(super) enum Event {
         replies: mpsc::Sender<Reply>,
         /// Where the lines of its watches go.
         feed: Feed,
+    },
+    /// A client wants to be told events.
+    Subscribe {
+        /// Who, and which request of it.
+        client: ClientId,
+        /// What.
+        wants: Subscribe,
+        /// Where they go.
+        subscriber: Arc<Subscriber>,
     },
     /// A dialled link is up.
     Linked {
@@ -98,6 +114,7 @@ struct Driver {
     announcer: Announcer,
     events: mpsc::Sender<Event>,
     clients: HashMap<u64, (mpsc::Sender<Reply>, Feed)>,
+    subscribers: Subscribers,
     alarm: Alarm,
     /// Links by session, and where their messages go once they are up.
     links: HashMap<u64, (Link, Option<Outlet>)>,
@@ -134,6 +151,7 @@ async fn run(config: CoordinatorConfig) -> io::Result<()> {
         announcer: announcer.clone(),
         events: peer_lane.clone(),
         clients: HashMap::new(),
+        subscribers: Subscribers::default(),
         alarm: Alarm::new(),
         links: HashMap::new(),
         registrations: HashMap::new(),
@@ -186,7 +204,7 @@ fn core_config(config: &CoordinatorConfig, cluster_if_founded: Uuid) -> Config {
     Config {
         instance: config.instance,
         cluster_if_founded,
-        name: "coordinator".to_owned(),
+        name: COORDINATOR.to_owned(),
         nodes: config.nodes,
         replicas: config.replicas,
         tokens: config.tokens,
@@ -254,6 +272,9 @@ impl Driver {
             Event::Core(input) => {
                 if let Input::ClientGone(conn) = input {
                     self.clients.remove(&conn);
+                    if self.subscribers.remove(conn) {
+                        self.ask_for_events(now);
+                    }
                 }
                 self.hand_in(now, input);
             }
@@ -262,6 +283,9 @@ impl Driver {
                     *place = Some(outlet);
                     self.hand_in(now, Input::LinkUp { session });
                 }
+            }
+            Event::Subscribe { client, wants, subscriber } => {
+                self.subscribe(now, client, wants, subscriber);
             }
             Event::Client { conn, replies, feed } => {
                 self.clients.insert(conn, (replies, feed));
@@ -279,14 +303,75 @@ impl Driver {
         }
     }
 
+    fn reply(&self, client: ClientId, answer: Answer) {
+        // A connection has room for the answer to each request that it may have open.
+        if let Some((replies, _)) = self.clients.get(&client.conn) {
+            let _ = replies.try_send(Reply { slot: client.slot, answer });
+        }
+    }
+
+    /// Begins a subscription, or replaces the connection's; the snapshot follows the reply.
+    fn subscribe(
+        &mut self,
+        now: Time,
+        client: ClientId,
+        wants: Subscribe,
+        subscriber: Arc<Subscriber>,
+    ) {
+        let most = self.shared.limits.subscribers;
+        let reply =
+            Subscribed { topics: wants.topics.iter().collect(), max_per_s: wants.max_per_s };
+        if !self.subscribers.add(client, wants, subscriber, most) {
+            let error = ErrorReply::overloaded("too many subscribers are there", 1_000);
+            self.reply(client, Answer::Error(Box::new(error)));
+            return;
+        }
+        self.reply(client, Answer::Ok(reply::object_tail(&reply)));
+        let snapshot = Body::Snapshot(self.snapshot(now));
+        self.subscribers.restart(client.conn, &self.stamp(now), None, &snapshot);
+        self.ask_for_events(now);
+    }
+
+    /// The core tells what somebody wants, and no more.
+    fn ask_for_events(&mut self, now: Time) {
+        let interest = Box::new(self.subscribers.interest());
+        self.hand_in(now, Input::Interest(interest));
+    }
+
+    /// Tells an event to those who want it; who has lost too much begins anew.
+    fn tell(&mut self, now: Time, mut event: CoreEvent) {
+        if let Body::Stats(stats) = &mut event.body {
+            stats.ops = self.shared.counters.status().total;
+            stats.conns = self.clients.len() as u64;
+            (stats.subscribers, stats.dropped) = self.subscribers.counts();
+        }
+        let stamp = Stamp { epoch: event.epoch, ..self.stamp(now) };
+        for (conn, lagged) in self.subscribers.offer(now, &stamp, &event) {
+            let snapshot = Body::Snapshot(self.snapshot(now));
+            self.subscribers.restart(conn, &stamp, Some(lagged), &snapshot);
+        }
+    }
+
+    fn stamp(&self, now: Time) -> Stamp<'static> {
+        let epoch = self.core.epoch();
+        Stamp { source: COORDINATOR, epoch, at_us: now.0, wall_ms: wall::now_ms() }
+    }
+
+    fn snapshot(&self, now: Time) -> Snapshot {
+        let mut status = self.core.status(now);
+        self.shared.complete(&mut status);
+        Snapshot {
+            incidents_open: status.incidents.clone(),
+            status: Box::new(status),
+            txns_open: self.core.txns_open(now),
+            transfers: Vec::new(),
+            admin_recent: Vec::new(),
+        }
+    }
+
     fn perform(&mut self, now: Time, effect: Effect) {
         match effect {
-            Effect::Reply { client, answer } => {
-                // A connection has room for the answer to each request that it may have open.
-                if let Some((replies, _)) = self.clients.get(&client.conn) {
-                    let _ = replies.try_send(Reply { slot: client.slot, answer });
-                }
-            }
+            Effect::Reply { client, answer } => self.reply(client, answer),
             Effect::Watched { client, line } => {
                 if let Some((_, feed)) = self.clients.get(&client.conn) {
                     feed.push(client.slot, line);
@@ -318,6 +403,7 @@ impl Driver {
             }
             Effect::Lease(until) => self.shared.lease_until.store(until.0, Ordering::Release),
             Effect::Note(note) => log(&note),
+            Effect::Event(event) => self.tell(now, *event),
             Effect::Active { epoch, cluster } => {
                 // It is founded once, so this is the same each time.
                 let _ = self.shared.cluster.set(cluster);

@@ -12,7 +12,7 @@ use protocol::peer::{Heartbeat, Register, Up};
 use tokio::sync::{Notify, watch};
 
 use super::clock;
-use super::lanes::{Done, KeyJob, KeyJobs, LogJob, LogLane};
+use super::lanes::{self, Done, KeyJob, KeyJobs, LogJob, LogLane};
 use super::outlet::Outlet;
 use super::pulse::Pulse;
 use crate::core::node::{ConnId, Effect, ExitReason, Input, NodeCore};
@@ -177,7 +177,11 @@ impl State {
 
     pub(super) fn on_done(&mut self, now: Time, done: Done) {
         match done {
-            Done::Synced(seq, room) => {
+            Done::Synced(seq, room, took) => {
+                if self.core.is_timed() {
+                    let (append_us, sync_us) = (lanes::us(took.write), lanes::us(took.sync));
+                    self.hand_in(now, Input::Took { append_us, sync_us });
+                }
                 self.hand_in(now, Input::Room(room));
                 self.hand_in(now, Input::Synced(seq));
             }

@@ -27,7 +27,7 @@ use crate::core::record::{Committed, LogRecord, Room};
 use crate::core::ring::Ring;
 use crate::storage::failpoint;
 use crate::storage::keystore::{Checkpointed, Keystore, KeystoreError, Scan, Stored};
-use crate::storage::log::{Log, LogError, NextSegment, ReadySegment};
+use crate::storage::log::{Log, LogError, NextSegment, ReadySegment, Took};
 use crate::storage::small_file::SmallFile;
 
 #[cfg(test)]
@@ -88,7 +88,7 @@ pub(super) enum KeyJob {
 
 /// What a lane reports.
 pub(super) enum Done {
-    Synced(GroupSeq, Room),
+    Synced(GroupSeq, Room, Took),
     Room(Room),
     Saved(u64),
     Read(ReadToken, Found),
@@ -309,13 +309,12 @@ impl LogFiles {
     fn work(&mut self, job: LogJob) -> Result<Outcome, directory::Refusal> {
         match job {
             LogJob::Append(seq, records) => {
-                let began = Instant::now();
                 self.append(seq, &records)?;
-                let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-                self.gauge.sync_us.store(took, Ordering::Relaxed);
+                let took = self.log.took();
+                self.gauge.sync_us.store(us(took.sync), Ordering::Relaxed);
                 self.gauge.bytes.store(self.log.bytes(), Ordering::Relaxed);
                 self.prepare_next();
-                Ok(Outcome::Tell(Done::Synced(seq, self.log.room())))
+                Ok(Outcome::Tell(Done::Synced(seq, self.log.room(), took)))
             }
             LogJob::Save(number, meta) => {
                 if let Some(ring) = &meta.ring {
@@ -382,6 +381,11 @@ impl LogFiles {
             self.log.not_made();
         }
     }
+}
+
+/// In microseconds.
+pub(super) fn us(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The next pause, after one that was too short.

@@ -40,11 +40,22 @@ impl LineReader {
                 let text = std::str::from_utf8(line).map_err(io::Error::other)?;
                 T::read(text).map(Some).map_err(io::Error::other)
             }
-            Some(Frame::TooLong(_)) => Err(io::Error::other("a line is too long")),
+            Some(Frame::TooLong(_)) => Err(too_long()),
             Some(Frame::Http) => Err(io::Error::other(HTTP_RESPONSE)),
-            None => Ok(None),
+            // A line without end is not waited for.
+            None => {
+                if self.framer.is_over_long() {
+                    Err(too_long())
+                } else {
+                    Ok(None)
+                }
+            }
         }
     }
+}
+
+fn too_long() -> io::Error {
+    io::Error::other("a line is too long")
 }
 
 /// Appends one message and its newline.

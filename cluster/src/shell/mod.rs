@@ -7,6 +7,8 @@
 //! * `connection`: one client; answers cache hits by itself
 //! * `ops`: its requests as the core takes them
 //! * `feed`: lines of watches on their way to a connection
+//! * `subscribers`: events on their way to those who asked for them
+//! * `wall`: what time it is, for display
 //! * `listener`: accepts clients
 //! * `coordinator`: the coordinator's loop
 //! * `outlet`: the sending end of a link
@@ -42,6 +44,8 @@ mod ops;
 mod outlet;
 mod pulse;
 mod registration;
+mod subscribers;
+mod wall;
 
 pub use coordinator::run_coordinator;
 pub use node::run_node;

@@ -36,6 +36,7 @@ impl KeyHashes {
             Op::Scan { .. }
             | Op::Watch { .. }
             | Op::Outcome { .. }
+            | Op::Subscribe(_)
             | Op::Status
             | Op::Hello { .. } => Self::None,
         }
@@ -97,8 +98,8 @@ pub(super) fn for_core(op: &Op<'_>) -> Option<ClientOp> {
                 request::UpdateName::Once { once, .. } => UpdateName::Once(once.parse().ok()?),
             }));
         }
-        // The connection answers it.
-        Op::Hello { .. } => return None,
+        // The connection answers the one, the loop the other.
+        Op::Hello { .. } | Op::Subscribe(_) => return None,
     };
     Some(ClientOp::Update(update))
 }

@@ -231,10 +231,7 @@ impl Link {
         while let Some(frame) = self.framer.next_frame() {
             let line = match frame {
                 Frame::Line(line) if line.starts_with(b"{") => line,
-                Frame::TooLong(_) => {
-                    let sentence = format!("a reply is longer than {REPLY_BYTES_MAX} bytes");
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, sentence));
-                }
+                Frame::TooLong(_) => return Err(too_long()),
                 Frame::Line(_) | Frame::Http => {
                     let sentence = "the answer is not JSON; is this Piazza's client port?";
                     return Err(io::Error::new(io::ErrorKind::InvalidData, sentence));
@@ -246,7 +243,8 @@ impl Link {
                 None => return Err(unasked(line)),
             }
         }
-        Ok(())
+        // A reply without end is not waited for.
+        if self.framer.is_over_long() { Err(too_long()) } else { Ok(()) }
     }
 
     /// Replies come in order, so it is enough to watch the first one.
@@ -279,6 +277,11 @@ impl Link {
             }
         }
     }
+}
+
+fn too_long() -> io::Error {
+    let sentence = format!("a reply is longer than {REPLY_BYTES_MAX} bytes");
+    io::Error::new(io::ErrorKind::InvalidData, sentence)
 }
 
 /// A line that answers nothing: a server that refuses the connection says why in one.

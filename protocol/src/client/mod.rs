@@ -8,7 +8,8 @@
 //! - this file: options, connecting, the calls
 //! - `error`: what can go wrong, by who must act
 //! - `repeat`: updates, again and again until they are settled
-//! - `txn`, `scan`, `watch`: the calls that take more than one line to make
+//! - `txn`, `scan`, `watch`, `events`: the calls that take more than one line to make
+//! - `lines`: a connection of its own for what comes unasked
 //! - `connection`: one connection and the deadlines of its calls; `link`: the task that owns it
 
 use std::borrow::Cow;
@@ -28,6 +29,8 @@ use crate::status::Status;
 
 mod connection;
 mod error;
+mod events;
+mod lines;
 mod link;
 mod repeat;
 mod scan;
@@ -36,6 +39,7 @@ mod watch;
 
 use connection::Connection;
 pub use error::{ClientError, UnknownCause};
+pub use events::Events;
 use link::{Command, Loss};
 pub use scan::Scan;
 pub use txn::Txn;

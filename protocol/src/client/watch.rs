@@ -4,17 +4,10 @@
 //! call. It ends rather than leave anything out; nothing here begins it again, because whoever
 //! watches must first read what it may have missed.
 
-use std::io;
-
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-
-use super::connection::connect;
+use super::lines::Lines;
 use super::{Client, ClientError};
-use crate::frame::{Frame, Framer};
 use crate::ids::{Key, Version};
-use crate::reply::{self, Change, REPLY_BYTES_MAX, WatchLine};
+use crate::reply::{self, Change, WatchLine};
 use crate::request::{Op, Watched};
 
 /// A watch under way.
@@ -33,8 +26,7 @@ use crate::request::{Op, Watched};
 /// ```
 #[derive(Debug)]
 pub struct Watch {
-    stream: TcpStream,
-    framer: Framer,
+    lines: Lines,
     version: Version,
 }
 
@@ -56,20 +48,9 @@ impl Client {
     }
 
     async fn watch(&self, of: Watched<'_>) -> Result<Watch, ClientError> {
-        let line = self.line(Op::Watch { of }, None);
-        let (stream, _) = connect(&self.shared.addresses, &self.shared.options).await?;
-        let framer = Framer::new(REPLY_BYTES_MAX);
-        let mut watch = Watch { stream, framer, version: Version::ZERO };
-        let wait = self.wait();
-        let begun = async {
-            watch.stream.write_all(&line).await.map_err(ClientError::Lost)?;
-            let reply = watch.line().await?;
-            reply::decode_version(&reply)
-                .map_err(ClientError::Protocol)?
-                .map_err(ClientError::from_read)
-        };
-        watch.version = timeout(wait, begun).await.map_err(|_| ClientError::Late(wait))??;
-        Ok(watch)
+        let (lines, reply) = Lines::ask(self, Op::Watch { of }).await?;
+        let version = reply::decode_version(&reply).map_err(ClientError::Protocol)?;
+        Ok(Watch { lines, version: version.map_err(ClientError::from_read)? })
     }
 }
 
@@ -86,30 +67,11 @@ impl Watch {
     /// read what is watched, then watch anew.
     pub async fn next(&mut self) -> Result<Change, ClientError> {
         loop {
-            let line = self.line().await?;
+            let line = self.lines.next().await?;
             match reply::decode_watch(&line).map_err(ClientError::Protocol)? {
                 WatchLine::Change(change) => return Ok(change),
                 WatchLine::Lost => return Err(ClientError::WatchLost),
                 WatchLine::Other => {}
-            }
-        }
-    }
-
-    async fn line(&mut self) -> Result<Vec<u8>, ClientError> {
-        loop {
-            match self.framer.next_frame() {
-                Some(Frame::Line(line)) => return Ok(line.to_vec()),
-                Some(Frame::TooLong(_) | Frame::Http) => {
-                    let sentence = "a line is no line of a watch".to_owned();
-                    return Err(ClientError::Protocol(reply::InvalidReply(sentence)));
-                }
-                None => {}
-            }
-            let read = self.stream.read_buf(self.framer.read_space()).await;
-            if read.map_err(ClientError::Lost)? == 0 {
-                let sentence = "the server closed it";
-                let error = io::Error::new(io::ErrorKind::UnexpectedEof, sentence);
-                return Err(ClientError::Lost(error));
             }
         }
     }

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Batch, Down, DownBody, Due, Prepare, ReadAnswer, ReadAsk, Up, WireValue, WireWrite};
+use super::{
+    Batch, Down, DownBody, Due, Prepare, ReadAnswer, ReadAsk, Timed, Up, WireValue, WireWrite,
+};
 use crate::ids::{Epoch, GroupSeq, Key, MemberId, Once, OnceName, RingNumber, Value, Version};
 use crate::json::{write_base64, write_contents, write_number, write_string};
 
@@ -79,11 +81,12 @@ fn is_everyday_batch(batch: &Batch) -> bool {
         scan,
         once_from,
         prepare,
+        timed,
         settled,
         marks,
         caught_up,
     } = batch;
-    let _everyday = (commit, read, prepare, marks);
+    let _everyday = (commit, read, prepare, timed, marks);
     let news = settled.is_some() || once_from.is_some();
     let rare = adopt.len() + abort.len() + once.len() + scan.len() > 0;
     !ask && !sync && !caught_up && !news && !rare
@@ -98,6 +101,7 @@ fn is_everyday_up(up: &Up) -> bool {
         durable,
         end,
         yes,
+        timed,
         no,
         read,
         once,
@@ -110,7 +114,7 @@ fn is_everyday_up(up: &Up) -> bool {
         caught_up,
         full,
     } = up;
-    let _everyday = (session, n, epoch, ack, durable, end, yes, read);
+    let _everyday = (session, n, epoch, ack, durable, end, yes, timed, read);
     let rare = report.is_some() || fenced.is_some() || installed.is_some();
     let rare = rare || no.len() + once.len() + scan.len() + lost.len() > 0;
     !rare && !marked && !caught_up && !full
@@ -131,6 +135,10 @@ fn write_down(out: &mut Vec<u8>, down: &Down, batch: &Batch) {
         out.push(b'}');
     });
     write_list(out, begin, "prepare", &batch.prepare, |out, all| write_prepare(out, all));
+    if batch.timed {
+        let first = out.len() == begin;
+        out.extend_from_slice(if first { b"\"timed\":true" } else { b",\"timed\":true" });
+    }
     write_list(out, begin, "marks", &batch.marks, |out, (member, seq)| {
         write_field(out, "[", u64::from(member.0));
         write_field(out, ",", seq.0);
@@ -191,6 +199,15 @@ fn write_up(out: &mut Vec<u8>, up: &Up) {
     write_field(out, ",\"durable\":", up.durable);
     write_field(out, ",\"end\":", up.end.0);
     write_list(out, 0, "yes", &up.yes, |out, counter| write_number(out, *counter));
+    write_list(out, 0, "timed", &up.timed, |out, timed| {
+        let Timed { from, votes, queue_us, append_us, sync_us } = timed;
+        write_field(out, "{\"from\":", u64::from(*from));
+        write_field(out, ",\"n\":", u64::from(*votes));
+        write_field(out, ",\"q\":", *queue_us);
+        write_field(out, ",\"a\":", *append_us);
+        write_field(out, ",\"s\":", *sync_us);
+        out.push(b'}');
+    });
     write_list(out, 0, "read", &up.read, |out, ReadAnswer { r, v, at }| {
         write_field(out, "{\"r\":", *r);
         if let Some(value) = v {
@@ -335,6 +352,16 @@ impl<'a> Cursor<'a> {
         self.items(item)
     }
 
+    /// Whether this flag comes next, which is passed then.
+    fn flag(&mut self, first: &mut bool, name: &str) -> bool {
+        let comma = if *first { "" } else { "," };
+        let found = self.0.strip_prefix(comma).and_then(|rest| rest.strip_prefix(name));
+        let Some(rest) = found else { return false };
+        self.0 = rest;
+        *first = false;
+        true
+    }
+
     fn end(&self) -> Option<()> {
         self.0.is_empty().then_some(())
     }
@@ -350,6 +377,7 @@ fn read_down(line: &mut Cursor<'_>) -> Option<Down> {
         commit: line.list(&mut first, "\"commit\":[", read_version)?,
         read: line.list(&mut first, "\"read\":[", read_ask)?,
         prepare: line.list(&mut first, "\"prepare\":[", read_prepare)?,
+        timed: line.flag(&mut first, "\"timed\":true"),
         marks: line.list(&mut first, "\"marks\":[", read_mark)?,
         ..Batch::default()
     };
@@ -426,12 +454,25 @@ fn read_up(line: &mut Cursor<'_>) -> Option<Up> {
         durable: line.field(",\"durable\":")?,
         end: GroupSeq(line.field(",\"end\":")?),
         yes: line.list(&mut false, "\"yes\":[", Cursor::number)?,
+        timed: line.list(&mut false, "\"timed\":[", read_timed)?,
         read: line.list(&mut false, "\"read\":[", read_answer)?,
         ..Up::default()
     };
     line.pass("}")?;
     line.end()?;
     Some(up)
+}
+
+fn read_timed(line: &mut Cursor<'_>) -> Option<Timed> {
+    let timed = Timed {
+        from: line.field("{\"from\":")?,
+        votes: line.field(",\"n\":")?,
+        queue_us: line.field(",\"q\":")?,
+        append_us: line.field(",\"a\":")?,
+        sync_us: line.field(",\"s\":")?,
+    };
+    line.pass("}")?;
+    Some(timed)
 }
 
 fn read_answer(line: &mut Cursor<'_>) -> Option<ReadAnswer> {

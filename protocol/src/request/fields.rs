@@ -35,10 +35,24 @@ pub(super) enum Name {
     Values,
     Client,
     ReadOnly,
+    Topics,
+    MaxPerS,
+    Server,
+    Sets,
+    Set,
+    Tx,
+    Only,
+    Node,
+    KeyPrefix,
+    Outcome,
+    SlowerUs,
 }
 
+/// The first so many names have a place of their own in [`Fields`].
+const COMMON: usize = Name::Topics as usize;
+
 /// In the order of the enum.
-const NAMES: [(Name, &str); 17] = [
+const NAMES: [(Name, &str); 28] = [
     (Name::Op, "op"),
     (Name::Key, "key"),
     (Name::Value, "value"),
@@ -56,6 +70,17 @@ const NAMES: [(Name, &str); 17] = [
     (Name::Values, "values"),
     (Name::Client, "client"),
     (Name::ReadOnly, "read_only"),
+    (Name::Topics, "topics"),
+    (Name::MaxPerS, "max_per_s"),
+    (Name::Server, "server"),
+    (Name::Sets, "sets"),
+    (Name::Set, "set"),
+    (Name::Tx, "tx"),
+    (Name::Only, "only"),
+    (Name::Node, "node"),
+    (Name::KeyPrefix, "key_prefix"),
+    (Name::Outcome, "outcome"),
+    (Name::SlowerUs, "slower_us"),
 ];
 
 impl Name {
@@ -63,9 +88,11 @@ impl Name {
         NAMES[self as usize].1
     }
 
-    /// Whether the field is a list, whose elements are read later and one by one.
-    fn is_list(self) -> bool {
-        matches!(self, Self::Keys | Self::If | Self::Then)
+    /// Whether what is in the field is read later: the elements of a list one by one, the fields
+    /// of an object.
+    fn is_read_later(self) -> bool {
+        let list = matches!(self, Self::Keys | Self::If | Self::Then | Self::Topics | Self::Sets);
+        list || matches!(self, Self::Only)
     }
 }
 
@@ -77,6 +104,8 @@ pub(super) enum Field<'a> {
     Bool(bool),
     /// The JSON text of a list.
     List(&'a str),
+    /// The JSON text of an object.
+    Object(&'a str),
     Null,
     /// Something that no field may be, in words.
     Other(&'static str),
@@ -89,6 +118,7 @@ impl Field<'_> {
             Self::Unsigned(_) => "an integer",
             Self::Bool(_) => "true or false",
             Self::List(_) => "a list",
+            Self::Object(_) => "an object",
             Self::Null => "null",
             Self::Other(kind) => kind,
         }
@@ -100,23 +130,42 @@ impl Field<'_> {
 pub(super) struct Fields<'a> {
     /// The JSON text of `id`, not yet checked.
     pub(super) id: Option<&'a str>,
-    known: [Option<Field<'a>>; NAMES.len()],
+    known: [Option<Field<'a>>; COMMON],
+    /// Those that hardly any line has: whoever sends a `get` does not pay for their places.
+    rare: Vec<(Name, Field<'a>)>,
     /// The first unknown or repeated field.
     pub(super) problem: Option<Box<ErrorReply>>,
 }
 
 impl<'a> Fields<'a> {
     pub(super) fn take(&mut self, name: Name) -> Option<Field<'a>> {
-        self.known[name as usize].take()
+        match self.known.get_mut(name as usize) {
+            Some(field) => field.take(),
+            None => {
+                let place = self.rare.iter().position(|(known, _)| *known == name)?;
+                Some(self.rare.remove(place).1)
+            }
+        }
     }
 
     pub(super) fn has(&self, name: Name) -> bool {
-        self.known[name as usize].is_some()
+        match self.known.get(name as usize) {
+            Some(field) => field.is_some(),
+            None => self.rare.iter().any(|(known, _)| *known == name),
+        }
+    }
+
+    fn put(&mut self, name: Name, field: Field<'a>) {
+        match self.known.get_mut(name as usize) {
+            Some(place) => *place = Some(field),
+            None => self.rare.push((name, field)),
+        }
     }
 
     /// A field that nobody has taken.
     pub(super) fn first_left(&self) -> Option<Name> {
-        self.known.iter().position(Option::is_some).map(|at| NAMES[at].0)
+        let common = self.known.iter().position(Option::is_some).map(|at| NAMES[at].0);
+        common.or_else(|| self.rare.first().map(|(name, _)| *name))
     }
 
     fn repeated(&mut self, name: &str) {
@@ -225,15 +274,15 @@ impl<'de> Deserialize<'de> for Fields<'de> {
                 let mut fields = Fields::default();
                 while let Some(NameText(name)) = map.next_key()? {
                     if let Some((known, _)) = NAMES.iter().find(|(_, text)| *text == name) {
-                        let field = if known.is_list() {
-                            listed(map.next_value::<&RawValue>()?.get())
+                        let field = if known.is_read_later() {
+                            unread(map.next_value::<&RawValue>()?.get())
                         } else {
                             map.next_value()?
                         };
-                        if fields.known[*known as usize].is_some() {
+                        if fields.has(*known) {
                             fields.repeated(&name);
                         } else {
-                            fields.known[*known as usize] = Some(field);
+                            fields.put(*known, field);
                         }
                     } else if name == "id" {
                         let raw = map.next_value::<&RawValue>()?.get();
@@ -254,11 +303,11 @@ impl<'de> Deserialize<'de> for Fields<'de> {
     }
 }
 
-/// A field that should be a list, from its JSON text.
-fn listed(raw: &str) -> Field<'_> {
+/// A field that should be a list or an object, from its JSON text.
+fn unread(raw: &str) -> Field<'_> {
     match raw.as_bytes().first() {
         Some(b'[') => Field::List(raw),
-        Some(b'{') => Field::Other("an object"),
+        Some(b'{') => Field::Object(raw),
         Some(b'"') => Field::Other("a string"),
         Some(b't' | b'f') => Field::Other("true or false"),
         Some(b'n') => Field::Null,

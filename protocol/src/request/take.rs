@@ -18,8 +18,11 @@ use crate::ids::Version;
 use crate::json;
 use crate::limits::Limits;
 
+mod subscribe;
+
 /// The operations of this release, for the sentence about unknown ones.
-const OPS: &str = "get, put, update, cas, del, mget, txn, scan, watch, outcome, status, hello";
+const OPS: &str =
+    "get, put, update, cas, del, mget, txn, scan, watch, outcome, subscribe, status, hello";
 
 type Taken<T> = Result<T, Box<ErrorReply>>;
 
@@ -28,7 +31,7 @@ pub(super) fn request<'a>(
     fields: Fields<'a>,
     limits: &Limits,
 ) -> Taken<(Option<u32>, Option<Cow<'a, str>>, Op<'a>)> {
-    let mut line = Object { fields, limits, place: None };
+    let mut line = Object { fields, limits, place: Place::Line };
     // The op first: the fields of an op that this release does not know are unknown to it too,
     // and the op is what its user has to change.
     let Some(op) = line.text(Name::Op)? else {
@@ -46,19 +49,45 @@ pub(super) fn request<'a>(
     Ok((timeout_ms, once, op))
 }
 
-/// The fields of a request, or of an object in one of its lists.
+/// The fields of a request, or of an object in it.
 struct Object<'a, 'l> {
     fields: Fields<'a>,
     limits: &'l Limits,
-    /// The list it stands in, and where.
-    place: Option<(Name, usize)>,
+    place: Place,
+}
+
+/// Where an object stands.
+#[derive(Clone, Copy)]
+enum Place {
+    /// It is the request.
+    Line,
+    /// In this list, at this place.
+    List(Name, usize),
+    /// It is this field.
+    Field(Name),
+}
+
+impl Place {
+    /// How it is named; `None` for the request itself.
+    fn shown(self) -> Option<String> {
+        match self {
+            Self::Line => None,
+            Self::List(list, at) => Some(format!("{}[{at}]", list.as_str())),
+            Self::Field(name) => Some(name.as_str().to_owned()),
+        }
+    }
 }
 
 impl<'a, 'l> Object<'a, 'l> {
     /// The element `raw` of the list `list`.
     fn element(raw: &'a str, list: Name, at: usize, limits: &'l Limits) -> Taken<Self> {
+        Self::within(raw, Place::List(list, at), limits)
+    }
+
+    /// The object `raw` that stands in the request.
+    fn within(raw: &'a str, place: Place, limits: &'l Limits) -> Taken<Self> {
         let wrong = |what: String| {
-            let place = format!("{}[{at}]", list.as_str());
+            let place = place.shown().unwrap_or_default();
             bad_field(&place, format!("{place} {what}"))
         };
         let fields = fields::read(raw).map_err(|error| {
@@ -71,16 +100,16 @@ impl<'a, 'l> Object<'a, 'l> {
         if fields.id.is_some() {
             return Err(wrong("takes no field id: leave it out".into()));
         }
-        let mut object = Self { fields, limits, place: Some((list, at)) };
+        let mut object = Self { fields, limits, place };
         object.check_problem()?;
         Ok(object)
     }
 
     /// A field's name, with its place in the request.
     fn path(&self, name: &str) -> String {
-        match self.place {
+        match self.place.shown() {
             None => name.to_owned(),
-            Some((list, at)) => format!("{}[{at}].{name}", list.as_str()),
+            Some(place) => format!("{place}.{name}"),
         }
     }
 
@@ -97,8 +126,8 @@ impl<'a, 'l> Object<'a, 'l> {
     /// Refuses unknown and repeated fields.
     fn check_problem(&mut self) -> Taken<()> {
         let Some(mut problem) = self.fields.problem.take() else { return Ok(()) };
-        if let Some((list, at)) = self.place {
-            problem.error = format!("{}[{at}]: {}", list.as_str(), problem.error).into();
+        if let Some(place) = self.place.shown() {
+            problem.error = format!("{place}: {}", problem.error).into();
             problem.field = problem.field.map(|name| self.path(&name));
         }
         Err(problem)
@@ -144,6 +173,7 @@ impl<'a, 'l> Object<'a, 'l> {
             },
             "watch" => Op::Watch { of: self.watched()? },
             "outcome" => Op::Outcome { of: self.update_name()? },
+            "subscribe" => Op::Subscribe(Box::new(self.subscribe()?)),
             "status" => Op::Status,
             _ => self.hello()?,
         })

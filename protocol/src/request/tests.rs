@@ -5,6 +5,8 @@ use crate::error::ErrorCode;
 use crate::json;
 use crate::testing::Numbers;
 
+mod subscribe;
+
 fn parsed(line: &str) -> Request<'_> {
     match parse(line.as_bytes(), &Limits::default()) {
         Ok(request) => request,

@@ -78,6 +78,11 @@ fn write_op(out: &mut impl BufMut, op: &Op<'_>) {
             write_text(out, "once", once);
             write_text(out, "key", key);
         }
+        Op::Subscribe(subscribe) => {
+            let fields = serde_json::to_vec(subscribe).expect("plain data always serializes");
+            out.put_u8(b',');
+            out.put_slice(&fields[1..fields.len() - 1]);
+        }
         Op::Status => {}
         Op::Hello { client, read_only } => {
             if let Some(client) = client {

@@ -108,6 +108,17 @@ impl Update {
         Self { tests, writes, is_txn: true }
     }
 
+    /// What its request was called.
+    pub(super) fn name(&self) -> &'static str {
+        match (&self.writes[0].change, self.tests.first()) {
+            _ if self.is_txn => "txn",
+            (Change::Put(_), Some(Test { version: Some(_), .. })) => "cas",
+            (Change::Put(_), _) => "put",
+            (Change::Update(_), _) => "update",
+            (Change::Del, _) => "del",
+        }
+    }
+
     /// All its keys, sorted.
     pub(super) fn keys(&self) -> Vec<Key> {
         let written = self.writes.iter().map(|write| write.key.clone());

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use protocol::event::{RecoveryPhase, Topic};
 use protocol::ids::{COUNTER_BITS, Epoch, GroupSeq, MemberId, Version};
 use protocol::peer::{Abort, Batch, DownBody, OnceAsk, Prepare, ReadAsk, ScanAsk, Settled, Up};
 
@@ -210,6 +211,11 @@ impl Link {
         self.outbox.scan.push(ask);
     }
 
+    /// How many decisions are on their way to it, or told and not confirmed.
+    pub(super) fn unconfirmed(&self) -> usize {
+        self.unconfirmed
+    }
+
     pub(super) fn push_caught_up(&mut self) {
         self.outbox.caught_up = true;
     }
@@ -244,6 +250,7 @@ impl Link {
             scan: outbox.scan,
             once_from: None,
             prepare,
+            timed: false,
             settled: None,
             marks: Vec::new(),
             caught_up: outbox.caught_up,
@@ -305,6 +312,8 @@ impl Coordinator {
                 continue;
             }
             let Some(mut batch) = link.take(now, batches_max) else { continue };
+            batch.timed = self.events.on(Topic::Txn) && !batch.prepare.is_empty();
+            self.trace_sent(now, place, &batch);
             batch.settled = self.settled_news(now, place);
             // With what is settled they come to every node, also to one that takes part in nothing:
             // it may be all that a claimant hears beside a store that has lost something (R7).
@@ -442,19 +451,22 @@ impl Coordinator {
         }
     }
 
-    fn take_up(&mut self, now: Time, place: usize, up: Up) {
+    fn take_up(&mut self, now: Time, place: usize, mut up: Up) {
         self.nodes[place].end = up.end;
         self.hear_of_space(place, up.full);
-        if let Some(report) = up.report {
+        if let Some(report) = up.report.take() {
             self.on_report(now, place, report);
+            self.tell_coordinator_state();
             if self.nodes[place].link.session != up.session {
                 return;
             }
         }
         if let Some(number) = up.installed {
             self.on_installed(now, place, number);
+            self.tell_coordinator_state();
         }
         let Some(member) = self.nodes[place].id else { return };
+        self.trace_votes(now, member, &up);
         for counter in up.yes {
             self.on_vote(now, member, Version::new(self.epoch, counter), None);
         }
@@ -476,6 +488,7 @@ impl Coordinator {
             self.on_once_answer(now, member, answer);
         }
         for id in self.nodes[place].link.confirmed(up.durable) {
+            self.trace_confirmed(now, member, id);
             self.on_confirmed(now, member, id);
         }
         if !up.lost.is_empty() {
@@ -487,6 +500,7 @@ impl Coordinator {
         }
         if up.caught_up {
             self.nodes[place].caught_up = true;
+            self.tell_recovery(now, place, RecoveryPhase::Ready, (0, 0));
             self.watch_members(now);
         }
         self.uncramp();

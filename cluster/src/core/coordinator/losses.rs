@@ -10,16 +10,16 @@
 //! it must bind every later coordinator, even one that meets the store before anybody's proof of
 //! the loss, and even if what was lost is there again: so nothing is decided without it before the
 //! loss is durable on so many sound members that each majority with the store has one of them, and
-//! from their reports a claimant learns of it before it makes anything of the store's own.
+//! from their reports a claimant learns of it before it makes anything of the store's own. Until
+//! then the store's process is kept waiting: should this coordinator end, it is the only evidence.
 //!
 //! Never: takes a loss back.
 
 use std::collections::BTreeSet;
 
 use protocol::ids::{GroupSeq, MemberId, Version};
-use protocol::peer::DownBody;
+use protocol::peer::{DownBody, RingRecord};
 
-use super::super::planted::{Bug, planted};
 use super::super::time::Time;
 use super::links::LinkPhase;
 use super::{Coordinator, Note};
@@ -118,12 +118,32 @@ impl Coordinator {
         self.weigh_losses(now);
     }
 
-    /// Tells a node whose report is here that its store has lost something, if it has.
+    /// Whether nobody needs the lost store any more: not as evidence either.
+    pub(super) fn is_expelled(&self, member: MemberId) -> bool {
+        let Some(loss) = self.losses.get(&member) else { return false };
+        let ring = self.record.as_deref().cloned().or_else(|| self.newest_ring());
+        // Without a majority of sound members nothing is decided any more.
+        let sound = |ring: &RingRecord| ring.members.len().saturating_sub(self.losses.len());
+        loss.holds || ring.is_some_and(|ring| sound(&ring) <= ring.members.len() / 2)
+    }
+
+    /// Tells a node that is being claimed that its store has lost something, once it may end.
+    fn expel(&mut self, now: Time, member: MemberId) {
+        let Some(place) = self.by_member.get(&member).copied() else { return };
+        let Some(loss) = self.losses.get(&member) else { return };
+        let reason = loss.reason.clone();
+        if self.is_expelled(member) && self.nodes[place].link.phase == LinkPhase::Opening {
+            self.send(now, place, DownBody::Lost { reason });
+        }
+    }
+
+    /// Nothing is made of the report of a node whose store has lost something.
     pub(super) fn turned_away(&mut self, now: Time, place: usize) -> bool {
-        let loss = self.nodes[place].id.and_then(|member| self.losses.get(&member));
-        let Some(reason) = loss.map(|loss| loss.reason.clone()) else { return false };
-        self.send(now, place, DownBody::Lost { reason });
-        true
+        let lost = self.nodes[place].id.filter(|member| self.has_lost(*member));
+        if let Some(member) = lost {
+            self.expel(now, member);
+        }
+        lost.is_some()
     }
 
     /// Tells each node what it must know of losses before anything may rest on them.
@@ -161,8 +181,7 @@ impl Coordinator {
         let Some(members) = self.record.as_ref().map(|record| record.members.len()) else { return };
         let sound = |member: &&MemberId| !self.losses.contains_key(member);
         let enough = |loss: &Loss| loss.on.iter().filter(sound).count() >= members.div_ceil(2);
-        let holds = |loss: &Loss| enough(loss) || planted(Bug::LossNotDurable);
-        let news = self.losses.iter().filter(|(_, loss)| !loss.holds && holds(loss));
+        let news = self.losses.iter().filter(|(_, loss)| !loss.holds && enough(loss));
         let news: Vec<MemberId> = news.map(|(member, _)| *member).collect();
         for member in news {
             if let Some(loss) = self.losses.get_mut(&member) {
@@ -185,5 +204,6 @@ impl Coordinator {
             self.settle_or_keep(now, id, outcome);
         }
         self.resolve_all(now);
+        self.expel(now, member);
     }
 }

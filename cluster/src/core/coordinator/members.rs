@@ -3,6 +3,7 @@
 //! A registration grants nothing (R15): it only says where to dial. What a node is worth is shown
 //! by its report (`resolve`). Membership is fixed from the founding on.
 
+use protocol::event::RecoveryPhase;
 use protocol::ids::{Epoch, Incarnation, MemberId, NodeName, Uuid};
 use protocol::peer::{
     Down, DownBody, Heartbeat, Open, PEER_PROTOCOL, Register, Registered, Report, RingRecord,
@@ -12,6 +13,7 @@ use protocol::status::NodeState;
 use super::super::detector::{self, Observed, Verdict};
 use super::super::node::is_ring;
 use super::super::time::Time;
+use super::events::Seen;
 use super::links::{Link, LinkPhase};
 use super::{Coordinator, Effect, Note, Phase, RegistrationId};
 
@@ -28,6 +30,7 @@ pub(super) struct Node {
     pub(super) id: Option<MemberId>,
     pub(super) register: Option<Register>,
     pub(super) registered_on: Option<RegistrationId>,
+    pub(super) registered_at: Time,
     pub(super) link: Link,
     pub(super) last_heard: Time,
     pub(super) heartbeat: Option<Heartbeat>,
@@ -63,6 +66,7 @@ impl Node {
             id: None,
             register: None,
             registered_on: None,
+            registered_at: now,
             link: Link::default(),
             last_heard: now,
             heartbeat: None,
@@ -115,6 +119,7 @@ impl Coordinator {
         }
         node.last_heard = now;
         node.registered_on = Some(conn);
+        node.registered_at = now;
         node.register = Some(register);
         node.redial_ms = REDIAL_MS;
         node.redial_at = None;
@@ -125,6 +130,7 @@ impl Coordinator {
             self.void_votes(place);
             // It is there now: no need to wait as after an attempt that failed.
             self.nodes[place].redial_at = None;
+            self.tell_recovery(now, place, RecoveryPhase::Log, (0, 0));
             self.watch_members(now);
         }
         self.take_numbers();
@@ -161,7 +167,7 @@ impl Coordinator {
             record.members.iter().find(|member| member.uuid == register.uuid).map(|m| m.id)
         };
         let id = ring.as_ref().and_then(member);
-        if id.is_some_and(|id| self.has_lost(id)) {
+        if id.is_some_and(|id| self.is_expelled(id)) {
             let reason = "its store has lost data that other nodes rely on: its directory must \
                           not be used again";
             return Err(reason.to_owned());
@@ -225,9 +231,10 @@ impl Coordinator {
             return;
         }
         node.last_heard = now;
-        node.heartbeat_at = Some(now);
+        let before = node.heartbeat_at.replace(now);
         node.heartbeats += 1;
         node.heartbeat = Some(heartbeat.clone());
+        self.tell_heartbeat(now, heartbeat, before);
         self.watch_members(now);
     }
 
@@ -291,6 +298,7 @@ impl Coordinator {
             incarnation,
         };
         self.send(now, place, DownBody::Open(open));
+        self.tell_link(now, place, true);
     }
 
     /// Sends one message on a node's link.
@@ -329,6 +337,7 @@ impl Coordinator {
         node.redial_ms = (node.redial_ms * 2).min(REDIAL_MS_MAX);
         self.by_session.remove(&session);
         self.effects.push(Effect::HangUp { session });
+        self.tell_link(now, place, false);
         if let Some(member) = self.nodes[place].id {
             self.onces_lost(member);
         }
@@ -339,6 +348,7 @@ impl Coordinator {
     /// After a pause of this process all silence is its own (H43), whatever it hears of first.
     pub(super) fn watch_clock(&mut self, now: Time) {
         let Some(gap) = self.clock.tick(now, super::TICK_MS * 1000) else { return };
+        self.events.awake(now);
         let moved = |time: Time| time.max(time.plus_us(gap).min(now));
         for node in &mut self.nodes {
             node.last_heard = moved(node.last_heard);
@@ -356,9 +366,10 @@ impl Coordinator {
             let node = &mut self.nodes[place];
             if node.state != state {
                 let was_up = node.is_up();
-                node.state = state;
+                let from = std::mem::replace(&mut node.state, state);
                 let note = Note::Member { node: node.name.clone(), state, reason };
                 self.note(note);
+                self.tell_member_state(now, place, &Seen { from, to: state, reason });
                 if was_up {
                     self.on_member_silent(now, place);
                 } else if state == NodeState::Up {

@@ -20,6 +20,7 @@
 //! * `scan`: pages of keys over all ranges
 //! * `watch`: who is told of changes
 //! * `status`: the picture of it all
+//! * `events`: what those who subscribed are told
 //!
 //! Never: keeps anything that a restart would miss; tells a result before it may (see `claim`);
 //! shows an undecided write.
@@ -28,6 +29,7 @@ mod claim;
 mod conditions;
 mod decide;
 mod evaluate;
+mod events;
 mod links;
 mod losses;
 mod members;
@@ -57,10 +59,12 @@ use protocol::status::Status;
 use super::cache::Cache;
 use super::lease::Lease;
 use super::ring::Ring;
+use super::subscription::Event;
 use super::time::Time;
 
 pub use claim::Phase;
 pub use conditions::{Change, Test, Update, Write};
+pub use events::Interest;
 pub use scan::ScanOp;
 pub use watch::WatchOp;
 
@@ -202,6 +206,8 @@ pub enum Input {
     },
     /// A heartbeat, already known to be newer than the ones before.
     Heartbeat(Box<Heartbeat>),
+    /// Subscribers want this to be told, and nothing else.
+    Interest(Box<Interest>),
     /// Time has passed.
     Tick,
     /// All that had arrived is handed in: send what is due.
@@ -257,8 +263,10 @@ pub enum Effect {
     },
     /// What the cache holds may be told until this moment.
     Lease(Time),
-    /// Something for the log, and later for those who watch.
+    /// Something for the log.
     Note(Note),
+    /// Something for those who subscribed to it.
+    Event(Box<Event>),
     /// From now on results may be told.
     Active {
         /// The epoch.
@@ -364,6 +372,7 @@ pub struct Coordinator {
     cuts: Vec<u64>,
     deadlines: BTreeSet<(Time, Deadline)>,
     ops: status::Ops,
+    events: events::Events,
     effects: Vec<Effect>,
 }
 
@@ -435,6 +444,7 @@ impl Coordinator {
             cuts: Vec::new(),
             deadlines: BTreeSet::new(),
             ops: status::Ops::default(),
+            events: events::Events::default(),
             effects: Vec::new(),
         }
     }
@@ -454,12 +464,18 @@ impl Coordinator {
             Input::LinkLost { session, refused } => self.on_link_lost(now, session, refused),
             Input::Up { session, up } => self.on_up(now, session, *up),
             Input::Heartbeat(heartbeat) => self.on_heartbeat(now, &heartbeat),
+            Input::Interest(interest) => self.on_interest(*interest),
             Input::Tick => self.on_tick(now),
             Input::Flush => self.flush(now),
             Input::Stop => self.on_stop(now),
         }
         self.run_work(now);
         std::mem::take(&mut self.effects)
+    }
+
+    /// The epoch that it has claimed last.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
     }
 
     /// When [`Input::Tick`] is next wanted.
@@ -486,9 +502,11 @@ impl Coordinator {
                 Deadline::Scan(id) => self.on_scan_deadline(id),
             }
         }
+        self.tell_of_time(now);
     }
 
     fn note(&mut self, note: Note) {
+        self.tell_of_note(&note);
         self.effects.push(Effect::Note(note));
     }
 

@@ -34,6 +34,8 @@ pub(super) struct Read {
     /// Its keys, each once; never empty.
     parts: Vec<Part>,
     deadline: Time,
+    /// When it came, for figures.
+    came: Time,
     /// The answer, while it waits for the lease.
     answer: Option<Answer>,
     pub(super) turn: Turn,
@@ -130,6 +132,9 @@ impl Coordinator {
             return;
         }
         let read = self.new_read(Some(client), what, keys, deadline);
+        if let Some(read) = self.reads.get_mut(&read) {
+            read.came = now;
+        }
         if self.reads.get(&read).is_some_and(|read| read.turn.has_come()) {
             self.start_read(now, read);
         }
@@ -153,7 +158,8 @@ impl Coordinator {
             self.deadlines.insert((deadline, Deadline::Read(id)));
         }
         let parts = keys.iter().cloned().map(Part::new).collect();
-        let read = Read { client, what, parts, deadline, answer: None, turn: Turn::default() };
+        let (answer, turn, came) = (None, Turn::default(), Time::NEVER);
+        let read = Read { client, what, parts, deadline, came, answer, turn };
         self.reads.insert(id, read);
         self.keys_read += keys.len();
         let conn = client.map(|client| client.conn);
@@ -253,7 +259,7 @@ impl Coordinator {
         }
         let first = self.keys.get(key).and_then(|queue| queue.queue.front());
         let txn = first.and_then(|seq| self.txns.get(seq));
-        txn.is_some_and(|txn| matches!(txn.phase, TxnPhase::Recovered))
+        txn.is_some_and(|txn| matches!(txn.phase, TxnPhase::Recovered(_)))
     }
 
     /// A late answer to a question that was put again elsewhere is not one: the set's generation
@@ -303,7 +309,9 @@ impl Coordinator {
             }
             return;
         }
-        if let Some(client) = self.reads.get(&id).and_then(|read| read.client) {
+        let asked = self.reads.get(&id).and_then(|read| Some((read.client?, read.came)));
+        if let Some((client, came)) = asked {
+            self.count_read(now.since_us(came));
             self.reply(client, answer);
         }
         self.end_read(id);

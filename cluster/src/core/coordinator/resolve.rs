@@ -19,6 +19,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use protocol::event::RecoveryPhase;
 use protocol::ids::{Epoch, MemberId, RingNumber, Version};
 use protocol::peer::{Prepare, Report, ReportedTxn, Settled, TxnState};
 
@@ -57,9 +58,9 @@ pub(super) enum Seen {
 /// A transaction of an earlier epoch whose fate is open.
 #[derive(Debug)]
 pub(super) struct InDoubt {
-    participants: Vec<MemberId>,
-    prepare: Option<Arc<Prepare>>,
-    seen: BTreeMap<MemberId, Seen>,
+    pub(super) participants: Vec<MemberId>,
+    pub(super) prepare: Option<Arc<Prepare>>,
+    pub(super) seen: BTreeMap<MemberId, Seen>,
     /// Its place at the head of its keys' queues, if its keys are known.
     pub(super) seq: Option<Seq>,
 }
@@ -130,6 +131,8 @@ impl Coordinator {
         self.resolve_all(now);
         self.load_onces();
         self.nodes[place].link.push_caught_up();
+        let told = self.nodes[place].link.unconfirmed() as u64;
+        self.tell_recovery(now, place, RecoveryPhase::Decisions, (0, told));
         self.mark_late(now, place);
         self.watch_members(now);
     }
@@ -214,7 +217,7 @@ impl Coordinator {
                         self.nodes[place].link.push_abort(id, participants);
                     }
                 },
-                TxnPhase::Waiting { .. } | TxnPhase::Recovered => {}
+                TxnPhase::Waiting { .. } | TxnPhase::Recovered(_) => {}
             }
         }
     }
@@ -256,23 +259,23 @@ impl Coordinator {
         }
     }
 
-    /// Puts a transaction of an earlier epoch at the head of its keys' queues: its keys are
-    /// neither read nor written until it is decided.
+    /// Puts a transaction of an earlier epoch at the head of its keys' queues, in the order of ids:
+    /// its keys are neither read nor written until it is decided.
     fn occupy(&mut self, prepare: &Prepare) -> Seq {
         let seq = self.next_seq();
-        let keys: Vec<_> = prepare.writes.iter().map(|write| write.key.clone()).collect();
-        for key in &keys {
+        let txn = Txn::recovered(prepare);
+        for key in &txn.keys {
             // A member that comes late may show what one that was read from has lost (H29).
             self.cache.remove(key.as_str());
             let queue = self.keys.entry(key.clone()).or_default();
             let after = queue.queue.iter().take_while(|other| {
-                self.txns.get(other).is_some_and(|txn| matches!(txn.phase, TxnPhase::Recovered))
+                let phase = self.txns.get(other).map(|txn| &txn.phase);
+                matches!(phase, Some(TxnPhase::Recovered(id)) if *id < prepare.id)
             });
             let place = after.count();
             queue.queue.insert(place, seq);
             queue.resolved += 1;
         }
-        let txn = Txn::recovered(keys, prepare.participants.clone(), prepare.once.clone());
         self.txns.insert(seq, txn);
         if let Some(once) = &prepare.once {
             self.recover_once(seq, once);

@@ -34,7 +34,7 @@ impl Coordinator {
             cluster: self.cluster_status(),
             coordinator: self.coordinator_status(now),
             ring: self.ring_status(),
-            copies: self.copies(&nodes),
+            copies: self.copies(),
             nodes,
             cache: self.cache.stats().status(self.cache.shape()),
             ops: OpsStatus::default(),
@@ -71,25 +71,29 @@ impl Coordinator {
         }
     }
 
-    fn coordinator_status(&self, now: Time) -> CoordinatorStatus {
-        let state = match self.phase {
+    /// What the coordinator does.
+    pub(super) fn state_now(&self) -> CoordinatorState {
+        match self.phase {
             Phase::Gathering { .. } | Phase::Claiming { .. } => CoordinatorState::Claiming,
             Phase::Installing { .. } => CoordinatorState::Fencing,
             Phase::Recovering { .. } => CoordinatorState::Recovering,
             Phase::Active => CoordinatorState::Active,
             Phase::Stopping { .. } | Phase::Stopped => CoordinatorState::Standby,
-        };
+        }
+    }
+
+    fn coordinator_status(&self, now: Time) -> CoordinatorStatus {
         CoordinatorStatus {
             name: self.config.name.clone(),
             epoch: self.epoch,
             uptime_ms: now.since_us(self.started) / 1000,
-            state,
+            state: self.state_now(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: None,
         }
     }
 
-    fn ring_status(&self) -> RingStatus {
+    pub(super) fn ring_status(&self) -> RingStatus {
         let Some(record) = &self.record else { return RingStatus::default() };
         let of = |member: &protocol::peer::RingMember| {
             let node = member.name.clone();
@@ -159,13 +163,14 @@ impl Coordinator {
     /// Keys by how many of their copies are on nodes that are up: each node's primary keys are
     /// told by its heartbeat, and have as many live copies as their replicas are up. With several
     /// points a node this is an estimate: its keys are shared out as its arcs are.
-    fn copies(&self, nodes: &[NodeStatus]) -> BTreeMap<u32, u64> {
+    pub(super) fn copies(&self) -> BTreeMap<u32, u64> {
         let mut copies = BTreeMap::new();
         let (Some(ring), Some(record)) = (&self.ring, &self.record) else { return copies };
         let up = |member: &MemberId| self.node_of(*member).is_some_and(Node::is_up);
         for member in &record.members {
-            let keys = nodes.iter().find(|node| node.name == member.name);
-            let keys = keys.and_then(|node| node.keys_primary).unwrap_or(0);
+            let node = self.nodes.iter().find(|node| node.uuid == member.uuid);
+            let heartbeat = node.and_then(|node| node.heartbeat.as_ref());
+            let keys = heartbeat.map_or(0, |heartbeat| heartbeat.keys_primary);
             let arcs = member.points.len() as u64;
             for (nth, point) in (0..arcs).zip(&member.points) {
                 let live = ring.replicas_at(*point).iter().filter(|m| up(m)).count() as u32;
@@ -180,8 +185,8 @@ impl Coordinator {
         copies
     }
 
-    fn keys_in_doubt(&self) -> u64 {
-        let held = self.txns.values().filter(|txn| matches!(txn.phase, TxnPhase::Recovered));
+    pub(super) fn keys_in_doubt(&self) -> u64 {
+        let held = self.txns.values().filter(|txn| matches!(txn.phase, TxnPhase::Recovered(_)));
         held.map(|txn| txn.keys.len() as u64).sum()
     }
 }

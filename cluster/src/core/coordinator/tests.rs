@@ -20,6 +20,7 @@ use protocol::status::{CacheStatus, NodeState};
 use super::super::cache::{Cache, CacheShape};
 use super::super::node::{self, ConnId, ExitReason, Found, Meta, NodeCore, Restart, Scanned};
 use super::super::record::{Committed, LogRecord};
+use super::super::subscription::Event;
 use super::super::time::Time;
 use super::{
     Answer, ClientId, ClientOp, Config, Coordinator, Effect, Input, Note, Phase, RegistrationId,
@@ -27,6 +28,7 @@ use super::{
 };
 
 mod conditions;
+mod events;
 mod forged;
 mod holes;
 mod lease;
@@ -36,6 +38,7 @@ mod reads;
 mod recovery;
 mod registration;
 mod scan;
+mod txn_events;
 mod updates;
 mod watch;
 
@@ -55,6 +58,7 @@ struct Side {
     /// What watching connections were told.
     lines: Vec<(u64, String)>,
     notes: Vec<Note>,
+    events: Vec<Event>,
     dead: bool,
 }
 
@@ -199,6 +203,7 @@ impl World {
             refusals: Vec::new(),
             lines: Vec::new(),
             notes: Vec::new(),
+            events: Vec::new(),
             dead: false,
         });
         self.sides.len() - 1
@@ -266,6 +271,7 @@ impl World {
             Effect::WatchLost(conn) => it.lines.push((conn, "lost".into())),
             Effect::Lease(until) => it.lease = until,
             Effect::Note(note) => it.notes.push(note),
+            Effect::Event(event) => it.events.push(*event),
             Effect::Active { .. } => it.active = true,
             Effect::Released => it.released = true,
             Effect::Dial { session, addr } => self.dial(side, session, addr),

@@ -18,6 +18,7 @@ use super::super::ring::Ring;
 use super::super::time::Time;
 use super::conditions::Update;
 use super::evaluate::{Cold, Evaluated};
+use super::events::Trace;
 use super::links::bytes_of;
 use super::once::Looked;
 use super::order::{Place, Turn};
@@ -39,6 +40,8 @@ pub(super) struct Txn {
     pub(super) once: Option<Once>,
     deadline: Time,
     pub(super) turn: Turn,
+    /// What is seen of it, while somebody asks.
+    pub(super) trace: Option<Box<Trace>>,
 }
 
 /// How far an update is.
@@ -53,34 +56,31 @@ pub(super) enum TxnPhase {
     Sent { prepare: Arc<Prepare>, yes: Vec<MemberId> },
     /// Refused by one participant; these have still to confirm.
     Aborting { prepare: Arc<Prepare>, awaited: Vec<MemberId>, error: Box<ErrorReply> },
-    /// Of an earlier epoch, see `resolve`.
-    Recovered,
+    /// Of an earlier epoch, with its id; see `resolve`.
+    Recovered(Version),
 }
 
 impl TxnPhase {
     pub(super) fn id(&self) -> Option<Version> {
         match self {
             Self::Sent { prepare, .. } | Self::Aborting { prepare, .. } => Some(prepare.id),
-            Self::Waiting { .. } | Self::Recovered => None,
+            Self::Waiting { .. } | Self::Recovered(_) => None,
         }
     }
 }
 
 impl Txn {
-    pub(super) fn recovered(
-        keys: Vec<Key>,
-        participants: Vec<MemberId>,
-        once: Option<Once>,
-    ) -> Self {
+    pub(super) fn recovered(prepare: &Prepare) -> Self {
         Self {
             client: None,
             op: None,
-            keys,
-            participants,
-            phase: TxnPhase::Recovered,
-            once,
+            keys: prepare.writes.iter().map(|write| write.key.clone()).collect(),
+            participants: prepare.participants.clone(),
+            phase: TxnPhase::Recovered(prepare.id),
+            once: prepare.once.clone(),
             deadline: Time::NEVER,
             turn: Turn::default(),
+            trace: None,
         }
     }
 
@@ -124,7 +124,9 @@ impl Coordinator {
         let first_written = &op.writes[0].key;
         let repeats = once.as_ref().is_some_and(|once| self.may_be_known(once, first_written));
         if !repeats && let Some(down) = self.first_down(&participants) {
-            self.reply_error(client, ErrorReply::replica_down(&self.name_of(down)));
+            let error = ErrorReply::replica_down(&self.name_of(down));
+            self.trace_refused(now, client, &op, &participants, &error);
+            self.reply_error(client, error);
             return;
         }
         if let Some(error) = once.as_ref().and_then(|once| self.room_for(now, once)) {
@@ -140,6 +142,7 @@ impl Coordinator {
         self.queued_bytes += op.bytes();
         let seq = self.next_seq();
         let keys = op.keys();
+        let trace = self.new_trace(now, client, &op, &participants);
         let txn = Txn {
             client: Some(client),
             op: Some(op),
@@ -149,6 +152,7 @@ impl Coordinator {
             once,
             deadline,
             turn: Turn::default(),
+            trace,
         };
         if let Some(once) = &txn.once {
             self.claim_once(seq, once);
@@ -228,7 +232,7 @@ impl Coordinator {
                     self.finish(now, seq, Err(ErrorReply::disk_full(&self.name_of(full))));
                     return;
                 }
-                self.hand_over(seq, writes, rests_on);
+                self.hand_over(now, seq, writes, rests_on);
             }
         }
     }
@@ -251,7 +255,7 @@ impl Coordinator {
         })
     }
 
-    fn hand_over(&mut self, seq: Seq, writes: Vec<WireWrite>, rests_on: Vec<Version>) {
+    fn hand_over(&mut self, now: Time, seq: Seq, writes: Vec<WireWrite>, rests_on: Vec<Version>) {
         let Some(txn) = self.txns.get(&seq) else { return };
         let (participants, once) = (txn.participants.clone(), txn.once.clone());
         let ring = self.record.as_ref();
@@ -285,6 +289,9 @@ impl Coordinator {
         let Some(txn) = self.txns.get_mut(&seq) else { return };
         let yes = Vec::with_capacity(prepare.participants.len());
         txn.phase = TxnPhase::Sent { prepare, yes };
+        if let Some(trace) = &mut txn.trace {
+            trace.formed = Some(now);
+        }
         for key in txn.keys.clone() {
             self.next_on_key(&key, seq);
         }
@@ -340,6 +347,7 @@ impl Coordinator {
         let Some(txn) = self.txns.get(&seq) else { return };
         let (client, deadline, id) = (txn.client, txn.deadline, txn.phase.id());
         self.deadlines.remove(&(deadline, Deadline::Update(seq)));
+        self.trace_finished(now, seq, &result);
         if let Some(id) = id {
             self.by_id.remove(&id);
         }
@@ -361,7 +369,7 @@ impl Coordinator {
         if let Some(once) = &txn.once {
             self.release_once(seq, once);
         }
-        let recovered = matches!(txn.phase, TxnPhase::Recovered);
+        let recovered = matches!(txn.phase, TxnPhase::Recovered(_));
         if let TxnPhase::Waiting { cold } = txn.phase {
             for cold in cold.into_values() {
                 if let Cold::Asked(read) = cold {
@@ -418,7 +426,9 @@ impl Coordinator {
                 self.end_update_turn(seq);
                 let client = self.txns.get_mut(&seq).and_then(|txn| txn.client.take());
                 if let Some(client) = client {
-                    self.reply_error(client, ErrorReply::unknown_outcome(id));
+                    let error = ErrorReply::unknown_outcome(id);
+                    self.trace_answered(now, seq, &error);
+                    self.reply_error(client, error);
                 }
             }
         }

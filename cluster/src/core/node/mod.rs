@@ -12,6 +12,7 @@
 //! * `once`: the named updates that it keeps (R16)
 //! * `scan`: pages of its keys
 //! * `space`: room in the log, for what is promised first (R14)
+//! * `timing`: how long votes take, while the coordinator asks
 //! * `restart`: from a log back to this state
 //!
 //! Never: evaluates a condition (the coordinator ships resolved writes, H19), decides a
@@ -26,6 +27,7 @@ mod restart;
 mod scan;
 mod session;
 mod space;
+mod timing;
 
 #[cfg(test)]
 mod tests;
@@ -135,6 +137,14 @@ pub enum Input {
     MetaSaved(u64),
     /// The log has so much room; told before [`Input::Synced`] of a group that took some of it.
     Room(Room),
+    /// So long the lane was at the group that is told next to be durable, microseconds. Told only
+    /// where [`NodeCore::is_timed`].
+    Took {
+        /// To write it.
+        append_us: u64,
+        /// To sync it.
+        sync_us: u64,
+    },
     /// The group is durable, and so are all before it.
     Synced(GroupSeq),
     /// A look into the keystore is done.
@@ -296,6 +306,8 @@ struct Group {
     covers: u64,
     /// Room that it may take.
     taken: u64,
+    /// When the first of its prepares came, if that is wanted.
+    since: Option<Time>,
 }
 
 /// A conditional prepare that waits for looks into the keystore.
@@ -359,6 +371,7 @@ pub struct NodeCore {
     found_whole: bool,
     checkpointed: GroupSeq,
     space: space::Space,
+    timing: timing::Timing,
     effects: Vec<Effect>,
 }
 
@@ -370,7 +383,8 @@ impl NodeCore {
             Input::Disconnected(conn) => self.on_disconnected(conn),
             Input::MetaSaved(number) => self.on_meta_saved(number),
             Input::Room(room) => self.on_room(now, room),
-            Input::Synced(seq) => self.on_synced(seq),
+            Input::Took { append_us, sync_us } => self.timing.took(append_us, sync_us),
+            Input::Synced(seq) => self.on_synced(now, seq),
             Input::ReadDone { token, found } => self.on_read_done(now, token, found),
             Input::OncesRead { token, entries } => self.on_onces_read(token, entries),
             Input::Scanned { token, page, through } => self.on_scanned(token, page, through),
@@ -477,6 +491,7 @@ impl NodeCore {
             no: std::mem::take(&mut self.buffer_no),
             covers: session.map_or(0, |session| session.n_in),
             taken: self.space.close(),
+            since: self.timing.close(),
         });
         let records = std::mem::take(&mut self.buffer);
         self.effects.push(Effect::Log { seq, records });
@@ -484,13 +499,15 @@ impl NodeCore {
         self.sync_wanted = false;
     }
 
-    fn on_synced(&mut self, seq: GroupSeq) {
+    fn on_synced(&mut self, now: Time, seq: GroupSeq) {
         let group = self.in_flight.pop_front().expect("a group was synced that was never sent");
         assert_eq!(group.seq, seq, "groups are synced in order");
         assert!(seq < self.next);
         self.synced = seq;
         self.space.synced(group.taken);
+        let took = self.timing.of_group(now, group.since);
         if let Some(session) = self.session.as_mut().filter(|s| s.serial == group.session) {
+            session.out.tell_times(took, group.yes.len());
             session.out.yes.extend(group.yes);
             session.out.no.extend(group.no);
             session.durable = session.durable.max(group.covers);

@@ -62,6 +62,7 @@ impl NodeCore {
         if let Some(settled) = batch.settled {
             self.settle(now, settled);
         }
+        self.time_votes(now, batch.timed, !batch.prepare.is_empty());
         for prepare in batch.prepare {
             self.prepare(now, prepare);
         }

@@ -62,6 +62,7 @@ impl Restart {
             found_whole: false,
             checkpointed: through,
             space: Space::new(RESERVE_BYTES),
+            timing: super::timing::Timing::default(),
             effects: Vec::new(),
         };
         node.take_ring();

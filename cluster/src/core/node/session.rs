@@ -6,7 +6,8 @@
 use protocol::ids::{Epoch, GroupSeq, MemberId, NodeName, Point, Uuid, Version};
 use protocol::peer::{
     Down, DownBody, Fence, OnceAnswer, OnceAsk, Open, PEER_PROTOCOL, Prepare, ReadAnswer, Refusal,
-    Report, ReportedTxn, RingRecord, ScanAnswer, ScanAsk, TxnState, Up, WireValue, WireWrite,
+    Report, ReportedTxn, RingRecord, ScanAnswer, ScanAsk, Timed, TxnState, Up, WireValue,
+    WireWrite,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub(super) struct Session {
     /// The last message that held a decision.
     pub(super) decided_n: u64,
     pub(super) ask: bool,
+    /// How long votes take is wanted.
+    pub(super) timed: bool,
     pub(super) out: Pending,
     /// The message that said `caught_up`, until it is confirmed.
     pub(super) caught_up_at: Option<u64>,
@@ -63,6 +66,7 @@ struct Opening {
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     pub(super) yes: Vec<u64>,
+    pub(super) timed: Vec<Timed>,
     pub(super) no: Vec<Refusal>,
     pub(super) read: Vec<ReadAnswer>,
     pub(super) once: Vec<OnceAnswer>,
@@ -187,6 +191,7 @@ impl NodeCore {
             durable_told: 0,
             decided_n: 0,
             ask: false,
+            timed: false,
             out: Pending::default(),
             caught_up_at: None,
             reads: BTreeMap::new(),
@@ -359,6 +364,7 @@ impl NodeCore {
             durable: session.durable,
             end: self.synced,
             yes: std::mem::take(&mut session.out.yes),
+            timed: std::mem::take(&mut session.out.timed),
             no: std::mem::take(&mut session.out.no),
             read: std::mem::take(&mut session.out.read),
             once: std::mem::take(&mut session.out.once),

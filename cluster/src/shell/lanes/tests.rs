@@ -88,7 +88,7 @@ fn what_is_not_done_is_not_told() {
     let disk = CrashDisk::new();
     let (mut lane, _next) = files_and_next(&disk);
     let first = append(&lane);
-    assert!(matches!(lane.work(first), Ok(Outcome::Tell(Done::Synced(GroupSeq(1), _)))));
+    assert!(matches!(lane.work(first), Ok(Outcome::Tell(Done::Synced(GroupSeq(1), ..)))));
     disk.fail_sync_after(0);
     let second = append(&lane);
     let Err(error) = lane.work(second) else { panic!("its sync failed") };
@@ -113,7 +113,7 @@ struct Told(Mutex<Vec<u64>>, Condvar);
 
 impl Told {
     fn tell(&self, done: Done) -> bool {
-        if let Done::Synced(seq, _) = done {
+        if let Done::Synced(seq, ..) = done {
             self.0.lock().unwrap().push(seq.0);
             self.1.notify_all();
         }

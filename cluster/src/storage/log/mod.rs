@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use protocol::ids::{GroupSeq, Uuid};
 
@@ -129,6 +130,15 @@ impl LogError {
     }
 }
 
+/// How long an append took.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Took {
+    /// To write the group.
+    pub write: Duration,
+    /// To sync it.
+    pub sync: Duration,
+}
+
 /// A node's log, open for appending.
 ///
 /// Invariants:
@@ -154,6 +164,7 @@ pub struct Log {
     poisoned: bool,
     body: Vec<u8>,
     image: Vec<u8>,
+    took: Took,
 }
 
 /// A segment that is full.
@@ -231,7 +242,13 @@ impl Log {
             poisoned: false,
             body: Vec::new(),
             image: Vec::new(),
+            took: Took::default(),
         }
+    }
+
+    /// How long the last [`Log::append`] took.
+    pub fn took(&self) -> Took {
+        self.took
     }
 
     /// Appends `records` as group `seq`; durable on return, all or none.
@@ -243,6 +260,13 @@ impl Log {
     /// # Panics
     /// If `seq` is not the one after [`Log::end`].
     pub fn append(&mut self, seq: GroupSeq, records: &[LogRecord]) -> Result<(), LogError> {
+        let began = Instant::now();
+        let appended = self.append_group(seq, records);
+        self.took.write = began.elapsed().saturating_sub(self.took.sync);
+        appended
+    }
+
+    fn append_group(&mut self, seq: GroupSeq, records: &[LogRecord]) -> Result<(), LogError> {
         assert_eq!(seq, self.end.next(), "groups are numbered without gaps");
         self.check()?;
         self.body.clear();
@@ -288,11 +312,13 @@ impl Log {
             }
             Err(error) => return Err(LogError::io("write the log")(error)),
         }
+        let began = Instant::now();
         failpoint::hit("log.append.sync").map_err(LogError::io("sync the log"))?;
         if !cfg!(feature = "lie-about-sync") {
             current.file.sync_data().map_err(LogError::io("sync the log"))?;
         }
         failpoint::hit("log.append.report").map_err(LogError::io("sync the log"))?;
+        self.took.sync = began.elapsed();
         current.offset += self.image.len() as u64;
         Ok(())
     }
@@ -321,6 +347,7 @@ impl Log {
             }
             Err(error) => return Err(LogError::io("write the log")(error)),
         }
+        let began = Instant::now();
         failpoint::hit("log.next.sync").map_err(LogError::io("sync the log"))?;
         blank.file.sync_data().map_err(LogError::io("sync the log"))?;
         let name = segment::name(number);
@@ -332,6 +359,7 @@ impl Log {
             self.disk.sync_dir().map_err(&sync_dir)?;
         }
         failpoint::hit("log.next.report").map_err(sync_dir)?;
+        self.took.sync = began.elapsed();
         let (file, length) = (blank.file, blank.length);
         let next = Current { file, number, first: seq, length, offset: self.image.len() as u64 };
         let full = std::mem::replace(&mut self.current, next);

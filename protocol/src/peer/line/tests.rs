@@ -79,6 +79,7 @@ fn down(numbers: &mut Numbers) -> Down {
         sync: rarely(numbers),
         read: some(numbers, |numbers| ReadAsk { r: number(numbers), k: key(numbers) }),
         prepare: some(numbers, prepare),
+        timed: numbers.below(2) == 0,
         marks: some(numbers, |numbers| (member(numbers), GroupSeq(number(numbers)))),
         caught_up: rarely(numbers),
         once_from: rarely(numbers).then(|| version(numbers)),
@@ -107,6 +108,12 @@ fn down(numbers: &mut Numbers) -> Down {
     Down { session: number(numbers), n: number(numbers), epoch, body }
 }
 
+fn timed(numbers: &mut Numbers) -> Timed {
+    let [from, votes] = [0; 2].map(|_| numbers.next() as u32);
+    let [queue_us, append_us, sync_us] = [0; 3].map(|_| number(numbers));
+    Timed { from, votes, queue_us, append_us, sync_us }
+}
+
 fn up(numbers: &mut Numbers) -> Up {
     let rarely = |numbers: &mut Numbers| numbers.below(12) == 0;
     let refusal = |numbers: &mut Numbers| Refusal { c: number(numbers), reason: numbers.text(9) };
@@ -122,6 +129,7 @@ fn up(numbers: &mut Numbers) -> Up {
         durable: number(numbers),
         end: GroupSeq(number(numbers)),
         yes: some(numbers, number),
+        timed: some(numbers, timed),
         no: if rarely(numbers) { some(numbers, refusal) } else { Vec::new() },
         read: some(numbers, answer),
         fenced: rarely(numbers).then_some(Epoch(7)),

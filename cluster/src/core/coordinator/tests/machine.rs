@@ -76,6 +76,9 @@ impl World {
             }
             node::Effect::Log { seq, records } => {
                 machine.log.push((seq, records));
+                if machine.core.as_ref().is_some_and(NodeCore::is_timed) {
+                    machine.done.push_back(node::Input::Took { append_us: 3, sync_us: 7 });
+                }
                 machine.done.push_back(node::Input::Synced(seq));
             }
             node::Effect::Apply { writes, .. } => {

@@ -120,6 +120,10 @@ fn r7_a_store_whose_log_ends_before_what_was_seen_of_it_is_lost() {
     world.start(successor(101));
     world.run();
     world.advance(100);
+    assert_eq!(world.states(1)[0], NodeState::Down);
+    assert!(world.nodes[0].exit.is_none(), "what it shows is not durable elsewhere");
+    (world.deaf, world.mute) = (BTreeSet::new(), BTreeSet::new());
+    world.advance(5_000);
     assert!(matches!(world.nodes[0].exit, Some(ExitReason::Lost(_))));
 }
 
@@ -264,4 +268,31 @@ fn r6_a_choice_is_durable_at_all_survivors_before_it_is_shown() {
     world.slow.clear();
     world.advance(500);
     assert!(text(world.answer(get)).contains("v2"));
+}
+
+#[test]
+fn watches_are_told_of_what_was_left_open_in_the_order_of_ids() {
+    let (mut world, at) = left_open([Had::Away, Had::Cut]);
+    world.advance(3_000);
+    let watch = super::super::WatchOp::Key(at.clone());
+    world.request(1, 7, ClientOp::Watch(watch), 5_000);
+    world.run();
+    // The first one is a choice, which must be durable before it is shown; the second one is not.
+    for (nth, had) in [(0, Had::Prepared), (1, Had::Committed)] {
+        let mut records = old_records(Version::new(Epoch(1), OLD + nth), &at, 2, had);
+        if let Some(LogRecord::Prepare(prepared)) = records.first_mut() {
+            Arc::make_mut(prepared).once = None;
+        }
+        world.nodes[0].append(records);
+    }
+    world.restart(0);
+    world.advance(3_000);
+    let told: Vec<&String> =
+        world.sides[1].lines.iter().filter(|(to, _)| *to == 7).map(|(_, line)| line).collect();
+    let versions: Vec<bool> = [OLD, OLD + 1]
+        .iter()
+        .zip(&told)
+        .map(|(nth, line)| line.contains(&format!("\"1.{nth}\"")))
+        .collect();
+    assert_eq!(versions, [true, true], "{told:?}");
 }

@@ -1,0 +1,242 @@
+//! Events about nodes and their links, the copies of keys, the coordinator and its ring.
+
+use std::collections::BTreeMap;
+
+use protocol::event::{
+    Body, CoordinatorState, Copies, Heartbeat, HeartbeatMissed, Link, LinkState, MemberRecovery,
+    MemberState, RecoveryPhase, RingEpoch, Topic,
+};
+use protocol::ids::{MemberId, NodeName};
+use protocol::peer;
+use protocol::status::NodeState;
+
+use super::super::super::ring::RING_POINTS;
+use super::super::super::time::Time;
+use super::super::members::Node;
+use super::super::{Coordinator, Phase};
+
+/// A change of a node's state.
+pub(in super::super) struct Seen {
+    pub(in super::super) from: NodeState,
+    pub(in super::super) to: NodeState,
+    pub(in super::super) reason: &'static str,
+}
+
+impl Coordinator {
+    /// A heartbeat has come; the one before came at `before`.
+    pub(in super::super) fn tell_heartbeat(
+        &mut self,
+        now: Time,
+        heartbeat: &peer::Heartbeat,
+        before: Option<Time>,
+    ) {
+        let Some(place) = self.nodes.iter().position(|node| node.uuid == heartbeat.uuid) else {
+            return;
+        };
+        self.events.missed.remove(&place);
+        if !self.events.on(Topic::Heartbeat) {
+            return;
+        }
+        let due = before.map(|before| before.plus_ms(heartbeat.interval_ms));
+        let body = Body::Heartbeat(Heartbeat {
+            node: self.nodes[place].name.clone(),
+            incarnation: heartbeat.incarnation,
+            hb_seq: heartbeat.seq,
+            interval_ms: heartbeat.interval_ms,
+            delay_us: due.map_or(0, |due| now.since_us(due)),
+            uptime_ms: heartbeat.uptime_ms,
+            fsync_us: heartbeat.fsync_us,
+            undecided: heartbeat.undecided,
+            undecided_oldest_ms: heartbeat.undecided_oldest_ms,
+            keys_primary: heartbeat.keys_primary,
+            keys_replica: heartbeat.keys_replica,
+            log_bytes: heartbeat.log_bytes,
+            reads: heartbeat.reads,
+            writes: heartbeat.writes,
+            cache: heartbeat.cache.clone(),
+            rss_bytes: heartbeat.rss_bytes,
+            cpu_us: heartbeat.cpu_us,
+        });
+        self.tell_event(None, body);
+    }
+
+    /// Heartbeats that are half an interval overdue, each once.
+    pub(super) fn tell_missed(&mut self, now: Time) {
+        let interval_us = self.config.heartbeat_ms.saturating_mul(1_000).max(1);
+        for place in 0..self.nodes.len() {
+            let node = &self.nodes[place];
+            let last = node.heartbeat_at.unwrap_or(node.registered_at).max(self.events.awake);
+            let silent_us = now.since_us(last);
+            let missed = silent_us.saturating_sub(interval_us / 2) / interval_us;
+            let told = self.events.missed.entry(place).or_default();
+            if missed <= *told {
+                continue;
+            }
+            *told = missed;
+            let (node, silent_ms) = (node.name.clone(), silent_us / 1_000);
+            let body = Body::HeartbeatMissed(HeartbeatMissed { node, missed, silent_ms });
+            let number = self.tell_event(None, body);
+            self.events.latest.insert(place, number);
+        }
+    }
+
+    /// The link to a node is there, or is not any more. Attempts that change nothing are no news.
+    pub(in super::super) fn tell_link(&mut self, now: Time, place: usize, up: bool) {
+        if !self.events.on(Topic::Member) {
+            return;
+        }
+        let node = &self.nodes[place];
+        let state = match (up, node.link.refused) {
+            (true, _) => LinkState::Up,
+            (false, true) => LinkState::Refused,
+            (false, false) => LinkState::Lost,
+        };
+        let retry_ms = node.redial_at.filter(|_| !up).map(|at| at.since_us(now) / 1_000);
+        let peer = node.name.clone();
+        if self.events.links.insert(place, state) == Some(state) {
+            return;
+        }
+        let number = self.tell_event(None, Body::Link(Link { peer, state, retry_ms }));
+        self.events.latest.insert(place, number);
+    }
+
+    /// A node that came back has come one step further.
+    pub(in super::super) fn tell_recovery(
+        &mut self,
+        now: Time,
+        place: usize,
+        phase: RecoveryPhase,
+        (done, total): (u64, u64),
+    ) {
+        if !self.events.on(Topic::Member) {
+            return;
+        }
+        let node = &self.nodes[place];
+        let ms = now.since_us(node.registered_at) / 1_000;
+        let node = node.name.clone();
+        let body = Body::MemberRecovery(MemberRecovery { node, phase, done, total, ms });
+        let number = self.tell_event(self.events.latest.get(&place).copied(), body);
+        self.events.latest.insert(place, number);
+    }
+
+    /// A node is seen in another state.
+    pub(in super::super) fn tell_member_state(&mut self, now: Time, place: usize, seen: &Seen) {
+        if !self.events.on(Topic::Member) {
+            return;
+        }
+        let copies = self.copies_now();
+        let node = &self.nodes[place];
+        let body = Body::MemberState(MemberState {
+            node: node.name.clone(),
+            from: seen.from,
+            to: seen.to,
+            reason: seen.reason.to_owned(),
+            silent_ms: now.since_us(node.last_heard) / 1_000,
+            ring_share: node.id.map_or(0.0, |id| self.ring_share(id)),
+            keys_one_copy: copies.by_live_copies.get(&1).copied().unwrap_or(0),
+            keys_unwritable: copies.unwritable,
+            keys_in_doubt: self.keys_in_doubt(),
+            reads_by: node.id.map(|id| self.reads_by(id)).unwrap_or_default(),
+        });
+        let cause = self.events.latest.get(&place).copied();
+        let number = self.tell_event(cause, body);
+        self.events.latest.insert(place, number);
+        self.events.member = Some(number);
+    }
+
+    fn ring_share(&self, member: MemberId) -> f64 {
+        let share = self.ring.as_ref().and_then(|ring| ring.shares().get(&member).copied());
+        share.unwrap_or(0) as f64 / RING_POINTS as f64
+    }
+
+    /// Who answers the reads of the keys of which this member is the first replica.
+    fn reads_by(&self, member: MemberId) -> Vec<NodeName> {
+        let Some(ring) = &self.ring else { return Vec::new() };
+        let mut names = Vec::new();
+        for arc in ring.arcs().filter(|arc| arc.holders.first() == Some(&member)) {
+            let up = |holder: &&MemberId| self.node_of(**holder).is_some_and(Node::is_up);
+            let node = arc.holders.iter().find(up).and_then(|holder| self.node_of(*holder));
+            let name = node.map(|node| node.name.clone());
+            names.extend(name.filter(|name| !names.contains(name)));
+        }
+        names
+    }
+
+    /// Keys by the number of their live copies.
+    fn copies_now(&self) -> Copies {
+        let by_live_copies: BTreeMap<u32, u64> = self.copies();
+        let members = self.record.as_ref().map_or(0, |record| record.members.len());
+        let replicas = self.record.as_ref().map_or(0, |record| usize::from(record.replicas));
+        let full = replicas.min(members) as u32;
+        let unwritable = by_live_copies.range(..full).map(|(_, keys)| *keys);
+        let unwritable = unwritable.fold(0, u64::saturating_add);
+        Copies { by_live_copies, unwritable }
+    }
+
+    /// The copies, if they have changed since that was told.
+    pub(super) fn tell_copies(&mut self) {
+        let copies = self.copies_now();
+        if self.events.copies.as_ref() == Some(&copies) {
+            return;
+        }
+        self.events.copies = Some(copies.clone());
+        self.tell_event(self.events.member, Body::Copies(copies));
+    }
+
+    /// How far the coordinator is.
+    pub(in super::super) fn tell_coordinator_state(&mut self) {
+        if !self.events.on(Topic::Coordinator) {
+            return;
+        }
+        let number = self.record.as_ref().map(|record| record.number);
+        let answered = |node: &&Node| match self.phase {
+            Phase::Gathering { .. } => node.registered_on.is_some(),
+            Phase::Claiming { .. } => node.report.is_some(),
+            Phase::Installing { .. } => node.installed.is_some() && node.installed == number,
+            _ => node.witness.is_some(),
+        };
+        let members = self.record.clone().map(|record| record.members.len());
+        let members = members.or_else(|| self.newest_ring().map(|ring| ring.members.len()));
+        let founders = usize::from(self.config.nodes);
+        let founding = matches!(self.phase, Phase::Installing { founding: true, .. });
+        let needed = match members {
+            Some(members) if !founding => members / 2 + 1,
+            _ => founders,
+        };
+        let body = Body::CoordinatorState(CoordinatorState {
+            state: self.state_now(),
+            answered: self.nodes.iter().filter(answered).count() as u32,
+            needed: needed as u32,
+            in_doubt: self.in_doubt.len() as u64,
+            resolved: self.resolved.len() as u64,
+            serving_share: self.serving_share(),
+        });
+        self.tell_event(None, body);
+    }
+
+    /// The part of the ring that has a replica which may be read.
+    fn serving_share(&self) -> f64 {
+        let Some(ring) = self.ring.as_ref().filter(|_| self.phase == Phase::Active) else {
+            return 0.0;
+        };
+        let up = |holder: &MemberId| self.node_of(*holder).is_some_and(Node::is_up);
+        let served = ring.arcs().filter(|arc| arc.holders.iter().any(up));
+        served.map(|arc| arc.range.width()).sum::<u128>() as f64 / RING_POINTS as f64
+    }
+
+    /// The ring that is in force now.
+    pub(super) fn tell_ring(&mut self) {
+        if !self.events.on(Topic::Ring) {
+            return;
+        }
+        let Some(record) = self.record.clone() else { return };
+        let durable = self.nodes.iter().filter(|node| node.installed == Some(record.number));
+        let body = Body::RingEpoch(RingEpoch {
+            ring: record.number,
+            points: self.ring_status().points,
+            moves: Vec::new(),
+            durable_on: durable.map(|node| node.name.clone()).collect(),
+        });
+        self.tell_event(None, body);
+    }
+}

@@ -1,0 +1,183 @@
+//! What those who subscribed are told: made beside the effects, as values, while somebody asks.
+//!
+//! The shell says with [`Interest`] what its subscribers want together. Each hook in the other
+//! modules first asks `on`: with nobody there, it is one comparison, and nothing is built. Who gets
+//! which event, and in what number, is `core::subscription`'s business.
+//!
+//! * this file: what is asked for, numbers, what time brings
+//! * `members`: heartbeats, nodes, links, copies, the coordinator, the ring
+//! * `txns`: transactions, followed while somebody asks; `doubts`: those that nobody can decide
+//! * `figures`: counts and times of the last half second
+//!
+//! Never: changes anything but its own state; decides anything.
+
+mod doubts;
+mod figures;
+mod members;
+mod txns;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use protocol::event::{Body, Copies, LinkState, Subscribe, Topic, Topics};
+use protocol::ids::Version;
+
+pub(super) use members::Seen;
+pub(super) use txns::Trace;
+
+use super::super::subscription::{Event, Sampler};
+use super::super::time::Time;
+use super::{Coordinator, Effect, Note};
+
+/// Between two `copies` at least, milliseconds.
+const COPIES_MS: u64 = 250;
+
+/// What all subscribers together want to be told.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Interest {
+    /// The topics.
+    pub topics: Topics,
+    /// Finished transactions a second that anybody wants, beside those that are always told.
+    pub txn_per_s: u32,
+    /// Transactions that somebody watches.
+    pub watched: BTreeSet<Version>,
+}
+
+impl Interest {
+    /// What these want together.
+    pub fn of<'a>(all: impl Iterator<Item = &'a Subscribe>) -> Self {
+        let mut interest = Self::default();
+        for wants in all {
+            interest.topics = interest.topics.and(wants.topics);
+            interest.watched.extend(wants.tx);
+            // Of all that happens the few that somebody wants may not be among any sample.
+            let most = if wants.only.is_all() { wants.max_per_s } else { u32::MAX };
+            interest.txn_per_s = interest.txn_per_s.max(most);
+        }
+        interest
+    }
+}
+
+/// What is kept to tell events, and only for that.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    interest: Interest,
+    /// The number of the last event.
+    number: u64,
+    /// The last event about each node, by its place: what comes next of it comes of that.
+    latest: BTreeMap<usize, u64>,
+    /// How the link to each node was last told to be.
+    links: BTreeMap<usize, LinkState>,
+    /// How many heartbeats in a row each node was told to have missed.
+    missed: BTreeMap<usize, u64>,
+    /// When this process last woke from a pause: until then nobody can have been heard (H43).
+    awake: Time,
+    /// The last change of a node's state.
+    member: Option<u64>,
+    copies: Option<Copies>,
+    copies_at: Time,
+    sampler: Sampler,
+    /// Committed transactions that wait for their confirmations.
+    closing: BTreeMap<Version, txns::Closing>,
+    /// Transactions that were told to be in doubt.
+    doubts: BTreeSet<Version>,
+    /// Counted for the next `stats`.
+    figures: Option<Box<figures::Figures>>,
+    stats_at: Time,
+}
+
+impl Events {
+    pub(super) fn on(&self, topic: Topic) -> bool {
+        self.interest.topics.has(topic)
+    }
+
+    /// Whether transactions are followed.
+    pub(super) fn traces(&self) -> bool {
+        self.on(Topic::Txn) || self.on(Topic::Stats)
+    }
+
+    /// How many events were told.
+    #[cfg(test)]
+    pub(super) fn told(&self) -> u64 {
+        self.number
+    }
+
+    /// This process stood still until now.
+    pub(super) fn awake(&mut self, now: Time) {
+        self.awake = now;
+    }
+}
+
+impl Coordinator {
+    /// Other things are wanted from now on.
+    pub(super) fn on_interest(&mut self, interest: Interest) {
+        let before = std::mem::replace(&mut self.events.interest, interest);
+        if !before.topics.has(Topic::Member) {
+            // What was told to nobody is news.
+            self.events.links.clear();
+            self.events.copies = None;
+        }
+        if !self.events.on(Topic::Txn) {
+            self.events.closing.clear();
+            self.events.doubts.clear();
+        }
+        if !self.events.on(Topic::Stats) {
+            self.events.figures = None;
+        }
+    }
+
+    /// Tells something; its number.
+    fn tell_event(&mut self, cause: Option<u64>, body: Body) -> u64 {
+        self.tell_event_as(cause, false, None, body)
+    }
+
+    fn tell_event_as(
+        &mut self,
+        cause: Option<u64>,
+        always: bool,
+        window: Option<(u32, u32)>,
+        body: Body,
+    ) -> u64 {
+        self.events.number += 1;
+        let (number, epoch) = (self.events.number, self.epoch);
+        let event = Event { number, cause, epoch, always, window, body };
+        self.effects.push(Effect::Event(Box::new(event)));
+        number
+    }
+
+    /// What is worth a line in the log may be worth an event.
+    pub(super) fn tell_of_note(&mut self, note: &Note) {
+        match note {
+            Note::Phase(phase, _) => {
+                self.tell_coordinator_state();
+                if *phase == "recovering" {
+                    self.tell_ring();
+                }
+            }
+            Note::Resolved(id, commit) => self.tell_resolved(*id, *commit),
+            _ => {}
+        }
+    }
+
+    /// What time brings.
+    pub(super) fn tell_of_time(&mut self, now: Time) {
+        if self.events.interest.topics.is_empty() {
+            return;
+        }
+        if self.events.on(Topic::Heartbeat) {
+            self.tell_missed(now);
+        }
+        if self.events.on(Topic::Member) && now >= self.events.copies_at.plus_ms(COPIES_MS) {
+            self.events.copies_at = now;
+            self.tell_copies();
+        }
+        if self.events.on(Topic::Txn) {
+            self.close_late(now);
+            self.tell_open(now);
+            self.tell_doubts();
+        }
+        if self.events.on(Topic::Stats) && now >= self.events.stats_at.plus_ms(figures::STATS_MS) {
+            self.events.stats_at = now;
+            self.tell_stats(now);
+        }
+    }
+}

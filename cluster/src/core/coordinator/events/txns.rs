@@ -1,0 +1,456 @@
+//! Transactions, followed from their arrival to the last confirmation, while somebody asks.
+//!
+//! Each has a [`Trace`] then, which the hooks of the other modules fill in. A finished one is told
+//! at once, or, if it is committed, when all its participants have confirmed that, at most a
+//! quarter of a second after its answer. Those that began before anybody asked have no trace.
+
+use protocol::error::ErrorReply;
+use protocol::event::{
+    Body, Decide, NodeUs, Outcome, Phases, Role, Topic, Txn, TxnOpen, TxnResolved, Vote, VoteState,
+};
+use protocol::ids::{Key, MemberId, NodeName, Version};
+use protocol::peer::{Batch, Up};
+
+use super::super::super::time::Time;
+use super::super::conditions::Update;
+use super::super::links::LinkPhase;
+use super::super::members::Node;
+use super::super::updates::{self, TxnPhase};
+use super::super::{Answer, ClientId, Coordinator, Seq};
+
+/// A transaction that takes longer is told while it is open, and always when it is finished.
+const OPEN_MS: u64 = 20;
+/// How long the confirmations of a committed one are waited for.
+const CLOSING_MS: u64 = 250;
+/// Committed ones that wait for them; of more, the oldest are told without.
+const CLOSING_MAX: usize = 4_096;
+/// Open transactions in a snapshot, and told at a time.
+const OPEN_MAX: usize = 64;
+
+/// What is seen of one transaction.
+#[derive(Debug)]
+pub(in super::super) struct Trace {
+    op: &'static str,
+    conn: u64,
+    key: Key,
+    arrived: Time,
+    waited_for: Option<Version>,
+    /// It was handed to its participants' links.
+    pub(in super::super) formed: Option<Time>,
+    batch_txns: u32,
+    at: Vec<At>,
+    answered: Option<Time>,
+    /// The error code that its client was told.
+    reason: Option<&'static str>,
+    /// How many votes it had when it was last told as open.
+    told: Option<usize>,
+}
+
+/// One participant of it.
+#[derive(Debug)]
+struct At {
+    member: MemberId,
+    role: Role,
+    sent: Option<Time>,
+    received: Option<Time>,
+    vote: VoteState,
+    node_us: Option<NodeUs>,
+    decided: Option<Time>,
+    confirmed: Option<Time>,
+}
+
+impl Trace {
+    fn at(&mut self, member: MemberId) -> Option<&mut At> {
+        self.at.iter_mut().find(|at| at.member == member)
+    }
+
+    /// When the request came.
+    pub(super) fn arrived(&self) -> Time {
+        self.arrived
+    }
+
+    fn votes(&self) -> usize {
+        self.at.iter().filter(|at| at.received.is_some()).count()
+    }
+
+    /// When it came how far.
+    pub(super) fn phases(&self, committed: bool) -> Phases {
+        let us = |at: Time| at.since_us(self.arrived);
+        let last = |time: fn(&At) -> Option<Time>| {
+            let all: Option<Vec<Time>> = self.at.iter().map(time).collect();
+            all.and_then(|all| all.into_iter().max()).map(us)
+        };
+        let answered = self.answered.map(us);
+        Phases {
+            queued: Some(0),
+            batch_formed: self.formed.map(us),
+            prepare_sent: last(|at| at.sent),
+            last_vote: last(|at| at.received),
+            cache: answered.filter(|_| committed),
+            answered,
+        }
+    }
+}
+
+/// A finished transaction that waits for its confirmations.
+#[derive(Debug)]
+pub(super) struct Closing {
+    trace: Box<Trace>,
+    keys: Vec<Key>,
+    always: bool,
+}
+
+impl Coordinator {
+    /// What an update that has just come is followed with.
+    pub(in super::super) fn new_trace(
+        &self,
+        now: Time,
+        client: ClientId,
+        op: &Update,
+        participants: &[MemberId],
+    ) -> Option<Box<Trace>> {
+        if !self.events.traces() {
+            return None;
+        }
+        let ring = self.ring.as_ref()?;
+        let first = |write: &super::super::Write| ring.replicas_of(&write.key).first().copied();
+        let primaries: Vec<_> = op.writes.iter().filter_map(first).collect();
+        let at = |member: &MemberId| At {
+            member: *member,
+            role: if primaries.contains(member) { Role::Primary } else { Role::Replica },
+            sent: None,
+            received: None,
+            vote: VoteState::None,
+            node_us: None,
+            decided: None,
+            confirmed: None,
+        };
+        let key = op.writes.first()?.key.clone();
+        let ahead = self.keys.get(&key).and_then(|queue| queue.queue.back());
+        Some(Box::new(Trace {
+            op: op.name(),
+            conn: client.conn,
+            waited_for: ahead.and_then(|seq| self.txns.get(seq)?.phase.id()),
+            key,
+            arrived: now,
+            formed: None,
+            batch_txns: 0,
+            at: participants.iter().map(at).collect(),
+            answered: None,
+            reason: None,
+            told: None,
+        }))
+    }
+
+    fn trace_mut(&mut self, id: Version) -> Option<&mut Trace> {
+        match self.by_id.get(&id) {
+            Some(seq) => self.txns.get_mut(seq)?.trace.as_deref_mut(),
+            None => self.events.closing.get_mut(&id).map(|closing| &mut *closing.trace),
+        }
+    }
+
+    /// A message goes to a node.
+    pub(in super::super) fn trace_sent(&mut self, now: Time, place: usize, batch: &Batch) {
+        let Some(member) = self.nodes[place].id.filter(|_| self.events.traces()) else { return };
+        let count = batch.prepare.len();
+        if let Some(figures) = self.events.figures.as_mut().filter(|_| count > 0) {
+            figures.batches.record(count as u64);
+        }
+        for prepare in &batch.prepare {
+            if let Some(trace) = self.trace_mut(prepare.id) {
+                trace.batch_txns = trace.batch_txns.max(count as u32);
+                if let Some(at) = trace.at(member) {
+                    at.sent.get_or_insert(now);
+                }
+            }
+        }
+        let adopted = batch.adopt.iter().map(|prepare| prepare.id);
+        let aborted = batch.abort.iter().map(|abort| abort.id);
+        for id in batch.commit.iter().copied().chain(adopted).chain(aborted) {
+            if let Some(at) = self.trace_mut(id).and_then(|trace| trace.at(member)) {
+                at.decided.get_or_insert(now);
+            }
+        }
+    }
+
+    /// Votes have come.
+    pub(in super::super) fn trace_votes(&mut self, now: Time, member: MemberId, up: &Up) {
+        if !self.events.traces() {
+            return;
+        }
+        let yes = up.yes.iter().map(|counter| (*counter, VoteState::Yes));
+        let no = up.no.iter().map(|refusal| (refusal.c, VoteState::No));
+        for (nth, (counter, vote)) in (0..).zip(yes.chain(no)) {
+            let id = Version::new(self.epoch, counter);
+            let Some(at) = self.trace_mut(id).and_then(|trace| trace.at(member)) else { continue };
+            (at.vote, at.received) = (vote, Some(now));
+            let timed = up.timed.iter().find(|timed| {
+                vote == VoteState::Yes && (timed.from..timed.from + timed.votes).contains(&nth)
+            });
+            at.node_us = timed.map(|timed| NodeUs {
+                queue: timed.queue_us,
+                append: timed.append_us,
+                sync: timed.sync_us,
+            });
+        }
+    }
+
+    /// A participant has the decision durably.
+    pub(in super::super) fn trace_confirmed(&mut self, now: Time, member: MemberId, id: Version) {
+        if !self.events.traces() {
+            return;
+        }
+        let Some(trace) = self.trace_mut(id) else { return };
+        if let Some(at) = trace.at(member) {
+            at.confirmed.get_or_insert(now);
+        }
+        if trace.at.iter().all(|at| at.confirmed.is_some()) {
+            self.close(now, id);
+        }
+    }
+
+    /// Its client has been told that its outcome is not known; it goes on.
+    pub(in super::super) fn trace_answered(&mut self, now: Time, seq: Seq, error: &ErrorReply) {
+        if let Some(trace) = self.txns.get_mut(&seq).and_then(|txn| txn.trace.as_mut()) {
+            trace.answered = Some(now);
+            trace.reason = Some(error.code.as_str());
+        }
+    }
+
+    /// It is finished.
+    pub(in super::super) fn trace_finished(
+        &mut self,
+        now: Time,
+        seq: Seq,
+        result: &Result<Answer, ErrorReply>,
+    ) {
+        if !self.events.traces() {
+            return;
+        }
+        let Some(txn) = self.txns.get_mut(&seq) else { return };
+        let (id, trace) = (txn.phase.id(), txn.trace.take());
+        if let Some(id) = id
+            && self.events.doubts.contains(&id)
+        {
+            self.tell_resolved(id, result.is_ok());
+        }
+        let Some(mut trace) = trace else { return };
+        let outcome = match (result, id) {
+            (Ok(_), _) => Outcome::Committed,
+            (Err(_), Some(_)) => Outcome::Aborted,
+            (Err(_), None) => Outcome::Refused,
+        };
+        if let Err(error) = result {
+            trace.reason.get_or_insert(error.code.as_str());
+        }
+        let answered = *trace.answered.get_or_insert(now);
+        let total_us = answered.since_us(trace.arrived);
+        if let Some(figures) = self.events.figures.as_mut().filter(|_| id.is_some()) {
+            figures.finished(total_us, &trace.phases(outcome == Outcome::Committed));
+        }
+        if !self.events.on(Topic::Txn) {
+            return;
+        }
+        let watched = id.is_some_and(|id| self.events.interest.watched.contains(&id));
+        let slow = now.since_us(trace.arrived) >= OPEN_MS * 1_000;
+        let always = watched || slow || outcome == Outcome::Aborted;
+        let most = self.events.interest.txn_per_s;
+        if !always && !self.events.sampler.passes(now, most) {
+            return;
+        }
+        let keys = self.txns.get(&seq).map(|txn| txn.keys.clone()).unwrap_or_default();
+        match id {
+            Some(id) if outcome == Outcome::Committed => {
+                self.events.closing.insert(id, Closing { trace, keys, always });
+                if self.events.closing.len() > CLOSING_MAX
+                    && let Some((oldest, _)) = self.events.closing.first_key_value()
+                {
+                    self.close(now, *oldest);
+                }
+            }
+            _ => {
+                let txn = self.txn_body(now, id, &trace, keys, Some(outcome));
+                self.tell_event_as(None, always, None, Body::Txn(txn));
+            }
+        }
+    }
+
+    /// An update is refused before it is one.
+    pub(in super::super) fn trace_refused(
+        &mut self,
+        now: Time,
+        client: ClientId,
+        op: &Update,
+        participants: &[MemberId],
+        error: &ErrorReply,
+    ) {
+        let most = self.events.interest.txn_per_s;
+        if !self.events.on(Topic::Txn) || !self.events.sampler.passes(now, most) {
+            return;
+        }
+        let Some(mut trace) = self.new_trace(now, client, op, participants) else { return };
+        trace.reason = Some(error.code.as_str());
+        trace.answered = Some(now);
+        let txn = self.txn_body(now, None, &trace, op.keys(), Some(Outcome::Refused));
+        self.tell_event_as(None, false, None, Body::Txn(txn));
+    }
+
+    /// Tells a committed transaction, however many have confirmed it.
+    fn close(&mut self, now: Time, id: Version) {
+        let Some(Closing { trace, keys, always }) = self.events.closing.remove(&id) else { return };
+        let txn = self.txn_body(now, Some(id), &trace, keys, Some(Outcome::Committed));
+        self.tell_event_as(None, always, None, Body::Txn(txn));
+    }
+
+    /// Tells those whose confirmations were waited for long enough.
+    pub(super) fn close_late(&mut self, now: Time) {
+        let late = |closing: &Closing| {
+            closing.trace.answered.is_none_or(|at| now >= at.plus_ms(CLOSING_MS))
+        };
+        let all = self.events.closing.iter().filter(|(_, closing)| late(closing));
+        let ids: Vec<Version> = all.map(|(id, _)| *id).collect();
+        ids.into_iter().for_each(|id| self.close(now, id));
+    }
+
+    /// Tells open transactions that are old or watched, each again when it has another vote.
+    pub(super) fn tell_open(&mut self, now: Time) {
+        let watched = &self.events.interest.watched;
+        let is_news = |id: &Version, seq: &Seq| {
+            let trace = self.txns.get(seq).and_then(|txn| txn.trace.as_ref());
+            trace.is_some_and(|trace| {
+                let old = now.since_us(trace.arrived) > OPEN_MS * 1_000;
+                (old || watched.contains(id)) && trace.told != Some(trace.votes())
+            })
+        };
+        let news = self.by_id.iter().filter(|(id, seq)| is_news(id, seq)).take(OPEN_MAX);
+        let news: Vec<(Version, Seq)> = news.map(|(id, seq)| (*id, *seq)).collect();
+        for (id, seq) in news {
+            let Some(open) = self.open_txn(now, id, seq) else { continue };
+            if let Some(trace) = self.trace_mut(id) {
+                trace.told = Some(trace.votes());
+            }
+            self.tell_event_as(None, true, None, Body::TxnOpen(TxnOpen(open)));
+        }
+    }
+
+    /// The oldest transactions that are handed over and not finished, for a snapshot.
+    pub fn txns_open(&self, now: Time) -> Vec<Txn> {
+        let oldest = self.by_id.iter().take(OPEN_MAX);
+        oldest.filter_map(|(id, seq)| self.open_txn(now, *id, *seq)).collect()
+    }
+
+    fn open_txn(&self, now: Time, id: Version, seq: Seq) -> Option<Txn> {
+        let txn = self.txns.get(&seq)?;
+        if let Some(trace) = &txn.trace {
+            return Some(self.txn_body(now, Some(id), trace, txn.keys.clone(), None));
+        }
+        Some(Txn {
+            tx: Some(id),
+            op: txn.op.as_ref().map(|op| op.name().to_owned()).unwrap_or_default(),
+            keys: txn.keys.len() as u32,
+            key: txn.first_written().cloned(),
+            conn: txn.client.map_or(0, |client| client.conn),
+            outcome: None,
+            reason: None,
+            waited_for: None,
+            us_total: 0,
+            us: Phases::default(),
+            batch_txns: 0,
+            votes: self.votes_of(txn),
+            decides: Vec::new(),
+            all_keys: txn.keys.clone(),
+        })
+    }
+
+    /// What the participants of a transaction that is handed over have said.
+    pub(super) fn votes_of(&self, txn: &updates::Txn) -> Vec<Vote> {
+        let vote = |member: &MemberId| {
+            let yes = matches!(&txn.phase, TxnPhase::Sent { yes, .. } if yes.contains(member));
+            let vote = if yes { VoteState::Yes } else { self.vote_missing(*member) };
+            let (node, role) = (self.node_name(*member), self.role_of(*member, txn));
+            Vote { node, role, vote, sent_us: None, recv_us: None, node_us: None }
+        };
+        txn.participants.iter().map(vote).collect()
+    }
+
+    fn role_of(&self, member: MemberId, txn: &updates::Txn) -> Role {
+        let primary = |key: &Key| {
+            let ring = self.ring.as_ref();
+            ring.is_some_and(|ring| ring.replicas_of(key).first() == Some(&member))
+        };
+        if txn.keys.iter().any(primary) { Role::Primary } else { Role::Replica }
+    }
+
+    /// Whether a participant that has not voted can do so at present.
+    pub(super) fn vote_missing(&self, member: MemberId) -> VoteState {
+        let ready = |node: &Node| node.link.phase == LinkPhase::Ready;
+        let there = !self.has_lost(member) && self.node_of(member).is_some_and(ready);
+        if there { VoteState::None } else { VoteState::Lost }
+    }
+
+    pub(super) fn node_name(&self, member: MemberId) -> NodeName {
+        let record = self.record.as_ref();
+        let member = record.and_then(|r| r.members.iter().find(|other| other.id == member));
+        let unknown = || NodeName::new("unknown").expect("a valid name");
+        member.map_or_else(unknown, |member| member.name.clone())
+    }
+
+    fn txn_body(
+        &self,
+        now: Time,
+        id: Option<Version>,
+        trace: &Trace,
+        keys: Vec<Key>,
+        outcome: Option<Outcome>,
+    ) -> Txn {
+        let us = |at: Option<Time>| at.map(|at| at.since_us(trace.arrived));
+        let vote = |at: &At| Vote {
+            node: self.node_name(at.member),
+            role: at.role,
+            vote: match at.vote {
+                // A report was its vote.
+                VoteState::None if outcome == Some(Outcome::Committed) => VoteState::Yes,
+                VoteState::None if outcome.is_none() => self.vote_missing(at.member),
+                vote => vote,
+            },
+            sent_us: us(at.sent),
+            recv_us: us(at.received),
+            node_us: at.node_us,
+        };
+        let decide = |at: &At| Decide {
+            node: self.node_name(at.member),
+            sent_us: us(at.decided),
+            confirmed_us: us(at.confirmed),
+        };
+        let handed_over = id.is_some();
+        Txn {
+            tx: id,
+            op: trace.op.to_owned(),
+            keys: keys.len() as u32,
+            key: Some(trace.key.clone()),
+            conn: trace.conn,
+            outcome,
+            reason: trace.reason.map(str::to_owned),
+            waited_for: trace.waited_for,
+            us_total: trace.answered.unwrap_or(now).since_us(trace.arrived),
+            us: trace.phases(outcome == Some(Outcome::Committed)),
+            batch_txns: trace.batch_txns,
+            votes: trace.at.iter().map(vote).collect(),
+            decides: trace.at.iter().filter(|_| handed_over).map(decide).collect(),
+            all_keys: keys,
+        }
+    }
+
+    /// One that was told to be in doubt is decided.
+    pub(super) fn tell_resolved(&mut self, id: Version, commit: bool) {
+        if !self.events.on(Topic::Txn) {
+            return;
+        }
+        self.events.doubts.remove(&id);
+        let txn = self.by_id.get(&id).and_then(|seq| self.txns.get(seq));
+        let key = txn.and_then(|txn| txn.first_written().cloned());
+        let outcome = if commit { Outcome::Committed } else { Outcome::Aborted };
+        let body = Body::TxnResolved(TxnResolved { tx: Some(id), key, outcome });
+        self.tell_event_as(None, true, None, body);
+    }
+}
