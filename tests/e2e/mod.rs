@@ -11,6 +11,7 @@
 //! * `conversation`: what a user meets who talks to the port by hand;
 //! * `node_cache`: what is read again is answered by a node's cache, and `status` shows it;
 //! * `commands`: the same at the command line: exit codes, JSON, sentences;
+//! * `inspect`: a stopped node's files are shown, a running one's refused, damage is told;
 //! * `words`: a whole dictionary goes in, and comes out again after everything was killed;
 //! * `replica_down`: while one node is down, its keys are refused quickly, the others go on;
 //! * `disk_full`: a node without space refuses updates until there is some (as root);
@@ -35,6 +36,7 @@ mod disk_full;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod image_cut;
+mod inspect;
 mod kill_all;
 mod kill_loop;
 mod limits;

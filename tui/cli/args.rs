@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Up(crate::up::UpArgs),
     /// Stop the cluster in a directory.
     Down(crate::up::DownArgs),
+    /// Show what the servers of a directory have logged.
+    Logs(crate::logs::LogsArgs),
     /// Print the value of a key.
     Get(GetArgs),
     /// Set a key, whether it exists or not.
@@ -65,6 +67,8 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// Write all keys and values to a file or standard output, as import takes them.
     Export(ExportArgs),
+    /// Show a stopped node's log and keystore, or what differs between two.
+    Inspect(crate::inspect::InspectArgs),
     /// One coordinator; `up` starts it.
     #[command(hide = true)]
     Coordinator(crate::serve::CoordinatorArgs),

@@ -7,7 +7,9 @@ mod address;
 mod args;
 mod export;
 mod import;
+mod inspect;
 mod kv;
+mod logs;
 mod many;
 mod print;
 mod records;
@@ -44,6 +46,8 @@ fn main() -> ExitCode {
         Command::Wait(args) => wait::run(args),
         Command::Import(args) => import::run(args),
         Command::Export(args) => export::run(args),
+        Command::Logs(args) => logs::run(args),
+        Command::Inspect(args) => inspect::run(args),
         Command::Coordinator(args) => serve::coordinator(args, cluster::shell::run_coordinator),
         Command::Node(args) => serve::node(args, cluster::shell::run_node),
     }

@@ -10,6 +10,7 @@ use crate::storage::codec::tests::Source;
 use crate::storage::crash_disk::{CrashDisk, Fate, Sector};
 
 mod errors;
+mod inspect;
 mod recycling;
 mod space;
 
