@@ -17,7 +17,7 @@
 //! Requests are strict, so that a mistake is never half understood; receivers of replies ignore
 //! unknown fields, so that servers can say more later. In reading order:
 //! [`ids`] and [`limits`], then [`frame`] (bytes to lines), [`request`], [`reply`] and [`error`]
-//! (lines to meaning, and back), [`status`], and [`client`].
+//! (lines to meaning, and back), [`status`], [`supervisor`], and [`client`].
 
 pub mod client;
 pub mod error;
@@ -29,6 +29,7 @@ pub mod peer;
 pub mod reply;
 pub mod request;
 pub mod status;
+pub mod supervisor;
 
 #[cfg(test)]
 mod testing;

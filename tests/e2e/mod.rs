@@ -11,6 +11,7 @@
 //! * `conversation`: what a user meets who talks to the port by hand;
 //! * `node_cache`: what is read again is answered by a node's cache, and `status` shows it;
 //! * `commands`: the same at the command line: exit codes, JSON, sentences;
+//! * `admin`: processes at the supervisor, membership at the coordinator, and `locate`;
 //! * `inspect`: a stopped node's files are shown, a running one's refused, damage is told;
 //! * `words`: a whole dictionary goes in, and comes out again after everything was killed;
 //! * `replica_down`: while one node is down, its keys are refused quickly, the others go on;
@@ -30,6 +31,7 @@ mod toy;
 pub(crate) mod wire;
 pub(crate) mod workload;
 
+mod admin;
 mod commands;
 mod conversation;
 mod disk_full;

@@ -4,11 +4,13 @@
 //! a screenful that builds, calls and prints; `print` says what every exit code means.
 
 mod address;
+mod admin;
 mod args;
 mod export;
 mod import;
 mod inspect;
 mod kv;
+mod locate;
 mod logs;
 mod many;
 mod print;
@@ -47,6 +49,8 @@ fn main() -> ExitCode {
         Command::Import(args) => import::run(args),
         Command::Export(args) => export::run(args),
         Command::Logs(args) => logs::run(args),
+        Command::Locate(args) => locate::run(args),
+        Command::Admin(args) => admin::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Coordinator(args) => serve::coordinator(args, cluster::shell::run_coordinator),
         Command::Node(args) => serve::node(args, cluster::shell::run_node),

@@ -23,6 +23,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::admin;
 use super::clock;
 use super::coordinator::Event;
 use super::counters::Counters;
@@ -250,7 +251,8 @@ impl Connection {
         {
             return None;
         }
-        if self.read_only && request.op.is_update() {
+        let changes = request.op.is_update() || matches!(request.op, Op::Admin(_));
+        if self.read_only && changes {
             let error = ErrorReply::read_only(request.op.name());
             let (op, tail) = (Counters::op(request.op.name()), reply::error_tail(&error));
             self.answer(request.id, op, Some(error.code), tail);
@@ -282,6 +284,9 @@ impl Connection {
             self.hello(request.id);
             return None;
         }
+        if self.answer_admin(request) {
+            return None;
+        }
         let op = ops::for_core(&request.op)?;
         let once = ops::once_of(request);
         self.watches |= matches!(request.op, Op::Watch { .. });
@@ -297,6 +302,22 @@ impl Connection {
         let client = ClientId { conn: self.id, slot };
         let timeout_ms = request.timeout_ms.map_or(self.shared.limits.op_ms, u64::from);
         Some(Input::Request { client, op, once, timeout_ms })
+    }
+
+    /// What is about who may do what needs no core; false if it is about anything else.
+    fn answer_admin(&mut self, request: &Request<'_>) -> bool {
+        let (code, tail) = match &request.op {
+            Op::Admin(asked) => {
+                let error = admin::refuse(asked);
+                (Some(error.code), reply::error_tail(&error))
+            }
+            Op::Auth { .. } => {
+                (None, reply::object_tail(&reply::AuthReply { role: admin::role() }))
+            }
+            _ => return false,
+        };
+        self.answer(request.id, Counters::op(request.op.name()), code, tail);
+        true
     }
 
     fn hello(&mut self, id: Option<&str>) {

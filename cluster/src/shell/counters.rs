@@ -9,9 +9,9 @@ use protocol::error::ErrorCode;
 use protocol::status::OpsStatus;
 
 /// The operations counted; `other` is what could not be read as one.
-const OPS: [&str; 13] = [
-    "get", "put", "update", "cas", "del", "mget", "txn", "scan", "watch", "outcome", "status",
-    "hello", "other",
+const OPS: [&str; 16] = [
+    "get", "put", "update", "cas", "del", "mget", "txn", "scan", "watch", "locate", "outcome",
+    "status", "hello", "auth", "admin", "other",
 ];
 /// Seconds that rates are taken over.
 const RATE_S: usize = 5;

@@ -8,7 +8,7 @@ use protocol::ids::{Key, Once, Value};
 use protocol::request::{self, Op, Request};
 
 use crate::core::coordinator::{
-    Change, ClientOp, ScanOp, Test, Update, UpdateName, WatchOp, Write,
+    Change, ClientOp, LocateOp, ScanOp, Test, Update, UpdateName, WatchOp, Write,
 };
 
 /// Hashes of the keys of a request.
@@ -35,7 +35,10 @@ impl KeyHashes {
             }
             Op::Scan { .. }
             | Op::Watch { .. }
+            | Op::Locate { .. }
             | Op::Outcome { .. }
+            | Op::Admin(_)
+            | Op::Auth { .. }
             | Op::Status
             | Op::Hello { .. } => Self::None,
         }
@@ -94,8 +97,11 @@ pub(super) fn for_core(op: &Op<'_>) -> Option<ClientOp> {
                 request::UpdateName::Once { once, .. } => UpdateName::Once(once.parse().ok()?),
             }));
         }
-        // The connection answers it.
-        Op::Hello { .. } => return None,
+        Op::Locate { key, copies } => {
+            return Some(ClientOp::Locate(LocateOp { key: key_of(key)?, copies: *copies }));
+        }
+        // The connection answers them.
+        Op::Admin(_) | Op::Auth { .. } | Op::Hello { .. } => return None,
     };
     Some(ClientOp::Update(update))
 }

@@ -3,7 +3,7 @@
 //! In reading order: `options` and `directory` say whether the cluster may start here, `fleet`,
 //! `server` and `stopping` hold the rules as a state machine without I/O (with `core::restart`),
 //! `child` and `command` are one process, `run` turns the fleet's effects into deeds, `request`,
-//! `lines` and `endpoint` are its port, `down` is the other end of `shutdown`. The supervisor
+//! `lines`, `logs` and `endpoint` are its port, `down` is the other end of `shutdown`. The supervisor
 //! never takes part in the data path and never changes membership.
 
 mod child;
@@ -15,6 +15,7 @@ mod fleet;
 #[cfg(test)]
 mod fleet_tests;
 mod lines;
+mod logs;
 pub mod options;
 mod request;
 mod run;

@@ -93,7 +93,7 @@ async fn supervise(prepared: Prepared) -> Result<bool, StartError> {
     listener.set_nonblocking(true).map_err(system)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(system)?;
     let (sender, news) = mpsc::channel(NEWS_MAX);
-    tokio::spawn(endpoint::serve(listener, sender.clone()));
+    tokio::spawn(endpoint::serve(listener, sender.clone(), directory.logs().into()));
 
     let commands = ChildCommands {
         program: options.program,

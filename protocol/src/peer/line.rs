@@ -190,12 +190,15 @@ fn write_up(out: &mut Vec<u8>, up: &Up) {
     write_field(out, ",\"durable\":", up.durable);
     write_field(out, ",\"end\":", up.end.0);
     write_list(out, 0, "yes", &up.yes, |out, counter| write_number(out, *counter));
-    write_list(out, 0, "read", &up.read, |out, ReadAnswer { r, v, at }| {
+    write_list(out, 0, "read", &up.read, |out, ReadAnswer { r, v, at, c }| {
         write_field(out, "{\"r\":", *r);
         if let Some(value) = v {
             write_value(out, value);
         }
         write_field(out, ",\"at\":", at.number());
+        if *c {
+            out.extend_from_slice(b",\"c\":true");
+        }
         out.push(b'}');
     });
     out.push(b'}');
@@ -445,6 +448,7 @@ fn read_answer(line: &mut Cursor<'_>) -> Option<ReadAnswer> {
     let r = line.field("{\"r\":")?;
     let v = line.value()?;
     let at = Version::from_number(line.field(",\"at\":")?);
+    let c = line.passes(",\"c\":true");
     line.pass("}")?;
-    Some(ReadAnswer { r, v, at })
+    Some(ReadAnswer { r, v, at, c })
 }

@@ -35,10 +35,22 @@ pub(super) enum Name {
     Values,
     Client,
     ReadOnly,
+    // From here on the rare ones, for which no line keeps room.
+    Action,
+    Node,
+    Change,
+    Name,
+    DryRun,
+    IfRingEpoch,
+    Copies,
+    Token,
 }
 
+/// How many names are common.
+const COMMON: usize = Name::ReadOnly as usize + 1;
+
 /// In the order of the enum.
-const NAMES: [(Name, &str); 17] = [
+const NAMES: [(Name, &str); 25] = [
     (Name::Op, "op"),
     (Name::Key, "key"),
     (Name::Value, "value"),
@@ -56,6 +68,14 @@ const NAMES: [(Name, &str); 17] = [
     (Name::Values, "values"),
     (Name::Client, "client"),
     (Name::ReadOnly, "read_only"),
+    (Name::Action, "action"),
+    (Name::Node, "node"),
+    (Name::Change, "change"),
+    (Name::Name, "name"),
+    (Name::DryRun, "dry_run"),
+    (Name::IfRingEpoch, "if_ring_epoch"),
+    (Name::Copies, "copies"),
+    (Name::Token, "token"),
 ];
 
 impl Name {
@@ -100,23 +120,41 @@ impl Field<'_> {
 pub(super) struct Fields<'a> {
     /// The JSON text of `id`, not yet checked.
     pub(super) id: Option<&'a str>,
-    known: [Option<Field<'a>>; NAMES.len()],
+    common: [Option<Field<'a>>; COMMON],
+    rare: Vec<(Name, Field<'a>)>,
     /// The first unknown or repeated field.
     pub(super) problem: Option<Box<ErrorReply>>,
 }
 
 impl<'a> Fields<'a> {
     pub(super) fn take(&mut self, name: Name) -> Option<Field<'a>> {
-        self.known[name as usize].take()
+        match self.common.get_mut(name as usize) {
+            Some(field) => field.take(),
+            None => {
+                let at = self.rare.iter().position(|(rare, _)| *rare == name)?;
+                Some(self.rare.swap_remove(at).1)
+            }
+        }
     }
 
     pub(super) fn has(&self, name: Name) -> bool {
-        self.known[name as usize].is_some()
+        match self.common.get(name as usize) {
+            Some(field) => field.is_some(),
+            None => self.rare.iter().any(|(rare, _)| *rare == name),
+        }
     }
 
     /// A field that nobody has taken.
     pub(super) fn first_left(&self) -> Option<Name> {
-        self.known.iter().position(Option::is_some).map(|at| NAMES[at].0)
+        let common = self.common.iter().position(Option::is_some).map(|at| NAMES[at].0);
+        common.or_else(|| self.rare.first().map(|(name, _)| *name))
+    }
+
+    fn put(&mut self, name: Name, field: Field<'a>) {
+        match self.common.get_mut(name as usize) {
+            Some(place) => *place = Some(field),
+            None => self.rare.push((name, field)),
+        }
     }
 
     fn repeated(&mut self, name: &str) {
@@ -230,10 +268,10 @@ impl<'de> Deserialize<'de> for Fields<'de> {
                         } else {
                             map.next_value()?
                         };
-                        if fields.known[*known as usize].is_some() {
+                        if fields.has(*known) {
                             fields.repeated(&name);
                         } else {
-                            fields.known[*known as usize] = Some(field);
+                            fields.put(*known, field);
                         }
                     } else if name == "id" {
                         let raw = map.next_value::<&RawValue>()?.get();

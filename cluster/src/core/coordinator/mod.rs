@@ -28,6 +28,7 @@ mod conditions;
 mod decide;
 mod evaluate;
 mod links;
+mod locate;
 mod members;
 mod once;
 mod order;
@@ -59,6 +60,7 @@ use super::time::Time;
 
 pub use claim::Phase;
 pub use conditions::{Change, Test, Update, Write};
+pub use locate::LocateOp;
 pub use scan::ScanOp;
 pub use watch::WatchOp;
 
@@ -130,6 +132,8 @@ pub enum ClientOp {
     Scan(ScanOp),
     /// Every committed change from now on.
     Watch(WatchOp),
+    /// Where a key lies, and who holds it.
+    Locate(LocateOp),
     /// The picture of it all.
     Status,
 }
@@ -348,6 +352,7 @@ pub struct Coordinator {
     aborted: outcome::Aborted,
     outcomes: BTreeMap<u64, outcome::Asked>,
     scans: BTreeMap<u64, scan::Scan>,
+    locates: BTreeMap<u64, locate::Locating>,
     watches: watch::Watches,
     reads: BTreeMap<u64, reads::Read>,
     /// Keys of all those.
@@ -371,6 +376,7 @@ enum Deadline {
     Read(u64),
     Outcome(u64),
     Scan(u64),
+    Locate(u64),
 }
 
 /// A request as it came.
@@ -421,6 +427,7 @@ impl Coordinator {
             onces: once::Onces::default(),
             aborted: outcome::Aborted::default(),
             outcomes: BTreeMap::new(),
+            locates: BTreeMap::new(),
             scans: BTreeMap::new(),
             watches: watch::Watches::default(),
             reads: BTreeMap::new(),
@@ -480,6 +487,7 @@ impl Coordinator {
                 Deadline::Read(read) => self.on_read_deadline(read),
                 Deadline::Outcome(id) => self.on_outcome_deadline(id),
                 Deadline::Scan(id) => self.on_scan_deadline(id),
+                Deadline::Locate(id) => self.on_locate_deadline(now, id),
             }
         }
     }
@@ -514,6 +522,7 @@ impl Coordinator {
             ClientOp::Outcome(of) => self.on_outcome(now, client, of, deadline),
             ClientOp::Scan(op) => self.on_scan(now, client, op, deadline),
             ClientOp::Watch(op) => self.on_watch(now, client, op),
+            ClientOp::Locate(op) => self.on_locate(now, client, op, deadline),
             ClientOp::Status => {}
         }
     }
