@@ -12,6 +12,7 @@
 //! * `node_cache`: what is read again is answered by a node's cache, and `status` shows it;
 //! * `commands`: the same at the command line: exit codes, JSON, sentences;
 //! * `admin`: processes at the supervisor, membership at the coordinator, and `locate`;
+//! * `detach`: `up` in the background, and afresh; what needs no cluster;
 //! * `inspect`: a stopped node's files are shown, a running one's refused, damage is told;
 //! * `words`: a whole dictionary goes in, and comes out again after everything was killed;
 //! * `replica_down`: while one node is down, its keys are refused quickly, the others go on;
@@ -34,6 +35,7 @@ pub(crate) mod workload;
 mod admin;
 mod commands;
 mod conversation;
+mod detach;
 mod disk_full;
 #[cfg(feature = "failpoints")]
 mod failpoints;

@@ -73,6 +73,12 @@ pub(crate) enum Command {
     Admin(crate::admin::AdminArgs),
     /// Show a stopped node's log and keystore, or what differs between two.
     Inspect(crate::inspect::InspectArgs),
+    /// Make a token.
+    Token(crate::make::TokenArgs),
+    /// Print the completions of a shell.
+    Completions(crate::make::CompletionsArgs),
+    /// Write the manual's pages.
+    Man(crate::make::ManArgs),
     /// One coordinator; `up` starts it.
     #[command(hide = true)]
     Coordinator(crate::serve::CoordinatorArgs),

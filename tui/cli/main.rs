@@ -12,6 +12,7 @@ mod inspect;
 mod kv;
 mod locate;
 mod logs;
+mod make;
 mod many;
 mod print;
 mod records;
@@ -52,6 +53,9 @@ fn main() -> ExitCode {
         Command::Locate(args) => locate::run(args),
         Command::Admin(args) => admin::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Token(args) => make::token(args),
+        Command::Completions(args) => make::completions(&args),
+        Command::Man(args) => make::man(&args),
         Command::Coordinator(args) => serve::coordinator(args, cluster::shell::run_coordinator),
         Command::Node(args) => serve::node(args, cluster::shell::run_node),
     }

@@ -1,6 +1,6 @@
 //! `piazza up`: owns one coordinator and N nodes as child processes of this machine.
 //!
-//! In reading order: `options` and `directory` say whether the cluster may start here, `fleet`,
+//! In reading order: `options`, `directory` and `fresh` say whether the cluster may start here, `fleet`,
 //! `server` and `stopping` hold the rules as a state machine without I/O (with `core::restart`),
 //! `child` and `command` are one process, `run` turns the fleet's effects into deeds, `request`,
 //! `lines`, `logs` and `endpoint` are its port, `down` is the other end of `shutdown`. The supervisor
@@ -14,6 +14,7 @@ mod endpoint;
 mod fleet;
 #[cfg(test)]
 mod fleet_tests;
+mod fresh;
 mod lines;
 mod logs;
 pub mod options;
