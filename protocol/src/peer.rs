@@ -450,8 +450,8 @@ impl Settled {
     }
 }
 
-/// A message from a node on its link.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A message from a node on its link. The default says nothing yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Up {
     /// The session it belongs to.
     pub session: u64,

@@ -426,17 +426,8 @@ fn read_up(line: &mut Cursor<'_>) -> Option<Up> {
         durable: line.field(",\"durable\":")?,
         end: GroupSeq(line.field(",\"end\":")?),
         yes: line.list(&mut false, "\"yes\":[", Cursor::number)?,
-        no: Vec::new(),
         read: line.list(&mut false, "\"read\":[", read_answer)?,
-        once: Vec::new(),
-        scan: Vec::new(),
-        report: None,
-        fenced: None,
-        installed: None,
-        marked: false,
-        lost: Vec::new(),
-        caught_up: false,
-        full: false,
+        ..Up::default()
     };
     line.pass("}")?;
     line.end()?;

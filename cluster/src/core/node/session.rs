@@ -299,26 +299,8 @@ impl NodeCore {
     }
 
     fn empty_up(&self, session: u64, epoch: Epoch) -> Up {
-        Up {
-            session,
-            n: 0,
-            epoch,
-            ack: 0,
-            durable: 0,
-            end: self.synced,
-            yes: Vec::new(),
-            no: Vec::new(),
-            read: Vec::new(),
-            once: Vec::new(),
-            scan: Vec::new(),
-            report: None,
-            fenced: None,
-            installed: None,
-            marked: false,
-            lost: Vec::new(),
-            caught_up: false,
-            full: self.is_short_of_space(),
-        }
+        let (end, full) = (self.synced, self.is_short_of_space());
+        Up { session, epoch, end, full, ..Up::default() }
     }
 
     /// With nothing new to log, what has been taken in is as durable as what came before it.

@@ -124,15 +124,13 @@ fn up(numbers: &mut Numbers) -> Up {
         yes: some(numbers, number),
         no: if rarely(numbers) { some(numbers, refusal) } else { Vec::new() },
         read: some(numbers, answer),
-        once: Vec::new(),
-        scan: Vec::new(),
-        report: None,
         fenced: rarely(numbers).then_some(Epoch(7)),
         installed: rarely(numbers).then_some(RingNumber { epoch: Epoch(7), counter: 1 }),
         marked: rarely(numbers),
         lost: if rarely(numbers) { some(numbers, member) } else { Vec::new() },
         caught_up: rarely(numbers),
         full: rarely(numbers),
+        ..Up::default()
     }
 }
 
