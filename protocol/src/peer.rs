@@ -156,6 +156,8 @@ pub enum DownBody {
     },
     /// Prepares, decisions and reads; an empty one is a question whether the node is there.
     Batch(Batch),
+    /// The stores of these members have lost something (R7): note it durably, for ever.
+    Losses(Vec<MemberId>),
     /// The store has proved to have lost something: stop (R7).
     Lost {
         /// What was found, a sentence for the operator.
@@ -448,8 +450,8 @@ impl Settled {
     }
 }
 
-/// A message from a node on its link.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A message from a node on its link. The default says nothing yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Up {
     /// The session it belongs to.
     pub session: u64,
@@ -490,6 +492,10 @@ pub struct Up {
     /// The last [`DownBody::Mark`] is durable here.
     #[serde(default, skip_serializing_if = "is_false")]
     pub marked: bool,
+    /// That the stores of these members have lost something is durable here, as
+    /// [`DownBody::Losses`] wanted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<MemberId>,
     /// Everything of the batch that said `caught_up` is taken in and durable.
     #[serde(default, skip_serializing_if = "is_false")]
     pub caught_up: bool,
@@ -538,6 +544,9 @@ pub struct Report {
     pub cut_through: Epoch,
     /// The newest log ends that it has recorded of the members (R7).
     pub marks: Vec<(MemberId, GroupSeq)>,
+    /// The members whose stores have lost something, as far as it was told (R7).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<MemberId>,
     /// What it has been told to forget (R8).
     pub settled: Vec<Settled>,
     /// Every transaction it remembers that it has not been told to forget.

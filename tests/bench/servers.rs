@@ -7,9 +7,9 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::e2e::cluster::Cluster;
+use crate::e2e::cluster::{Cluster, follow};
 use crate::e2e::procs::{TempDir, dying_with_us, wait_for};
 
 /// The unit of the times in /proc/PID/stat: fixed at 100 a second for programs on Linux.
@@ -98,17 +98,17 @@ fn launch(dir: &TempDir, more: &[&str]) -> Result<(SocketAddr, Launched), String
         command.args(["--bind", "127.0.0.1", "--port", &addr.port().to_string()]);
         command.args(["--appendonly", "yes", "--appendfsync", "always", "--save", ""]);
         command.args(["--repl-diskless-sync-delay", "0", "--dir"]).arg(dir.path()).args(more);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command
             .spawn()
             .map(Launched)
             .map_err(|error| format!("redis-server (Debian: apt install redis-server): {error}"))?;
-        let begin = Instant::now();
-        while begin.elapsed() < READY_MAX && matches!(child.0.try_wait(), Ok(None)) {
-            if exchange(addr, "PING\r\n", |line| line.starts_with("+PONG")).is_some() {
+        // One that cannot have the port says something else, and ends.
+        let lines = follow(child.0.stdout.take().expect("it is piped"));
+        while let Ok(line) = lines.recv_timeout(READY_MAX) {
+            if line.to_lowercase().contains("ready to accept connections") {
                 return Ok((addr, child));
             }
-            std::thread::sleep(Duration::from_millis(10));
         }
     }
     Err("redis-server does not start".into())

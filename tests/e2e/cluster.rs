@@ -295,7 +295,7 @@ fn up(mark: &Mark, dir: &TempDir, arguments: &[String]) -> (Child, Ready) {
 }
 
 /// The lines of `stdout`, read to its end so that the writer never blocks.
-fn follow(stdout: ChildStdout) -> mpsc::Receiver<String> {
+pub(crate) fn follow(stdout: ChildStdout) -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {

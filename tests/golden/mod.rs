@@ -44,7 +44,7 @@
 //! `power-loss n1`                      | the same, and what was not synced is gone; `torn`: damaged
 //! `restart n1`, `start n1`             | from its directory
 //! `wipe n1`                            | it gets an empty directory
-//! `save n1`, `revert n1`               | its directory is copied aside; the copy takes its place
+//! `save n1`, `revert n1`               | its directory is copied aside; the two change places
 //! `lose n1 keystore`                   | it has no value any more, and nobody has noticed
 //! `refuse n1`, `refuse n1 3`           | the next prepare that comes, or the third, names a ring that
 //!                                      | it does not have: it refuses

@@ -425,11 +425,12 @@ impl World {
         Ok(())
     }
 
-    /// The copy takes the directory's place.
+    /// The copy takes the directory's place, which is the copy from then on.
     pub(super) fn revert_directory(&mut self, node: usize) -> Result<(), String> {
         let machine = self.down(node)?;
-        let (store, disk) = machine.saved.as_ref().ok_or("nothing was saved")?;
-        (machine.store, machine.disk) = (*store, disk.fork());
+        let (store, disk) = machine.saved.take().ok_or("nothing was saved")?;
+        machine.saved = Some((machine.store, std::mem::replace(&mut machine.disk, disk)));
+        machine.store = store;
         machine.keystore = MemoryKeystore::new();
         Ok(())
     }

@@ -64,6 +64,9 @@ pub(super) fn down(down: &Down, tell_settled: bool) -> Option<String> {
         }
         DownBody::Mark { released: true, .. } => Some(format!("epoch {epoch} is released")),
         DownBody::Mark { .. } => Some(format!("epoch {epoch} is active")),
+        DownBody::Losses(lost) => {
+            Some(format!("{} lost data: keep that", list(lost, |id| member(*id))))
+        }
         DownBody::Lost { reason } => Some(format!("you have lost data: {reason}")),
         DownBody::Batch(batch) => self::batch(batch, tell_settled),
     }
@@ -104,6 +107,9 @@ pub(super) fn up(up: &Up, asked: &BTreeMap<u64, Key>, confirmed: &[Version]) -> 
     if up.marked {
         parts.push("mark is durable".into());
     }
+    if !up.lost.is_empty() {
+        parts.push(format!("that {} lost data is durable", list(&up.lost, |id| member(*id))));
+    }
     let version = |counter: u64| Version::new(up.epoch, counter);
     if !up.yes.is_empty() {
         parts.push(format!("yes {}", list(&up.yes, |counter| version(*counter).to_string())));
@@ -137,6 +143,9 @@ fn report(report: &Report) -> String {
         parts.push(format!("{} {state}", txn.id));
     }
     parts.extend(report.settled.iter().map(settled));
+    if !report.lost.is_empty() {
+        parts.push(format!("{} lost data", list(&report.lost, |id| member(*id))));
+    }
     if report.cut_through.0 > 0 {
         parts.push(format!("what is missing through epoch {} may be lost", report.cut_through));
     }

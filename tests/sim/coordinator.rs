@@ -219,7 +219,9 @@ impl World {
         match note {
             Note::Resolved(_, true) => self.coverage.met("recovered commits"),
             Note::Resolved(_, false) => self.coverage.met("recovered aborts"),
-            Note::Alarm(what) if what.contains("lost data") && !self.may_be_lost(what) => {
+            Note::Alarm(what)
+                if what.contains("'s store has lost data") && !self.may_be_lost(what) =>
+            {
                 self.fail(Failure::Refused(what.clone()));
             }
             Note::Space { full: true, .. } => self.coverage.met("full disks noticed"),
@@ -301,7 +303,7 @@ impl World {
     ) {
         let register: Box<Register> = serde_json::from_str(text).expect("messages read back");
         self.coordinators[coordinator].registrations.insert(conn, (node, life));
-        if !self.nodes[node].tampered.is_impostor(life) {
+        if !self.nodes[node].tampered.is_impostor(life) && !self.duplicates.contains(&conn) {
             self.note_life(coordinator, node, life);
         }
         self.hand_in(coordinator, Input::Register { conn: RegistrationId(conn), register });
@@ -319,8 +321,9 @@ impl World {
         conn: RegistrationId,
         answer: &Registered,
     ) {
-        let Some((node, life)) = self.coordinators[coordinator].registrations.get(&conn.0).copied()
-        else {
+        let registrations = &self.coordinators[coordinator].registrations;
+        let Some((node, life)) = registrations.get(&conn.0).copied() else { return };
+        if self.is_duplicates(conn.0, answer) {
             return;
         };
         let text = serde_json::to_string(answer).expect("messages serialize");

@@ -73,6 +73,9 @@ const AT_LEAST: &[(&str, u64)] = &[
     ("logs rotten", 40),
     ("rotten logs refused", 19),
     ("rotten tails cut", 23),
+    ("writes astray", 12),
+    ("duplicates refused", 60),
+    ("nodes missing", 6),
 ];
 
 impl Coverage {

@@ -33,6 +33,7 @@ impl World {
             (Fault::WipeDisk | Fault::RollBack | Fault::RotState | Fault::RotLog, _) => {
                 self.tamper(node, fault);
             }
+            (Fault::Duplicate, _) => self.duplicate(node),
             (Fault::KillCoordinator, Some(coordinator)) => {
                 self.coverage.met("coordinators killed");
                 self.kill_coordinator(coordinator);

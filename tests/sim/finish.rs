@@ -7,11 +7,13 @@
 
 use cluster::core::ring::Ring;
 use cluster::storage::keystore::Keystore;
+use protocol::ids::Version;
 use protocol::peer::TxnState;
 
 use super::asked::Asked;
 use super::clients::Client;
 use super::coordinator::key_of;
+use super::node::Process;
 use super::plan::{ACCOUNTS, MS};
 use super::world::{Event, Failure, World};
 use crate::check::durable::{self, Finals};
@@ -50,7 +52,8 @@ impl World {
         // Whatever had kept updates from being taken is over: each key takes one.
         let ok = |op: &usize| self.history[*op].outcome == Outcome::Ok;
         let written = |key: &u64| self.last_puts.get(key).is_some_and(ok);
-        let unwritten: Vec<u64> = (0..self.plan.keys).filter(|key| !written(key)).collect();
+        let unwritten = (0..self.plan.keys).filter(|key| !written(key) && self.is_whole(*key));
+        let unwritten: Vec<u64> = unwritten.collect();
         if !unwritten.is_empty() {
             if self.connected(reader).is_some() {
                 for key in unwritten {
@@ -61,7 +64,8 @@ impl World {
             }
             return;
         }
-        let missing: Vec<u64> = self.plan.all_keys().filter(|key| !self.is_read(*key)).collect();
+        let unread = |key: &u64| !self.is_read(*key) && self.living_replicas(*key) > 0;
+        let missing: Vec<u64> = self.plan.all_keys().filter(unread).collect();
         if missing.is_empty() {
             self.over = true;
             return;
@@ -88,6 +92,11 @@ impl World {
         }
         let txns = &self.coordinators[coordinator].status(self.now).txns;
         for what in ["open", "waiting", "in_doubt"] {
+            // What a missing node takes part in waits for it for ever, but not if it was left by
+            // an earlier coordinator.
+            if what == "open" && self.is_one_missing() {
+                continue;
+            }
             if txns.get(what).is_some_and(|count| *count > 0) {
                 return Some(format!("the coordinator has transactions {what}: {txns:?}"));
             }
@@ -96,11 +105,20 @@ impl World {
     }
 
     fn unrest_of(&self, node: usize) -> Option<String> {
+        if self.nodes[node].dead {
+            return None;
+        }
         let Some(process) = &self.nodes[node].process else {
             return Some(format!("node {node} is down"));
         };
         if !process.caught_up || !process.is_idle() {
             return Some(format!("node {node} has not caught up, or is at work"));
+        }
+        // What a missing one has not voted on or confirmed is remembered by the others: alike.
+        if self.is_one_missing() {
+            let open = process.core.remembered(TxnState::Prepared);
+            let told: Vec<Version> = open.filter(|id| self.is_committed_somewhere(*id)).collect();
+            return (!told.is_empty()).then(|| format!("node {node} has to hear of {told:?}"));
         }
         for state in [TxnState::Prepared, TxnState::Committed, TxnState::Aborted, TxnState::Refused]
         {
@@ -110,6 +128,17 @@ impl World {
             }
         }
         None
+    }
+
+    /// Whether a node is missing for good.
+    fn is_one_missing(&self) -> bool {
+        self.nodes.iter().any(|node| node.dead)
+    }
+
+    /// Whether a living node has the transaction committed.
+    fn is_committed_somewhere(&self, id: Version) -> bool {
+        let mut living = self.nodes.iter().filter_map(|node| node.process.as_ref());
+        living.any(|process| process.core.remembered(TxnState::Committed).any(|other| other == id))
     }
 
     /// Judges what has happened.
@@ -155,18 +184,36 @@ impl World {
         }
     }
 
+    fn ring(&self) -> Option<Ring> {
+        let mut processes = self.nodes.iter().filter_map(|node| node.process.as_ref());
+        let record = processes.find_map(|process| process.core.meta().ring.as_ref())?;
+        let points = record.members.iter().flat_map(|m| m.points.iter().map(|p| (*p, m.id)));
+        Some(Ring::new(points.collect(), record.replicas))
+    }
+
+    /// The living nodes that hold a key.
+    fn replicas_of(&self, number: u64) -> Vec<&Process> {
+        let Some(ring) = self.ring() else { return Vec::new() };
+        let replicas = ring.replicas_of(&key_of(number));
+        let living = self.nodes.iter().filter_map(|node| node.process.as_ref());
+        living.filter(|p| p.core.member().is_some_and(|me| replicas.contains(&me))).collect()
+    }
+
+    fn living_replicas(&self, number: u64) -> usize {
+        self.replicas_of(number).len()
+    }
+
+    /// Whether none of the nodes that hold a key is missing for good.
+    fn is_whole(&self, number: u64) -> bool {
+        self.living_replicas(number) == usize::from(self.plan.replicas)
+    }
+
     /// How the replicas of a key differ.
     fn difference(&self, number: u64) -> Option<String> {
-        let processes: Vec<_> = self.nodes.iter().filter_map(|n| n.process.as_ref()).collect();
-        let record = processes.iter().find_map(|process| process.core.meta().ring.as_ref())?;
-        let points = record.members.iter().flat_map(|m| m.points.iter().map(|p| (*p, m.id)));
-        let ring = Ring::new(points.collect(), record.replicas);
         let key = key_of(number);
-        let held: Vec<_> = processes
-            .iter()
-            .filter(|process| {
-                process.core.member().is_some_and(|me| ring.replicas_of(&key).contains(&me))
-            })
+        let held: Vec<_> = self
+            .replicas_of(number)
+            .into_iter()
             .map(|process| (process.core.member(), process.keystore.get(&key).expect("whole")))
             .collect();
         let same = held.windows(2).all(|pair| pair[0].1 == pair[1].1);

@@ -28,6 +28,7 @@ mod clogs;
 mod coordinator;
 mod coverage;
 mod disks;
+mod duplicates;
 mod faults;
 mod finish;
 mod incidents;

@@ -2,8 +2,8 @@
 //! process with the real core, log, state file and keystore.
 //!
 //! The start mirrors the shell's: state file with the next incarnation, log, replay, keystore, and
-//! only then registration (R9, H34). Log and state file are one lane, the keystore another; each
-//! takes its jobs in order, one at a time.
+//! only then registration (R9, H34). Log and state file are one lane, the keystore another; `jobs`
+//! says when they get on.
 //!
 //! A job of the log is done, whole, at the moment at which it ends, and reported at that moment. A
 //! crash before that finds it begun or not: if begun, some number of its disk operations is done
@@ -12,29 +12,30 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use cluster::core::cache::{Cache, CacheShape};
-use cluster::core::node::{AskToken, ConnId, Effect, ExitReason, Input, NodeCore, ReadToken};
-use cluster::core::record::Committed;
-use cluster::core::ring::Ring;
+use cluster::core::node::{ConnId, Effect, ExitReason, Input, NodeCore};
 use cluster::storage::crash_disk::{CrashDisk, Fate, Sector};
 use cluster::storage::disk::SECTOR;
 use cluster::storage::keystore::memory::MemoryKeystore;
-use cluster::storage::keystore::{Checkpointed, Keystore, KeystoreError, Scan};
-use cluster::storage::log::{Log, NextSegment, SPARES_MIN};
+use cluster::storage::keystore::{Checkpointed, Keystore, Scan};
+use cluster::storage::log::{Log, NextSegment};
 use cluster::storage::small_file::SmallFile;
-use protocol::ids::{GroupSeq, Key, NodeName, Uuid, Version};
+use protocol::ids::{NodeName, Uuid};
 use protocol::peer::Register;
 
 use super::clogs::Clogs;
 use super::disks::DiskTrouble;
-use super::lanes::{LogDone, LogJob, look_up, read_onces, read_page, register};
+use super::lanes::{LogDone, LogJob, register};
 use super::plan::{Fault, MS};
 use super::recover::{Directory, Started, recover};
 use super::stores::Tampered;
 use super::world::{Clock, Event, Failure, World};
 use crate::check::seeded::Seeded;
+
+mod jobs;
+
+use self::jobs::KeyJob;
 
 /// One node's machine and directory.
 pub(crate) struct Machine {
@@ -83,18 +84,6 @@ pub(crate) struct Process {
     /// It has had a log with all the space that it asks for.
     reserved: bool,
     wake_at: u64,
-}
-
-/// A job of the keystore's lane; the first in line is under way.
-enum KeyJob {
-    Apply(Vec<Committed>, GroupSeq),
-    Read(ReadToken, Key),
-    ReadOnces(AskToken, Version, usize),
-    DropOnces(Version),
-    Scan(AskToken, Scan),
-    Checkpoint,
-    Checkpointed(Checkpointed),
-    Ranges(Arc<Ring>),
 }
 
 impl Process {
@@ -322,203 +311,6 @@ impl World {
                 self.at(at, Event::WakeNode(node, life));
             }
         }
-    }
-
-    fn log_job(&mut self, node: usize, job: LogJob) {
-        let process = self.process(node);
-        process.log_jobs.push_back(job);
-        if process.log_jobs.len() == 1 {
-            self.begin_log_job(node);
-        }
-    }
-
-    fn begin_log_job(&mut self, node: usize) {
-        let stall = self.plan.disk.stall;
-        let stalls = !self.healed && self.rarely(Fault::StallDisk, stall);
-        let took = if stalls { 2_000 * MS } else { self.plan.disk.sync_us };
-        let process = self.process(node);
-        let (life, append) = (process.life, matches!(process.log_jobs[0], LogJob::Append(..)));
-        let mut took = 20 + self.rng.below(took);
-        if append && let Some(power) = self.nodes[node].doom.take() {
-            if self.rng.chance(30) {
-                // It takes its time, and there is a new session before the crash.
-                took += 300 * MS;
-                self.cut(node);
-            }
-            let wait = self.rng.below(took);
-            self.after(wait, Event::Doom(node, life, power));
-        }
-        self.after(took, Event::LogDone(node, life));
-    }
-
-    /// The job under way in the log's lane ends.
-    pub(crate) fn log_done(&mut self, node: usize) {
-        let process = self.process(node);
-        let job = process.log_jobs.pop_front().expect("a job is under way");
-        let text = job.text();
-        let logged = job.logged();
-        let done = match job.run(&mut process.log, &mut process.state) {
-            Ok(done) => done,
-            Err(reason) => return self.end_by_disk(node, &reason),
-        };
-        if let LogDone::NoSpace(job) = done {
-            return self.no_space(node, job);
-        }
-        if !process.log_jobs.is_empty() {
-            self.begin_log_job(node);
-        }
-        self.trace_text(&text);
-        match done {
-            LogDone::Synced(seq) => {
-                self.note_logged(node, &logged);
-                self.make_segment(node);
-                self.tell_room(node);
-                self.hand_in_node(node, Input::Synced(seq));
-            }
-            LogDone::Saved(number) => {
-                self.hand_in_node(node, Input::MetaSaved(number));
-                let Some(process) = self.nodes[node].process.as_mut() else { return };
-                let meta = process.core.meta();
-                process.register.fence = meta.fence.epoch;
-                process.register.ring = meta.ring.clone();
-            }
-            LogDone::Freed(segments) => {
-                self.coverage.add("segments freed", segments as u64);
-                self.tell_room(node);
-            }
-            LogDone::Made | LogDone::Wanted => {
-                self.make_segment(node);
-                self.tell_room(node);
-            }
-            LogDone::NoSpace(_) => unreachable!("done with above"),
-        }
-    }
-
-    /// A node's core hears how much its log takes.
-    fn tell_room(&mut self, node: usize) {
-        let segment_bytes = self.plan.disk.sizes.segment_bytes;
-        let process = self.process(node);
-        let room = process.log.room();
-        process.reserved |= room.bytes >= SPARES_MIN as u64 * (segment_bytes - SECTOR as u64);
-        self.hand_in_node(node, Input::Room(room));
-    }
-
-    /// A group does not fit: it waits, and all behind it. Only what was promised before the log had
-    /// its reserve may.
-    fn no_space(&mut self, node: usize, job: LogJob) {
-        self.coverage.met("groups without space");
-        let process = self.process(node);
-        let (life, reserved) = (process.life, process.reserved);
-        process.log_jobs.push_front(job);
-        if reserved {
-            let what = format!("node {node} has promised more than its log takes");
-            self.fail(Failure::Stuck(what));
-        }
-        let wait = (20 + self.rng.below(200)) * MS;
-        self.after(wait, Event::LogDone(node, life));
-    }
-
-    /// The next segment is made ahead, at some time later.
-    fn make_segment(&mut self, node: usize) {
-        let slow = self.rng.chance(30);
-        let wait = self.rng.below(30) * MS;
-        let process = self.process(node);
-        let (life, full) = (process.life, process.log.room().full);
-        let wait = if full || slow { 5 * wait } else { wait };
-        if let Some(work) = process.log.prepare_next() {
-            process.making = Some(work);
-            self.after(wait, Event::SegmentMade(node, life));
-        }
-    }
-
-    /// The helper has made a segment.
-    pub(crate) fn segment_made(&mut self, node: usize) {
-        let work = self.process(node).making.take().expect("it was asked for");
-        self.log_job(node, LogJob::Made(work.run()));
-    }
-
-    fn key_job(&mut self, node: usize, job: KeyJob) {
-        let process = self.process(node);
-        process.key_jobs.push_back(job);
-        if process.key_jobs.len() == 1 {
-            self.begin_key_job(node);
-        }
-    }
-
-    fn begin_key_job(&mut self, node: usize) {
-        let took = 5 + self.rng.below(self.plan.disk.keys_us);
-        let life = self.process(node).life;
-        self.after(took, Event::KeysDone(node, life));
-    }
-
-    /// The job under way in the keystore's lane ends.
-    pub(crate) fn keys_done(&mut self, node: usize) {
-        let process = self.process(node);
-        let life = process.life;
-        let job = process.key_jobs.pop_front().expect("a job is under way");
-        let keystore = &mut process.keystore;
-        let mut input = None;
-        let mut writing = false;
-        match job {
-            KeyJob::Apply(writes, through) => {
-                keystore.apply(&writes, through).expect("memory does not fail");
-            }
-            KeyJob::Read(token, key) => {
-                input = Some(look_up(keystore, token, &key));
-            }
-            KeyJob::ReadOnces(token, after, limit) => {
-                input = Some(read_onces(keystore, token, after, limit));
-            }
-            KeyJob::Scan(token, scan) => {
-                input = Some(read_page(keystore, token, &scan));
-            }
-            KeyJob::DropOnces(from) => {
-                keystore.drop_onces(from).expect("memory does not fail");
-            }
-            KeyJob::Checkpoint => {
-                if let Some(work) = keystore.begin_checkpoint() {
-                    process.checkpoint = Some(work.run());
-                    writing = true;
-                }
-            }
-            KeyJob::Checkpointed(done) => {
-                input = Some(match keystore.end_checkpoint(done) {
-                    Ok(through) => Input::Checkpointed(through),
-                    Err(KeystoreError::NoSpace(_)) => Input::NotCheckpointed,
-                    Err(error) => panic!("memory does not fail: {error}"),
-                });
-            }
-            KeyJob::Ranges(ring) => {
-                let points: Vec<u64> = ring.points().iter().map(|(point, _)| point.0).collect();
-                keystore.set_ranges(&points).expect("memory does not fail");
-            }
-        }
-        let more = !process.key_jobs.is_empty();
-        if writing {
-            let wait = self.rng.below(100) * MS;
-            self.after(wait, Event::CheckpointWritten(node, life));
-        }
-        if more {
-            self.begin_key_job(node);
-        } else {
-            self.check_cache(node);
-        }
-        if let Some(input) = input {
-            if let Input::Checkpointed(_) = input {
-                self.coverage.met("checkpoints");
-            }
-            self.hand_in_node(node, input);
-        }
-    }
-
-    /// The helper has written a checkpoint.
-    pub(crate) fn checkpoint_written(&mut self, node: usize) {
-        let mut done = self.process(node).checkpoint.take().expect("one was begun");
-        if self.disk_is_full(node) && self.rng.chance(80) {
-            self.coverage.met("checkpoints without space");
-            done = Checkpointed::no_space();
-        }
-        self.key_job(node, KeyJob::Checkpointed(done));
     }
 
     /// The process ends at once; with `power` what was not synced is in danger too.

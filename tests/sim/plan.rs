@@ -97,8 +97,10 @@ pub(crate) enum Fault {
     RollBack,
     /// Bits of one copy of a node's state file flip while it is down.
     RotState,
-    /// Bits of a node's log flip while it is down.
+    /// A node's log is damaged while it is down: bits flip, or a write has gone astray.
     RotLog,
+    /// Somebody says he is a node that is there.
+    Duplicate,
     /// What follows is not planned for a moment but strikes by chance: `NetPlan`, `DiskPlan` and the
     /// last of `Plan` say how often.
     LoseMessage,
@@ -137,6 +139,7 @@ pub(crate) const ALL_FAULTS: [Fault; PLANNED + 12] = [
     Fault::RollBack,
     Fault::RotState,
     Fault::RotLog,
+    Fault::Duplicate,
     Fault::LoseMessage,
     Fault::DoubleMessage,
     Fault::OvertakingMessage,
@@ -152,7 +155,7 @@ pub(crate) const ALL_FAULTS: [Fault; PLANNED + 12] = [
 ];
 
 /// How many of them are planned for a moment.
-const PLANNED: usize = 20;
+const PLANNED: usize = 21;
 
 /// One seed's run.
 #[derive(Debug, Clone)]

@@ -66,6 +66,7 @@ fn open_state(directory: &Directory<'_>) -> Result<(SmallFile, Meta, Identity), 
             fence: Fence::default(),
             ring: None,
             cut_through: Epoch(0),
+            lost: Vec::new(),
         },
     };
     if let Some(ring) = &meta.ring {

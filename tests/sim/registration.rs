@@ -48,6 +48,9 @@ impl World {
         match answer {
             Registered::Welcome { .. } => process.register_wait = 20,
             Registered::Refused { .. } if self.has_impostor(node) => self.impostor_refused(node),
+            Registered::Refused { reason } if reason.contains("lost data") => {
+                self.found_lost(node, &reason);
+            }
             Registered::Refused { reason } => {
                 self.fail(Failure::Refused(format!("node {node} may not register: {reason}")));
             }

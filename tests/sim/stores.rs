@@ -1,6 +1,7 @@
 //! Directories that are tampered with while a node is down: emptied, replaced by an older copy, or
 //! rotten on the disk. An operator who notices puts the true directory back, at the latest when all
-//! faults end.
+//! faults end; once a store was found to have lost something that is of no use, and the run goes on
+//! to its end without the node.
 //!
 //! One node of a run is the victim of all of it, so that no more is lost than the other copies make
 //! up for. While a false directory is in place its node's processes are impostors: nothing that
@@ -11,10 +12,6 @@
 //! * An older copy is put in place only when all other nodes hold durable marks beyond its log's end:
 //!   R7 tells a log that was rolled back by its end alone. One that lacks only the newest groups,
 //!   of which nobody has logged a mark, or only a promise and no group, is not found out.
-//! * There are at most two copies of each key. With three, a coordinator that has found a store out
-//!   may commit what it and the store's survivors have left (R6), and its successor, which hears
-//!   that store first and has not found it out yet, may take its silence for a no: that a store
-//!   has lost something is not durable anywhere but in the store.
 //! * A copy replaces the directory, and never runs beside it: an epoch that a copy promises binds
 //!   its twin to nothing, so that two coordinators could each find a majority.
 //! * A log rots only where every key has another copy. The keystore here is plain memory without a
@@ -33,6 +30,9 @@ use super::plan::{Fault, MS};
 use super::recover::{Directory, recover};
 use super::world::{Event, Failure, World};
 
+/// What a disk writes at a time, bytes.
+const SECTOR: usize = 512;
+
 /// A node's directory that is not in its place.
 pub(crate) struct Aside {
     store: Uuid,
@@ -40,15 +40,11 @@ pub(crate) struct Aside {
     keystore: MemoryKeystore,
 }
 
-/// Bits that have flipped.
+/// Damage to a file.
 struct Rot {
     file: String,
-    /// Where, and which bits.
-    flips: Vec<(usize, u8)>,
-    /// The disk as it was before.
-    before: CrashDisk,
-    /// The log was cut for it, and has new groups since then.
-    appended: bool,
+    /// What was where.
+    before: Vec<(usize, Vec<u8>)>,
 }
 
 /// What was done to a node's directory.
@@ -86,8 +82,7 @@ impl World {
         }
         match fault {
             Fault::WipeDisk => self.wipe_disk(node),
-            Fault::RollBack if self.plan.replicas <= 2 => self.copy_disk(node),
-            Fault::RollBack => self.coverage.met("copies of too many"),
+            Fault::RollBack => self.copy_disk(node),
             Fault::RotState => self.rot_state(node),
             _ if self.plan.replicas > 1 => self.rot_log(node),
             _ => {}
@@ -113,7 +108,7 @@ impl World {
     /// A coordinator takes a store for lost, by what it says of it: whether it may. From then on it
     /// may decide without it.
     pub(crate) fn may_be_lost(&mut self, said: &str) -> bool {
-        let named = |name: &NodeName| said.starts_with(&format!("{name}'s log ends"));
+        let named = |name: &NodeName| said.starts_with(&format!("{name}'s store has lost data"));
         let machine = self.nodes.iter_mut().find(|machine| named(&machine.name));
         let Some(tampered) = machine.map(|machine| &mut machine.tampered) else { return false };
         tampered.declared_lost |= tampered.rolled_back || tampered.rot.is_some();
@@ -232,13 +227,10 @@ impl World {
                 *known = (*known).max(*seq);
             }
         }
-        if let Some(rot) = &mut self.nodes[node].tampered.rot {
-            rot.appended = true;
-        }
     }
 
     /// Bits of a file flip.
-    fn flip(&mut self, node: usize, file: &str) -> Vec<(usize, u8)> {
+    fn flip(&mut self, node: usize, file: &str) -> Vec<(usize, Vec<u8>)> {
         let disk = self.nodes[node].disk.clone();
         let length = disk.read(file).map_or(0, |bytes| bytes.len());
         let first = self.rng.below(length as u64) as usize;
@@ -248,8 +240,24 @@ impl World {
             let at = (first + self.rng.below(64) as usize).min(length - 1);
             flips.push((at, 1 << self.rng.below(8)));
         }
+        let before = |bytes: &[u8]| flips.iter().map(|(at, _)| (*at, vec![bytes[*at]])).collect();
+        let before = disk.read(file).map_or(Vec::new(), |bytes| before(&bytes));
         disk.rot(file, |bytes| flips.iter().for_each(|(at, bits)| bytes[*at] ^= bits));
-        flips
+        before
+    }
+
+    /// A sector of a file has what was meant for another one.
+    fn misdirect(&mut self, node: usize, file: &str) -> Vec<(usize, Vec<u8>)> {
+        let disk = self.nodes[node].disk.clone();
+        let bytes = disk.read(file).unwrap_or_default();
+        let sectors = (bytes.len() / SECTOR) as u64;
+        if sectors == 0 {
+            return Vec::new();
+        }
+        let mut sector = || self.rng.below(sectors) as usize * SECTOR;
+        let (from, to) = (sector(), sector());
+        disk.rot(file, |all| all[to..to + SECTOR].copy_from_slice(&bytes[from..from + SECTOR]));
+        vec![(to, bytes[to..to + SECTOR].to_vec())]
     }
 
     /// One copy of the state file rots, while the other one is whole: nothing is lost.
@@ -275,20 +283,24 @@ impl World {
         self.after(wait, Event::StartNode(node));
     }
 
-    /// Some bits of the log flip.
+    /// Some of the log is damaged.
     fn rot_log(&mut self, node: usize) {
         let power = self.rng.chance(50);
         self.crash_node(node, power);
         let machine = &self.nodes[node];
         let mut files = machine.disk.list().expect("a disk in memory lists");
         files.retain(|name| name.starts_with("log-"));
-        let before = machine.disk.fork();
         if !files.is_empty() {
             let file = self.rng.one_of(&files).clone();
-            let flips = self.flip(node, &file);
-            self.coverage.met("logs rotten");
+            let before = if self.rng.chance(30) {
+                self.coverage.met("writes astray");
+                self.misdirect(node, &file)
+            } else {
+                self.coverage.met("logs rotten");
+                self.flip(node, &file)
+            };
             let tampered = &mut self.nodes[node].tampered;
-            tampered.rot = Some(Rot { file, flips, before, appended: false });
+            tampered.rot = Some(Rot { file, before });
         }
         let wait = (10 + self.rng.below(1_000)) * MS;
         self.after(wait, Event::StartNode(node));
@@ -303,7 +315,9 @@ impl World {
             return false;
         }
         machine.disk.rot(&rot.file, |bytes| {
-            rot.flips.iter().for_each(|(at, bits)| bytes[*at] ^= bits);
+            for (at, was) in &rot.before {
+                bytes[*at..at + was.len()].copy_from_slice(was);
+            }
         });
         machine.disk.kill();
         self.coverage.met("rotten logs refused");
@@ -320,46 +334,26 @@ impl World {
         }
     }
 
-    /// A node has been told that its store is lost: it must be one that has lost something.
+    /// A node has been told that its store is lost: it must be one that has lost something. Then
+    /// that is so for ever, whatever is found again.
     pub(crate) fn found_lost(&mut self, node: usize, reason: &str) {
-        if self.has_impostor(node) && self.nodes[node].tampered.rolled_back {
-            self.coverage.met("older copies found lost");
-            return self.crash_node(node, false);
-        }
         self.crash_node(node, false);
-        let machine = &mut self.nodes[node];
-        let declared = machine.tampered.declared_lost;
-        let Some(rot) = machine.tampered.rot.take() else {
-            machine.dead = true;
-            if declared {
-                // The cluster has gone on without it: what was found again is not whole any more.
-                return self.abandon();
-            }
+        let tampered = &mut self.nodes[node].tampered;
+        let rotten = tampered.rot.take().is_some();
+        let declared = tampered.declared_lost;
+        if tampered.aside.is_some() && tampered.rolled_back {
+            return self.coverage.met("older copies found lost");
+        }
+        self.nodes[node].dead = true;
+        if !declared {
             return self.fail(Failure::Refused(format!("node {node} ends: {reason}")));
-        };
-        self.coverage.met("rotten logs found lost");
-        if rot.appended {
-            // What was found again would lack what it has logged since.
-            return self.abandon();
         }
-        let names = machine.disk.list().expect("a disk in memory lists");
-        for name in names.iter().filter(|name| name.starts_with("log-")) {
-            machine.disk.remove(name).expect("nothing is wrong with the disk");
+        self.coverage.met(if rotten { "rotten logs found lost" } else { "nodes missing" });
+        let living = self.nodes.iter().filter(|node| !node.dead).count();
+        if living <= self.nodes.len() / 2 {
+            // No coordinator may ever come after this one.
+            self.coverage.met("runs abandoned");
+            (self.over, self.abandoned) = (true, true);
         }
-        machine.disk.sync_dir().expect("nothing is wrong with the disk");
-        for name in rot.before.list().expect("a disk in memory lists") {
-            if let Some(bytes) = rot.before.read(&name).filter(|_| name.starts_with("log-")) {
-                machine.disk.put(&name, bytes);
-            }
-        }
-        self.forget_loss();
-        let wait = (100 + self.rng.below(2_000)) * MS;
-        self.after(wait, Event::StartNode(node));
-    }
-
-    /// A store is lost for good: the run ends, and what was answered so far is judged.
-    fn abandon(&mut self) {
-        self.coverage.met("runs abandoned");
-        (self.over, self.abandoned) = (true, true);
     }
 }

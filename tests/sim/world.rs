@@ -8,7 +8,7 @@
 //! Processes have clocks of their own, with an offset and a rate within what leases allow for. A
 //! paused process gets nothing; what came meanwhile it gets in order when it goes on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cluster::core::time::Time;
 use protocol::ids::{GroupSeq, MemberId, Version};
@@ -220,6 +220,8 @@ pub(crate) struct World {
     pub(crate) coordinators: Vec<CoordinatorProcess>,
     pub(crate) links: BTreeMap<u64, Link>,
     pub(crate) last_registration: u64,
+    /// Registrations of strangers that say they are one of the nodes.
+    pub(crate) duplicates: BTreeSet<u64>,
     pub(crate) last_client_conn: u64,
     pub(crate) clients: Vec<Client>,
     pub(crate) history: History,
@@ -282,6 +284,7 @@ impl World {
             coordinators: Vec::new(),
             links: BTreeMap::new(),
             last_registration: 0,
+            duplicates: BTreeSet::new(),
             last_client_conn: 0,
             clients: Vec::new(),
             history: Vec::new(),

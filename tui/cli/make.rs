@@ -93,10 +93,16 @@ pub(crate) fn completions(args: &CompletionsArgs) -> ExitCode {
 
 /// `piazza man DIR`.
 pub(crate) fn man(args: &ManArgs) -> ExitCode {
-    print::finish(write_pages(&args.dir), false)
+    let written = write_pages(&args.dir).and_then(|count| {
+        let (shown, first) = (args.dir.display(), args.dir.join("piazza.1"));
+        let line = format!("{count} pages are in {shown}: man -l {}\n", first.display());
+        print::output(line.as_bytes()).map(|()| Exit::Done)
+    });
+    print::finish(written, false)
 }
 
-fn write_pages(dir: &Path) -> Result<Exit, Failure> {
+/// Writes the pages, and counts them.
+fn write_pages(dir: &Path) -> Result<usize, Failure> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o755)
@@ -105,11 +111,7 @@ fn write_pages(dir: &Path) -> Result<Exit, Failure> {
         .map_err(|error| unwritten(dir, &error))?;
     let pages = fs::read_dir(dir).map_err(|error| unwritten(dir, &error))?;
     let pages = pages.flatten().filter(|page| page.path().extension().is_some_and(|e| e == "1"));
-    let first = dir.join("piazza.1");
-    let (count, shown) = (pages.count(), dir.display());
-    let line = format!("{count} pages are in {shown}: man -l {}\n", first.display());
-    print::output(line.as_bytes())?;
-    Ok(Exit::Done)
+    Ok(pages.count())
 }
 
 #[cfg(test)]

@@ -71,6 +71,7 @@ fn begin(
             fence: Fence::default(),
             ring: None,
             cut_through: Epoch(0),
+            lost: Vec::new(),
         },
     };
     if meta.store != store || meta.name != *name {

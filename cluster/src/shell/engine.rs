@@ -12,8 +12,7 @@ use protocol::peer::{Heartbeat, Register, Up};
 use tokio::sync::{Notify, watch};
 
 use super::clock;
-use super::lanes::{Done, KeyJob, Lane, LogJob, LogLane};
-
+use super::lanes::{Done, KeyJob, KeyJobs, LogJob, LogLane};
 use super::outlet::Outlet;
 use super::pulse::Pulse;
 use crate::core::node::{ConnId, Effect, ExitReason, Input, NodeCore};
@@ -45,7 +44,7 @@ pub(super) struct Engine {
 pub(super) struct Parts {
     pub(super) core: NodeCore,
     pub(super) log: Arc<LogLane>,
-    pub(super) keys: Lane<KeyJob>,
+    pub(super) keys: KeyJobs,
     pub(super) register: watch::Sender<Register>,
     pub(super) announcer: Announcer,
     pub(super) pulse: Pulse,
@@ -58,7 +57,7 @@ pub(super) struct State {
     leaves: bool,
     /// There are some.
     left: bool,
-    keys: Lane<KeyJob>,
+    keys: KeyJobs,
     /// A link ends, once it has sent what it holds, when its outlet is dropped.
     conns: HashMap<ConnId, Outlet>,
     last_conn: u64,
@@ -102,20 +101,12 @@ impl Engine {
 
     /// Hands in, at one moment, what `hand_in` does. False if the process is to end.
     pub(super) fn turn(&self, hand_in: impl FnOnce(&mut State, Time)) -> bool {
-        self.turn_with(hand_in, |_| {})
+        self.take_turn(false, hand_in).0
     }
 
     /// As `turn`, but what it brings to the log may be done before it returns, on this thread.
     pub(super) fn turn_here(&self, hand_in: impl FnOnce(&mut State, Time)) -> bool {
-        let mut left = false;
-        let begin = |state: &mut State, now| {
-            state.leaves = true;
-            hand_in(state, now);
-        };
-        let going = self.turn_with(begin, |state| {
-            state.leaves = false;
-            left = std::mem::take(&mut state.left);
-        });
+        let (going, left) = self.take_turn(true, hand_in);
         if left {
             self.log.work_here(&|done| self.tell(done));
         }
@@ -127,25 +118,25 @@ impl Engine {
         self.turn(|state, now| state.on_done(now, done))
     }
 
-    fn turn_with(
-        &self,
-        hand_in: impl FnOnce(&mut State, Time),
-        end: impl FnOnce(&mut State),
-    ) -> bool {
+    /// Whether the process goes on, and whether jobs were left at the log for the caller to see to:
+    /// they are if it `leaves` them there.
+    fn take_turn(&self, leaves: bool, hand_in: impl FnOnce(&mut State, Time)) -> (bool, bool) {
         let Some(mut state) = self.lock() else {
             self.news.notify_one();
-            return false;
+            return (false, false);
         };
         let now = clock::now();
+        state.leaves = leaves;
         hand_in(&mut state, now);
         state.hand_in(now, Input::Flush);
-        end(&mut state);
+        state.leaves = false;
+        let left = std::mem::take(&mut state.left);
         let next = state.core.next_deadline();
         let sooner = next.is_some_and(|next| state.awake_at.is_none_or(|at| next < at));
         if state.end.is_some() || sooner {
             self.news.notify_one();
         }
-        state.end.is_none()
+        (state.end.is_none(), left)
     }
 }
 

@@ -112,25 +112,25 @@ pub(super) struct LogGauge {
     pub(super) stopping: AtomicBool,
 }
 
-/// Where a lane's jobs go. The lane ends when this is dropped.
-pub(super) struct Lane<J>(mpsc::Sender<J>);
+/// Where the keystore's jobs go. Its lane ends when this is dropped.
+pub(super) struct KeyJobs(mpsc::Sender<KeyJob>);
 
-/// Where a lane's jobs come from, and a way for its own helpers to add some.
-pub(super) struct Queue<J> {
-    jobs: mpsc::Receiver<J>,
-    add: mpsc::WeakSender<J>,
+/// Where the keystore's jobs come from, and a way for its lane's helper to add some.
+pub(super) struct KeyQueue {
+    jobs: mpsc::Receiver<KeyJob>,
+    add: mpsc::WeakSender<KeyJob>,
 }
 
-/// Both ends of a lane that is to be started.
-pub(super) fn lane<J>() -> (Lane<J>, Queue<J>) {
+/// Both ends of the keystore's queue; `start_keys` takes the second.
+pub(super) fn key_queue() -> (KeyJobs, KeyQueue) {
     let (add, jobs) = mpsc::channel(QUEUE_MAX);
     let weak = add.downgrade();
-    (Lane(add), Queue { jobs, add: weak })
+    (KeyJobs(add), KeyQueue { jobs, add: weak })
 }
 
-impl<J> Lane<J> {
+impl KeyJobs {
     /// Hands over a job; false if the lane is gone or hopelessly behind.
-    pub(super) fn give(&self, job: J) -> bool {
+    pub(super) fn give(&self, job: KeyJob) -> bool {
         self.0.try_send(job).is_ok()
     }
 }
@@ -391,7 +391,7 @@ fn longer(pause: Duration) -> Duration {
 
 /// Starts the keystore's lane.
 pub(super) fn start_keys(
-    queue: Queue<KeyJob>,
+    queue: KeyQueue,
     keystore: Box<dyn Keystore>,
     cache: Arc<Cache>,
     engine: Weak<Engine>,

@@ -70,7 +70,7 @@ async fn run(session: u64, addr: SocketAddr, events: &mpsc::Sender<Event>) -> io
 
 #[cfg(test)]
 mod tests {
-    use protocol::ids::{Epoch, GroupSeq};
+    use protocol::ids::Epoch;
     use protocol::peer::{Down, DownBody, Refusal};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
@@ -84,25 +84,8 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(60);
 
     fn vote(n: u64, reason: &str) -> Up {
-        Up {
-            session: 1,
-            n,
-            epoch: Epoch(1),
-            ack: 0,
-            durable: 0,
-            end: GroupSeq(0),
-            yes: Vec::new(),
-            no: vec![Refusal { c: n, reason: reason.to_owned() }],
-            read: Vec::new(),
-            once: Vec::new(),
-            scan: Vec::new(),
-            report: None,
-            fenced: None,
-            installed: None,
-            marked: false,
-            caught_up: false,
-            full: false,
-        }
+        let no = vec![Refusal { c: n, reason: reason.to_owned() }];
+        Up { session: 1, n, epoch: Epoch(1), no, ..Up::default() }
     }
 
     /// H61: the node says all it has to say before it reads a word, and so does this end: each is

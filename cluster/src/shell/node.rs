@@ -94,7 +94,7 @@ async fn run(config: NodeConfig, announcer: Announcer) -> Result<End, Refusal> {
     let incarnation = core.meta().incarnation.0;
     let (register, registered) = watch::channel(registration(&core, &config, addr, durable));
     let log = LogLane::new(log, state, Arc::clone(&gauge));
-    let (key_jobs, key_queue) = lanes::lane();
+    let (key_jobs, key_queue) = lanes::key_queue();
     let engine = Arc::new(Engine::new(Parts {
         core,
         log: Arc::clone(&log),

@@ -106,12 +106,13 @@ fn is_everyday_up(up: &Up) -> bool {
         fenced,
         installed,
         marked,
+        lost,
         caught_up,
         full,
     } = up;
     let _everyday = (session, n, epoch, ack, durable, end, yes, read);
     let rare = report.is_some() || fenced.is_some() || installed.is_some();
-    let rare = rare || no.len() + once.len() + scan.len() > 0;
+    let rare = rare || no.len() + once.len() + scan.len() + lost.len() > 0;
     !rare && !marked && !caught_up && !full
 }
 
@@ -428,16 +429,8 @@ fn read_up(line: &mut Cursor<'_>) -> Option<Up> {
         durable: line.field(",\"durable\":")?,
         end: GroupSeq(line.field(",\"end\":")?),
         yes: line.list(&mut false, "\"yes\":[", Cursor::number)?,
-        no: Vec::new(),
         read: line.list(&mut false, "\"read\":[", read_answer)?,
-        once: Vec::new(),
-        scan: Vec::new(),
-        report: None,
-        fenced: None,
-        installed: None,
-        marked: false,
-        caught_up: false,
-        full: false,
+        ..Up::default()
     };
     line.pass("}")?;
     line.end()?;

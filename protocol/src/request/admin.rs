@@ -99,7 +99,7 @@ pub(super) fn take<'a>(line: &mut Object<'a, '_>) -> Taken<Admin<'a>> {
             AdminAction::Cancel { change: required(line, Name::Change, what)? }
         }
         "set" => {
-            let name = required(line, Name::Name, "say which setting")?;
+            let name = required(line, Name::Setting, "say which setting")?;
             AdminAction::Set { name, value: line.amount(Name::Value)? }
         }
         known if AT_SUPERVISOR.contains(&known) => {

@@ -110,7 +110,6 @@ impl Worker {
         }
         let told = Told::from(txn.commit().await);
         self.book.wrote(asked, &effects, &told);
-        self.rest_after(&told).await;
     }
 
     /// Does nothing but read all accounts at once.
@@ -126,7 +125,7 @@ impl Worker {
         let found = match self.client.mget(accounts).await {
             Ok(found) => found,
             Err(error) => {
-                self.not_read("mget", &error).await;
+                self.not_read("mget", &error);
                 return None;
             }
         };
@@ -139,9 +138,8 @@ impl Worker {
     }
 
     /// A read was not answered, which is nothing to worry about.
-    pub(super) async fn not_read(&self, kind: &'static str, error: &ClientError) {
+    pub(super) fn not_read(&self, kind: &'static str, error: &ClientError) {
         assert!(error.is_safe_to_repeat(), "{kind} was answered with {error:?}");
         self.book.count(kind, "refused");
-        self.rest_after(&Told::Refused).await;
     }
 }

@@ -24,8 +24,6 @@ const LISTS: u64 = 2;
 const WRITER_KEYS: u64 = 12;
 /// Between two operations, microseconds at most.
 const THINK_US: u64 = 6_000;
-/// After an operation that was not carried out for now.
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// One connection at work.
 pub(super) struct Worker {
@@ -71,7 +69,6 @@ impl Worker {
         let told = Told::from(self.client.put_if_absent(&key, text.as_bytes()).await);
         let action = Action::Swap { from: None, to: Some(id) };
         self.book.wrote(asked, &[(key.as_str(), action)], &told);
-        self.rest_after(&told).await;
     }
 
     async fn append(&self, list: u64, generation: u64) {
@@ -98,7 +95,6 @@ impl Worker {
         let told = Told::from(result);
         let action = Action::Swap { from: found.map(|held| held.id), to: Some(id) };
         self.book.wrote(asked, &[(key.as_str(), action)], &told);
-        self.rest_after(&told).await;
     }
 
     /// Overwrites without a look.
@@ -134,7 +130,6 @@ impl Worker {
             },
         };
         self.book.wrote(asked, &[(key.as_str(), action)], &told);
-        self.rest_after(&told).await;
     }
 
     /// What `key` holds; the outer `None` if that was not told.
@@ -147,14 +142,14 @@ impl Worker {
             }
             Err(error) if error.is_safe_to_repeat() => {
                 self.book.count("get", "refused");
-                sleep(PAUSE).await;
                 None
             }
             Err(error) => panic!("get {key:?} was answered with {error:?}"),
         }
     }
 
-    /// Waits a little, and connects anew where that is needed; false at the end.
+    /// Thinks, as a user does between two operations, whatever came of the last one, and connects
+    /// anew where that is needed; false at the end.
     pub(super) async fn think(&mut self) -> bool {
         sleep(Duration::from_micros(self.random.below(THINK_US))).await;
         // Else the client does so by itself.
@@ -163,12 +158,6 @@ impl Worker {
             self.client = again.unwrap_or_else(|_| self.client.clone());
         }
         self.book.is_open()
-    }
-
-    pub(super) async fn rest_after(&self, told: &Told) {
-        if matches!(told, Told::Refused | Told::Unknown) {
-            sleep(PAUSE).await;
-        }
     }
 }
 

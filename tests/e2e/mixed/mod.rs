@@ -28,8 +28,9 @@ mod repeats;
 
 use std::net::SocketAddr;
 use std::panic::resume_unwind;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -81,12 +82,12 @@ const OK_MIN: [(&str, u64); 14] = [
 const CACHE: &str = "8x2";
 /// For a machine that stalls.
 const ENOUGH_MAX: Duration = Duration::from_secs(120);
-/// Between two looks at the clock.
+/// What is slept to see how much longer it takes.
 const TICK: Duration = Duration::from_millis(10);
 /// The number of the client that reads last, in histories.
 const LAST_READER: u32 = 999;
-/// For a coordinator that was killed at once.
-const CONNECTED_MAX: Duration = Duration::from_secs(60);
+/// How long all clients may take to be at work.
+const AT_WORK_MAX: Duration = Duration::from_secs(60);
 /// How long the last decisions may take to reach every node.
 const SETTLED_MAX: Duration = Duration::from_secs(60);
 
@@ -113,12 +114,13 @@ fn mixed() {
     let book = Book::new();
     let _closing = Closing(book.clone());
 
+    let (at_work, is_at_work) = mpsc::channel();
     let work = {
         let (addr, book, random) = (cluster.addr(), book.clone(), Seeded::new(random.bits()));
         let accounts = accounts.clone();
         thread::spawn(move || {
             let _closing = Closing(book.clone());
-            runtime().block_on(work(addr, book, random, accounts))
+            runtime().block_on(work(addr, book, random, accounts, at_work))
         })
     };
     let repeaters: Vec<_> = (0..REPEATERS)
@@ -128,6 +130,10 @@ fn mixed() {
             thread::spawn(move || repeater.run())
         })
         .collect();
+    // So there is a coordinator for each to connect to. One that fails drops the sender, and says so
+    // where it is joined.
+    let waited = is_at_work.recv_timeout(AT_WORK_MAX);
+    assert_ne!(waited, Err(RecvTimeoutError::Timeout), "the clients are not at work; {repeat}");
     let deeds = Nemesis::new(&cluster, &book, Seeded::new(random.bits())).run(kills);
     wait_for("enough of each kind of operation", ENOUGH_MAX, || {
         let entries = book.entries();
@@ -159,8 +165,14 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
-/// All clients of the library, until the book is closed.
-async fn work(addr: SocketAddr, book: Arc<Book>, mut random: Seeded, accounts: Vec<Key>) -> Work {
+/// All clients of the library, until the book is closed; says when they are `at_work`.
+async fn work(
+    addr: SocketAddr,
+    book: Arc<Book>,
+    mut random: Seeded,
+    accounts: Vec<Key>,
+    at_work: mpsc::Sender<()>,
+) -> Work {
     let cutter = Cutter::start(addr, random.bits()).await;
     let first = connect(addr, &Options::default()).await;
     bank::open(&book, &first, &accounts).await;
@@ -199,6 +211,7 @@ async fn work(addr: SocketAddr, book: Arc<Book>, mut random: Seeded, accounts: V
     for _ in 0..NAMELESS_COUNTERS {
         tasks.spawn(worker(nameless()).await.counter("nameless count", keys("nameless")));
     }
+    at_work.send(()).expect("it is waited for");
     // What a client that failed has to say is said.
     let failed = |error: JoinError| resume_unwind(error.into_panic());
     while let Some(ended) = tasks.join_next().await {
@@ -209,7 +222,8 @@ async fn work(addr: SocketAddr, book: Arc<Book>, mut random: Seeded, accounts: V
     Work { watches, cuts: cutter.cuts.load(Relaxed), stood }
 }
 
-/// The longest time for which nothing ran here, until the book is closed.
+/// The longest time for which nothing ran here, until the book is closed: each sleep waits for
+/// nothing, and shows a stall by its length.
 async fn stood_still(book: Arc<Book>) -> Duration {
     let mut longest = Duration::ZERO;
     while book.is_open() {
@@ -220,16 +234,10 @@ async fn stood_still(book: Arc<Book>) -> Duration {
     longest
 }
 
-/// A connection, as soon as there is a coordinator to connect to.
+/// A connection, while nobody kills the coordinator.
 async fn connect(addr: SocketAddr, options: &Options) -> Client {
-    let begin = Instant::now();
-    loop {
-        match Client::connect(&addr.to_string(), options.clone()).await {
-            Ok(client) => return client,
-            Err(error) => assert!(begin.elapsed() < CONNECTED_MAX, "{addr}: {error}"),
-        }
-        sleep(TICK).await;
-    }
+    let client = Client::connect(&addr.to_string(), options.clone()).await;
+    client.unwrap_or_else(|error| panic!("{addr}: {error}"))
 }
 
 /// What all keys hold, now that nobody writes any more.

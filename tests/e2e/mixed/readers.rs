@@ -44,7 +44,7 @@ impl Worker {
                     self.book.count_ok("watch");
                     all.push(self.follow(watch).await);
                 }
-                Err(error) => self.not_read("watch", &error).await,
+                Err(error) => self.not_read("watch", &error),
             }
         }
         all
@@ -89,7 +89,7 @@ impl Worker {
                         after = page.next.as_deref().unwrap_or_default().into();
                     }
                     Err(error) => {
-                        self.not_read("scan page", &error).await;
+                        self.not_read("scan page", &error);
                         break;
                     }
                 }

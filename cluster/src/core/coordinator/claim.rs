@@ -104,15 +104,8 @@ impl Coordinator {
     }
 
     fn maybe_claim(&mut self, now: Time, above: Epoch, attempts: u32) {
-        let present = |uuid: &Uuid| {
-            let node = self.nodes.iter().find(|node| node.uuid == *uuid);
-            node.is_some_and(|node| node.registered_on.is_some())
-        };
         let enough = match self.newest_ring() {
-            Some(ring) => {
-                let there = ring.members.iter().filter(|m| present(&m.uuid)).count();
-                there > ring.members.len() / 2 || there > 0 && planted(Bug::ClaimOnMinority)
-            }
+            Some(ring) => self.majority_of(&ring, |node| node.registered_on.is_some()),
             None => {
                 let there = self.nodes.iter().filter(|node| node.registered_on.is_some()).count();
                 there == usize::from(self.config.nodes)
@@ -179,15 +172,13 @@ impl Coordinator {
     }
 
     fn maybe_install(&mut self, now: Time) {
-        let reported =
-            |uuid: &Uuid| self.nodes.iter().any(|node| node.uuid == *uuid && node.report.is_some());
         let found = self.newest_ring();
         let founding = found.is_none();
         let record = match found {
             Some(ring) => {
-                let there = ring.members.iter().filter(|m| reported(&m.uuid)).count();
-                let enough = there > 0 && planted(Bug::ClaimOnMinority);
-                if there <= ring.members.len() / 2 && !enough {
+                self.take_numbers_of(&ring);
+                (0..self.nodes.len()).for_each(|place| self.hear_losses(now, place));
+                if !self.majority_of(&ring, |node| node.report.is_some()) {
                     return;
                 }
                 ring
@@ -243,8 +234,21 @@ impl Coordinator {
 
     pub(super) fn majority(&self, has: impl Fn(&super::members::Node) -> bool) -> bool {
         let Some(record) = &self.record else { return false };
-        let members = self.nodes.iter().filter(|node| node.id.is_some());
-        let count = members.filter(|node| has(node)).count();
+        self.majority_of(record, has)
+    }
+
+    /// Whether so many members have it; those do not count that have lost something (R7).
+    fn majority_of(
+        &self,
+        record: &RingRecord,
+        has: impl Fn(&super::members::Node) -> bool,
+    ) -> bool {
+        let sound = record
+            .members
+            .iter()
+            .filter(|member| !self.has_lost(member.id) || planted(Bug::LostStoreCounts));
+        let nodes = sound.filter_map(|m| self.nodes.iter().find(|node| node.uuid == m.uuid));
+        let count = nodes.filter(|node| has(node)).count();
         count > record.members.len() / 2 || count > 0 && planted(Bug::ClaimOnMinority)
     }
 
@@ -260,6 +264,7 @@ impl Coordinator {
         let tell_from = if no_lease_left { now } else { waited };
         self.phase = Phase::Recovering { tell_from, marking: false };
         self.note(Note::Phase("recovering", self.epoch));
+        (0..self.nodes.len()).for_each(|place| self.hear_losses(now, place));
         for place in 0..self.nodes.len() {
             if self.nodes[place].installed == Some(record.number) {
                 self.take_report(now, place);

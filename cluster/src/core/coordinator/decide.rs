@@ -248,7 +248,7 @@ impl Coordinator {
     /// Frees the keys of a decided transaction as soon as it may be shown, and forgets it when
     /// all have confirmed.
     pub(super) fn settle_or_keep(&mut self, now: Time, id: Version, mut outcome: Outcome) {
-        let lost = |member: &MemberId| self.node_of(*member).is_some_and(|node| node.lost);
+        let lost = |member: &MemberId| self.loss_holds(*member);
         let shown = !outcome.choice || outcome.unconfirmed.iter().all(lost);
         if shown && let Some(seq) = outcome.held.take() {
             if let Some(prepare) = outcome.prepare.clone().filter(|_| outcome.commit) {

@@ -68,6 +68,8 @@ pub(super) struct Link {
     settled_told: Option<(Time, Settled)>,
     /// The first version whose entry it must keep, as it was told (R16).
     once_told: Version,
+    /// How many losses it was told of.
+    pub(super) losses_told: usize,
     last_ask: Time,
 }
 
@@ -283,6 +285,7 @@ impl Coordinator {
 
     /// Sends every node what is due to it, one message each.
     pub(super) fn flush(&mut self, now: Time) {
+        self.tell_losses(now);
         loop {
             self.run_work(now);
             self.make_cuts(now);
@@ -324,7 +327,8 @@ impl Coordinator {
     fn settled_news(&mut self, now: Time, place: usize) -> Option<Settled> {
         let told = self.nodes[place].link.settled_told.as_ref();
         let reported = |member: &protocol::peer::RingMember| {
-            self.node_of(member.id).is_some_and(|node| node.witness.is_some() || node.lost)
+            let reported = self.node_of(member.id).is_some_and(|node| node.witness.is_some());
+            self.loss_holds(member.id) || reported && !self.has_lost(member.id)
         };
         let all = self.record.as_ref().is_some_and(|r| r.members.iter().all(reported));
         if self.phase != Phase::Active
@@ -473,6 +477,9 @@ impl Coordinator {
         }
         for id in self.nodes[place].link.confirmed(up.durable) {
             self.on_confirmed(now, member, id);
+        }
+        if !up.lost.is_empty() {
+            self.on_losses_kept(now, member, &up.lost);
         }
         if up.marked {
             self.nodes[place].marked = true;

@@ -5,7 +5,7 @@
 
 use protocol::ids::{Epoch, Incarnation, MemberId, NodeName, Uuid};
 use protocol::peer::{
-    Down, DownBody, Heartbeat, Open, PEER_PROTOCOL, Register, Registered, Report,
+    Down, DownBody, Heartbeat, Open, PEER_PROTOCOL, Register, Registered, Report, RingRecord,
 };
 use protocol::status::NodeState;
 
@@ -47,8 +47,6 @@ pub(super) struct Node {
     pub(super) marked: bool,
     /// The end of its log, as last told.
     pub(super) end: protocol::ids::GroupSeq,
-    /// Its store has proved to have lost something (R7).
-    pub(super) lost: bool,
     /// Its disk is full, as last told: it refuses what is handed over to it.
     pub(super) full: bool,
     /// When it last had no link, or lost the one it had.
@@ -78,7 +76,6 @@ impl Node {
             installed: None,
             marked: false,
             end: protocol::ids::GroupSeq(0),
-            lost: false,
             full: false,
             link_lost: now,
             redial_at: None,
@@ -160,8 +157,19 @@ impl Coordinator {
         let ours = self.record.as_deref().cloned();
         let told = self.newest_ring().into_iter().chain(register.ring.clone()).chain(ours);
         let ring = told.max_by_key(|ring| ring.number);
+        let member = |record: &RingRecord| {
+            record.members.iter().find(|member| member.uuid == register.uuid).map(|m| m.id)
+        };
+        let id = ring.as_ref().and_then(member);
+        if id.is_some_and(|id| self.has_lost(id)) {
+            return Err(
+                "its store has lost data that other nodes rely on: its directory must not \
+                        be used again"
+                    .to_owned(),
+            );
+        }
         if let Some(record) = &ring
-            && !record.members.iter().any(|member| member.uuid == register.uuid)
+            && id.is_none()
         {
             return Err(format!(
                 "the cluster has its {} members and membership is fixed: a directory that was \
@@ -227,7 +235,13 @@ impl Coordinator {
 
     /// Numbers the nodes once the ring names them.
     pub(super) fn take_numbers(&mut self) {
-        let Some(record) = self.record.clone() else { return };
+        if let Some(record) = self.record.clone() {
+            self.take_numbers_of(&record);
+        }
+    }
+
+    /// The same by a ring that is not in force yet.
+    pub(super) fn take_numbers_of(&mut self, record: &RingRecord) {
         for (place, node) in self.nodes.iter_mut().enumerate() {
             let member = record.members.iter().find(|member| member.uuid == node.uuid);
             node.id = member.map(|member| member.id);
@@ -243,8 +257,9 @@ impl Coordinator {
 
     /// The name by which people know a member.
     pub(super) fn name_of(&self, member: MemberId) -> String {
-        let record = self.record.as_ref();
-        let member = record.and_then(|r| r.members.iter().find(|other| other.id == member));
+        let record = self.record.as_deref().cloned().or_else(|| self.newest_ring());
+        let mut members = record.into_iter().flat_map(|record| record.members);
+        let member = members.find(|other| other.id == member);
         member.map_or_else(|| "a node".to_owned(), |member| member.name.to_string())
     }
 
@@ -252,7 +267,7 @@ impl Coordinator {
     pub(super) fn dial(&mut self, now: Time, place: usize) {
         let claiming = !matches!(self.phase, Phase::Gathering { .. } | Phase::Stopped);
         let node = &mut self.nodes[place];
-        let wanted = claiming && !node.lost && node.link.phase == LinkPhase::Closed;
+        let wanted = claiming && node.link.phase == LinkPhase::Closed;
         let due = node.redial_at.is_none_or(|at| at <= now);
         let Some(register) = node.register.as_ref().filter(|_| wanted && due) else { return };
         self.last_session += 1;
@@ -357,7 +372,7 @@ impl Coordinator {
 
     fn verdict(&self, now: Time, place: usize) -> (NodeState, &'static str) {
         let node = &self.nodes[place];
-        if node.lost {
+        if node.id.is_some_and(|member| self.has_lost(member)) {
             return (NodeState::Down, "lost");
         }
         let link = match node.link.phase {

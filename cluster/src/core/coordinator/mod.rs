@@ -6,7 +6,8 @@
 //! * `members`: who has registered, who is alive; opens and ends links
 //! * `claim`: epoch, founding, the ring in force, the wait for old leases (R2, R11, R15)
 //! * `links`: sessions with the nodes: batches down, answers up, windows
-//! * `resolve`: what reports prove about transactions of earlier epochs (R6, R7)
+//! * `losses`: stores that have lost something (R7)
+//! * `resolve`: what reports prove about transactions of earlier epochs (R6)
 //! * `conditions`: what an update asks for, and what it comes to on a given state
 //! * `order`: program order of each connection
 //! * `updates`: queues of each key, ids, handing over
@@ -17,6 +18,7 @@
 //! * `outcome`: what became of an update
 //! * `reads`: misses, consistent cuts of several keys, the lease check
 //! * `scan`: pages of keys over all ranges
+//! * `locate`: where a key lies, and what its holders have
 //! * `watch`: who is told of changes
 //! * `status`: the picture of it all
 //!
@@ -29,6 +31,7 @@ mod decide;
 mod evaluate;
 mod links;
 mod locate;
+mod losses;
 mod members;
 mod once;
 mod order;
@@ -324,6 +327,7 @@ pub struct Coordinator {
     by_session: BTreeMap<u64, usize>,
     last_session: u64,
     marks: BTreeMap<MemberId, GroupSeq>,
+    losses: BTreeMap<MemberId, losses::Loss>,
     cache: Arc<Cache>,
     /// Counted from the moment that the members are known.
     lease: Option<Lease>,
@@ -405,6 +409,7 @@ impl Coordinator {
             by_session: BTreeMap::new(),
             last_session: 0,
             marks: BTreeMap::new(),
+            losses: BTreeMap::new(),
             cache,
             lease: None,
             lease_told: Time(0),

@@ -231,7 +231,7 @@ impl Coordinator {
         }
         for place in 0..self.nodes.len() {
             let node = &self.nodes[place];
-            let ready = node.link.phase == LinkPhase::Ready && !node.lost;
+            let ready = node.link.phase == LinkPhase::Ready;
             let Some(member) = node.id.filter(|id| ready && !self.onces.asked.contains_key(id))
             else {
                 continue;

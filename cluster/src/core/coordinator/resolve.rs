@@ -1,8 +1,9 @@
-//! What the nodes' reports prove: continuity (R7), and the fate of transactions that an earlier
-//! coordinator, or an earlier session of this one, left open (R6).
+//! What the nodes' reports prove of the fate of transactions that an earlier coordinator, or an
+//! earlier session of this one, left open (R6).
 //!
 //! Each participant of such a transaction is a witness. A node that was fenced without it can
-//! never get it any more (R2), so `Never` is final; a node that cut its log says `LostHere`.
+//! never get it any more (R2), so `Never` is final; a node that cut its log says `LostHere`. One
+//! whose store has lost something shows nothing until that is durable (`losses`), and then that.
 //!
 //! witnesses                                         | decision
 //! --------------------------------------------------|----------------------------------
@@ -19,13 +20,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use protocol::ids::{Epoch, MemberId, RingNumber, Version};
-use protocol::peer::{DownBody, Prepare, Report, ReportedTxn, Settled, TxnState};
+use protocol::peer::{Prepare, Report, ReportedTxn, Settled, TxnState};
 
 use super::super::node::is_ring;
 use super::super::planted::{Bug, planted};
 use super::super::time::Time;
 use super::decide::Outcome;
 use super::links::LinkPhase;
+use super::losses::Evidence;
 use super::updates::{Txn, TxnPhase};
 use super::{Coordinator, Note, Phase, Seq};
 
@@ -71,6 +73,10 @@ impl Coordinator {
             self.end_link(now, place, false);
             return;
         }
+        if self.turned_away(now, place) {
+            return;
+        }
+        let node = &mut self.nodes[place];
         if node.before.is_none() {
             node.before = report.before;
         }
@@ -104,9 +110,10 @@ impl Coordinator {
     /// Makes use of a report: the node's link is ready after it, and what it had missed is on
     /// its way.
     pub(super) fn take_report(&mut self, now: Time, place: usize) {
+        self.hear_losses(now, place);
         let Some(report) = self.nodes[place].report.take() else { return };
         let Some(member) = self.nodes[place].id else { return };
-        if !self.continuous(now, place, member, &report) {
+        if self.has_lost(member) {
             return;
         }
         let Report { cut_through, settled, txns, .. } = *report;
@@ -127,61 +134,6 @@ impl Coordinator {
         self.watch_members(now);
     }
 
-    /// R7: a store whose log ends before what anybody has seen of it has lost something.
-    fn continuous(&mut self, now: Time, place: usize, member: MemberId, report: &Report) -> bool {
-        for (other, mark) in &report.marks {
-            let known = self.marks.entry(*other).or_default();
-            *known = (*known).max(*mark);
-        }
-        let behind = |node: &super::members::Node, mark| {
-            node.witness.is_some() && !node.lost && node.end < mark
-        };
-        let marks = self.marks.clone();
-        let lost: Vec<usize> = marks
-            .iter()
-            .filter_map(|(other, mark)| {
-                let place = *self.by_member.get(other)?;
-                behind(&self.nodes[place], *mark).then_some(place)
-            })
-            .collect();
-        for other in lost {
-            self.lose(now, other);
-        }
-        let mark = marks.get(&member).copied().unwrap_or_default();
-        if self.nodes[place].end < mark {
-            self.lose(now, place);
-            return false;
-        }
-        true
-    }
-
-    fn lose(&mut self, now: Time, place: usize) {
-        let node = &mut self.nodes[place];
-        let (end, mark) = (node.end, node.id.and_then(|id| self.marks.get(&id)).copied());
-        let reason = format!(
-            "{}'s log ends at group {}, but group {} was acknowledged: its disk has lost data \
-             that other nodes rely on. Its directory must not be used again; the other copies of \
-             its keys are intact.",
-            node.name,
-            end.0,
-            mark.unwrap_or_default().0
-        );
-        node.lost = true;
-        self.note(Note::Alarm(reason.clone()));
-        self.send(now, place, DownBody::Lost { reason });
-        let Some(member) = self.nodes[place].id else { return };
-        self.doubt_onces_of(member);
-        let waiting = self.decided.iter().filter(|(_, outcome)| outcome.adopting.contains(&member));
-        let waiting: Vec<Version> = waiting.map(|(id, _)| *id).collect();
-        for id in waiting {
-            let Some(mut outcome) = self.decided.remove(&id) else { continue };
-            self.adopted(now, member, id, &mut outcome);
-            self.settle_or_keep(now, id, outcome);
-        }
-        self.watch_members(now);
-        self.resolve_all(now);
-    }
-
     /// Decisions that the node has not confirmed: told again, or seen to be there.
     fn resume_decided(
         &mut self,
@@ -194,7 +146,7 @@ impl Coordinator {
         let open = self.decided.iter().filter(|(_, outcome)| outcome.awaits(member));
         let open: Vec<(&Version, &Outcome, Option<Seen>)> =
             open.map(|(id, outcome)| (id, outcome, self.absent(member, *id))).collect();
-        let mut behind = false;
+        let mut lacks = None;
         for (id, outcome, absent) in open {
             let state = told.get(id).map(|txn| txn.state);
             let link = &mut self.nodes[place].link;
@@ -211,7 +163,7 @@ impl Coordinator {
                 (true, _) => match &outcome.prepare {
                     Some(prepare) => link.push_adopt(prepare.clone(), outcome.choice),
                     None if absent == Some(Seen::Settled) => confirmed.push(*id),
-                    None => behind = true,
+                    None => lacks = Some(*id),
                 },
                 (false, _) => link.push_abort(*id, outcome.participants.clone()),
             }
@@ -222,8 +174,8 @@ impl Coordinator {
         for id in confirmed {
             self.on_confirmed(now, member, id);
         }
-        if behind {
-            self.lose(now, place);
+        if let Some(id) = lacks {
+            self.lose(now, member, Evidence::Lacks(id));
         }
     }
 
@@ -331,11 +283,10 @@ impl Coordinator {
     /// What a node that says nothing of a transaction shows by that; `None` if it has not
     /// reported under this epoch.
     pub(super) fn absent(&self, member: MemberId, id: Version) -> Option<Seen> {
-        let node = self.node_of(member)?;
-        if node.lost {
-            return Some(Seen::LostHere);
+        if self.has_lost(member) {
+            return self.loss_holds(member).then_some(Seen::LostHere);
         }
-        let witness = node.witness.as_ref()?;
+        let witness = self.node_of(member)?.witness.as_ref()?;
         if witness.settled.iter().any(|settled| settled.covers(id)) {
             return Some(Seen::Settled);
         }
@@ -372,10 +323,10 @@ impl Coordinator {
     /// R6.
     fn fate(&self, id: Version) -> Option<(bool, bool)> {
         let doubt = self.in_doubt.get(&id)?;
-        let seen = |member: &MemberId| match self.node_of(*member) {
-            Some(node) if node.lost => Some(Seen::LostHere),
-            _ if planted(Bug::SilentIsNo) => doubt.seen.get(member).copied().or(Some(Seen::Never)),
-            _ => doubt.seen.get(member).copied(),
+        let seen = |member: &MemberId| match doubt.seen.get(member) {
+            _ if self.has_lost(*member) => self.absent(*member, id),
+            None if planted(Bug::SilentIsNo) => Some(Seen::Never),
+            seen => seen.copied(),
         };
         let all: Vec<Option<Seen>> = doubt.participants.iter().map(seen).collect();
         if all.contains(&Some(Seen::Committed)) {
@@ -383,7 +334,7 @@ impl Coordinator {
         }
         // What a lost store has named may have been confirmed by all, it too, and forgotten. One
         // that still holds it prepared shows that it was not: it never came to who has settled it.
-        let lost = |member: &MemberId| self.node_of(*member).is_some_and(|node| node.lost);
+        let lost = |member: &MemberId| self.has_lost(*member);
         let open = all.contains(&Some(Seen::Prepared)) || all.iter().all(Option::is_some);
         let settled_is_no = open || !doubt.participants.iter().any(lost);
         let no = |seen: &Option<Seen>| match seen {
@@ -418,7 +369,7 @@ impl Coordinator {
             .participants
             .iter()
             .filter(|member| {
-                let gone = self.node_of(**member).is_some_and(|node| node.lost);
+                let gone = self.has_lost(**member);
                 let lacks = matches!(doubt.seen.get(member), Some(Seen::LostHere | Seen::Never));
                 let wanted = lacks && !planted(Bug::LostNotAdopted);
                 commit && wanted && !gone && doubt.prepare.is_some()
@@ -445,7 +396,7 @@ impl Coordinator {
                     // Committed elsewhere and nowhere to be had as a record: this store is
                     // behind, and copying is not a matter of the log.
                     None => {
-                        lost.push(place);
+                        lost.push(*member);
                         continue;
                     }
                 },
@@ -464,8 +415,8 @@ impl Coordinator {
         let outcome =
             Outcome { commit, choice, participants, unconfirmed, adopting, prepare, held };
         self.settle_or_keep(now, id, outcome);
-        for place in lost {
-            self.lose(now, place);
+        for member in lost {
+            self.lose(now, member, Evidence::Lacks(id));
         }
     }
 }

@@ -82,6 +82,9 @@ pub struct Meta {
     /// That a transaction of an epoch up to this one is missing here proves nothing: an invalid
     /// tail was cut off the log under it, or a start ended before the log was read (R7, H52).
     pub cut_through: Epoch,
+    /// Members whose stores have lost something, for ever (R7); sorted.
+    #[serde(default)]
+    pub lost: Vec<protocol::ids::MemberId>,
 }
 
 /// What a key holds in the keystore.

@@ -3,7 +3,7 @@
 //! A message counts only if it is the next one of the current session; anything else ends that
 //! session, and the coordinator begins a new one. Called by `core::node` only.
 
-use protocol::ids::{Epoch, GroupSeq, MemberId, NodeName, Point, Uuid};
+use protocol::ids::{Epoch, GroupSeq, MemberId, NodeName, Point, Uuid, Version};
 use protocol::peer::{
     Down, DownBody, Fence, OnceAnswer, OnceAsk, Open, PEER_PROTOCOL, Prepare, ReadAnswer, Refusal,
     Report, ReportedTxn, RingRecord, ScanAnswer, ScanAsk, TxnState, Up, WireValue, WireWrite,
@@ -72,6 +72,8 @@ pub(super) struct Pending {
     report: Option<Box<Report>>,
     /// A ring to confirm once the state file with this number is saved.
     install: Vec<(u64, protocol::ids::RingNumber)>,
+    /// Lost members to confirm, in the same way.
+    losses: Vec<(u64, Vec<MemberId>)>,
     mark: Vec<u64>,
 }
 
@@ -105,6 +107,7 @@ impl NodeCore {
                 self.pending().mark.push(number);
             }
             DownBody::Batch(batch) => self.on_batch(now, batch),
+            DownBody::Losses(lost) => self.on_losses(lost),
             DownBody::Lost { reason } => self.exit(ExitReason::Lost(reason)),
         }
     }
@@ -226,6 +229,29 @@ impl NodeCore {
         self.after_progress();
     }
 
+    /// What a coordinator rests on them must bind its successors: they learn of it here.
+    fn on_losses(&mut self, lost: Vec<MemberId>) {
+        let member = |id: &MemberId| {
+            let ring = self.meta.ring.as_ref();
+            ring.is_some_and(|ring| ring.members.iter().any(|member| member.id == *id))
+        };
+        if !lost.iter().all(member) {
+            self.close_session();
+            return;
+        }
+        let known = &mut self.meta.lost;
+        let before = known.len();
+        known.extend(lost);
+        known.sort_unstable();
+        known.dedup();
+        if known.len() > before {
+            self.save_meta();
+        }
+        let (saved_with, lost) = (self.metas_sent, self.meta.lost.clone());
+        self.pending().losses.push((saved_with, lost));
+        self.after_progress();
+    }
+
     /// Derives what is used of the ring record.
     pub(super) fn take_ring(&mut self) {
         let Some(record) = &self.meta.ring else { return };
@@ -266,31 +292,15 @@ impl NodeCore {
             before,
             cut_through: self.meta.cut_through,
             marks: self.marks.iter().map(|(member, seq)| (*member, *seq)).collect(),
+            lost: self.meta.lost.clone(),
             settled: self.settled.ranges().to_vec(),
             txns: txns.collect(),
         }
     }
 
     fn empty_up(&self, session: u64, epoch: Epoch) -> Up {
-        Up {
-            session,
-            n: 0,
-            epoch,
-            ack: 0,
-            durable: 0,
-            end: self.synced,
-            yes: Vec::new(),
-            no: Vec::new(),
-            read: Vec::new(),
-            once: Vec::new(),
-            scan: Vec::new(),
-            report: None,
-            fenced: None,
-            installed: None,
-            marked: false,
-            caught_up: false,
-            full: self.is_short_of_space(),
-        }
+        let (end, full) = (self.synced, self.is_short_of_space());
+        Up { session, epoch, end, full, ..Up::default() }
     }
 
     /// With nothing new to log, what has been taken in is as durable as what came before it.
@@ -321,11 +331,15 @@ impl NodeCore {
         out.install.retain(|(meta, _)| *meta > saved);
         let marked = out.mark.iter().any(|meta| *meta <= saved);
         out.mark.retain(|meta| *meta > saved);
+        let lost = out.losses.iter().rev().find(|(meta, _)| *meta <= saved);
+        let lost = lost.map(|(_, lost)| lost.clone()).unwrap_or_default();
+        out.losses.retain(|(meta, _)| *meta > saved);
         let caught_up = session.caught_up_at.is_some_and(|n| n <= session.durable);
         let nothing = !session.ask && out.yes.is_empty() && out.no.is_empty();
         let nothing = nothing && out.read.is_empty() && out.once.is_empty();
         let nothing = nothing && out.scan.is_empty() && out.report.is_none();
         let nothing = nothing && session.full_told == full;
+        let nothing = nothing && lost.is_empty();
         if nothing && installed.is_none() && !marked && !caught_up && !session.durable_news() {
             return;
         }
@@ -353,6 +367,7 @@ impl NodeCore {
             fenced: None,
             installed,
             marked,
+            lost,
             caught_up,
             full,
         };
@@ -435,6 +450,11 @@ pub(crate) fn to_wire(prepared: &Prepared) -> Prepare {
 impl NodeCore {
     /// How many remembered transactions are in this state; for display.
     pub fn count_in(&self, state: TxnState) -> usize {
-        self.txns.values().filter(|txn| txn.state == state).count()
+        self.remembered(state).count()
+    }
+
+    /// The remembered transactions in this state; for display.
+    pub fn remembered(&self, state: TxnState) -> impl Iterator<Item = Version> {
+        self.txns.iter().filter(move |(_, txn)| txn.state == state).map(|(id, _)| *id)
     }
 }

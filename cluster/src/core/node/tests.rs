@@ -17,6 +17,9 @@ use super::{
 };
 
 mod cache;
+mod forgetting;
+mod once;
+mod sessions;
 mod space;
 
 /// The node under test is member 0; with two members and two copies it holds every key.
@@ -149,6 +152,7 @@ impl Rig {
             fence: Fence::default(),
             ring: None,
             cut_through: Epoch(0),
+            lost: Vec::new(),
         };
         let restart = Restart::new(meta, GroupSeq(0), bytes, small_cache());
         Self::of(restart.finish(Time(0), GroupSeq(0)).0)
@@ -303,21 +307,6 @@ impl Rig {
 }
 
 #[test]
-fn votes_and_answers_of_one_coordinator_are_not_told_to_the_next_under_the_same_number() {
-    let mut rig = Rig::ready();
-    let read = Batch { read: vec![ReadAsk { r: 7, k: key("x") }], ..Batch::default() };
-    rig.batch(read);
-    rig.batch(prepares([put(id(1, 1), "k")]));
-    // The group is on its way when another coordinator begins, whose sessions count from 1 too.
-    rig.open(2, Uuid(12), 1);
-    rig.found(id(1, 9));
-    rig.settle();
-    let report = rig.up.iter().find(|up| up.report.is_some()).expect("a report");
-    assert_eq!(report.durable, 1, "of the one message that it has sent");
-    assert!(rig.up.iter().all(|up| up.yes.is_empty() && up.read.is_empty()));
-}
-
-#[test]
 fn h18_what_is_undecided_on_a_key_is_in_the_order_of_ids_though_looks_take_time() {
     let mut rig = Rig::ready();
     let (first, second, third) = (id(1, 1), id(1, 2), id(1, 3));
@@ -329,35 +318,6 @@ fn h18_what_is_undecided_on_a_key_is_in_the_order_of_ids_though_looks_take_time(
     let (mut yes, no) = rig.votes();
     yes.sort_unstable();
     assert_eq!((yes, no), (vec![1, 2, 3], vec![]));
-}
-
-#[test]
-fn a_record_that_is_no_ring_ends_the_session_only() {
-    let spoil: [fn(&mut RingRecord); 5] = [
-        |ring| ring.members.clear(),
-        |ring| ring.replicas = 0,
-        |ring| ring.members[1].points = ring.members[0].points.clone(),
-        |ring| ring.members[0].points.clear(),
-        |ring| ring.number.epoch = Epoch(9),
-    ];
-    for spoil in spoil {
-        let mut rig = Rig::blank();
-        rig.open(1, Uuid(11), 1);
-        rig.settle();
-        let mut ring = record();
-        spoil(&mut ring);
-        rig.down(DownBody::Install(ring));
-        assert_eq!(rig.closed, [ConnId(1)]);
-        assert_eq!(rig.node.meta().ring, None);
-    }
-}
-
-#[test]
-fn r2_a_claim_of_a_number_that_is_no_epoch_is_turned_away() {
-    let mut rig = Rig::ready();
-    rig.open(u32::MAX, Uuid(12), 9);
-    assert_eq!(rig.closed, [ConnId(2)]);
-    assert_eq!(rig.node.meta().fence.epoch, Epoch(1));
 }
 
 #[test]
@@ -426,52 +386,6 @@ fn r3_a_refusal_is_for_ever() {
     rig.settle();
     assert_eq!(rig.votes(), (vec![], vec![1]));
     assert_eq!(rig.state(id(1, 1)), Some(TxnState::Refused));
-}
-
-#[test]
-fn r2_h1_what_a_fenced_coordinator_says_is_not_taken() {
-    let mut rig = Rig::ready();
-    let (old, n) = (rig.conn, rig.n);
-    rig.open(2, Uuid(12), 1);
-    rig.settle();
-    rig.closed.clear();
-    rig.up.clear();
-    // Its prepare was still on its way.
-    let body = DownBody::Batch(prepares([put(id(1, 1), "k")]));
-    let late = Down { session: 1, n: n + 1, epoch: Epoch(1), body };
-    rig.hand(Input::Down { conn: old, down: Box::new(late.clone()) });
-    assert_eq!(rig.closed, [old]);
-    // And on the new one's connection, as it were.
-    rig.hand(Input::Down { conn: rig.conn, down: Box::new(late) });
-    assert_eq!(rig.state(id(1, 1)), None);
-    // It tries again.
-    let groups = rig.logged.len();
-    rig.up.clear();
-    rig.open(1, Uuid(11), 2);
-    rig.settle();
-    assert_eq!(rig.up.iter().map(|up| up.fenced).collect::<Vec<_>>(), [Some(Epoch(2))]);
-    assert_eq!(rig.logged.len(), groups);
-    // H16: an epoch is bound to the process that claimed it first.
-    rig.up.clear();
-    rig.open(2, Uuid(13), 1);
-    assert_eq!(rig.up.iter().map(|up| up.fenced).collect::<Vec<_>>(), [Some(Epoch(2))]);
-}
-
-#[test]
-fn r2_a_report_is_given_only_when_the_fence_and_all_before_it_are_durable() {
-    let mut rig = Rig::ready();
-    rig.batch(prepares([put(id(1, 1), "k")]));
-    rig.open(2, Uuid(12), 1);
-    assert!(rig.up.iter().all(|up| up.report.is_none()));
-    for number in std::mem::take(&mut rig.saved) {
-        rig.hand(Input::MetaSaved(number));
-    }
-    rig.flush();
-    assert!(rig.up.iter().all(|up| up.report.is_none()), "the log is behind");
-    rig.settle();
-    let report = rig.up.iter().find_map(|up| up.report.clone()).expect("a report");
-    assert_eq!(report.before.map(|fence| fence.epoch), Some(Epoch(1)));
-    assert_eq!(report.txns.len(), 1);
 }
 
 #[test]
@@ -549,180 +463,6 @@ fn h18_what_a_prepare_rests_on_must_stand_here_where_it_is_due_here() {
 }
 
 #[test]
-fn r8_what_is_settled_stays_settled_and_an_undecided_one_is_never_forgotten() {
-    let mut rig = Rig::ready();
-    let (done, open) = (id(1, 1), id(1, 2));
-    rig.batch(prepares([put(done, "k"), put(open, "k")]));
-    rig.settle();
-    rig.batch(commits(done));
-    let settled = |below, except: &[Version]| Batch {
-        settled: Some(Settled { from: Version::ZERO, below, except: except.to_vec() }),
-        ..Batch::default()
-    };
-    rig.batch(settled(id(1, 9), &[open]));
-    assert_eq!((rig.state(done), rig.state(open)), (None, Some(TxnState::Prepared)));
-    // Older news, and news that would take something back.
-    rig.batch(settled(id(1, 1), &[]));
-    rig.batch(settled(id(1, 9), &[done, open]));
-    let report = rig.report();
-    let settled_now = |below| Settled { from: Version::ZERO, below, except: vec![open] };
-    assert_eq!(report.settled, [settled_now(id(1, 9))]);
-    // Told again to commit what is settled: it was, and is not known any more.
-    rig.batch(commits(done));
-    assert_eq!(rig.exit, None);
-    // A prepare that comes late is refused, not prepared anew.
-    rig.votes();
-    rig.batch(prepares([put(id(1, 3), "k")]));
-    rig.settle();
-    assert_eq!(rig.votes(), (vec![], vec![3]));
-    // Even if it was said to be settled, an undecided one stays.
-    rig.batch(settled(id(1, 10), &[]));
-    assert_eq!(rig.state(open), Some(TxnState::Prepared));
-}
-
-#[test]
-fn r8_an_announcement_that_says_nothing_new_is_not_logged() {
-    let mut rig = Rig::ready();
-    let settled = Settled { from: Version::ZERO, below: id(1, 9), except: vec![id(1, 2)] };
-    let said = || Batch { settled: Some(settled.clone()), ..Batch::default() };
-    rig.batch(said());
-    let due = rig.node.next_deadline().expect("it waits for company in the log");
-    let logged = rig.node.handle(due, Input::Tick);
-    assert!(matches!(logged.as_slice(), [Effect::Log { .. }]), "{logged:?}");
-    rig.batch(said());
-    assert_eq!(rig.node.next_deadline(), None);
-}
-
-#[test]
-fn r8_what_is_settled_of_one_epoch_leaves_older_ones_alone_and_all_of_it_adds_up() {
-    let mut rig = Rig::ready();
-    let (old, stuck, done) = (id(1, 1), id(1, 2), id(1, 3));
-    rig.batch(prepares([put(old, "a"), put(stuck, "b"), put(done, "c")]));
-    rig.settle();
-    rig.batch(Batch { commit: vec![old, done], ..Batch::default() });
-    let news = |from, below, except: &[Version]| Batch {
-        settled: Some(Settled { from, below, except: except.to_vec() }),
-        ..Batch::default()
-    };
-    let known = |rig: &mut Rig| rig.report().txns.iter().map(|txn| txn.id).collect::<Vec<_>>();
-    // What cannot be, and what is empty, changes nothing.
-    rig.batch(news(id(1, 9), id(1, 1), &[]));
-    rig.batch(news(id(1, 3), id(1, 3), &[]));
-    assert_eq!(known(&mut rig), [old, stuck, done]);
-    rig.batch(news(id(1, 2), id(1, 9), &[stuck]));
-    assert_eq!(known(&mut rig), [old, stuck]);
-    rig.batch(news(id(2, 0), id(2, 5), &[]));
-    let two = rig.report().settled;
-    assert_eq!(two.iter().map(|range| range.from).collect::<Vec<_>>(), [id(1, 2), id(2, 0)]);
-    let mut rig = rig.restart(usize::MAX);
-    rig.open(2, Uuid(12), 1);
-    assert_eq!(rig.report().settled, two, "the log tells the same");
-    // News of part of a range takes its exceptions away, and of all of it takes its place.
-    rig.batch(Batch { abort: aborts(stuck).abort, ..Batch::default() });
-    rig.batch(news(id(1, 2), id(1, 4), &[]));
-    assert_eq!(known(&mut rig), [old], "settled though the range that excepted it is longer");
-    rig.batch(news(Version::ZERO, id(2, 4), &[old]));
-    assert_eq!(rig.report().settled.len(), 2, "the end of the second range is still its own");
-    rig.batch(news(Version::ZERO, id(2, 6), &[old, done]));
-    let all = Settled { from: Version::ZERO, below: id(2, 6), except: vec![old] };
-    assert_eq!(rig.report().settled, [all]);
-    assert_eq!(known(&mut rig), [old]);
-}
-
-/// The ids and states that a node reports, and what it takes for settled.
-fn told(rig: &mut Rig) -> (Vec<(Version, TxnState, bool)>, Vec<Settled>) {
-    let report = rig.report();
-    let txn = |txn: &protocol::peer::ReportedTxn| (txn.id, txn.state, txn.prepared.is_some());
-    (report.txns.iter().map(txn).collect(), report.settled)
-}
-
-/// A node with one transaction in each state that it can be in, and one that is settled, all
-/// durable; then a checkpoint of the keystore that covers it all.
-fn one_of_each(checkpoint_bytes: u64) -> Rig {
-    let mut rig = Rig::founded(Rig::with_checkpoint_bytes(checkpoint_bytes));
-    let open = put(id(1, 1), "a");
-    let unfit = Prepare { ring: RingNumber { epoch: Epoch(9), counter: 9 }, ..put(id(1, 3), "c") };
-    rig.batch(prepares([open, put(id(1, 2), "b"), unfit, put(id(1, 4), "d"), put(id(1, 6), "f")]));
-    rig.settle();
-    let adopt = vec![Arc::new(put(id(1, 5), "e"))];
-    let commit = vec![id(1, 2), id(1, 6)];
-    rig.batch(Batch { commit, adopt, abort: aborts(id(1, 4)).abort, ..Batch::default() });
-    rig.settle();
-    let except: Vec<Version> = (1..=5).map(|counter| id(1, counter)).collect();
-    let settled = Some(Settled { from: Version::ZERO, below: id(1, 9), except });
-    rig.batch(Batch { settled, sync: true, ..Batch::default() });
-    rig.settle();
-    rig
-}
-
-#[test]
-fn a_transaction_in_any_state_keeps_no_old_group_after_a_checkpoint() {
-    for checkpoint_bytes in [0, 400, 1 << 20] {
-        let mut rig = one_of_each(checkpoint_bytes);
-        let before = told(&mut rig);
-        assert_eq!(before.0.len(), 5, "{before:?}");
-        let end = rig.logged.last().expect("groups").0;
-        rig.hand(Input::Checkpointed(end));
-        // As long as what carries it is not durable, nothing goes.
-        assert_eq!(rig.freed, []);
-        let groups = rig.logged.len();
-        for stop in groups - 1..=groups {
-            let mut again = rig.restart_after(GroupSeq(0), end, stop);
-            again.open(1, Uuid(11), 50);
-            assert_eq!(told(&mut again), before, "the old records are there, {stop}");
-        }
-        while checkpoint_bytes < 1 << 20 && rig.freed.last() != Some(&end) {
-            // A small budget: one at a time, and the rest after the next checkpoint.
-            rig.sync();
-            let (freed, last) = (rig.freed.clone(), rig.logged.last().expect("groups").0);
-            let through = freed.last().copied().unwrap_or_default();
-            let mut again = rig.restart_after(through, end, usize::MAX);
-            again.open(1, Uuid(11), 50);
-            assert_eq!(told(&mut again), before, "after {through:?} went");
-            assert!(last.0 < 100, "it comes to an end");
-            rig.hand(Input::Checkpointed(end));
-        }
-        rig.sync();
-        rig.sync();
-        assert_eq!(rig.freed.last(), Some(&end), "at {checkpoint_bytes}");
-        assert_eq!(told(&mut rig), before);
-        let mut again = rig.restart_after(end, end, usize::MAX);
-        again.open(1, Uuid(11), 50);
-        assert_eq!(told(&mut again), before, "without the old groups");
-        // What is carried can be decided, and a decision is never repeated wrongly.
-        again.batch(commits(id(1, 1)));
-        again.batch(commits(id(1, 2)));
-        again.batch(aborts(id(1, 3)));
-        again.settle();
-        assert_eq!(again.exit, None);
-        assert_eq!(again.state(id(1, 1)), Some(TxnState::Committed));
-    }
-}
-
-#[test]
-fn what_is_committed_behind_the_checkpoint_keeps_its_prepare() {
-    let mut rig = Rig::ready();
-    rig.batch(prepares([put(id(1, 1), "a"), put(id(1, 2), "b")]));
-    rig.settle();
-    let end = rig.logged.last().expect("groups").0;
-    rig.batch(commits(id(1, 1)));
-    rig.settle();
-    rig.hand(Input::Checkpointed(end));
-    rig.sync();
-    let needed = GroupSeq(end.0 - 1);
-    assert!(rig.freed.iter().all(|freed| *freed <= needed), "{:?}", rig.freed);
-    // Its decision is in the next one.
-    let end = rig.logged.last().expect("groups").0;
-    rig.hand(Input::Checkpointed(end));
-    rig.sync();
-    assert_eq!(rig.freed.last(), Some(&end));
-    let mut again = rig.restart_after(end, end, usize::MAX);
-    again.open(1, Uuid(11), 50);
-    assert_eq!(again.state(id(1, 1)), Some(TxnState::Committed));
-    assert_eq!(again.state(id(1, 2)), Some(TxnState::Prepared));
-}
-
-#[test]
 fn a_look_comes_behind_all_decisions_before_it_and_shows_nothing_undecided() {
     let mut rig = Rig::ready();
     rig.batch(prepares([put(id(1, 1), "k"), put(id(1, 2), "k")]));
@@ -731,75 +471,4 @@ fn a_look_comes_behind_all_decisions_before_it_and_shows_nothing_undecided() {
     rig.batch(Batch { read: vec![ask], ..commits(id(1, 1)) });
     assert_eq!(rig.applied, [(key("k"), id(1, 1))], "handed over before the look");
     assert_eq!(rig.looks.len(), 1);
-}
-
-#[test]
-fn a_session_that_misses_a_message_ends_and_repeats_are_ignored() {
-    let mut rig = Rig::ready();
-    rig.n -= 1;
-    rig.batch(prepares([put(id(1, 1), "k")]));
-    assert!(rig.closed.is_empty(), "a repeat of a number is ignored");
-    rig.n += 5;
-    rig.batch(prepares([put(id(1, 2), "k")]));
-    assert_eq!(rig.closed.len(), 1);
-    assert_eq!((rig.state(id(1, 1)), rig.state(id(1, 2))), (None, None));
-}
-
-#[test]
-fn r16_a_name_goes_with_the_first_write_and_survives_a_restart() {
-    let once = || Once { name: "0123456789abcdef".parse().expect("16 bytes"), request_hash: 7 };
-    let mut rig = Rig::ready();
-    let mut named = put(id(1, 1), "a");
-    named.writes.extend(put(id(1, 1), "b").writes);
-    named.once = Some(once());
-    rig.batch(prepares([named]));
-    rig.settle();
-    assert_eq!(rig.report().txns[0].prepared.as_ref().and_then(|p| p.once.clone()), Some(once()));
-    rig.batch(commits(id(1, 1)));
-    rig.hand(Input::Stop);
-    rig.settle();
-    assert_eq!(rig.applied, [(key("a"), id(1, 1)), (key("b"), id(1, 1))]);
-    assert_eq!(rig.named, [(id(1, 1), once())]);
-    let mut replayed = Vec::new();
-    let mut restart = Restart::new(rig.meta.clone(), GroupSeq(0), 1 << 30, small_cache());
-    for (seq, records) in &rig.logged {
-        for record in records {
-            restart.replay(*seq, record.clone(), &mut replayed);
-        }
-    }
-    let named: Vec<Option<Once>> = replayed.into_iter().map(|write| write.once).collect();
-    assert_eq!(named, [Some(once()), None]);
-}
-
-#[test]
-fn r16_named_updates_are_told_in_portions_of_the_ranges_asked_for() {
-    use protocol::peer::{OnceAsk, OnceEntry};
-    let mut rig = Rig::ready();
-    rig.batch(prepares([put(id(1, 1), "a")]));
-    rig.settle();
-    rig.batch(commits(id(1, 1)));
-    let ask = OnceAsk { r: 5, after: Version::ZERO, ranges: vec![(Point(10), Point(19))] };
-    rig.batch(Batch { once: vec![ask], once_from: Some(id(1, 0)), ..Batch::default() });
-    assert_eq!((rig.applied.len(), &rig.dropped[..]), (1, &[id(1, 0)][..]), "applied before");
-    let entry = |counter: u64| OnceEntry {
-        version: id(1, counter),
-        point: Point(counter % 20),
-        once: Once { name: "0123456789abcdef".parse().expect("16 bytes"), request_hash: 7 },
-    };
-    let full: Vec<OnceEntry> = (1..=super::once::PORTION as u64).map(entry).collect();
-    rig.up.clear();
-    let token = rig.asked[0];
-    rig.hand(Input::OncesRead { token, entries: full.clone() });
-    rig.flush();
-    let answer = rig.up[0].once[0].clone();
-    assert_eq!((answer.r, answer.through), (5, full.last().map(|entry| entry.version)));
-    let wanted = full.iter().filter(|entry| (10..20).contains(&entry.point.0));
-    assert!(answer.entries.iter().eq(wanted) && !answer.entries.is_empty());
-    // The last portion says so, also when nothing of it was asked for.
-    let ask = OnceAsk { r: 6, after: Version::ZERO, ranges: vec![(Point(10), Point(19))] };
-    rig.batch(Batch { once: vec![ask], ..Batch::default() });
-    rig.up.clear();
-    rig.hand(Input::OncesRead { token: rig.asked[1], entries: vec![entry(3)] });
-    rig.flush();
-    assert_eq!((rig.up[0].once[0].entries.len(), rig.up[0].once[0].through), (0, None));
 }

@@ -36,6 +36,7 @@ fn save(number: u64) -> LogJob {
         fence: Fence::default(),
         ring: None,
         cut_through: Epoch(0),
+        lost: Vec::new(),
     };
     LogJob::Save(number, Box::new(meta))
 }

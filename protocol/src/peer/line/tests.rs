@@ -98,7 +98,11 @@ fn down(numbers: &mut Numbers) -> Down {
         batch.abort = some(numbers, abort);
     }
     let reason = "lost".to_owned();
-    let body = if rarely(numbers) { DownBody::Lost { reason } } else { DownBody::Batch(batch) };
+    let body = match numbers.below(24) {
+        0 => DownBody::Lost { reason },
+        1 => DownBody::Losses(some(numbers, member)),
+        _ => DownBody::Batch(batch),
+    };
     let epoch = Epoch(numbers.next() as u32);
     Down { session: number(numbers), n: number(numbers), epoch, body }
 }
@@ -120,14 +124,13 @@ fn up(numbers: &mut Numbers) -> Up {
         yes: some(numbers, number),
         no: if rarely(numbers) { some(numbers, refusal) } else { Vec::new() },
         read: some(numbers, answer),
-        once: Vec::new(),
-        scan: Vec::new(),
-        report: None,
         fenced: rarely(numbers).then_some(Epoch(7)),
         installed: rarely(numbers).then_some(RingNumber { epoch: Epoch(7), counter: 1 }),
         marked: rarely(numbers),
+        lost: if rarely(numbers) { some(numbers, member) } else { Vec::new() },
         caught_up: rarely(numbers),
         full: rarely(numbers),
+        ..Up::default()
     }
 }
 
@@ -204,7 +207,7 @@ fn everyday_lines_are_read_by_hand() {
         assert_eq!(read_down(&mut Cursor::new(&line(&down))), Some(down), "seed {seed}");
         let up = Up { no: Vec::new(), read: Vec::new(), ..up(numbers) };
         let plain = Up { fenced: None, installed: None, marked: false, ..up };
-        let up = Up { caught_up: false, full: false, ..plain };
+        let up = Up { lost: Vec::new(), caught_up: false, full: false, ..plain };
         assert_eq!(read_up(&mut Cursor::new(&line(&up))), Some(up), "seed {seed}");
     }
 }

@@ -1,62 +1,27 @@
 //! Holes that no other test of the coordinator is about, one a test.
 
-use super::super::super::record::{Prepared, Previous, Write};
 use super::super::READS_MAX;
 use super::*;
-
-/// The record of a transaction that an earlier coordinator left prepared.
-fn prepared(id: Version, at: &Key, participants: Vec<MemberId>) -> LogRecord {
-    let write = Write {
-        key: at.clone(),
-        value: Some(Value::from("v2")),
-        previous: Previous::Any,
-        flags: 0,
-        expires_ms: 0,
-    };
-    LogRecord::Prepare(Arc::new(Prepared {
-        id,
-        ring: RingNumber { epoch: Epoch(1), counter: 0 },
-        participants,
-        rests_on: Vec::new(),
-        writes: vec![write],
-        once: None,
-    }))
-}
 
 /// H13: the record names a third participant, which today's ring would not: its word counts, and
 /// is waited for.
 #[test]
 fn h13_the_participants_are_those_of_the_record_and_not_of_todays_ring() {
     for third_has_it in [true, false] {
-        let mut world = World::founded();
-        let at = world.some_key();
-        world.put(1, &at, "v1");
-        world.run();
-        world.advance(1_000);
-        world.kill(0);
-        let id = Version::new(Epoch(1), OLD);
-        let participants: Vec<MemberId> = (0..3).map(MemberId).collect();
-        for node in 0..3 {
-            world.crash(node);
-            let machine = &mut world.nodes[node];
-            let seq = machine.log.last().expect("founded").0.next();
-            if node < 2 || third_has_it {
-                machine.log.push((seq, vec![prepared(id, &at, participants.clone())]));
-            }
-        }
+        let (mut world, at) = left_open([Had::Prepared, Had::Prepared, Had::Away]);
         assert!(!world.holders(&at).contains(&2));
-        world.restart(0);
-        world.restart(1);
-        let side = world.start(successor(101));
-        world.run();
+        let id = Version::new(Epoch(1), OLD);
+        if third_has_it {
+            world.nodes[2].append(old_records(id, &at, 3, Had::Prepared));
+        }
         world.advance(100);
         let told =
-            |world: &World, commit| world.sides[side].notes.contains(&Note::Resolved(id, commit));
+            |world: &World, commit| world.sides[1].notes.contains(&Note::Resolved(id, commit));
         assert!(!told(&world, true) && !told(&world, false), "the third one has not been heard");
         world.restart(2);
         world.advance(100);
         assert!(told(&world, third_has_it) && !told(&world, !third_has_it));
-        let get = world.request(side, 1, ClientOp::Get(at.clone()), 5_000);
+        let get = world.request(1, 1, ClientOp::Get(at.clone()), 5_000);
         world.run();
         let expected = if third_has_it { "v2" } else { "v1" };
         assert!(text(world.answer(get)).contains(expected), "{:?}", world.answer(get));

@@ -1,4 +1,5 @@
-//! Registrations that come late, or whose connections end in another order than they began.
+//! Registrations: those that are refused, those that come late, and those whose connections end in
+//! another order than they began.
 
 use super::*;
 
@@ -21,4 +22,107 @@ fn an_older_connection_takes_no_newer_ones_place() {
     world.advance(20);
     assert!(world.sides[side].active);
     assert!(world.sides[side].refusals.is_empty());
+}
+
+/// A ring of the three nodes, as a record.
+fn record() -> RingRecord {
+    let member = |id: u16| RingMember {
+        id: MemberId(id),
+        uuid: Uuid(u128::from(id) + 1),
+        name: NodeName::new(&format!("n{}", id + 1)).expect("a short name"),
+        points: vec![Point(u64::from(id) << 40)],
+    };
+    RingRecord {
+        number: RingNumber { epoch: Epoch(1), counter: 0 },
+        cluster: Uuid(7_100),
+        replicas: 2,
+        tokens: 1,
+        placement: Placement::Ring,
+        members: (0..3).map(member).collect(),
+    }
+}
+
+#[test]
+fn a_registration_with_a_record_that_is_no_ring_is_refused() {
+    let spoil: [fn(&mut RingRecord); 6] = [
+        |ring| ring.members.clear(),
+        |ring| ring.replicas = 0,
+        |ring| ring.members[1].points = ring.members[0].points.clone(),
+        |ring| ring.members.iter_mut().for_each(|member| member.points.clear()),
+        |ring| ring.members[2].uuid = ring.members[1].uuid,
+        |ring| ring.number.epoch = Epoch(u32::MAX),
+    ];
+    for spoil in spoil {
+        let mut world = World::blank();
+        world.start_alone(config(100));
+        let mut ring = record();
+        spoil(&mut ring);
+        let register = Register { ring: Some(ring), ..world.registration(0) };
+        world.register_as(0, register);
+        assert_eq!(world.sides[0].refusals.len(), 1);
+        for node in 0..3 {
+            world.register(0, node);
+        }
+        world.run();
+        world.advance(20);
+        assert!(world.sides[0].active, "the stranger has changed nothing");
+    }
+}
+
+#[test]
+fn a_member_is_not_turned_away_because_strangers_came_first() {
+    let mut world = World::founded();
+    world.kill(0);
+    let side = world.start_alone(config(101));
+    // One of another name, and one from a directory that was made anew under a member's.
+    for (name, uuid, port) in [("n9", 99, 9_001), ("n1", 98, 9_002)] {
+        let name = NodeName::new(name).expect("a short name");
+        let addr = SocketAddr::from(([127, 0, 0, 1], port));
+        let uuid = Uuid(uuid);
+        let register = Register { name, uuid, addr, ring: None, ..world.registration(0) };
+        world.register_as(side, register);
+    }
+    // The member of that name comes when the ring is known already.
+    for node in [1, 2, 0] {
+        world.register(side, node);
+        world.run();
+    }
+    assert_eq!(world.sides[side].refusals, Vec::<String>::new());
+    world.advance(3_000);
+    assert!(world.sides[side].active);
+}
+
+/// H47: one address an incarnation, and none that is over.
+#[test]
+fn registrations_that_cannot_be_are_refused_with_a_reason() {
+    let mut world = World::founded();
+    let good = world.registration(0);
+    let mut ring = good.ring.clone().expect("founded");
+    ring.cluster = Uuid(1);
+    let elsewhere = SocketAddr::from(([127, 0, 0, 1], 4_001));
+    let name = NodeName::new("n7").expect("a short name");
+    let refused = [
+        (Register { protocol: 9, ..good.clone() }, "protocol"),
+        (Register { ring: Some(ring), ..good.clone() }, "belongs to cluster"),
+        (Register { uuid: Uuid(9), ..good.clone() }, "cannot come back as n1"),
+        (Register { uuid: Uuid(9), name, ring: None, ..good.clone() }, "membership is fixed"),
+        (Register { addr: elsewhere, ..good.clone() }, "copy of its directory"),
+        (Register { incarnation: Incarnation(0), ..good }, "copy of its directory"),
+    ];
+    for (register, reason) in refused {
+        world.sides[0].refusals.clear();
+        world.register_as(0, register);
+        let said = world.sides[0].refusals.join(" ");
+        assert!(said.contains(reason), "{said:?} does not say {reason:?}");
+    }
+    world.advance(100);
+    assert_eq!(world.states(0), [NodeState::Up; 3]);
+    // Before there are members, a name belongs to the store that came first.
+    let mut world = World::blank();
+    world.start_alone(config(100));
+    let first = world.registration(0);
+    world.register_as(0, first.clone());
+    world.register_as(0, Register { uuid: Uuid(9), addr: elsewhere, ..first });
+    let said = world.sides[0].refusals.join(" ");
+    assert!(said.contains("another store registered under the name n1"), "{said:?}");
 }
