@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::cluster::alone;
+use super::cluster::{alone, binary};
 use super::procs::{Mark, TempDir, wait_for};
 
 /// For a machine that stalls.
@@ -16,7 +16,7 @@ fn up_goes_into_the_background_and_begins_afresh() {
     let dir = TempDir::new("detach");
     let mark = Mark::new();
     let piazza = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_piazza"));
+        let mut command = Command::new(binary());
         command.args(arguments).current_dir(dir.path()).stdin(Stdio::null());
         let output = mark.put_on(&mut command).output().expect("it starts");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");

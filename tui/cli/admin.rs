@@ -187,7 +187,14 @@ fn at_coordinator(args: ChangeArgs, action: AdminAction<'_>) -> ExitCode {
 fn at_supervisor(args: ProcArgs, action: impl FnOnce(String) -> ProcAction) -> ExitCode {
     let json = args.common.json;
     let action = action(args.proc.clone());
-    print::finish(print::block_on(act(args, action)), json)
+    let takes_away = matches!(
+        action,
+        ProcAction::Kill(_) | ProcAction::Stop(_) | ProcAction::Restart(_) | ProcAction::Pause(_)
+    );
+    // Before anything listens for Ctrl-C, which must end a question.
+    let done = confirm(takes_away && !args.yes, action.name(), &args.proc)
+        .and_then(|()| print::block_on(act(args, action)));
+    print::finish(done, json)
 }
 
 async fn act(args: ProcArgs, action: ProcAction) -> Result<Exit, Failure> {
@@ -196,11 +203,6 @@ async fn act(args: ProcArgs, action: ProcAction) -> Result<Exit, Failure> {
         let hint = "name the supervisor of `piazza up` with --supervisor, or its --dir";
         Failure::connecting(&error, hint)
     })?;
-    let takes_away = matches!(
-        action,
-        ProcAction::Kill(_) | ProcAction::Stop(_) | ProcAction::Restart(_) | ProcAction::Pause(_)
-    );
-    confirm(takes_away && !args.yes, action.name(), &args.proc)?;
     // The supervisor answers a start when the server is ready: an early deadline is how one says
     // that nobody waits.
     let wait = if args.no_wait { Duration::from_millis(1) } else { args.timeout };
@@ -244,8 +246,8 @@ async fn supervisor(args: &ProcArgs) -> Result<String, Failure> {
         Err(_) => None,
     };
     match (asked, told) {
-        (Some(Some(address)), _) => Ok(address),
-        (Some(None), _) => {
+        (Some(Some(address)), _) | (Some(None), Some(address)) => Ok(address),
+        (Some(None), None) => {
             let text = "the cluster was not started by `piazza up`, so nobody here owns its \
                         servers: start and stop them where they run";
             Err(Failure::new(Exit::Other, "no_supervisor", text))

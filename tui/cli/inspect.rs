@@ -60,7 +60,7 @@ pub(crate) fn run(args: InspectArgs) -> ExitCode {
 }
 
 /// Ctrl-C ends the output and not the process, so that nothing is left behind in the directory for
-/// temporary files.
+/// temporary files; a second one does not wait for that.
 fn watch_interrupt(stop: &Arc<AtomicBool>) -> Result<(), Failure> {
     let system = |error: io::Error| Failure::new(Exit::Other, "system", error.to_string());
     let runtime =
@@ -69,6 +69,9 @@ fn watch_interrupt(stop: &Arc<AtomicBool>) -> Result<(), Failure> {
     let wait = move || {
         if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
             stop.store(true, Ordering::Relaxed);
+        }
+        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+            std::process::exit(Exit::Interrupted as i32);
         }
     };
     std::thread::Builder::new().name("interrupt".into()).spawn(wait).map_err(system)?;

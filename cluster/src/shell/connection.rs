@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -45,6 +46,8 @@ pub(super) struct Shared {
     pub(super) lease_until: AtomicU64,
     pub(super) limits: Limits,
     pub(super) counters: Counters,
+    /// Where our own supervisor listens.
+    pub(super) supervisor: Option<SocketAddr>,
     pub(super) core: mpsc::Sender<Event>,
 }
 
@@ -352,6 +355,10 @@ impl Connection {
                 status.ops = self.shared.counters.status();
                 status.cluster.limits = self.shared.limits.clone();
                 status.coordinator.pid = Some(std::process::id());
+                // Nodes may have others, or be away.
+                if let Some(supervisor) = self.shared.supervisor {
+                    status.supervisor = Some(supervisor.to_string());
+                }
                 (None, reply::object_tail(&*status))
             }
         };

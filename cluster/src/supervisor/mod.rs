@@ -1,10 +1,10 @@
 //! `piazza up`: owns one coordinator and N nodes as child processes of this machine.
 //!
-//! In reading order: `options`, `directory` and `fresh` say whether the cluster may start here, `fleet`,
-//! `server` and `stopping` hold the rules as a state machine without I/O (with `core::restart`),
-//! `child` and `command` are one process, `run` turns the fleet's effects into deeds, `request`,
-//! `lines`, `logs` and `endpoint` are its port, `down` is the other end of `shutdown`. The supervisor
-//! never takes part in the data path and never changes membership.
+//! In reading order: `options`, `directory` and `fresh` say whether the cluster may start here;
+//! `fleet`, `server` and `stopping` hold the rules as a state machine without I/O (with
+//! `core::restart`); `child` and `command` are one process; `run` turns the fleet's effects into
+//! deeds; `request`, `lines`, `logs` and `endpoint` are its port; `down` is the other end of
+//! `shutdown`. The supervisor never takes part in the data path and never changes membership.
 
 mod child;
 pub mod command;
