@@ -1,8 +1,8 @@
 //! `piazza logs`: what the servers of a directory have logged, merged by time, or one server's.
 //!
 //! Called by `main`. Reads the files that `cluster::telemetry` writes, `NAME.log.DATE`, one a
-//! server and day; needs no server. With `-f` it goes on with what is added, over the change of the day.
-//! Never holds more than a line of each file, or what came since the last look.
+//! server and day; needs no server. With `-f` it goes on with what is added, over the change of
+//! the day. Never holds more than a line of each file, or what came since the last look.
 
 use std::collections::BTreeMap;
 use std::fs::File;
