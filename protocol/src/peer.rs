@@ -531,6 +531,9 @@ pub struct ReadAnswer {
     pub v: Option<WireValue>,
     /// The version of the value or of the tombstone; zero where the key was never written.
     pub at: Version,
+    /// It was in the node's cache.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub c: bool,
 }
 
 /// All that a claimant needs to know of a node, durable and fenced before it is said (R2).

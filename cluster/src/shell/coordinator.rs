@@ -141,6 +141,7 @@ async fn run(config: CoordinatorConfig) -> io::Result<()> {
         lease_until: AtomicU64::new(0),
         limits: limits_of(&config),
         counters: Counters::new(),
+        supervisor: config.supervisor,
         core: client_lane,
     });
     let core = Coordinator::new(core_config(&config, process::random_uuid()?), cache, clock::now());

@@ -208,12 +208,15 @@ fn write_up(out: &mut Vec<u8>, up: &Up) {
         write_field(out, ",\"s\":", *sync_us);
         out.push(b'}');
     });
-    write_list(out, 0, "read", &up.read, |out, ReadAnswer { r, v, at }| {
+    write_list(out, 0, "read", &up.read, |out, ReadAnswer { r, v, at, c }| {
         write_field(out, "{\"r\":", *r);
         if let Some(value) = v {
             write_value(out, value);
         }
         write_field(out, ",\"at\":", at.number());
+        if *c {
+            out.extend_from_slice(b",\"c\":true");
+        }
         out.push(b'}');
     });
     out.push(b'}');
@@ -479,6 +482,7 @@ fn read_answer(line: &mut Cursor<'_>) -> Option<ReadAnswer> {
     let r = line.field("{\"r\":")?;
     let v = line.value()?;
     let at = Version::from_number(line.field(",\"at\":")?);
+    let c = line.passes(",\"c\":true");
     line.pass("}")?;
-    Some(ReadAnswer { r, v, at })
+    Some(ReadAnswer { r, v, at, c })
 }
