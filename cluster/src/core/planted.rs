@@ -48,10 +48,6 @@ pub enum Bug {
     SilentIsNo,
     /// A transaction is committed, and those that have lost it never get it (R6, H52).
     LostNotAdopted,
-    /// Decisions rest on a store's loss as soon as that is found out (R7, H6).
-    LossNotDurable,
-    /// A store that has lost something counts in a majority (R7, H7).
-    LostStoreCounts,
     /// The log takes groups whose checksums are wrong (H50).
     ChecksumIgnored,
     /// What a recycled segment held before is taken for this one's (H53).
@@ -102,7 +98,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 43] = [
         Self::VoteBeforeSync,
         Self::ReportBeforeSync,
         Self::LowerEpochHeard,
@@ -123,8 +119,6 @@ impl Bug {
         Self::DoubtRead,
         Self::SilentIsNo,
         Self::LostNotAdopted,
-        Self::LossNotDurable,
-        Self::LostStoreCounts,
         Self::ChecksumIgnored,
         Self::OldSegmentRead,
         Self::TailKept,

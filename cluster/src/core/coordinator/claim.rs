@@ -243,10 +243,7 @@ impl Coordinator {
         record: &RingRecord,
         has: impl Fn(&super::members::Node) -> bool,
     ) -> bool {
-        let sound = record
-            .members
-            .iter()
-            .filter(|member| !self.has_lost(member.id) || planted(Bug::LostStoreCounts));
+        let sound = record.members.iter().filter(|member| !self.has_lost(member.id));
         let nodes = sound.filter_map(|m| self.nodes.iter().find(|node| node.uuid == m.uuid));
         let count = nodes.filter(|node| has(node)).count();
         count > record.members.len() / 2 || count > 0 && planted(Bug::ClaimOnMinority)

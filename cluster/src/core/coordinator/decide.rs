@@ -48,7 +48,7 @@ impl Coordinator {
         let Some(txn) = self.txns.get_mut(&seq) else { return };
         let prepare = match &txn.phase {
             TxnPhase::Sent { prepare, .. } | TxnPhase::Aborting { prepare, .. } => prepare.clone(),
-            TxnPhase::Waiting { .. } | TxnPhase::Recovered => return,
+            TxnPhase::Waiting { .. } | TxnPhase::Recovered(_) => return,
         };
         if !prepare.participants.contains(&member) {
             return;
@@ -173,7 +173,7 @@ impl Coordinator {
                 TxnPhase::Aborting { awaited, .. } => {
                     awaited.retain(|member| Some(*member) != refused_by);
                 }
-                TxnPhase::Waiting { .. } | TxnPhase::Recovered => continue,
+                TxnPhase::Waiting { .. } | TxnPhase::Recovered(_) => continue,
             }
             self.maybe_aborted(now, seq);
         }
@@ -247,20 +247,52 @@ impl Coordinator {
 
     /// Frees the keys of a decided transaction as soon as it may be shown, and forgets it when
     /// all have confirmed.
-    pub(super) fn settle_or_keep(&mut self, now: Time, id: Version, mut outcome: Outcome) {
-        let lost = |member: &MemberId| self.loss_holds(*member);
-        let shown = !outcome.choice || outcome.unconfirmed.iter().all(lost);
-        if shown && let Some(seq) = outcome.held.take() {
-            if let Some(prepare) = outcome.prepare.clone().filter(|_| outcome.commit) {
-                self.keep_once(now, &prepare);
-                self.tell_watchers(&prepare);
-            }
-            self.leave_queues(now, seq);
-        }
-        if !outcome.unconfirmed.is_empty() {
+    pub(super) fn settle_or_keep(&mut self, now: Time, id: Version, outcome: Outcome) {
+        if outcome.held.is_none() && !outcome.unconfirmed.is_empty() {
             self.decided.insert(id, outcome);
-        } else if !outcome.commit {
-            self.aborted.insert(id);
+            return;
         }
+        self.decided.insert(id, outcome);
+        let mut next = vec![id];
+        while let Some(id) = next.pop() {
+            next.extend(self.show(now, id));
+            let confirmed =
+                |outcome: &Outcome| outcome.unconfirmed.is_empty() && outcome.held.is_none();
+            if self.decided.get(&id).is_some_and(confirmed)
+                && let Some(outcome) = self.decided.remove(&id)
+                && !outcome.commit
+            {
+                self.aborted.insert(id);
+            }
+        }
+    }
+
+    /// Frees the keys of a transaction of an earlier epoch, if it may be shown now: on each key
+    /// those who watch it are told in the order of ids. Returns those that may be next.
+    fn show(&mut self, now: Time, id: Version) -> Vec<Version> {
+        let Some(outcome) = self.decided.get(&id) else { return Vec::new() };
+        let Some(seq) = outcome.held else { return Vec::new() };
+        let lost = |member: &MemberId| self.loss_holds(*member);
+        let durable = !outcome.choice || outcome.unconfirmed.iter().all(lost);
+        if !durable || outcome.commit && !self.is_first(seq) {
+            return Vec::new();
+        }
+        let shown = outcome.prepare.clone().filter(|_| outcome.commit);
+        if let Some(outcome) = self.decided.get_mut(&id) {
+            outcome.held = None;
+        }
+        if let Some(prepare) = shown {
+            self.keep_once(now, &prepare);
+            self.tell_watchers(&prepare);
+        }
+        let keys = self.txns.get(&seq).map(|txn| txn.keys.clone()).unwrap_or_default();
+        self.leave_queues(now, seq);
+        let first = |key| self.keys.get(key)?.queue.front();
+        let recovered =
+            keys.iter().filter_map(first).filter_map(|seq| match self.txns.get(seq)?.phase {
+                TxnPhase::Recovered(id) => Some(id),
+                _ => None,
+            });
+        recovered.collect()
     }
 }

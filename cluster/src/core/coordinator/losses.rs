@@ -20,7 +20,6 @@ use std::collections::BTreeSet;
 use protocol::ids::{GroupSeq, MemberId, Version};
 use protocol::peer::{DownBody, RingRecord};
 
-use super::super::planted::{Bug, planted};
 use super::super::time::Time;
 use super::links::LinkPhase;
 use super::{Coordinator, Note};
@@ -182,8 +181,7 @@ impl Coordinator {
         let Some(members) = self.record.as_ref().map(|record| record.members.len()) else { return };
         let sound = |member: &&MemberId| !self.losses.contains_key(member);
         let enough = |loss: &Loss| loss.on.iter().filter(sound).count() >= members.div_ceil(2);
-        let holds = |loss: &Loss| enough(loss) || planted(Bug::LossNotDurable);
-        let news = self.losses.iter().filter(|(_, loss)| !loss.holds && holds(loss));
+        let news = self.losses.iter().filter(|(_, loss)| !loss.holds && enough(loss));
         let news: Vec<MemberId> = news.map(|(member, _)| *member).collect();
         for member in news {
             if let Some(loss) = self.losses.get_mut(&member) {

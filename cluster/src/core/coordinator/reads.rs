@@ -259,7 +259,7 @@ impl Coordinator {
         }
         let first = self.keys.get(key).and_then(|queue| queue.queue.front());
         let txn = first.and_then(|seq| self.txns.get(seq));
-        txn.is_some_and(|txn| matches!(txn.phase, TxnPhase::Recovered))
+        txn.is_some_and(|txn| matches!(txn.phase, TxnPhase::Recovered(_)))
     }
 
     /// A late answer to a question that was put again elsewhere is not one: the set's generation

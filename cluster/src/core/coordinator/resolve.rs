@@ -217,7 +217,7 @@ impl Coordinator {
                         self.nodes[place].link.push_abort(id, participants);
                     }
                 },
-                TxnPhase::Waiting { .. } | TxnPhase::Recovered => {}
+                TxnPhase::Waiting { .. } | TxnPhase::Recovered(_) => {}
             }
         }
     }
@@ -259,23 +259,23 @@ impl Coordinator {
         }
     }
 
-    /// Puts a transaction of an earlier epoch at the head of its keys' queues: its keys are
-    /// neither read nor written until it is decided.
+    /// Puts a transaction of an earlier epoch at the head of its keys' queues, in the order of ids:
+    /// its keys are neither read nor written until it is decided.
     fn occupy(&mut self, prepare: &Prepare) -> Seq {
         let seq = self.next_seq();
-        let keys: Vec<_> = prepare.writes.iter().map(|write| write.key.clone()).collect();
-        for key in &keys {
+        let txn = Txn::recovered(prepare);
+        for key in &txn.keys {
             // A member that comes late may show what one that was read from has lost (H29).
             self.cache.remove(key.as_str());
             let queue = self.keys.entry(key.clone()).or_default();
             let after = queue.queue.iter().take_while(|other| {
-                self.txns.get(other).is_some_and(|txn| matches!(txn.phase, TxnPhase::Recovered))
+                let phase = self.txns.get(other).map(|txn| &txn.phase);
+                matches!(phase, Some(TxnPhase::Recovered(id)) if *id < prepare.id)
             });
             let place = after.count();
             queue.queue.insert(place, seq);
             queue.resolved += 1;
         }
-        let txn = Txn::recovered(keys, prepare.participants.clone(), prepare.once.clone());
         self.txns.insert(seq, txn);
         if let Some(once) = &prepare.once {
             self.recover_once(seq, once);

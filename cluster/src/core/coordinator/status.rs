@@ -186,7 +186,7 @@ impl Coordinator {
     }
 
     pub(super) fn keys_in_doubt(&self) -> u64 {
-        let held = self.txns.values().filter(|txn| matches!(txn.phase, TxnPhase::Recovered));
+        let held = self.txns.values().filter(|txn| matches!(txn.phase, TxnPhase::Recovered(_)));
         held.map(|txn| txn.keys.len() as u64).sum()
     }
 }

@@ -56,32 +56,28 @@ pub(super) enum TxnPhase {
     Sent { prepare: Arc<Prepare>, yes: Vec<MemberId> },
     /// Refused by one participant; these have still to confirm.
     Aborting { prepare: Arc<Prepare>, awaited: Vec<MemberId>, error: Box<ErrorReply> },
-    /// Of an earlier epoch, see `resolve`.
-    Recovered,
+    /// Of an earlier epoch, with its id; see `resolve`.
+    Recovered(Version),
 }
 
 impl TxnPhase {
     pub(super) fn id(&self) -> Option<Version> {
         match self {
             Self::Sent { prepare, .. } | Self::Aborting { prepare, .. } => Some(prepare.id),
-            Self::Waiting { .. } | Self::Recovered => None,
+            Self::Waiting { .. } | Self::Recovered(_) => None,
         }
     }
 }
 
 impl Txn {
-    pub(super) fn recovered(
-        keys: Vec<Key>,
-        participants: Vec<MemberId>,
-        once: Option<Once>,
-    ) -> Self {
+    pub(super) fn recovered(prepare: &Prepare) -> Self {
         Self {
             client: None,
             op: None,
-            keys,
-            participants,
-            phase: TxnPhase::Recovered,
-            once,
+            keys: prepare.writes.iter().map(|write| write.key.clone()).collect(),
+            participants: prepare.participants.clone(),
+            phase: TxnPhase::Recovered(prepare.id),
+            once: prepare.once.clone(),
             deadline: Time::NEVER,
             turn: Turn::default(),
             trace: None,
@@ -373,7 +369,7 @@ impl Coordinator {
         if let Some(once) = &txn.once {
             self.release_once(seq, once);
         }
-        let recovered = matches!(txn.phase, TxnPhase::Recovered);
+        let recovered = matches!(txn.phase, TxnPhase::Recovered(_));
         if let TxnPhase::Waiting { cold } = txn.phase {
             for cold in cold.into_values() {
                 if let Cold::Asked(read) = cold {

@@ -269,3 +269,30 @@ fn r6_a_choice_is_durable_at_all_survivors_before_it_is_shown() {
     world.advance(500);
     assert!(text(world.answer(get)).contains("v2"));
 }
+
+#[test]
+fn watches_are_told_of_what_was_left_open_in_the_order_of_ids() {
+    let (mut world, at) = left_open([Had::Away, Had::Cut]);
+    world.advance(3_000);
+    let watch = super::super::WatchOp::Key(at.clone());
+    world.request(1, 7, ClientOp::Watch(watch), 5_000);
+    world.run();
+    // The first one is a choice, which must be durable before it is shown; the second one is not.
+    for (nth, had) in [(0, Had::Prepared), (1, Had::Committed)] {
+        let mut records = old_records(Version::new(Epoch(1), OLD + nth), &at, 2, had);
+        if let Some(LogRecord::Prepare(prepared)) = records.first_mut() {
+            Arc::make_mut(prepared).once = None;
+        }
+        world.nodes[0].append(records);
+    }
+    world.restart(0);
+    world.advance(3_000);
+    let told: Vec<&String> =
+        world.sides[1].lines.iter().filter(|(to, _)| *to == 7).map(|(_, line)| line).collect();
+    let versions: Vec<bool> = [OLD, OLD + 1]
+        .iter()
+        .zip(&told)
+        .map(|(nth, line)| line.contains(&format!("\"1.{nth}\"")))
+        .collect();
+    assert_eq!(versions, [true, true], "{told:?}");
+}
