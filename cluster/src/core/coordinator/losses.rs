@@ -10,8 +10,8 @@
 //! it must bind every later coordinator, even one that meets the store before anybody's proof of
 //! the loss, and even if what was lost is there again: so nothing is decided without it before the
 //! loss is durable on so many sound members that each majority with the store has one of them, and
-//! from their reports a claimant learns of it before it makes anything of the store's own. Until then
-//! the store's process is kept waiting: should this coordinator end, it is the only evidence.
+//! from their reports a claimant learns of it before it makes anything of the store's own. Until
+//! then the store's process is kept waiting: should this coordinator end, it is the only evidence.
 //!
 //! Never: takes a loss back.
 

@@ -66,7 +66,7 @@ use super::time::Time;
 
 pub use claim::Phase;
 pub use conditions::{Change, Test, Update, Write};
-pub use events::Interest;
+pub use events::{Interest, Look};
 pub use locate::LocateOp;
 pub use scan::ScanOp;
 pub use watch::WatchOp;
@@ -460,6 +460,7 @@ impl Coordinator {
     /// Takes in what has happened; returns what is to be done.
     pub fn handle(&mut self, now: Time, input: Input) -> Vec<Effect> {
         self.watch_clock(now);
+        self.cache.set_time(now);
         match input {
             Input::Request { client, op, once, timeout_ms } => {
                 let deadline = now.plus_ms(timeout_ms);
@@ -478,6 +479,7 @@ impl Coordinator {
             Input::Stop => self.on_stop(now),
         }
         self.run_work(now);
+        self.tell_sweeps();
         std::mem::take(&mut self.effects)
     }
 
