@@ -229,17 +229,13 @@ impl ErrorReply {
         }
     }
 
-    /// A request line over `limit` bytes. Its true length is not known: it was skipped unread.
-    pub fn line_too_long(limit: usize) -> Self {
+    /// A request line of `actual` bytes, over `limit`; it was skipped unread.
+    pub fn line_too_long(limit: usize, actual: usize) -> Self {
         let sentence = format!(
-            "a request line may have at most {limit} bytes, this one was longer and was skipped: \
+            "a request line may have at most {limit} bytes, this one had {actual} and was skipped: \
              send a large value as value_b64, or a smaller one"
         );
-        Self {
-            what: Some(Cow::Borrowed("line")),
-            limit: Some(limit as u64),
-            ..Self::new(ErrorCode::TooLarge, sentence)
-        }
+        Self { error: sentence.into(), ..Self::too_large("line", limit, actual) }
     }
 
     /// The values that were asked for make a reply of `actual` bytes, more than one may have.
@@ -451,7 +447,7 @@ mod tests {
         for error in [
             ErrorReply::bad_field("key", "no"),
             ErrorReply::too_large("value", 10, 11),
-            ErrorReply::line_too_long(10),
+            ErrorReply::line_too_long(10, 11),
             ErrorReply::reply_too_large(10, 11),
             ErrorReply::not_found(),
             ErrorReply::key_not_found("a"),

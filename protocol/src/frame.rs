@@ -37,8 +37,8 @@ const HTTP_METHODS: [&[u8]; 10] = [
 pub enum Frame<'a> {
     /// A line that is not blank, without its line end.
     Line(&'a [u8]),
-    /// A line over the limit; it is skipped up to its newline, and told of once.
-    TooLong,
+    /// A line of so many bytes, over the limit; it was skipped up to its newline.
+    TooLong(usize),
     /// The first line starts with an HTTP method: answer [`HTTP_RESPONSE`] and close. Nothing
     /// more comes.
     Http,
@@ -55,7 +55,8 @@ pub struct Framer {
     start: usize,
     /// Up to where there is no newline.
     scanned: usize,
-    skipping: bool,
+    /// How much of an over-long line has been skipped, bytes.
+    skipped: usize,
     first_line_seen: bool,
     http: bool,
 }
@@ -69,7 +70,7 @@ impl Framer {
             buffer: Vec::new(),
             start: 0,
             scanned: 0,
-            skipping: false,
+            skipped: 0,
             first_line_seen: false,
             http: false,
         }
@@ -111,7 +112,7 @@ impl Framer {
             let (begin, end) = (self.start, newline - self.has_return(newline));
             self.start = newline + 1;
             self.scanned = newline + 1;
-            if std::mem::take(&mut self.skipping) || self.is_blank(begin, end) {
+            if self.is_blank(begin, end) {
                 continue;
             }
             return Some(self.judge(begin, end));
@@ -124,7 +125,7 @@ impl Framer {
         let (begin, end) = (self.start, end - self.has_return(end));
         self.start = self.buffer.len();
         self.scanned = self.start;
-        if self.skipping || self.http || self.is_blank(begin, end) {
+        if self.http || self.is_blank(begin, end) {
             return None;
         }
         Some(self.judge(begin, end))
@@ -132,7 +133,7 @@ impl Framer {
 
     /// Whether a line has begun and not ended.
     pub fn is_mid_line(&self) -> bool {
-        self.skipping || self.start < self.buffer.len()
+        self.skipped > 0 || self.start < self.buffer.len()
     }
 
     /// Bytes held now.
@@ -141,33 +142,40 @@ impl Framer {
     }
 
     fn judge(&mut self, begin: usize, end: usize) -> Frame<'_> {
-        let line = &self.buffer[begin..end];
-        let first = !std::mem::replace(&mut self.first_line_seen, true);
-        if first && HTTP_METHODS.iter().any(|method| line.starts_with(method)) {
-            self.http = true;
+        if self.is_http(begin, end) {
             return Frame::Http;
         }
-        if line.len() > self.line_bytes_max { Frame::TooLong } else { Frame::Line(line) }
+        let line = &self.buffer[begin..end];
+        let length = std::mem::take(&mut self.skipped) + line.len();
+        if length > self.line_bytes_max { Frame::TooLong(length) } else { Frame::Line(line) }
     }
 
-    /// All bytes held are of one unfinished line: gives it up when it is surely too long.
+    fn is_http(&mut self, begin: usize, end: usize) -> bool {
+        let first = !std::mem::replace(&mut self.first_line_seen, true);
+        self.http |= first && is_http(&self.buffer[begin..end]);
+        self.http
+    }
+
+    /// All bytes held are of one unfinished line: gives them up when it is surely too long.
     fn without_newline(&mut self) -> Option<Frame<'_>> {
         let (begin, end) = (self.start, self.buffer.len());
         self.scanned = end;
-        if self.skipping {
-            self.discard();
+        // One byte more may still be the carriage return of a line that just fits; of one that does
+        // not, it is still to be told from the line's end.
+        let kept = if self.skipped > 0 {
+            self.has_return(end)
+        } else {
+            self.line_bytes_max.saturating_add(1)
+        };
+        if end - begin <= kept {
             return None;
         }
-        // One byte more may still be the carriage return of a line that just fits.
-        if end - begin <= self.line_bytes_max.saturating_add(1) {
-            return None;
+        if self.is_http(begin, end) {
+            return Some(Frame::Http);
         }
-        self.skipping = true;
-        self.start = end;
-        Some(match self.judge(begin, end) {
-            Frame::Http => Frame::Http,
-            _ => Frame::TooLong,
-        })
+        self.start = end - self.has_return(end);
+        self.skipped += self.start - begin;
+        None
     }
 
     fn discard(&mut self) {
@@ -183,8 +191,14 @@ impl Framer {
     /// An over-long line counts as such whatever it is made of: how much of it has arrived when
     /// that is noticed must make no difference.
     fn is_blank(&self, begin: usize, end: usize) -> bool {
-        end - begin <= self.line_bytes_max && self.buffer[begin..end].trim_ascii_start().is_empty()
+        let fits = self.skipped + (end - begin) <= self.line_bytes_max;
+        fits && self.buffer[begin..end].trim_ascii_start().is_empty()
     }
+}
+
+/// Whether a first line was meant for a web server: answer [`HTTP_RESPONSE`] and close.
+pub fn is_http(line: &[u8]) -> bool {
+    HTTP_METHODS.iter().any(|method| line.starts_with(method))
 }
 
 #[cfg(test)]
@@ -227,8 +241,9 @@ mod tests {
 
     #[test]
     fn a_long_line_is_told_of_once_and_the_next_is_fine() {
-        let input = b"12345\r\n123456\n12345678901\n12345\nab\n123456";
-        let expected = ["12345", "TooLong", "TooLong", "12345", "ab", "TooLong"];
+        let input = b"12345\r\n123456\n12345678901\r\n12345\nab\n1234\r67\n123456";
+        let expected =
+            ["12345", "TooLong(6)", "TooLong(11)", "12345", "ab", "TooLong(7)", "TooLong(6)"];
         for size in 1..50 {
             assert_eq!(frames(input, 5, || size), expected, "size {size}");
         }

@@ -36,6 +36,8 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
 pub(crate) struct Ready {
     /// Where clients connect.
     pub(crate) client: SocketAddr,
+    /// Where nodes register.
+    pub(crate) peer: SocketAddr,
     /// Where the supervisor listens.
     pub(crate) supervisor: SocketAddr,
     /// The servers' processes at that time, by name.
@@ -98,6 +100,16 @@ impl Cluster {
     /// Where clients connect.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.ready.client
+    }
+
+    /// Where nodes register.
+    pub(crate) fn peer_addr(&self) -> SocketAddr {
+        self.ready.peer
+    }
+
+    /// Where the supervisor listens.
+    pub(crate) fn supervisor_addr(&self) -> SocketAddr {
+        self.ready.supervisor
     }
 
     /// The cluster's directory.
@@ -317,6 +329,7 @@ fn parse_ready(json: &str) -> Ready {
     let pid = |value: &Value| value.as_i64().and_then(|pid| i32::try_from(pid).ok());
     Ready {
         client: addr(&ready["clients"][0]),
+        peer: addr(&ready["peers"][0]),
         supervisor: addr(&ready["supervisor"]),
         pids: pids.filter_map(|(name, value)| Some((name.clone(), pid(value)?))).collect(),
     }

@@ -8,13 +8,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::error::{ErrorCode, ErrorReply};
 use protocol::frame::{Frame, Framer, HTTP_RESPONSE};
+use protocol::ids::Uuid;
 use protocol::limits::Limits;
 use protocol::reply::{self, HelloReply};
 use protocol::request::{self, Op, Request};
@@ -47,6 +48,8 @@ pub(super) struct Shared {
     /// Until when the cache's content may be told, microseconds of the core's clock.
     pub(super) lease_until: AtomicU64,
     pub(super) limits: Limits,
+    /// Once it is known.
+    pub(super) cluster: OnceLock<Uuid>,
     pub(super) counters: Counters,
     /// Where our own supervisor listens.
     pub(super) supervisor: Option<SocketAddr>,
@@ -201,7 +204,7 @@ impl Connection {
                         self.hand_to_loop(event).await?;
                     }
                 }
-                Some(Frame::TooLong) => self.on_too_long(),
+                Some(Frame::TooLong(actual)) => self.on_too_long(actual),
                 Some(Frame::Http) => {
                     self.out.extend_from_slice(HTTP_RESPONSE.as_bytes());
                     return Ok(Some(End::Closed));
@@ -215,8 +218,8 @@ impl Connection {
                 None => {
                     let last = match framer.finish() {
                         Some(Frame::Line(line)) => self.on_line(line),
-                        Some(Frame::TooLong) => {
-                            self.on_too_long();
+                        Some(Frame::TooLong(actual)) => {
+                            self.on_too_long(actual);
                             None
                         }
                         Some(Frame::Http) => {
@@ -255,8 +258,8 @@ impl Connection {
             && (self.in_flight_bytes == 0 || self.in_flight_bytes < limits.in_flight_bytes)
     }
 
-    fn on_too_long(&mut self) {
-        let error = ErrorReply::line_too_long(self.shared.limits.line_bytes);
+    fn on_too_long(&mut self, actual: usize) {
+        let error = ErrorReply::line_too_long(self.shared.limits.line_bytes, actual);
         self.answer(None, Counters::op("other"), Some(error.code), reply::error_tail(&error));
     }
 
@@ -363,7 +366,7 @@ impl Connection {
         let hello = HelloReply {
             server: format!("piazza {}", env!("CARGO_PKG_VERSION")),
             protocol: 1,
-            cluster: None,
+            cluster: self.shared.cluster.get().map(Uuid::to_string),
             limits: self.shared.limits.clone(),
         };
         self.answer(id, Counters::op("hello"), None, reply::object_tail(&hello));

@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 use std::io;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use protocol::error::ErrorReply;
@@ -140,6 +140,7 @@ async fn run(config: CoordinatorConfig) -> io::Result<()> {
         cache: Arc::clone(&cache),
         lease_until: AtomicU64::new(0),
         limits: limits_of(&config),
+        cluster: OnceLock::new(),
         counters: Counters::new(),
         supervisor: config.supervisor,
         core: client_lane,
@@ -404,7 +405,11 @@ impl Driver {
             Effect::Lease(until) => self.shared.lease_until.store(until.0, Ordering::Release),
             Effect::Note(note) => log(&note),
             Effect::Event(event) => self.tell(now, *event),
-            Effect::Active { epoch, cluster } => self.announcer.active(epoch, cluster),
+            Effect::Active { epoch, cluster } => {
+                // It is founded once, so this is the same each time.
+                let _ = self.shared.cluster.set(cluster);
+                self.announcer.active(epoch, cluster);
+            }
             Effect::Released => self.released = true,
         }
     }

@@ -40,7 +40,7 @@ impl LineReader {
                 let text = std::str::from_utf8(line).map_err(io::Error::other)?;
                 T::read(text).map(Some).map_err(io::Error::other)
             }
-            Some(Frame::TooLong) => Err(io::Error::other("a line is too long")),
+            Some(Frame::TooLong(_)) => Err(io::Error::other("a line is too long")),
             Some(Frame::Http) => Err(io::Error::other(HTTP_RESPONSE)),
             None => Ok(None),
         }

@@ -81,8 +81,11 @@ pub(super) fn for_core(op: &Op<'_>) -> Option<ClientOp> {
             Update::txn(tests?, writes?)
         }
         Op::Scan { prefix, after, limit, values } => {
-            let after = after.as_ref().map(|after| key_of(after));
-            let after = if after.is_some() { Some(after??) } else { None };
+            // No key comes before the empty text, so that is after nothing.
+            let after = match after.as_deref() {
+                None | Some("") => None,
+                Some(after) => Some(key_of(after)?),
+            };
             let (prefix, limit) = (prefix.as_ref().into(), *limit as usize);
             return Some(ClientOp::Scan(ScanOp { prefix, after, limit, values: *values }));
         }

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use protocol::frame::{HTTP_RESPONSE, is_http};
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -31,20 +32,6 @@ const LINE_WAIT: Duration = Duration::from_secs(30);
 const WRITE_WAIT: Duration = Duration::from_secs(30);
 /// The pause after a failed accept (no descriptors left): trying at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-const METHODS: [&[u8]; 9] = [
-    b"GET ",
-    b"POST ",
-    b"PUT ",
-    b"HEAD ",
-    b"DELETE ",
-    b"OPTIONS ",
-    b"PATCH ",
-    b"CONNECT ",
-    b"TRACE ",
-];
-const HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\n\
-    connection: close\r\n\r\nThis port speaks JSON lines, not HTTP. Use `piazza console`.\n";
 
 /// Accepts until it is dropped. `logs` is where the servers' logs are.
 pub(super) async fn serve(listener: TcpListener, news: mpsc::Sender<News>, logs: Arc<Path>) {
@@ -97,11 +84,11 @@ async fn connection(
             }
             Line::Whole(line) => line,
         };
-        if std::mem::take(&mut first) && METHODS.iter().any(|method| line.starts_with(method)) {
-            return write(&mut sink, HTTP_ANSWER).await;
-        }
         if line.trim_ascii().is_empty() {
             continue;
+        }
+        if std::mem::take(&mut first) && is_http(&line) {
+            return write(&mut sink, HTTP_RESPONSE.as_bytes()).await;
         }
         let (id, parsed) = request::parse(&line);
         let reply = match parsed {

@@ -41,7 +41,7 @@ impl Lines {
         loop {
             match self.framer.next_frame() {
                 Some(Frame::Line(line)) => return Ok(line.to_vec()),
-                Some(Frame::TooLong | Frame::Http) => {
+                Some(Frame::TooLong(_) | Frame::Http) => {
                     let sentence = "a line is longer than any of this protocol".to_owned();
                     return Err(ClientError::Protocol(InvalidReply(sentence)));
                 }

@@ -231,7 +231,7 @@ impl Link {
         while let Some(frame) = self.framer.next_frame() {
             let line = match frame {
                 Frame::Line(line) if line.starts_with(b"{") => line,
-                Frame::TooLong => {
+                Frame::TooLong(_) => {
                     let sentence = format!("a reply is longer than {REPLY_BYTES_MAX} bytes");
                     return Err(io::Error::new(io::ErrorKind::InvalidData, sentence));
                 }

@@ -282,8 +282,9 @@ impl<'a, 'l> Object<'a, 'l> {
             (Some(Cow::Owned(text)), None) => Cow::Owned(text.into_bytes()),
             (None, Some(base64)) => {
                 // Refused by its length before it is decoded, so that nothing large is allocated.
-                let decoded_bytes = base64.len() / 4 * 3;
-                if decoded_bytes > bytes_max.saturating_add(2) {
+                let padding = base64.bytes().rev().take(2).filter(|byte| *byte == b'=').count();
+                let decoded_bytes = (base64.len() / 4 * 3).saturating_sub(padding);
+                if decoded_bytes > bytes_max {
                     return Err(too_large("value", bytes_max, decoded_bytes));
                 }
                 Cow::Owned(json::decode_base64(&base64).ok_or_else(|| {

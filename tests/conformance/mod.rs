@@ -1,0 +1,192 @@
+//! Does a server keep the contract of the client protocol? Numbered checks over raw sockets, each
+//! with the sentence of the contract that it holds.
+//!
+//! ```sh
+//! cargo test conformance -- --nocapture                # against a cluster of its own; lists them
+//! PIAZZA_CONFORMANCE_ADDR=127.0.0.1:8080 cargo test conformance -- --nocapture  # or any other
+//! PIAZZA_CONFORMANCE=421,801 cargo test conformance -- --nocapture              # these checks only
+//! ```
+//!
+//! The other one must be well and have the limits of the contract; keys beginning with
+//! `conformance-` are written there and removed again. What needs a cluster that may be broken is
+//! then skipped, and said so.
+//!
+//! * `talk`: one raw connection, and what every line must be;
+//! * `framing` (1xx): lines, order, pipelining, `id`, `timeout_ms`;
+//! * `bad_lines` (2xx): what is refused, by name, while the connection lives;
+//! * `values` (3xx): keys, values, versions and their limits;
+//! * `updates` (4xx): `put`, `update`, `cas`, `del`, `txn`; `once` (45x): `once` and `outcome`;
+//! * `reads` (5xx): `get`, `mget`, `scan`; `watch` (6xx);
+//! * `servers` (7xx): `hello`, `status`, limits, the guard against HTTP;
+//! * `malformed` (8xx): hundreds of bad inputs on every port;
+//! * `broken` (9xx): a node is down.
+//!
+//! The contract is the judge: a check is changed only with it.
+
+use std::cell::Cell;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde_json::{Value, json};
+
+use self::talk::Talk;
+use super::e2e::cluster::Cluster;
+
+mod bad_lines;
+mod broken;
+mod framing;
+mod malformed;
+mod once;
+mod reads;
+mod servers;
+mod talk;
+mod updates;
+mod values;
+mod watch;
+
+/// One check.
+struct Check {
+    /// For ever the same: what is taken out is not given again.
+    number: u32,
+    name: &'static str,
+    /// The sentence of the contract.
+    holds: &'static str,
+    /// Panics if it does not hold.
+    run: fn(&Site),
+    /// It breaks things: for a cluster of its own only.
+    breaks: bool,
+}
+
+/// The checks of a file: number, function and the sentence that it holds.
+macro_rules! checks {
+    ($($number:literal $name:ident $holds:literal)*) => {
+        pub(super) const CHECKS: &[super::Check] = &[$(super::Check {
+            number: $number,
+            name: stringify!($name),
+            holds: $holds,
+            run: $name,
+            breaks: $number >= 900,
+        },)*];
+    };
+}
+use checks;
+
+/// All of them, those that break things last.
+const ALL: &[&[Check]] = &[
+    framing::CHECKS,
+    bad_lines::CHECKS,
+    values::CHECKS,
+    updates::CHECKS,
+    once::CHECKS,
+    reads::CHECKS,
+    watch::CHECKS,
+    servers::CHECKS,
+    malformed::CHECKS,
+    broken::CHECKS,
+];
+
+/// What is checked.
+struct Site {
+    addr: SocketAddr,
+    own: Option<Cluster>,
+    /// What all keys of this run begin with.
+    prefix: String,
+    keys: Cell<u32>,
+}
+
+impl Site {
+    fn find() -> Self {
+        let (addr, own) = match std::env::var("PIAZZA_CONFORMANCE_ADDR") {
+            Ok(text) => {
+                let mut found = text.to_socket_addrs().unwrap_or_else(|error| {
+                    panic!("PIAZZA_CONFORMANCE_ADDR={text} is no HOST:PORT: {error}")
+                });
+                (found.next().expect("an address at least"), None)
+            }
+            Err(_) => {
+                let cluster = Cluster::start("conformance", 3, 2, &[]);
+                cluster.wait_healthy(None);
+                (cluster.addr(), Some(cluster))
+            }
+        };
+        let port = Talk::open(addr).own_port();
+        let prefix = format!("conformance-{}-{port}/", std::process::id());
+        Self { addr, own, prefix, keys: Cell::new(0) }
+    }
+
+    fn open(&self) -> Talk {
+        Talk::open(self.addr)
+    }
+
+    /// A key that nobody has used before.
+    fn key(&self) -> String {
+        self.keys.set(self.keys.get() + 1);
+        format!("{}{}/", self.prefix, self.keys.get())
+    }
+
+    fn status(&self) -> Value {
+        self.open().ok(&json!({"op": "status"}))
+    }
+
+    /// Removes what was written.
+    fn clean(&self) {
+        let mut talk = self.open();
+        loop {
+            let page = talk.ok(&json!({"op": "scan", "prefix": self.prefix, "limit": 200}));
+            let items = page["items"].as_array().expect("a list");
+            let del = |item: &Value| json!({"op": "del", "key": item["key"]});
+            let dels: Vec<Value> = items.iter().map(del).collect();
+            talk.ask_all(&dels);
+            if page["next"].is_null() {
+                return;
+            }
+        }
+    }
+}
+
+/// Runs one check; what it says if it fails.
+fn run(check: &Check, site: &Site) -> Result<(), String> {
+    catch_unwind(AssertUnwindSafe(|| (check.run)(site))).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
+    })
+}
+
+#[test]
+fn the_contract_is_kept() {
+    let wanted = std::env::var("PIAZZA_CONFORMANCE").ok();
+    let is_wanted = |check: &&Check| {
+        let number = check.number.to_string();
+        wanted.as_ref().is_none_or(|wanted| wanted.split(',').any(|one| one == number))
+    };
+    let checks: Vec<&Check> = ALL.iter().copied().flatten().filter(is_wanted).collect();
+    assert!(!checks.is_empty(), "PIAZZA_CONFORMANCE names no check: {wanted:?}");
+    let site = Site::find();
+    let mut failures = Vec::new();
+    for check in &checks {
+        let Check { number, name, holds, .. } = check;
+        if check.breaks && site.own.is_none() {
+            println!("{number} SKIPPED {name}: needs a cluster of its own\n        \"{holds}\"");
+            continue;
+        }
+        let result = run(check, &site);
+        let told = if result.is_ok() { "ok     " } else { "FAILED " };
+        println!("{number} {told} {name}\n        \"{holds}\"");
+        if let Err(message) = result {
+            failures.push(format!("{number} {name}\n  holds: \"{holds}\"\n  {message}"));
+        }
+    }
+    if site.own.is_none() {
+        site.clean();
+    }
+    let (failed, all) = (failures.len(), checks.len());
+    assert!(failures.is_empty(), "{failed} of {all} checks failed\n\n{}", failures.join("\n\n"));
+    println!("{all} checks at {}", site.addr);
+}
+
+#[test]
+fn numbers_rise_and_sentences_are_there() {
+    let all: Vec<&Check> = ALL.iter().copied().flatten().collect();
+    assert!(all.windows(2).all(|pair| pair[0].number < pair[1].number));
+    assert!(all.iter().all(|check| check.holds.len() > 10));
+}
