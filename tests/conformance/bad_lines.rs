@@ -106,8 +106,8 @@ fn another_ops_fields_are_unknown(site: &Site) {
     talk.bad(r#"{"op":"scan","key":"a"}"#, "key");
     talk.bad(r#"{"op":"status","key":"a"}"#, "key");
     talk.bad(r#"{"op":"hello","prefix":"a"}"#, "prefix");
-    talk.bad(&format!(r#"{{"op":"get","key":"a",{named}}}"#), "once");
-    talk.bad(&format!(r#"{{"op":"status",{named}}}"#), "once");
+    talk.bad(format!(r#"{{"op":"get","key":"a",{named}}}"#), "once");
+    talk.bad(format!(r#"{{"op":"status",{named}}}"#), "once");
     talk.lives();
 }
 
