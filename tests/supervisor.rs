@@ -548,7 +548,7 @@ fn the_port_answers_every_line_and_outlives_bad_ones() {
     assert_eq!((&replies[3]["ok"], &replies[3]["id"]), (&json!(true), &json!("h")));
     let http = up.raw(b"GET / HTTP/1.1\r\n\r\n");
     assert!(http[0].starts_with("HTTP/1.1 400"), "{http:?}");
-    assert!(http.last().unwrap().contains("piazza console"), "{http:?}");
+    assert!(http.iter().any(|line| line.contains("piazza console")), "{http:?}");
 
     let held: Vec<TcpStream> = (0..64).map(|_| up.connect()).collect();
     let mut refused = String::new();
