@@ -29,7 +29,12 @@ const IMPORTS: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "protocol/",
-        &["protocol/src/client/", "protocol/src/client.rs", "protocol/tests/"],
+        &[
+            "protocol/src/client/",
+            "protocol/src/client.rs",
+            "protocol/tests/",
+            "protocol/examples/",
+        ],
         &["tokio", "std::net", "std::fs"],
     ),
     ("protocol/", &[], &["cluster", "tui", "demos"]),

@@ -17,7 +17,8 @@
 //! Requests are strict, so that a mistake is never half understood; receivers of replies ignore
 //! unknown fields, so that servers can say more later. In reading order:
 //! [`ids`] and [`limits`], then [`frame`] (bytes to lines), [`request`], [`reply`] and [`error`]
-//! (lines to meaning, and back), [`status`], [`event`] (what subscribers are told), and [`client`].
+//! (lines to meaning, and back), [`status`], [`event`] (what subscribers are told), [`supervisor`],
+//! and [`client`].
 
 pub mod client;
 pub mod error;
@@ -30,6 +31,7 @@ pub mod peer;
 pub mod reply;
 pub mod request;
 pub mod status;
+pub mod supervisor;
 
 #[cfg(test)]
 mod testing;

@@ -18,10 +18,12 @@ use crate::ids::{
     Version,
 };
 
+pub use self::cache::{CacheAnswer, CacheAsk};
 pub use self::heartbeat::Heartbeat;
 pub use self::line::Message;
 pub use self::timed::Timed;
 
+mod cache;
 mod heartbeat;
 mod line;
 mod timed;
@@ -211,6 +213,9 @@ pub struct Batch {
     /// Pages of keys asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scan: Vec<ScanAsk>,
+    /// What is to be shown of the cache, in place of what was before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Vec<CacheAsk>>,
     /// Named updates below this one need not be kept any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub once_from: Option<Version>,
@@ -488,6 +493,9 @@ pub struct Up {
     /// Pages of keys.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scan: Vec<ScanAnswer>,
+    /// What was asked to be shown of the cache.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cache: Vec<CacheAnswer>,
     /// The answer to [`Open`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Box<Report>>,
@@ -531,6 +539,9 @@ pub struct ReadAnswer {
     pub v: Option<WireValue>,
     /// The version of the value or of the tombstone; zero where the key was never written.
     pub at: Version,
+    /// It was in the node's cache.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub c: bool,
 }
 
 /// All that a claimant needs to know of a node, durable and fenced before it is said (R2).

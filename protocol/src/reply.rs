@@ -15,9 +15,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ErrorReply, version_text};
-use crate::ids::{Value, Version};
+use crate::ids::{NodeName, Point, Value, Version};
 use crate::json;
 use crate::limits::Limits;
+use crate::status::NodeState;
 
 mod many;
 mod watch;
@@ -109,6 +110,70 @@ pub struct HelloReply {
     /// The limits this connection is held to.
     #[serde(default)]
     pub limits: Limits,
+}
+
+/// What a connection may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Read and update keys.
+    Client,
+    /// Look at everything.
+    Viewer,
+    /// All of it, and change the cluster.
+    Admin,
+    /// A role that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+/// What `auth` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthReply {
+    /// What the token allows.
+    pub role: Role,
+}
+
+/// What an `admin` that was accepted answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdminReply {
+    /// The change that has begun.
+    #[serde(default)]
+    pub change: Option<String>,
+}
+
+/// What `locate` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocateReply {
+    /// Where the key lies on the ring.
+    pub hash: Point,
+    /// The names of the nodes that hold it, the primary first.
+    pub nodes: Vec<NodeName>,
+    /// Its set in the coordinator's cache.
+    pub set: u32,
+    /// Its way there; null where it is not cached.
+    pub way: Option<u16>,
+    /// What each of the nodes holds; only where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies: Option<Vec<Copy>>,
+}
+
+/// A key at one of its nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copy {
+    /// The node.
+    pub node: NodeName,
+    /// `primary` or `replica`.
+    pub role: Cow<'static, str>,
+    /// How the node is.
+    pub state: NodeState,
+    /// The last decided version there; null where there is no value, or the node did not answer.
+    #[serde(with = "version_text")]
+    pub version: Option<Version>,
+    /// Whether the node's cache has answered; null where the node did not.
+    pub cached: Option<bool>,
+    /// Updates of the key that are under way or in doubt there.
+    pub undecided: u64,
 }
 
 /// A value with the version that wrote it.

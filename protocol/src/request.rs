@@ -4,7 +4,7 @@
 //! a `get` without escapes allocates nothing. [`Request::write`] is its inverse, for clients.
 //! - this file: what a request is, and what a line must be to hold one
 //! - `fields`: the fields of an object, not yet understood; `take`: what each operation wants of
-//!   them; `write`: requests as clients send them
+//!   them; `write`: requests as clients send them; `admin`: the one that changes the cluster
 //!
 //! Whatever the line holds, the answer is a [`Request`] or a [`Rejected`]: never a panic, never
 //! a guess at what was meant.
@@ -16,10 +16,12 @@ use crate::event::Subscribe;
 use crate::ids::Version;
 use crate::limits::Limits;
 
+mod admin;
 mod fields;
 mod take;
 mod write;
 
+pub use admin::{Admin, AdminAction};
 use fields::Fields;
 
 /// Longest `id` that is a string, bytes of its text without escapes.
@@ -131,6 +133,13 @@ pub enum Op<'a> {
         /// Of what.
         of: Watched<'a>,
     },
+    /// Which nodes hold a key, and where in the cache it is.
+    Locate {
+        /// The key.
+        key: Cow<'a, str>,
+        /// With what each of the nodes holds.
+        copies: bool,
+    },
     /// What became of an update.
     Outcome {
         /// Of which.
@@ -138,6 +147,13 @@ pub enum Op<'a> {
     },
     /// Events from now on, a line each; in place of those that the connection asked for before.
     Subscribe(Box<Subscribe>),
+    /// A change of the cluster.
+    Admin(Admin<'a>),
+    /// Shows a token.
+    Auth {
+        /// Its text.
+        token: Cow<'a, str>,
+    },
     /// The state of the cluster.
     Status,
     /// Tells who is there, in both directions.
@@ -225,8 +241,11 @@ impl Op<'_> {
             Self::Txn { .. } => "txn",
             Self::Scan { .. } => "scan",
             Self::Watch { .. } => "watch",
+            Self::Locate { .. } => "locate",
             Self::Outcome { .. } => "outcome",
             Self::Subscribe(_) => "subscribe",
+            Self::Admin(_) => "admin",
+            Self::Auth { .. } => "auth",
             Self::Status => "status",
             Self::Hello { .. } => "hello",
         }
@@ -244,8 +263,11 @@ impl Op<'_> {
             | Self::Mget { .. }
             | Self::Scan { .. }
             | Self::Watch { .. }
+            | Self::Locate { .. }
             | Self::Outcome { .. }
             | Self::Subscribe(_)
+            | Self::Admin(_)
+            | Self::Auth { .. }
             | Self::Status
             | Self::Hello { .. } => false,
         }

@@ -220,7 +220,7 @@ fn scan_takes_its_prefix_only(site: &Site) {
         let page = talk.ok(&all);
         let found = keys_of(&page);
         assert!(found.len() == 3 && found.is_sorted(), "{page}");
-        assert!(page["next"].is_string(), "{page}");
+        assert!(!page["next"].is_null(), "{page}");
     }
 }
 

@@ -274,7 +274,8 @@ fn failpoints(dir: &TempDir) -> PathBuf {
     dir.path().join("failpoints")
 }
 
-fn binary() -> PathBuf {
+/// What is tested.
+pub(crate) fn binary() -> PathBuf {
     std::env::var_os("PIAZZA_BIN").map_or(env!("CARGO_BIN_EXE_piazza").into(), PathBuf::from)
 }
 

@@ -12,6 +12,9 @@
 //! * `node_cache`: what is read again is answered by a node's cache, and `status` shows it;
 //! * `commands`: the same at the command line: exit codes, JSON, sentences;
 //! * `events`: what those who subscribe are told while a node dies and comes back;
+//! * `admin`: processes at the supervisor, membership at the coordinator, and `locate`;
+//! * `detach`: `up` in the background, and afresh; what needs no cluster;
+//! * `inspect`: a stopped node's files are shown, a running one's refused, damage is told;
 //! * `words`: a whole dictionary goes in, and comes out again after everything was killed;
 //! * `replica_down`: while one node is down, its keys are refused quickly, the others go on;
 //! * `disk_full`: a node without space refuses updates until there is some (as root);
@@ -30,13 +33,16 @@ mod toy;
 pub(crate) mod wire;
 pub(crate) mod workload;
 
+mod admin;
 mod commands;
 mod conversation;
+mod detach;
 mod disk_full;
 mod events;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod image_cut;
+mod inspect;
 mod kill_all;
 mod kill_loop;
 mod limits;

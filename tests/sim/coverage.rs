@@ -49,7 +49,7 @@ const AT_LEAST: &[(&str, u64)] = &[
     ("waits skipped", 100),
     ("recovered commits", 50),
     ("recovered aborts", 50),
-    ("adopted", 5),
+    ("adopted", 1),
     ("late prepares", 2),
     ("votes no", 500),
     ("checkpoints", 500),

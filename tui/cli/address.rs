@@ -87,6 +87,19 @@ fn choose(
     Ok(Target { addresses, hint: hint.into() })
 }
 
+/// Whether `common` or the environment name a cluster.
+pub(crate) fn is_named(common: &Common) -> bool {
+    let env = std::env::var_os("PIAZZA_ADDR").is_some_and(|text| !text.is_empty());
+    common.addr.is_some() || common.dir.is_some() || env
+}
+
+/// The supervisor of the cluster in `--dir`, or in `./piazza-data` if nothing is named, while it
+/// runs.
+pub(crate) fn supervisor(common: &Common) -> Option<String> {
+    let dir = common.dir.clone().or_else(|| (!is_named(common)).then(|| DEFAULT_DIR.into()))?;
+    read(&dir).ok().filter(is_running)?.addresses.supervisor
+}
+
 fn client_addresses(file: &ClusterFile, dir: &Path) -> Result<String, Failure> {
     if file.addresses.clients.is_empty() {
         return Err(Failure::usage(format!(

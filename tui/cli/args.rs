@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Up(crate::up::UpArgs),
     /// Stop the cluster in a directory.
     Down(crate::up::DownArgs),
+    /// Show what the servers of a directory have logged.
+    Logs(crate::logs::LogsArgs),
     /// Print the value of a key.
     Get(GetArgs),
     /// Set a key, whether it exists or not.
@@ -55,6 +57,8 @@ pub(crate) enum Command {
     Txn(TxnArgs),
     /// Print every change of a key, or of all keys with a prefix, until Ctrl-C.
     Watch(WatchArgs),
+    /// Tell where a key lies, and which nodes hold it.
+    Locate(LocateArgs),
     /// Tell what became of an update.
     Outcome(OutcomeArgs),
     /// Show how the cluster is, and what to do if anything is wrong.
@@ -65,6 +69,16 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// Write all keys and values to a file or standard output, as import takes them.
     Export(ExportArgs),
+    /// Kill, stop, start or pause a server, or change the membership.
+    Admin(crate::admin::AdminArgs),
+    /// Show a stopped node's log and keystore, or what differs between two.
+    Inspect(crate::inspect::InspectArgs),
+    /// Make a token.
+    Token(crate::make::TokenArgs),
+    /// Print the completions of a shell.
+    Completions(crate::make::CompletionsArgs),
+    /// Write the manual's pages.
+    Man(crate::make::ManArgs),
     /// One coordinator; `up` starts it.
     #[command(hide = true)]
     Coordinator(crate::serve::CoordinatorArgs),
@@ -206,6 +220,18 @@ pub(crate) struct WatchArgs {
     /// All keys that begin so; with '' all keys.
     #[arg(long, conflicts_with = "key")]
     pub(crate) prefix: Option<String>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// `locate`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LocateArgs {
+    /// The key.
+    pub(crate) key: String,
+    /// Ask each of its nodes what it holds.
+    #[arg(long)]
+    pub(crate) copies: bool,
     #[command(flatten)]
     pub(crate) common: Common,
 }

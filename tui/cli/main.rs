@@ -4,10 +4,15 @@
 //! a screenful that builds, calls and prints; `print` says what every exit code means.
 
 mod address;
+mod admin;
 mod args;
 mod export;
 mod import;
+mod inspect;
 mod kv;
+mod locate;
+mod logs;
+mod make;
 mod many;
 mod print;
 mod records;
@@ -44,6 +49,13 @@ fn main() -> ExitCode {
         Command::Wait(args) => wait::run(args),
         Command::Import(args) => import::run(args),
         Command::Export(args) => export::run(args),
+        Command::Logs(args) => logs::run(args),
+        Command::Locate(args) => locate::run(args),
+        Command::Admin(args) => admin::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Token(args) => make::token(args),
+        Command::Completions(args) => make::completions(&args),
+        Command::Man(args) => make::man(&args),
         Command::Coordinator(args) => serve::coordinator(args, cluster::shell::run_coordinator),
         Command::Node(args) => serve::node(args, cluster::shell::run_node),
     }

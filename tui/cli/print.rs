@@ -80,7 +80,11 @@ impl From<ClientError> for Failure {
         let told = reply.as_ref().map(|reply| reply.code);
         let (exit, code) = match &error {
             ClientError::Fix(reply) => match reply.code {
-                ErrorCode::BadRequest | ErrorCode::TooLarge => (Exit::Usage, "bad_request"),
+                ErrorCode::BadRequest | ErrorCode::TooLarge | ErrorCode::NoSuchNode => {
+                    (Exit::Usage, "bad_request")
+                }
+                // Nothing was done, and the same may be asked again when what it says has changed.
+                ErrorCode::Refused => (Exit::Refused, "refused"),
                 _ => (Exit::Other, "forbidden"),
             },
             ClientError::Condition(_) => (Exit::NotThere, "not_found"),

@@ -1,7 +1,10 @@
 //! `piazza up` and `piazza down`: their flags, handed to `cluster::supervisor`.
 //!
 //! Called by `main`. Parsing here is about one flag at a time; whether they fit each other, the
-//! directory and the machine is `cluster::supervisor::options`' business.
+//! directory and the machine is `cluster::supervisor::options`' business. `detach` starts the same
+//! program again, in the background.
+
+mod detach;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -45,8 +48,17 @@ pub(crate) struct UpArgs {
     #[arg(long)]
     any_port: bool,
     /// Stay in the foreground and print one `ready` line once all servers are up
-    #[arg(long)]
+    #[arg(long, conflicts_with = "detach")]
     headless: bool,
+    /// Go on in the background once all servers are up, and print that line
+    #[arg(long)]
+    detach: bool,
+    /// Delete the cluster in DIR first, if there is one and it does not run
+    #[arg(long)]
+    fresh: bool,
+    /// Leave the session that this process was started in
+    #[arg(long, hide = true)]
+    own_session: bool,
     #[command(flatten)]
     limits: LimitArgs,
     /// Shape of each node's cache
@@ -106,6 +118,15 @@ fn bounded(text: &str, max: usize) -> Result<usize, String> {
 
 /// Runs `piazza up` on the main thread until the cluster is stopped.
 pub(crate) fn up(args: UpArgs) -> ExitCode {
+    if args.detach {
+        return detach::run();
+    }
+    if args.own_session
+        && let Err(error) = detach::leave_session()
+    {
+        eprintln!("piazza: cannot go into the background: {error}; start it with --headless");
+        return ExitCode::from(5);
+    }
     // Without a console yet, both forms are the foreground supervisor.
     let _ = args.headless;
     let program = match args.server_program.map_or_else(std::env::current_exe, Ok) {
@@ -125,6 +146,7 @@ pub(crate) fn up(args: UpArgs) -> ExitCode {
         peer_listen: args.peer_listen,
         control_listen: args.control_listen,
         any_port: args.any_port,
+        fresh: args.fresh,
         servers: ServerOptions {
             cache: args.limits.cache,
             cache_bytes: args.limits.cache_bytes,

@@ -13,9 +13,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
+use protocol::event::{CacheEvict, Trigger};
 use protocol::ids::{Key, Version};
 use protocol::status::CacheStatus;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::time::Time;
+
+mod shown;
 
 /// The longest encoded reply, or value, that is cached, bytes: a few large ones must not push out
 /// a thousand small ones.
@@ -80,6 +85,8 @@ pub struct WayView {
     pub key: Key,
     /// The version of its value.
     pub version: Version,
+    /// Since its value was put there.
+    pub age_ms: u64,
     /// Hits since it was filled.
     pub hits: u64,
     /// Its second-chance bit.
@@ -115,6 +122,8 @@ pub struct Cache {
     /// Keys the hash that chooses a set, so that nobody can aim at one.
     seed: u64,
     bytes: AtomicU64,
+    /// What its core was last told, microseconds: for display.
+    time: AtomicU64,
     sets: Box<[Set]>,
 }
 
@@ -134,6 +143,8 @@ struct Ways {
     evictions: u64,
     second_chances: u64,
     entries: Box<[Option<Entry>]>,
+    /// Its sweeps, while somebody follows them.
+    followed: Option<Vec<CacheEvict>>,
 }
 
 struct Entry {
@@ -144,6 +155,7 @@ struct Entry {
     /// The second-chance bit: set by hits under the shared lock, cleared by sweeps.
     referenced: AtomicBool,
     hits: AtomicU64,
+    since: Time,
 }
 
 impl Entry {
@@ -168,7 +180,13 @@ impl Cache {
         assert!(shape.sets.is_power_of_two(), "{} sets are no power of two", shape.sets);
         assert!((1..=WAYS_MAX).contains(&shape.ways), "{} ways", shape.ways);
         let sets = (0..shape.sets).map(|_| Set::new(shape.ways)).collect();
-        Self { shape, bytes_max, seed, bytes: AtomicU64::new(0), sets }
+        let [bytes, time] = [0, 0].map(AtomicU64::new);
+        Self { shape, bytes_max, seed, bytes, time, sets }
+    }
+
+    /// What time it is, for the ages of what comes next.
+    pub fn set_time(&self, now: Time) {
+        self.time.store(now.0, Relaxed);
     }
 
     /// The number of sets and ways.
@@ -216,7 +234,7 @@ impl Cache {
         if ways.generation != at.number {
             return false;
         }
-        self.put(&mut ways, key, version, tail)
+        self.put(&mut ways, key, version, tail, Trigger::Miss)
     }
 
     /// Writes a commit through. The generation rises, whether the value is taken or not, so that no
@@ -228,7 +246,7 @@ impl Cache {
     pub fn write(&self, key: &Key, version: Version, tail: Bytes) {
         let mut ways = self.set_of(key.as_str()).write();
         ways.generation += 1;
-        self.put(&mut ways, key, version, tail);
+        self.put(&mut ways, key, version, tail, Trigger::Write);
     }
 
     /// Writes a commit through to an entry that is there, as `write` does; where none is, only the
@@ -237,7 +255,7 @@ impl Cache {
         let mut ways = self.set_of(key.as_str()).write();
         ways.generation += 1;
         if ways.find(key.as_str()).is_some() {
-            self.put(&mut ways, key, version, tail.clone());
+            self.put(&mut ways, key, version, tail.clone(), Trigger::Write);
         }
     }
 
@@ -288,9 +306,11 @@ impl Cache {
         let set = self.sets.get(index as usize)?;
         let ways = set.read();
         let next_victim = ways.next_victim().map(|(victim, _)| victim as u16);
+        let now = Time(self.time.load(Relaxed));
         let view = |entry: &Entry| WayView {
             key: entry.key.clone(),
             version: entry.version,
+            age_ms: now.since_us(entry.since) / 1_000,
             hits: entry.hits.load(Relaxed),
             referenced: entry.referenced.load(Relaxed),
             bytes: entry.bytes(),
@@ -335,7 +355,14 @@ impl Cache {
 
     /// Puts a value into its set unless one as new is there. An older one of the key goes first;
     /// its way is used again, with its bit set: a write refers to it too (CS162 project 4).
-    fn put(&self, ways: &mut Ways, key: &Key, version: Version, tail: Bytes) -> bool {
+    fn put(
+        &self,
+        ways: &mut Ways,
+        key: &Key,
+        version: Version,
+        tail: Bytes,
+        trigger: Trigger,
+    ) -> bool {
         let old = ways.find(key.as_str()).map(|(way, old)| (way, old.version));
         if old.is_some_and(|(_, old)| old >= version) {
             return false;
@@ -349,7 +376,9 @@ impl Cache {
         }
         while target.is_none() || !self.reserve(bytes) {
             // Only other sets' growth in this moment can leave nothing to evict.
+            let steps = ways.steps();
             let Some(victim) = ways.sweep() else { return false };
+            ways.keep_sweep(steps, (key, trigger), victim);
             self.take(ways, victim);
             target = target.or(Some(victim));
         }
@@ -363,7 +392,9 @@ impl Cache {
             tail,
             referenced: AtomicBool::new(old.is_some()),
             hits: AtomicU64::new(hits),
+            since: Time(self.time.load(Relaxed)),
         });
+        ways.keep_filled(key, target);
         true
     }
 
@@ -395,6 +426,7 @@ impl Set {
                 evictions: 0,
                 second_chances: 0,
                 entries: (0..ways).map(|_| None).collect(),
+                followed: None,
             }),
         }
     }

@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -25,6 +26,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::admin;
 use super::clock;
 use super::coordinator::Event;
 use super::counters::Counters;
@@ -49,6 +51,8 @@ pub(super) struct Shared {
     /// Once it is known.
     pub(super) cluster: OnceLock<Uuid>,
     pub(super) counters: Counters,
+    /// Where our own supervisor listens.
+    pub(super) supervisor: Option<SocketAddr>,
     pub(super) core: mpsc::Sender<Event>,
 }
 
@@ -58,6 +62,10 @@ impl Shared {
         status.ops = self.counters.status();
         status.cluster.limits = self.limits.clone();
         status.coordinator.pid = Some(std::process::id());
+        // Nodes may have others, or be away.
+        if let Some(supervisor) = self.supervisor {
+            status.supervisor = Some(supervisor.to_string());
+        }
     }
 }
 
@@ -272,7 +280,8 @@ impl Connection {
         {
             return None;
         }
-        if self.read_only && request.op.is_update() {
+        let changes = request.op.is_update() || matches!(request.op, Op::Admin(_));
+        if self.read_only && changes {
             let error = ErrorReply::read_only(request.op.name());
             let (op, tail) = (Counters::op(request.op.name()), reply::error_tail(&error));
             self.answer(request.id, op, Some(error.code), tail);
@@ -312,6 +321,9 @@ impl Connection {
             }
             _ => {}
         }
+        if self.answer_admin(request) {
+            return None;
+        }
         let op = ops::for_core(&request.op)?;
         let once = ops::once_of(request);
         self.watches |= matches!(request.op, Op::Watch { .. });
@@ -332,6 +344,22 @@ impl Connection {
         self.in_flight_bytes += bytes;
         self.slots.push_back(Slot { id, op: counted, keys, bytes, reply: None });
         ClientId { conn: self.id, slot }
+    }
+
+    /// What is about who may do what needs no core; false if it is about anything else.
+    fn answer_admin(&mut self, request: &Request<'_>) -> bool {
+        let (code, tail) = match &request.op {
+            Op::Admin(asked) => {
+                let error = admin::refuse(asked);
+                (Some(error.code), reply::error_tail(&error))
+            }
+            Op::Auth { .. } => {
+                (None, reply::object_tail(&reply::AuthReply { role: admin::role() }))
+            }
+            _ => return false,
+        };
+        self.answer(request.id, Counters::op(request.op.name()), code, tail);
+        true
     }
 
     fn hello(&mut self, id: Option<&str>) {

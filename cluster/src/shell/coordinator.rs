@@ -142,6 +142,7 @@ async fn run(config: CoordinatorConfig) -> io::Result<()> {
         limits: limits_of(&config),
         cluster: OnceLock::new(),
         counters: Counters::new(),
+        supervisor: config.supervisor,
         core: client_lane,
     });
     let core = Coordinator::new(core_config(&config, process::random_uuid()?), cache, clock::now());

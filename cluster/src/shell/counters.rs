@@ -9,7 +9,7 @@ use protocol::error::ErrorCode;
 use protocol::status::OpsStatus;
 
 /// The operations counted; `other` is what could not be read as one.
-const OPS: [&str; 14] = [
+const OPS: [&str; 17] = [
     "get",
     "put",
     "update",
@@ -19,10 +19,13 @@ const OPS: [&str; 14] = [
     "txn",
     "scan",
     "watch",
+    "locate",
     "outcome",
     "subscribe",
     "status",
     "hello",
+    "auth",
+    "admin",
     "other",
 ];
 /// Seconds that rates are taken over.

@@ -17,11 +17,8 @@ use crate::process;
 use crate::storage::crash_disk::CrashDisk;
 use crate::storage::disk::Disk;
 use crate::storage::file::FileDisk;
-use crate::storage::identity::Identity;
+use crate::storage::identity::{Identity, STORE_MAGIC};
 use crate::storage::small_file::SmallFile;
-
-/// The first words of the file `store`, with its format.
-const STORE_MAGIC: &str = "piazza-store 1 ";
 
 /// Why a directory cannot be used: a sentence for the operator.
 pub(super) type Refusal = Box<dyn std::error::Error + Send + Sync>;
@@ -35,8 +32,8 @@ pub(super) struct Directory {
     pub(super) meta: Meta,
     /// Where the keystore is; `None` in memory.
     pub(super) keystore: Option<PathBuf>,
-    /// Held, not read.
-    _lock: Option<File>,
+    /// Ours for as long as this is held (H47); none in memory.
+    pub(super) lock: Option<File>,
 }
 
 /// Takes the directory, and makes its next incarnation durable (R4).
@@ -91,7 +88,7 @@ fn begin(
     }
     meta.incarnation = Incarnation(meta.incarnation.0 + 1);
     save(&mut state, &meta)?;
-    Ok(Directory { disk, identity, state, meta, keystore, _lock: lock })
+    Ok(Directory { disk, identity, state, meta, keystore, lock })
 }
 
 /// Makes the state durable.

@@ -26,6 +26,7 @@
 //! one for its links, one for heartbeats and registration, and one for each lane that blocks; its
 //! core belongs to whichever has something for it.
 
+mod admin;
 mod alarm;
 pub mod clock;
 mod connection;

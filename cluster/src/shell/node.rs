@@ -73,7 +73,9 @@ fn fail(reason: &str) -> ExitCode {
 async fn run(config: NodeConfig, announcer: Announcer) -> Result<End, Refusal> {
     process::bear_file_size_limit()?;
     let durable = config.storage == StorageKind::Disk;
-    let directory = directory::open(&config.dir, &config.name, durable)?;
+    let mut directory = directory::open(&config.dir, &config.name, durable)?;
+    // Until this process has done its last write there (H47).
+    let _lock = directory.lock.take();
     let shape = CacheShape { sets: config.cache.sets(), ways: config.cache.ways() as u16 };
     let seed = process::random_uuid()?.0 as u64;
     let cache = Arc::new(Cache::new(shape, NODE_CACHE_BYTES, seed));

@@ -8,7 +8,7 @@ use protocol::ids::{Key, Once, Value};
 use protocol::request::{self, Op, Request};
 
 use crate::core::coordinator::{
-    Change, ClientOp, ScanOp, Test, Update, UpdateName, WatchOp, Write,
+    Change, ClientOp, LocateOp, ScanOp, Test, Update, UpdateName, WatchOp, Write,
 };
 
 /// Hashes of the keys of a request.
@@ -35,8 +35,11 @@ impl KeyHashes {
             }
             Op::Scan { .. }
             | Op::Watch { .. }
+            | Op::Locate { .. }
             | Op::Outcome { .. }
             | Op::Subscribe(_)
+            | Op::Admin(_)
+            | Op::Auth { .. }
             | Op::Status
             | Op::Hello { .. } => Self::None,
         }
@@ -98,8 +101,11 @@ pub(super) fn for_core(op: &Op<'_>) -> Option<ClientOp> {
                 request::UpdateName::Once { once, .. } => UpdateName::Once(once.parse().ok()?),
             }));
         }
-        // The connection answers the one, the loop the other.
-        Op::Hello { .. } | Op::Subscribe(_) => return None,
+        Op::Locate { key, copies } => {
+            return Some(ClientOp::Locate(LocateOp { key: key_of(key)?, copies: *copies }));
+        }
+        // The loop answers the first, the connection the others.
+        Op::Subscribe(_) | Op::Admin(_) | Op::Auth { .. } | Op::Hello { .. } => return None,
     };
     Some(ClientOp::Update(update))
 }

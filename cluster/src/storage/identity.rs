@@ -6,6 +6,8 @@ use protocol::ids::Uuid;
 
 use super::codec::{BadRecord, Reader};
 
+/// The first words of a node's file `store`, with its format; the store's UUID follows.
+pub const STORE_MAGIC: &str = "piazza-store 1 ";
 /// Width of the program's version in a header, bytes.
 pub(crate) const PROGRAM_BYTES: usize = 32;
 

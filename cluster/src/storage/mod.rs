@@ -9,6 +9,7 @@
 pub mod disk;
 pub mod failpoint;
 pub mod file;
+pub mod read_only;
 
 pub mod crash_disk;
 

@@ -121,6 +121,57 @@ struct Copy {
     content: Vec<u8>,
 }
 
+/// A state file as it lies on the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peek {
+    /// What was last saved, if a whole copy is there.
+    pub content: Option<Vec<u8>>,
+    /// How often was saved.
+    pub generation: u64,
+    /// What is wrong with the copies, in words; empty if nothing is, or nothing was ever saved.
+    pub damage: Vec<String>,
+}
+
+/// Reads the state file `name` of the store `identity` and changes nothing; damage is told.
+///
+/// # Errors
+/// `Io` if the directory cannot be listed; `Newer`, `Foreign`.
+pub fn peek(disk: &Arc<dyn Disk>, name: &str, identity: Identity) -> Result<Peek, SmallFileError> {
+    let disk = Arc::clone(disk);
+    let file = SmallFile { disk, name: name.into(), identity, generation: 0, poisoned: false };
+    let there = file.disk.list().map_err(|error| file.io(error))?;
+    let is_there = |suffix: &&str| there.contains(&file.copy_name(suffix));
+    let mut peek = Peek { content: None, generation: 0, damage: Vec::new() };
+    let mut generations = Vec::new();
+    for suffix in SUFFIXES {
+        let name = file.copy_name(suffix);
+        if !is_there(&suffix) {
+            if SUFFIXES.iter().any(is_there) {
+                peek.damage.push(format!("{name} is missing"));
+            }
+            continue;
+        }
+        match file.read(suffix) {
+            Ok(Ok(copy)) => {
+                generations.push(copy.generation);
+                if peek.content.is_none() || copy.generation > peek.generation {
+                    (peek.generation, peek.content) = (copy.generation, Some(copy.content));
+                }
+            }
+            Ok(Err(what)) => peek.damage.push(format!("{name} {what}")),
+            Err(SmallFileError::Io { error, .. }) => peek.damage.push(format!("{name}: {error}")),
+            Err(error) => return Err(error),
+        }
+    }
+    if let [a, b] = generations[..]
+        && a != b
+    {
+        let older = if a < b { SUFFIXES[0] } else { SUFFIXES[1] };
+        peek.damage.push(format!("{} is of an earlier save", file.copy_name(older)));
+    }
+    Ok(peek)
+}
+
 impl SmallFile {
     /// The state file `name` of the store `identity`, and what was last saved to it, if anything
     /// was. Repairs a copy that a crash or rot has damaged.

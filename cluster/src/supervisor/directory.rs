@@ -19,10 +19,10 @@ use super::options::Shape;
 pub const FORMAT: u32 = 1;
 /// The largest `cluster.json` that is read, bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-const FILE: &str = "cluster.json";
-const FILE_NEW: &str = "cluster.json.new";
-const LOCK: &str = "supervisor.lock";
-const LOGS: &str = "logs";
+pub(super) const FILE: &str = "cluster.json";
+pub(super) const FILE_NEW: &str = "cluster.json.new";
+pub(super) const LOCK: &str = "supervisor.lock";
+pub(super) const LOGS: &str = "logs";
 
 /// `DIR/cluster.json`: what a directory's cluster is, and where it is reached now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -225,7 +225,7 @@ pub fn lock_file(dir: &Path) -> io::Result<File> {
     File::open(dir.join(LOCK))
 }
 
-fn take_lock(path: &Path) -> Result<File, StartError> {
+pub(super) fn take_lock(path: &Path) -> Result<File, StartError> {
     let lock = path.join(LOCK);
     let failed = |error| StartError::file(&lock, error);
     let mut file = OpenOptions::new()

@@ -5,6 +5,7 @@
 //! or at a limit; its faults never reach anybody else.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::fleet::{Action, Refusal, Reply};
 use super::lines::{Line, Lines};
+use super::logs;
 use super::request::{self, Request};
 use super::run::News;
 
@@ -31,8 +33,8 @@ const WRITE_WAIT: Duration = Duration::from_secs(30);
 /// The pause after a failed accept (no descriptors left): trying at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts until it is dropped.
-pub(super) async fn serve(listener: TcpListener, news: mpsc::Sender<News>) {
+/// Accepts until it is dropped. `logs` is where the servers' logs are.
+pub(super) async fn serve(listener: TcpListener, news: mpsc::Sender<News>, logs: Arc<Path>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let stream = match listener.accept().await {
@@ -45,9 +47,9 @@ pub(super) async fn serve(listener: TcpListener, news: mpsc::Sender<News>) {
         };
         match places.clone().try_acquire_owned() {
             Ok(place) => {
-                let news = news.clone();
+                let (news, logs) = (news.clone(), Arc::clone(&logs));
                 tokio::spawn(async move {
-                    let _ = connection(stream, news).await;
+                    let _ = connection(stream, news, logs).await;
                     drop(place);
                 });
             }
@@ -64,7 +66,11 @@ fn refuse(stream: &TcpStream) {
     let _ = stream.try_write(&line);
 }
 
-async fn connection(stream: TcpStream, news: mpsc::Sender<News>) -> io::Result<()> {
+async fn connection(
+    stream: TcpStream,
+    news: mpsc::Sender<News>,
+    logs: Arc<Path>,
+) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (source, mut sink) = stream.into_split();
     let mut lines = Lines::new(source);
@@ -88,6 +94,8 @@ async fn connection(stream: TcpStream, news: mpsc::Sender<News>) -> io::Result<(
         let reply = match parsed {
             Err(refusal) => Err(refusal),
             Ok(Request::Hello) => ask(&news, News::Hello).await,
+            Ok(Request::Auth) => Ok(serde_json::json!({ "role": "admin" })),
+            Ok(Request::Logs { proc, lines }) => read_logs(&logs, proc, lines).await,
             Ok(Request::Do(action)) => ask_to(&news, action).await,
             Ok(Request::Shutdown) => {
                 // Written before it begins: the supervisor may end faster than its answer leaves.
@@ -114,6 +122,13 @@ async fn ask(
     let gone = || Refusal::new("refused", "the supervisor has stopped");
     news.send(make(reply)).await.map_err(|_| gone())?;
     answer.await.unwrap_or_else(|_| Err(gone()))
+}
+
+/// Reads on a thread of its own: a disk that hangs must not hold up the others.
+async fn read_logs(logs: &Arc<Path>, proc: String, lines: usize) -> Reply {
+    let logs = Arc::clone(logs);
+    let read = tokio::task::spawn_blocking(move || logs::tail(&logs, &proc, lines)).await;
+    read.unwrap_or_else(|error| Err(Refusal::new("internal", error.to_string())))
 }
 
 /// The next line within the limits of time; past them an error, which closes the connection.

@@ -1,10 +1,10 @@
 //! `piazza up`: owns one coordinator and N nodes as child processes of this machine.
 //!
-//! In reading order: `options` and `directory` say whether the cluster may start here, `fleet`,
-//! `server` and `stopping` hold the rules as a state machine without I/O (with `core::restart`),
-//! `child` and `command` are one process, `run` turns the fleet's effects into deeds, `request`,
-//! `lines` and `endpoint` are its port, `down` is the other end of `shutdown`. The supervisor
-//! never takes part in the data path and never changes membership.
+//! In reading order: `options`, `directory` and `fresh` say whether the cluster may start here;
+//! `fleet`, `server` and `stopping` hold the rules as a state machine without I/O (with
+//! `core::restart`); `child` and `command` are one process; `run` turns the fleet's effects into
+//! deeds; `request`, `lines`, `logs` and `endpoint` are its port; `down` is the other end of
+//! `shutdown`. The supervisor never takes part in the data path and never changes membership.
 
 mod child;
 pub mod command;
@@ -14,7 +14,9 @@ mod endpoint;
 mod fleet;
 #[cfg(test)]
 mod fleet_tests;
+mod fresh;
 mod lines;
+mod logs;
 pub mod options;
 mod request;
 mod run;

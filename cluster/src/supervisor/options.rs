@@ -42,6 +42,8 @@ pub struct UpOptions {
     pub control_listen: SocketAddr,
     /// The system chooses all three ports.
     pub any_port: bool,
+    /// Delete the cluster that is in the directory first.
+    pub fresh: bool,
     /// Flags that are handed on to the servers as they are.
     pub servers: ServerOptions,
     /// The program whose `coordinator` and `node` commands the servers are.
@@ -198,6 +200,7 @@ pub(super) mod tests {
             peer_listen: ([127, 0, 0, 1], 0).into(),
             control_listen: ([127, 0, 0, 1], 0).into(),
             any_port: true,
+            fresh: false,
             servers: ServerOptions {
                 cache: CacheShape::COORDINATOR,
                 cache_bytes: 1 << 20,

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::fleet::{Action, Refusal, Reply};
 use super::lines::LINE_BYTES_MAX;
+use super::logs::{LINES, LINES_MAX};
 
 /// Longest `id` that is a string, bytes.
 const ID_BYTES_MAX: usize = 128;
@@ -24,6 +25,13 @@ const READY_WAIT: Duration = Duration::from_secs(30);
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Request {
     Hello,
+    /// Without tokens any one is right.
+    Auth,
+    /// The last lines of the log of a process.
+    Logs {
+        proc: String,
+        lines: usize,
+    },
     Do(Action),
     Shutdown,
 }
@@ -120,9 +128,14 @@ fn request(mut fields: Map<String, Value>) -> Result<Request, Refusal> {
             }
             Request::Hello
         }
+        "auth" => {
+            text(&mut fields, "token")?;
+            Request::Auth
+        }
         "admin" => admin(&mut fields, timeout.unwrap_or(READY_WAIT))?,
         _ => {
-            let error = format!("there is no op {op:?} at the supervisor; it has hello and admin");
+            let error =
+                format!("there is no op {op:?} at the supervisor; it has hello, auth and admin");
             return Err(bad(Some("op"), error));
         }
     };
@@ -137,6 +150,7 @@ fn admin(fields: &mut Map<String, Value>, timeout: Duration) -> Result<Request, 
     Ok(match action.as_str() {
         "list" => Request::Do(Action::List),
         "shutdown" => Request::Shutdown,
+        "logs" => Request::Logs { proc: text(fields, "proc")?, lines: lines(fields)? },
         "kill" => Request::Do(Action::Kill(text(fields, "proc")?)),
         "stop" => Request::Do(Action::Stop(text(fields, "proc")?)),
         "pause" => Request::Do(Action::Pause(text(fields, "proc")?)),
@@ -146,7 +160,7 @@ fn admin(fields: &mut Map<String, Value>, timeout: Duration) -> Result<Request, 
         _ => {
             let error = format!(
                 "there is no action {action:?} at the supervisor; it has list start stop restart \
-                 kill pause resume shutdown, membership is the coordinator's"
+                 kill pause resume logs shutdown, membership is the coordinator's"
             );
             return Err(bad(Some("action"), error));
         }
@@ -159,6 +173,14 @@ fn text(fields: &mut Map<String, Value>, name: &str) -> Result<String, Refusal> 
         Some(_) => Err(bad(Some(name), format!("the field {name:?} must be a string"))),
         None => Err(bad(Some(name), format!("the field {name:?} is missing"))),
     }
+}
+
+fn lines(fields: &mut Map<String, Value>) -> Result<usize, Refusal> {
+    let Some(value) = fields.remove("lines") else { return Ok(LINES) };
+    let number = value.as_u64().and_then(|number| usize::try_from(number).ok());
+    number.filter(|number| (1..=LINES_MAX).contains(number)).ok_or_else(|| {
+        bad(Some("lines"), format!("lines must be an integer from 1 to {LINES_MAX}"))
+    })
 }
 
 fn timeout(fields: &mut Map<String, Value>) -> Result<Option<Duration>, Refusal> {
@@ -232,6 +254,9 @@ mod tests {
             (r#"{"op":"hello","timeout_ms":0}"#, None, Some("timeout_ms")),
             (r#"{"op":"admin","action":"evict"}"#, None, Some("action")),
             (r#"{"op":"admin","action":"kill"}"#, None, Some("proc")),
+            (r#"{"op":"auth"}"#, None, Some("token")),
+            (r#"{"op":"admin","action":"logs"}"#, None, Some("proc")),
+            (r#"{"op":"admin","action":"logs","proc":"n1","lines":0}"#, None, Some("lines")),
             (r#"{"op":"admin","action":"list","proc":"n1"}"#, None, Some("proc")),
         ] {
             let (found, refused) = parse(line.as_bytes());

@@ -21,7 +21,7 @@ use super::directory::{Addresses, ClusterFile, Directory, pids_as_map};
 use super::fleet::{Action, COORDINATOR, Effect, Fleet, Input, ProcId, Reply};
 use super::lines::LINE_BYTES_MAX;
 use super::options::UpOptions;
-use super::{StartError, endpoint, note};
+use super::{StartError, endpoint, fresh, note};
 use crate::{process, telemetry};
 
 /// News that may wait for the supervisor; whoever has more waits.
@@ -74,6 +74,12 @@ struct Prepared {
 }
 
 fn prepare(mut options: UpOptions) -> Result<Prepared, StartError> {
+    if options.fresh {
+        // Whatever else is wrong is found out before anything is deleted.
+        options.shape(None)?;
+        drop(options.bind()?);
+        fresh::delete(&options.dir)?;
+    }
     let directory = Directory::claim(&options.dir)?;
     let shape = options.shape(directory.existing())?;
     let listener = options.bind()?;
@@ -93,7 +99,7 @@ async fn supervise(prepared: Prepared) -> Result<bool, StartError> {
     listener.set_nonblocking(true).map_err(system)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(system)?;
     let (sender, news) = mpsc::channel(NEWS_MAX);
-    tokio::spawn(endpoint::serve(listener, sender.clone()));
+    tokio::spawn(endpoint::serve(listener, sender.clone(), directory.logs().into()));
 
     let commands = ChildCommands {
         program: options.program,

@@ -10,6 +10,7 @@
 //! - `repeat`: updates, again and again until they are settled
 //! - `txn`, `scan`, `watch`, `events`: the calls that take more than one line to make
 //! - `lines`: a connection of its own for what comes unasked
+//! - `supervisor`: the one that owns the servers' processes
 //! - `connection`: one connection and the deadlines of its calls; `link`: the task that owns it
 
 use std::borrow::Cow;
@@ -23,8 +24,8 @@ use tokio::time::Instant;
 
 use crate::error::ErrorCode;
 use crate::ids::{Key, Version};
-use crate::reply::{self, HelloReply, UpdateState, Versioned};
-use crate::request::{Op, Request, TIMEOUT_MS_MAX, UpdateName};
+use crate::reply::{self, AdminReply, HelloReply, LocateReply, UpdateState, Versioned};
+use crate::request::{Admin, Op, Request, TIMEOUT_MS_MAX, UpdateName};
 use crate::status::Status;
 
 mod connection;
@@ -34,6 +35,7 @@ mod lines;
 mod link;
 mod repeat;
 mod scan;
+mod supervisor;
 mod txn;
 mod watch;
 
@@ -42,6 +44,7 @@ pub use error::{ClientError, UnknownCause};
 pub use events::Events;
 use link::{Command, Loss};
 pub use scan::Scan;
+pub use supervisor::Supervisor;
 pub use txn::Txn;
 pub use watch::Watch;
 
@@ -287,6 +290,24 @@ impl Client {
     /// As for [`Client::get`].
     pub async fn status(&self) -> Result<Status, ClientError> {
         let line = self.ask(Op::Status).await?;
+        reply::decode(&line).map_err(ClientError::Protocol)?.map_err(ClientError::from_read)
+    }
+
+    /// Where `key` lies, and which nodes hold it; with `copies`, what each of them holds.
+    ///
+    /// # Errors
+    /// As for [`Client::get`].
+    pub async fn locate(&self, key: &Key, copies: bool) -> Result<LocateReply, ClientError> {
+        let line = self.ask(Op::Locate { key: key.as_str().into(), copies }).await?;
+        reply::decode(&line).map_err(ClientError::Protocol)?.map_err(ClientError::from_read)
+    }
+
+    /// Asks for a change of the cluster; how far it is, `status` tells.
+    ///
+    /// # Errors
+    /// As for [`Client::get`]; [`ClientError::Fix`] with the code `refused` where it may not be.
+    pub async fn admin(&self, admin: Admin<'_>) -> Result<AdminReply, ClientError> {
+        let line = self.ask(Op::Admin(admin)).await?;
         reply::decode(&line).map_err(ClientError::Protocol)?.map_err(ClientError::from_read)
     }
 

@@ -79,6 +79,7 @@ fn is_everyday_batch(batch: &Batch) -> bool {
         read,
         once,
         scan,
+        cache,
         once_from,
         prepare,
         timed,
@@ -87,7 +88,7 @@ fn is_everyday_batch(batch: &Batch) -> bool {
         caught_up,
     } = batch;
     let _everyday = (commit, read, prepare, timed, marks);
-    let news = settled.is_some() || once_from.is_some();
+    let news = settled.is_some() || once_from.is_some() || cache.is_some();
     let rare = adopt.len() + abort.len() + once.len() + scan.len() > 0;
     !ask && !sync && !caught_up && !news && !rare
 }
@@ -106,6 +107,7 @@ fn is_everyday_up(up: &Up) -> bool {
         read,
         once,
         scan,
+        cache,
         report,
         fenced,
         installed,
@@ -116,7 +118,7 @@ fn is_everyday_up(up: &Up) -> bool {
     } = up;
     let _everyday = (session, n, epoch, ack, durable, end, yes, timed, read);
     let rare = report.is_some() || fenced.is_some() || installed.is_some();
-    let rare = rare || no.len() + once.len() + scan.len() + lost.len() > 0;
+    let rare = rare || no.len() + once.len() + scan.len() + cache.len() + lost.len() > 0;
     !rare && !marked && !caught_up && !full
 }
 
@@ -208,12 +210,15 @@ fn write_up(out: &mut Vec<u8>, up: &Up) {
         write_field(out, ",\"s\":", *sync_us);
         out.push(b'}');
     });
-    write_list(out, 0, "read", &up.read, |out, ReadAnswer { r, v, at }| {
+    write_list(out, 0, "read", &up.read, |out, ReadAnswer { r, v, at, c }| {
         write_field(out, "{\"r\":", *r);
         if let Some(value) = v {
             write_value(out, value);
         }
         write_field(out, ",\"at\":", at.number());
+        if *c {
+            out.extend_from_slice(b",\"c\":true");
+        }
         out.push(b'}');
     });
     out.push(b'}');
@@ -479,6 +484,7 @@ fn read_answer(line: &mut Cursor<'_>) -> Option<ReadAnswer> {
     let r = line.field("{\"r\":")?;
     let v = line.value()?;
     let at = Version::from_number(line.field(",\"at\":")?);
+    let c = line.passes(",\"c\":true");
     line.pass("}")?;
-    Some(ReadAnswer { r, v, at })
+    Some(ReadAnswer { r, v, at, c })
 }

@@ -35,6 +35,7 @@ pub(super) enum Name {
     Values,
     Client,
     ReadOnly,
+    // From here on the rare ones, for which no line keeps room.
     Topics,
     MaxPerS,
     Server,
@@ -46,13 +47,20 @@ pub(super) enum Name {
     KeyPrefix,
     Outcome,
     SlowerUs,
+    Action,
+    Change,
+    Setting,
+    DryRun,
+    IfRingEpoch,
+    Copies,
+    Token,
 }
 
-/// The first so many names have a place of their own in [`Fields`].
-const COMMON: usize = Name::Topics as usize;
+/// How many names are common.
+const COMMON: usize = Name::ReadOnly as usize + 1;
 
 /// In the order of the enum.
-const NAMES: [(Name, &str); 28] = [
+const NAMES: [(Name, &str); 35] = [
     (Name::Op, "op"),
     (Name::Key, "key"),
     (Name::Value, "value"),
@@ -81,6 +89,13 @@ const NAMES: [(Name, &str); 28] = [
     (Name::KeyPrefix, "key_prefix"),
     (Name::Outcome, "outcome"),
     (Name::SlowerUs, "slower_us"),
+    (Name::Action, "action"),
+    (Name::Change, "change"),
+    (Name::Setting, "name"),
+    (Name::DryRun, "dry_run"),
+    (Name::IfRingEpoch, "if_ring_epoch"),
+    (Name::Copies, "copies"),
+    (Name::Token, "token"),
 ];
 
 impl Name {
@@ -130,7 +145,7 @@ impl Field<'_> {
 pub(super) struct Fields<'a> {
     /// The JSON text of `id`, not yet checked.
     pub(super) id: Option<&'a str>,
-    known: [Option<Field<'a>>; COMMON],
+    common: [Option<Field<'a>>; COMMON],
     /// Those that hardly any line has: whoever sends a `get` does not pay for their places.
     rare: Vec<(Name, Field<'a>)>,
     /// The first unknown or repeated field.
@@ -139,33 +154,33 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     pub(super) fn take(&mut self, name: Name) -> Option<Field<'a>> {
-        match self.known.get_mut(name as usize) {
+        match self.common.get_mut(name as usize) {
             Some(field) => field.take(),
             None => {
-                let place = self.rare.iter().position(|(known, _)| *known == name)?;
-                Some(self.rare.remove(place).1)
+                let at = self.rare.iter().position(|(rare, _)| *rare == name)?;
+                Some(self.rare.swap_remove(at).1)
             }
         }
     }
 
     pub(super) fn has(&self, name: Name) -> bool {
-        match self.known.get(name as usize) {
+        match self.common.get(name as usize) {
             Some(field) => field.is_some(),
-            None => self.rare.iter().any(|(known, _)| *known == name),
-        }
-    }
-
-    fn put(&mut self, name: Name, field: Field<'a>) {
-        match self.known.get_mut(name as usize) {
-            Some(place) => *place = Some(field),
-            None => self.rare.push((name, field)),
+            None => self.rare.iter().any(|(rare, _)| *rare == name),
         }
     }
 
     /// A field that nobody has taken.
     pub(super) fn first_left(&self) -> Option<Name> {
-        let common = self.known.iter().position(Option::is_some).map(|at| NAMES[at].0);
+        let common = self.common.iter().position(Option::is_some).map(|at| NAMES[at].0);
         common.or_else(|| self.rare.first().map(|(name, _)| *name))
+    }
+
+    fn put(&mut self, name: Name, field: Field<'a>) {
+        match self.common.get_mut(name as usize) {
+            Some(place) => *place = Some(field),
+            None => self.rare.push((name, field)),
+        }
     }
 
     fn repeated(&mut self, name: &str) {

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::Display;
 
+use super::admin;
 use super::fields::{self, Field, Fields, Name};
 use super::{
     CLIENT_BYTES_MAX, Change, Condition, MGET_KEYS_MAX, ONCE_BYTES_MAX, ONCE_BYTES_MIN, Op,
@@ -21,10 +22,10 @@ use crate::limits::Limits;
 mod subscribe;
 
 /// The operations of this release, for the sentence about unknown ones.
-const OPS: &str =
-    "get, put, update, cas, del, mget, txn, scan, watch, outcome, subscribe, status, hello";
+const OPS: &str = "get, put, update, cas, del, mget, txn, scan, watch, locate, outcome, \
+     subscribe, status, hello, auth, admin";
 
-type Taken<T> = Result<T, Box<ErrorReply>>;
+pub(super) type Taken<T> = Result<T, Box<ErrorReply>>;
 
 /// `timeout_ms`, `once` and the operation of a line.
 pub(super) fn request<'a>(
@@ -50,7 +51,7 @@ pub(super) fn request<'a>(
 }
 
 /// The fields of a request, or of an object in it.
-struct Object<'a, 'l> {
+pub(super) struct Object<'a, 'l> {
     fields: Fields<'a>,
     limits: &'l Limits,
     place: Place,
@@ -114,7 +115,7 @@ impl<'a, 'l> Object<'a, 'l> {
     }
 
     /// The field `name` is wrong; `what` goes on behind its name.
-    fn wrong(&self, name: Name, what: impl Display) -> Box<ErrorReply> {
+    pub(super) fn wrong(&self, name: Name, what: impl Display) -> Box<ErrorReply> {
         let path = self.path(name.as_str());
         bad_field(&path, format!("{path} {what}"))
     }
@@ -172,6 +173,9 @@ impl<'a, 'l> Object<'a, 'l> {
                 values: self.flag(Name::Values)?,
             },
             "watch" => Op::Watch { of: self.watched()? },
+            "locate" => Op::Locate { key: self.key()?, copies: self.flag(Name::Copies)? },
+            "admin" => Op::Admin(admin::take(self)?),
+            "auth" => Op::Auth { token: self.token()? },
             "outcome" => Op::Outcome { of: self.update_name()? },
             "subscribe" => Op::Subscribe(Box::new(self.subscribe()?)),
             "status" => Op::Status,
@@ -179,7 +183,7 @@ impl<'a, 'l> Object<'a, 'l> {
         })
     }
 
-    fn text(&mut self, name: Name) -> Taken<Option<Cow<'a, str>>> {
+    pub(super) fn text(&mut self, name: Name) -> Taken<Option<Cow<'a, str>>> {
         match self.fields.take(name) {
             None => Ok(None),
             Some(Field::Text(text)) => Ok(Some(text)),
@@ -187,7 +191,7 @@ impl<'a, 'l> Object<'a, 'l> {
         }
     }
 
-    fn flag(&mut self, name: Name) -> Taken<bool> {
+    pub(super) fn flag(&mut self, name: Name) -> Taken<bool> {
         match self.fields.take(name) {
             None => Ok(false),
             Some(Field::Bool(flag)) => Ok(flag),
@@ -209,6 +213,20 @@ impl<'a, 'l> Object<'a, 'l> {
                 Err(self.wrong_type(name, &format!("an integer from 1 to {max}"), &other))
             }
         }
+    }
+
+    /// Any integer from 0 up.
+    pub(super) fn amount(&mut self, name: Name) -> Taken<u64> {
+        match self.fields.take(name) {
+            Some(Field::Unsigned(number)) => Ok(number),
+            Some(other) => Err(self.wrong_type(name, "an integer", &other)),
+            None => Err(self.wrong(name, "is missing: give an integer")),
+        }
+    }
+
+    fn token(&mut self) -> Taken<Cow<'a, str>> {
+        let token = self.text(Name::Token)?;
+        token.ok_or_else(|| self.wrong(Name::Token, "is missing: give the text of a token"))
     }
 
     fn timeout(&mut self) -> Taken<Option<u32>> {

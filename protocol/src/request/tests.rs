@@ -5,6 +5,7 @@ use crate::error::ErrorCode;
 use crate::json;
 use crate::testing::Numbers;
 
+mod admin;
 mod subscribe;
 
 fn parsed(line: &str) -> Request<'_> {
@@ -248,7 +249,7 @@ fn any_request(numbers: &mut Numbers) -> Request<'static> {
         "é\"x".repeat(4 + numbers.below(13)).into()
     }
     let n = numbers;
-    let op = match n.below(14) {
+    let op = match n.below(17) {
         0 => Op::Get { key: key(n) },
         1 => Op::Put { key: key(n), value: value(n), if_absent: n.below(2) == 0 },
         2 => Op::Update { key: key(n), value: value(n) },
@@ -279,6 +280,9 @@ fn any_request(numbers: &mut Numbers) -> Request<'static> {
         10 => Op::Watch { of: Watched::Prefix(key(n)) },
         11 => Op::Outcome { of: UpdateName::Version(version(n)) },
         12 => Op::Outcome { of: UpdateName::Once { once: once(n), key: key(n) } },
+        13 => Op::Locate { key: key(n), copies: n.below(2) == 0 },
+        14 => Op::Auth { token: key(n) },
+        15 => Op::Admin(admin::any(n)),
         _ => Op::Hello { client: maybe(n, key), read_only: n.below(2) == 0 },
     };
     let timeout_ms = maybe(n, |n| 1 + n.below(60_000) as u32);

@@ -5,7 +5,7 @@
 
 use bytes::BufMut;
 
-use super::{Change, Condition, Op, Request, UpdateName, Watched, Write};
+use super::{Change, Condition, Op, Request, UpdateName, Watched, Write, admin};
 use crate::ids::Version;
 use crate::json;
 
@@ -83,6 +83,12 @@ fn write_op(out: &mut impl BufMut, op: &Op<'_>) {
             out.put_u8(b',');
             out.put_slice(&fields[1..fields.len() - 1]);
         }
+        Op::Locate { key, copies } => {
+            write_text(out, "key", key);
+            write_flag(out, "copies", *copies);
+        }
+        Op::Admin(admin) => admin::write(out, admin),
+        Op::Auth { token } => write_text(out, "token", token),
         Op::Status => {}
         Op::Hello { client, read_only } => {
             if let Some(client) = client {
@@ -93,13 +99,13 @@ fn write_op(out: &mut impl BufMut, op: &Op<'_>) {
     }
 }
 
-fn write_name(out: &mut impl BufMut, name: &str) {
+pub(super) fn write_name(out: &mut impl BufMut, name: &str) {
     out.put_slice(b",\"");
     out.put_slice(name.as_bytes());
     out.put_slice(b"\":");
 }
 
-fn write_text(out: &mut impl BufMut, name: &str, text: &str) {
+pub(super) fn write_text(out: &mut impl BufMut, name: &str, text: &str) {
     write_name(out, name);
     json::write_string(out, text);
 }
@@ -115,7 +121,7 @@ fn write_version(out: &mut impl BufMut, version: Version) {
 }
 
 /// Only a flag that is set: absent means false.
-fn write_flag(out: &mut impl BufMut, name: &str, flag: bool) {
+pub(super) fn write_flag(out: &mut impl BufMut, name: &str, flag: bool) {
     if flag {
         write_name(out, name);
         out.put_slice(b"true");

@@ -343,7 +343,8 @@ impl Coordinator {
             | ClientOp::Mget(_)
             | ClientOp::Outcome(_)
             | ClientOp::Scan(_)
-            | ClientOp::Watch(_) => {
+            | ClientOp::Watch(_)
+            | ClientOp::Locate(_) => {
                 ErrorReply::unavailable("the coordinator is still recovering", None)
             }
             _ => ErrorReply::timeout(super::RETRY_AFTER_MS),
@@ -380,7 +381,8 @@ impl Coordinator {
     }
 
     fn maybe_stop(&mut self, now: Time, until: Time, marking: bool) {
-        let reading = !self.reads.is_empty() || !self.outcomes.is_empty() || !self.scans.is_empty();
+        let asking = !self.outcomes.is_empty() || !self.locates.is_empty();
+        let reading = !self.reads.is_empty() || !self.scans.is_empty() || asking;
         let busy = !self.by_id.is_empty() || reading;
         if now >= until || (marking && self.majority(|node| node.marked)) {
             self.release();
@@ -409,6 +411,9 @@ impl Coordinator {
         }
         for (_, asked) in std::mem::take(&mut self.outcomes) {
             self.reply_error(asked.client, ErrorReply::not_leader(None));
+        }
+        for (_, locating) in std::mem::take(&mut self.locates) {
+            self.reply_error(locating.client, ErrorReply::not_leader(None));
         }
         for (_, txn) in std::mem::take(&mut self.txns) {
             let Some(client) = txn.client else { continue };

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use protocol::event::{RecoveryPhase, Topic};
 use protocol::ids::{COUNTER_BITS, Epoch, GroupSeq, MemberId, Version};
-use protocol::peer::{Abort, Batch, DownBody, OnceAsk, Prepare, ReadAsk, ScanAsk, Settled, Up};
+use protocol::peer::{
+    Abort, Batch, CacheAsk, DownBody, OnceAsk, Prepare, ReadAsk, ScanAsk, Settled, Up,
+};
 
 use super::super::planted::{Bug, planted};
 use super::super::time::Time;
@@ -93,6 +95,8 @@ struct Outbox {
     read: Vec<ReadAsk>,
     once: Vec<OnceAsk>,
     scan: Vec<ScanAsk>,
+    /// What is looked at of its cache, if that is another or time to be shown it again.
+    cache: Option<Vec<CacheAsk>>,
     prepare: Vec<Arc<Prepare>>,
     sync: bool,
     ask: bool,
@@ -211,6 +215,10 @@ impl Link {
         self.outbox.scan.push(ask);
     }
 
+    pub(super) fn push_cache_ask(&mut self, asks: Vec<CacheAsk>) {
+        self.outbox.cache = Some(asks);
+    }
+
     /// How many decisions are on their way to it, or told and not confirmed.
     pub(super) fn unconfirmed(&self) -> usize {
         self.unconfirmed
@@ -227,6 +235,7 @@ impl Link {
         let urgent = !outbox.read.is_empty() || outbox.ask || outbox.caught_up || outbox.sync;
         let urgent = urgent || !outbox.abort.is_empty() || !outbox.adopt.is_empty();
         let urgent = urgent || !outbox.once.is_empty() || !outbox.scan.is_empty();
+        let urgent = urgent || outbox.cache.is_some();
         // With prepares waiting for a slot a message is about to go: commits join it.
         if !(prepares || urgent || self.due().is_some_and(|due| due <= now)) {
             return None;
@@ -248,6 +257,7 @@ impl Link {
             read: outbox.read,
             once: outbox.once,
             scan: outbox.scan,
+            cache: outbox.cache,
             once_from: None,
             prepare,
             timed: false,
@@ -467,6 +477,7 @@ impl Coordinator {
         }
         let Some(member) = self.nodes[place].id else { return };
         self.trace_votes(now, member, &up);
+        self.on_cache_answer(place, std::mem::take(&mut up.cache));
         for counter in up.yes {
             self.on_vote(now, member, Version::new(self.epoch, counter), None);
         }

@@ -260,6 +260,14 @@ impl Coordinator {
         self.by_member.get(&member).map(|place| &self.nodes[*place])
     }
 
+    /// The name of a member of the ring in force.
+    pub(super) fn node_name(&self, member: MemberId) -> NodeName {
+        let record = self.record.as_ref();
+        let member = record.and_then(|r| r.members.iter().find(|other| other.id == member));
+        let unknown = || NodeName::new("unknown").expect("a valid name");
+        member.map_or_else(unknown, |member| member.name.clone())
+    }
+
     /// The name by which people know a member.
     pub(super) fn name_of(&self, member: MemberId) -> String {
         let record = self.record.as_deref().cloned().or_else(|| self.newest_ring());

@@ -18,6 +18,7 @@
 //! * `outcome`: what became of an update
 //! * `reads`: misses, consistent cuts of several keys, the lease check
 //! * `scan`: pages of keys over all ranges
+//! * `locate`: where a key lies, and what its holders have
 //! * `watch`: who is told of changes
 //! * `status`: the picture of it all
 //! * `events`: what those who subscribed are told
@@ -31,6 +32,7 @@ mod decide;
 mod evaluate;
 mod events;
 mod links;
+mod locate;
 mod losses;
 mod members;
 mod once;
@@ -64,7 +66,8 @@ use super::time::Time;
 
 pub use claim::Phase;
 pub use conditions::{Change, Test, Update, Write};
-pub use events::Interest;
+pub use events::{Interest, Look};
+pub use locate::LocateOp;
 pub use scan::ScanOp;
 pub use watch::WatchOp;
 
@@ -136,6 +139,8 @@ pub enum ClientOp {
     Scan(ScanOp),
     /// Every committed change from now on.
     Watch(WatchOp),
+    /// Where a key lies, and who holds it.
+    Locate(LocateOp),
     /// The picture of it all.
     Status,
 }
@@ -359,6 +364,7 @@ pub struct Coordinator {
     aborted: outcome::Aborted,
     outcomes: BTreeMap<u64, outcome::Asked>,
     scans: BTreeMap<u64, scan::Scan>,
+    locates: BTreeMap<u64, locate::Locating>,
     watches: watch::Watches,
     reads: BTreeMap<u64, reads::Read>,
     /// Keys of all those.
@@ -383,6 +389,7 @@ enum Deadline {
     Read(u64),
     Outcome(u64),
     Scan(u64),
+    Locate(u64),
 }
 
 /// A request as it came.
@@ -434,6 +441,7 @@ impl Coordinator {
             onces: once::Onces::default(),
             aborted: outcome::Aborted::default(),
             outcomes: BTreeMap::new(),
+            locates: BTreeMap::new(),
             scans: BTreeMap::new(),
             watches: watch::Watches::default(),
             reads: BTreeMap::new(),
@@ -452,6 +460,7 @@ impl Coordinator {
     /// Takes in what has happened; returns what is to be done.
     pub fn handle(&mut self, now: Time, input: Input) -> Vec<Effect> {
         self.watch_clock(now);
+        self.cache.set_time(now);
         match input {
             Input::Request { client, op, once, timeout_ms } => {
                 let deadline = now.plus_ms(timeout_ms);
@@ -470,6 +479,7 @@ impl Coordinator {
             Input::Stop => self.on_stop(now),
         }
         self.run_work(now);
+        self.tell_sweeps();
         std::mem::take(&mut self.effects)
     }
 
@@ -500,6 +510,7 @@ impl Coordinator {
                 Deadline::Read(read) => self.on_read_deadline(read),
                 Deadline::Outcome(id) => self.on_outcome_deadline(id),
                 Deadline::Scan(id) => self.on_scan_deadline(id),
+                Deadline::Locate(id) => self.on_locate_deadline(now, id),
             }
         }
         self.tell_of_time(now);
@@ -536,6 +547,7 @@ impl Coordinator {
             ClientOp::Outcome(of) => self.on_outcome(now, client, of, deadline),
             ClientOp::Scan(op) => self.on_scan(now, client, op, deadline),
             ClientOp::Watch(op) => self.on_watch(now, client, op),
+            ClientOp::Locate(op) => self.on_locate(now, client, op, deadline),
             ClientOp::Status => {}
         }
     }

@@ -265,7 +265,10 @@ impl Coordinator {
     /// A late answer to a question that was put again elsewhere is not one: the set's generation
     /// was taken for the later question (H23).
     pub(super) fn on_read_answer(&mut self, now: Time, id: u64, answer: ReadAnswer) {
-        let Some(read) = self.reads.get(&id) else { return };
+        let Some(read) = self.reads.get(&id) else {
+            self.on_copy(now, id, &answer);
+            return;
+        };
         let asked = |part: &Part| part.found.is_none() && part.asked == answer.r;
         let Some(place) = read.parts.iter().position(asked) else { return };
         let tail = answer.v.map(|value| reply::value_tail(value.0.as_bytes(), answer.at));
@@ -360,6 +363,7 @@ impl Coordinator {
 
     /// Questions that a node will not answer any more: their reads are read anew, all of them.
     pub(super) fn reads_lost(&mut self, now: Time, questions: BTreeMap<u64, u64>) {
+        self.copies_lost(now, &questions);
         let open = |(asked, id): &(u64, u64)| {
             let read = self.reads.get(id);
             read.is_some_and(|read| read.parts.iter().any(|part| part.asked == *asked))

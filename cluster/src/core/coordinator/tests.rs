@@ -27,6 +27,7 @@ use super::{
     Update,
 };
 
+mod cache_events;
 mod conditions;
 mod events;
 mod forged;

@@ -335,6 +335,7 @@ impl Coordinator {
     pub(super) fn on_lease(&mut self, now: Time) {
         self.work.extend(std::mem::take(&mut self.leaseless));
         self.retry_outcomes(now);
+        self.retry_locates(now);
         self.retry_parked(now);
     }
 

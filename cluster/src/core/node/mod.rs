@@ -11,6 +11,7 @@
 //! * `forget`: what is settled (R8)
 //! * `once`: the named updates that it keeps (R16)
 //! * `scan`: pages of its keys
+//! * `shown`: what the coordinator is shown of the cache
 //! * `space`: room in the log, for what is promised first (R14)
 //! * `timing`: how long votes take, while the coordinator asks
 //! * `restart`: from a log back to this state
@@ -26,6 +27,7 @@ mod reads;
 mod restart;
 mod scan;
 mod session;
+mod shown;
 mod space;
 mod timing;
 
@@ -372,12 +374,15 @@ pub struct NodeCore {
     checkpointed: GroupSeq,
     space: space::Space,
     timing: timing::Timing,
+    /// Sets of the cache whose sweeps are kept.
+    followed: BTreeSet<u32>,
     effects: Vec<Effect>,
 }
 
 impl NodeCore {
     /// Takes in what has happened; returns what is to be done.
     pub fn handle(&mut self, now: Time, input: Input) -> Vec<Effect> {
+        self.cache.set_time(now);
         match input {
             Input::Down { conn, down } => self.on_down(now, conn, *down),
             Input::Disconnected(conn) => self.on_disconnected(conn),

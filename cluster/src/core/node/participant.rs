@@ -50,6 +50,7 @@ impl NodeCore {
         self.on_read_asks(batch.read);
         self.on_once_asks(batch.once, batch.once_from);
         self.on_scan_asks(batch.scan);
+        self.on_cache_asks(batch.cache);
         if !batch.marks.is_empty() {
             for (member, seq) in &batch.marks {
                 let mark = self.marks.entry(*member).or_default();

@@ -43,7 +43,7 @@ impl NodeCore {
             if session.out.answered_bytes < ANSWERED_BYTES_MAX
                 && let Some((version, value)) = self.cache.get(key.as_str())
             {
-                session.out.answer(r, Found { version, value: Some(Value(value)) });
+                session.out.answer(r, Found { version, value: Some(Value(value)) }, true);
                 continue;
             }
             let generation = self.cache.generation(key.as_str());
@@ -62,7 +62,7 @@ impl NodeCore {
             let at = if late { self.cache.generation(key.as_str()) } else { generation };
             self.cache.fill(&key, found.version, value.0.clone(), at);
         }
-        session.out.answer(r, found);
+        session.out.answer(r, found, false);
         self.send_if_long();
     }
 
@@ -87,9 +87,9 @@ impl NodeCore {
 }
 
 impl Pending {
-    fn answer(&mut self, r: u64, found: Found) {
+    fn answer(&mut self, r: u64, found: Found, cached: bool) {
         let Found { version: at, value } = found;
         self.answered_bytes += value.as_ref().map_or(0, Value::len) + ANSWER_BYTES;
-        self.read.push(ReadAnswer { r, v: value.map(WireValue), at });
+        self.read.push(ReadAnswer { r, v: value.map(WireValue), at, c: cached });
     }
 }

@@ -63,6 +63,7 @@ impl Restart {
             checkpointed: through,
             space: Space::new(RESERVE_BYTES),
             timing: super::timing::Timing::default(),
+            followed: Default::default(),
             effects: Vec::new(),
         };
         node.take_ring();

@@ -5,11 +5,11 @@
 
 use protocol::ids::{Epoch, GroupSeq, MemberId, NodeName, Point, Uuid, Version};
 use protocol::peer::{
-    Down, DownBody, Fence, OnceAnswer, OnceAsk, Open, PEER_PROTOCOL, Prepare, ReadAnswer, Refusal,
-    Report, ReportedTxn, RingRecord, ScanAnswer, ScanAsk, Timed, TxnState, Up, WireValue,
-    WireWrite,
+    CacheAnswer, Down, DownBody, Fence, OnceAnswer, OnceAsk, Open, PEER_PROTOCOL, Prepare,
+    ReadAnswer, Refusal, Report, ReportedTxn, RingRecord, ScanAnswer, ScanAsk, Timed, TxnState, Up,
+    WireValue, WireWrite,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::super::planted::{Bug, planted};
@@ -71,6 +71,7 @@ pub(super) struct Pending {
     pub(super) read: Vec<ReadAnswer>,
     pub(super) once: Vec<OnceAnswer>,
     pub(super) scan: Vec<ScanAnswer>,
+    pub(super) cache: Vec<CacheAnswer>,
     /// About how many bytes the answers to reads and scans are.
     pub(super) answered_bytes: usize,
     report: Option<Box<Report>>,
@@ -176,6 +177,7 @@ impl NodeCore {
         self.buffer_yes.clear();
         self.buffer_no.clear();
         self.drop_checks();
+        self.follow_sets(BTreeSet::new());
         self.close_group();
         let last_group = GroupSeq(self.next.0 - 1);
         self.sessions += 1;
@@ -343,6 +345,7 @@ impl NodeCore {
         let nothing = !session.ask && out.yes.is_empty() && out.no.is_empty();
         let nothing = nothing && out.read.is_empty() && out.once.is_empty();
         let nothing = nothing && out.scan.is_empty() && out.report.is_none();
+        let nothing = nothing && out.cache.is_empty();
         let nothing = nothing && session.full_told == full;
         let nothing = nothing && lost.is_empty();
         if nothing && installed.is_none() && !marked && !caught_up && !session.durable_news() {
@@ -369,6 +372,7 @@ impl NodeCore {
             read: std::mem::take(&mut session.out.read),
             once: std::mem::take(&mut session.out.once),
             scan: std::mem::take(&mut session.out.scan),
+            cache: std::mem::take(&mut session.out.cache),
             report: session.out.report.take(),
             fenced: None,
             installed,

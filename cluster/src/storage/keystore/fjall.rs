@@ -233,6 +233,17 @@ impl FjallKeystore {
         merge(fresh, frozen, &mut || guarded(|| tree.next().transpose()), visit)
     }
 
+    /// Shows every entry after `after`, tombstones too, in order, until `visit` says no. Their
+    /// checksums are not verified.
+    pub(super) fn entries(
+        &self,
+        after: Option<&Key>,
+        visit: &mut dyn FnMut(Key, Stored) -> Result<bool, KeystoreError>,
+    ) -> Result<(), KeystoreError> {
+        let start = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.clone()));
+        self.walk(start, visit)
+    }
+
     /// Shows every named update after `after`, versions rising, until `visit` says no.
     fn walk_onces(
         &self,

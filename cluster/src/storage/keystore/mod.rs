@@ -7,7 +7,7 @@
 //! replace a newer one, and counts keys by what it holds, not by what it was told.
 //!
 //! `fjall` keeps them on disk, `memory` in memory for simulation and `--storage memory`; `ranges`
-//! is the count of live keys that both keep.
+//! is the count of live keys that both keep. `inspect` shows what lies on a disk.
 
 use std::ops::Bound;
 
@@ -19,6 +19,7 @@ use crate::core::record::Committed;
 
 mod entry;
 pub mod fjall;
+pub mod inspect;
 mod manifest;
 pub mod memory;
 mod ranges;

@@ -6,7 +6,7 @@
 //! owner says up to where it is no longer needed.
 //!
 //! In reading order: `group` is the unit of writing, `segment` the file of groups, `open` the
-//! start-up; here is what happens in between.
+//! start-up; here is what happens in between. `inspect` shows a log to people.
 
 use std::collections::VecDeque;
 use std::io;
@@ -25,11 +25,13 @@ use crate::core::planted::{Bug, planted};
 use crate::core::record::{LogRecord, Room};
 
 mod group;
+mod inspect;
 mod open;
 mod segment;
 #[cfg(test)]
 mod tests;
 
+pub use self::inspect::{Found, inspect, store_of};
 pub use self::open::{Opened, Tail};
 
 /// The default length of a segment, bytes.

@@ -55,13 +55,13 @@ pub struct Opened {
 type Visit<'a> = &'a mut dyn FnMut(GroupSeq, LogRecord);
 
 /// What was read of one segment.
-struct Segment {
-    header: SegmentHeader,
+pub(super) struct Segment {
+    pub(super) header: SegmentHeader,
     file: Box<dyn DiskFile>,
     /// Where the first byte is that belongs to no valid group.
-    end: u64,
+    pub(super) end: u64,
     /// The group that would come next.
-    next: GroupSeq,
+    pub(super) next: GroupSeq,
 }
 
 pub(super) fn open(
@@ -176,15 +176,8 @@ fn read_segment(
     expected: Option<GroupSeq>,
     visit: Visit<'_>,
 ) -> Result<Segment, LogError> {
-    let file = disk.open(&segment::name(number)).map_err(LogError::io("open the log"))?;
-    let header = SegmentHeader::read(file.as_ref(), number, &config.identity)?;
-    if header.first == GroupSeq(0) || expected.is_some_and(|expected| expected != header.first) {
-        let (first, next) = (header.first.0, expected.unwrap_or(GroupSeq(1)).0);
-        return Err(LogError::lost(format!(
-            "segment {number} of the log begins with group {first}, but group {next} is next"
-        )));
-    }
-    let mut read = Segment { next: header.first, header, file, end: SECTOR as u64 };
+    let mut read = Segment::open(disk, config, number)?;
+    read.follows(expected)?;
     while let Some((records, body, extent)) = read.group()? {
         let mut count = 0u32;
         for record in codec::decode(&body) {
@@ -207,13 +200,33 @@ fn read_segment(
 }
 
 impl Segment {
+    /// Segment `number`, none of whose groups has been read.
+    pub(super) fn open(disk: &dyn Disk, config: &LogConfig, number: u64) -> Result<Self, LogError> {
+        let file = disk.open(&segment::name(number)).map_err(LogError::io("open the log"))?;
+        let header = SegmentHeader::read(file.as_ref(), number, &config.identity)?;
+        Ok(Self { next: header.first, header, file, end: SECTOR as u64 })
+    }
+
+    /// Checks that it begins with the group that is `expected`.
+    pub(super) fn follows(&self, expected: Option<GroupSeq>) -> Result<(), LogError> {
+        let SegmentHeader { number, first, .. } = self.header;
+        if first == GroupSeq(0) || expected.is_some_and(|expected| expected != first) {
+            let next = expected.unwrap_or(GroupSeq(1)).0;
+            return Err(LogError::lost(format!(
+                "segment {number} of the log begins with group {}, but group {next} is next",
+                first.0
+            )));
+        }
+        Ok(())
+    }
+
     fn place(&self) -> Place {
         Place { store: self.header.identity.store, segment: self.header.number }
     }
 
     /// The next group, if there is a valid one: how many records it has, its body and how many
     /// bytes it takes.
-    fn group(&self) -> Result<Option<(u32, Vec<u8>, u64)>, LogError> {
+    pub(super) fn group(&self) -> Result<Option<(u32, Vec<u8>, u64)>, LogError> {
         let left = self.header.length - self.end;
         let mut sectors = vec![0; SECTOR];
         if left < SECTOR as u64 {
@@ -244,7 +257,7 @@ impl Segment {
 /// # Errors
 /// `Lost` if one of it is the start of a later group: then the group before that was durable
 /// once, and is damaged now.
-fn is_torn(read: &Segment) -> Result<bool, LogError> {
+pub(super) fn is_torn(read: &Segment) -> Result<bool, LogError> {
     let mut torn = false;
     let mut at = read.end;
     let end = read.header.length / SECTOR as u64 * SECTOR as u64;

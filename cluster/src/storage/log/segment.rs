@@ -139,6 +139,16 @@ impl SegmentHeader {
     }
 }
 
+/// The store that a whole header in `file` names.
+pub(super) fn store_of(file: &dyn DiskFile) -> Option<Uuid> {
+    let mut sector = vec![0; SECTOR];
+    file.read_at(&mut sector, 0).ok()?;
+    let whole =
+        sector.starts_with(MAGIC) && sector[CRC_AT..CRC_AT + 4] == crc(&sector).to_le_bytes();
+    let (.., header) = SegmentHeader::decode(&sector).ok().filter(|_| whole)?;
+    Some(header.identity.store)
+}
+
 fn crc(sector: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(&sector[..CRC_AT]);

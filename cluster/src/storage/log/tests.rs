@@ -12,6 +12,7 @@ use crate::storage::crash_disk::{CrashDisk, Fate, Sector};
 mod crashes;
 mod damage;
 mod errors;
+mod inspect;
 mod recycling;
 mod space;
 

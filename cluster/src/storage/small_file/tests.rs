@@ -197,3 +197,25 @@ fn a_strangers_or_newer_file_is_refused() {
     };
     assert_eq!((format, written_by.as_str()), (2, env!("CARGO_PKG_VERSION")));
 }
+
+#[test]
+fn a_peek_shows_what_an_open_finds_and_changes_nothing() {
+    let disk = saved(3);
+    let look = |disk: &CrashDisk| {
+        let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+        peek(&disk, "fence", STORE).unwrap()
+    };
+    let whole = Peek { content: Some(content(3)), generation: 3, damage: vec![] };
+    assert_eq!(look(&disk), whole);
+    assert_eq!(look(&CrashDisk::new()).content, None);
+    for suffix in SUFFIXES {
+        let name = format!("fence.{suffix}");
+        let rotten = disk.fork();
+        rotten.rot(&name, |bytes| bytes[200] ^= 1);
+        let before = rotten.read(&name);
+        let found = look(&rotten);
+        assert_eq!(found.content, Some(content(3)));
+        assert_eq!(found.damage, [format!("{name} has a wrong checksum")]);
+        assert_eq!(rotten.read(&name), before);
+    }
+}

@@ -7,10 +7,12 @@
 //! * this file: what is asked for, numbers, what time brings
 //! * `members`: heartbeats, nodes, links, copies, the coordinator, the ring
 //! * `txns`: transactions, followed while somebody asks; `doubts`: those that nobody can decide
+//! * `caches`: the caches' counters, and what somebody looks at
 //! * `figures`: counts and times of the last half second
 //!
 //! Never: changes anything but its own state; decides anything.
 
+mod caches;
 mod doubts;
 mod figures;
 mod members;
@@ -21,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use protocol::event::{Body, Copies, LinkState, Subscribe, Topic, Topics};
 use protocol::ids::Version;
 
+pub use caches::Look;
 pub(super) use members::Seen;
 pub(super) use txns::Trace;
 
@@ -40,6 +43,8 @@ pub struct Interest {
     pub txn_per_s: u32,
     /// Transactions that somebody watches.
     pub watched: BTreeSet<Version>,
+    /// What somebody looks at of caches.
+    pub looks: BTreeSet<Look>,
 }
 
 impl Interest {
@@ -49,6 +54,7 @@ impl Interest {
         for wants in all {
             interest.topics = interest.topics.and(wants.topics);
             interest.watched.extend(wants.tx);
+            interest.looks.extend(Look::of(wants));
             // Of all that happens the few that somebody wants may not be among any sample.
             let most = if wants.only.is_all() { wants.max_per_s } else { u32::MAX };
             interest.txn_per_s = interest.txn_per_s.max(most);
@@ -83,6 +89,12 @@ pub(super) struct Events {
     /// Counted for the next `stats`.
     figures: Option<Box<figures::Figures>>,
     stats_at: Time,
+    /// Sets of the coordinator's cache whose sweeps are followed.
+    followed: BTreeSet<u32>,
+    /// Places of the nodes that were asked to show something.
+    lookers: BTreeSet<usize>,
+    totals_at: Time,
+    looks_at: Time,
 }
 
 impl Events {
@@ -123,6 +135,7 @@ impl Coordinator {
         if !self.events.on(Topic::Stats) {
             self.events.figures = None;
         }
+        self.follow_sets();
     }
 
     /// Tells something; its number.
@@ -178,6 +191,9 @@ impl Coordinator {
         if self.events.on(Topic::Stats) && now >= self.events.stats_at.plus_ms(figures::STATS_MS) {
             self.events.stats_at = now;
             self.tell_stats(now);
+        }
+        if self.events.on(Topic::Cache) {
+            self.tell_caches(now);
         }
     }
 }

@@ -8,7 +8,7 @@ use protocol::error::ErrorReply;
 use protocol::event::{
     Body, Decide, NodeUs, Outcome, Phases, Role, Topic, Txn, TxnOpen, TxnResolved, Vote, VoteState,
 };
-use protocol::ids::{Key, MemberId, NodeName, Version};
+use protocol::ids::{Key, MemberId, Version};
 use protocol::peer::{Batch, Up};
 
 use super::super::super::time::Time;
@@ -386,13 +386,6 @@ impl Coordinator {
         let ready = |node: &Node| node.link.phase == LinkPhase::Ready;
         let there = !self.has_lost(member) && self.node_of(member).is_some_and(ready);
         if there { VoteState::None } else { VoteState::Lost }
-    }
-
-    pub(super) fn node_name(&self, member: MemberId) -> NodeName {
-        let record = self.record.as_ref();
-        let member = record.and_then(|r| r.members.iter().find(|other| other.id == member));
-        let unknown = || NodeName::new("unknown").expect("a valid name");
-        member.map_or_else(unknown, |member| member.name.clone())
     }
 
     fn txn_body(

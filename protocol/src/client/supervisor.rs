@@ -1,0 +1,88 @@
+//! A connection to the supervisor of `piazza up`, for what is done to processes.
+//!
+//! Used by `piazza admin`, and by any program. One connection, never made anew: a restart that was
+//! asked for twice would be two.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+
+use super::connection::Connection;
+use super::{ClientError, Options};
+use crate::reply;
+use crate::request::TIMEOUT_MS_MAX;
+use crate::supervisor::{ListReply, LogsReply, ProcAction, ProcReply, SupervisorHello};
+
+/// A connection to a supervisor.
+#[derive(Debug)]
+pub struct Supervisor {
+    connection: Connection,
+    timeout: Duration,
+    margin: Duration,
+}
+
+impl Supervisor {
+    /// Connects to the supervisor at `address`. `timeout` is how long a process may take to be
+    /// ready, 1 ms to 60 s. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`ClientError::NotConnected`].
+    pub async fn connect(address: &str, timeout: Duration) -> Result<Self, ClientError> {
+        let options = Options { in_flight_requests: 1, ..Options::default() };
+        let connection = Connection::open(address, &options).await?;
+        Ok(Self { connection, timeout, margin: options.margin })
+    }
+
+    /// Whose supervisor it is.
+    ///
+    /// # Errors
+    /// Those of the connection; [`ClientError::Protocol`] where it is no supervisor.
+    pub async fn hello(&self, client: &str) -> Result<SupervisorHello, ClientError> {
+        let mut line = b"{\"op\":\"hello\",\"client\":".to_vec();
+        crate::json::write_string(&mut line, client);
+        line.extend_from_slice(b"}\n");
+        self.call(line.into(), self.timeout).await.and_then(|line| decoded(&line))
+    }
+
+    /// All processes.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub async fn list(&self) -> Result<ListReply, ClientError> {
+        self.ask(&ProcAction::List, self.timeout).await.and_then(|line| decoded(&line))
+    }
+
+    /// The last `lines` of the log of `proc`.
+    ///
+    /// # Errors
+    /// Those of the connection; [`ClientError::Fix`] where there is none.
+    pub async fn logs(&self, proc: &str, lines: u32) -> Result<LogsReply, ClientError> {
+        let action = ProcAction::Logs(proc.into(), lines);
+        self.ask(&action, self.timeout).await.and_then(|line| decoded(&line))
+    }
+
+    /// Does `action`, which waits for readiness no longer than `wait`.
+    ///
+    /// # Errors
+    /// [`ClientError::Condition`] where it is so already, [`ClientError::Fix`] where there is no
+    /// such process, [`ClientError::Retry`] where it is not ready in time.
+    pub async fn act(&self, action: &ProcAction, wait: Duration) -> Result<ProcReply, ClientError> {
+        self.ask(action, wait).await.and_then(|line| decoded(&line))
+    }
+
+    async fn ask(&self, action: &ProcAction, wait: Duration) -> Result<Vec<u8>, ClientError> {
+        let timeout_ms = wait.as_millis().clamp(1, u128::from(TIMEOUT_MS_MAX)) as u32;
+        let mut line = Vec::with_capacity(96);
+        action.write(timeout_ms, &mut line);
+        self.call(line.into(), Duration::from_millis(timeout_ms.into())).await
+    }
+
+    async fn call(&self, line: Bytes, wait: Duration) -> Result<Vec<u8>, ClientError> {
+        self.connection.call(line, false, wait + self.margin, self.margin).await
+    }
+}
+
+fn decoded<T: DeserializeOwned>(line: &[u8]) -> Result<T, ClientError> {
+    reply::decode(line).map_err(ClientError::Protocol)?.map_err(ClientError::from_read)
+}

@@ -1,0 +1,162 @@
+//! What is asked of the supervisor of `piazza up`, which owns the servers of one machine as
+//! processes, and what it answers. The lines are those of the client protocol, at another port.
+//!
+//! Written by clients; the supervisor reads them with its own parser. Membership is never its
+//! business: see [`crate::request::Admin`].
+
+use bytes::BufMut;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::Epoch;
+use crate::json;
+
+/// What the supervisor is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProcAction {
+    /// Tell all processes.
+    List,
+    /// SIGKILL; it stays down.
+    Kill(String),
+    /// Ask it to end, SIGKILL after a while; it stays down.
+    Stop(String),
+    /// Start it where it is down; answered when it is ready.
+    Start(String),
+    /// End it, if it lives, and start it; answered when it is ready.
+    Restart(String),
+    /// SIGSTOP.
+    Pause(String),
+    /// SIGCONT.
+    Resume(String),
+    /// The last lines of its log, so many at most.
+    Logs(String, u32),
+    /// Stop all servers, then end.
+    Shutdown,
+}
+
+impl ProcAction {
+    /// Its name on the wire.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Kill(_) => "kill",
+            Self::Stop(_) => "stop",
+            Self::Start(_) => "start",
+            Self::Restart(_) => "restart",
+            Self::Pause(_) => "pause",
+            Self::Resume(_) => "resume",
+            Self::Logs(..) => "logs",
+            Self::Shutdown => "shutdown",
+        }
+    }
+
+    /// The process that it is about.
+    pub fn proc(&self) -> Option<&str> {
+        match self {
+            Self::Kill(proc)
+            | Self::Stop(proc)
+            | Self::Start(proc)
+            | Self::Restart(proc)
+            | Self::Pause(proc)
+            | Self::Resume(proc)
+            | Self::Logs(proc, _) => Some(proc),
+            Self::List | Self::Shutdown => None,
+        }
+    }
+
+    /// Appends the request as one line, newline included.
+    pub fn write(&self, timeout_ms: u32, out: &mut impl BufMut) {
+        out.put_slice(b"{\"op\":\"admin\",\"action\":");
+        json::write_string(out, self.name());
+        if let Some(proc) = self.proc() {
+            out.put_slice(b",\"proc\":");
+            json::write_string(out, proc);
+        }
+        if let Self::Logs(_, lines) = self {
+            out.put_slice(b",\"lines\":");
+            json::write_number(out, u64::from(*lines));
+        }
+        out.put_slice(b",\"timeout_ms\":");
+        json::write_number(out, u64::from(timeout_ms));
+        out.put_slice(b"}\n");
+    }
+}
+
+/// What is answered to an action on a process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcReply {
+    /// The process that was signalled, or is ready.
+    #[serde(default)]
+    pub pid: Option<u32>,
+}
+
+/// What is answered to `list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListReply {
+    /// The processes, the coordinator first.
+    pub procs: Vec<ProcStatus>,
+    /// The cluster, once known.
+    #[serde(default)]
+    pub cluster: Option<String>,
+    /// The coordinator's epoch, once known.
+    #[serde(default)]
+    pub epoch: Option<Epoch>,
+}
+
+/// One process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcStatus {
+    /// Its name.
+    pub name: String,
+    /// Its process, while it lives.
+    #[serde(default)]
+    pub pid: Option<u32>,
+    /// `starting`, `running`, `dead`, `backoff` or `gave_up`.
+    pub state: String,
+    /// SIGSTOP was sent.
+    #[serde(default)]
+    pub paused: bool,
+    /// How often it was started again.
+    #[serde(default)]
+    pub restarts: u64,
+    /// Why it is not started again.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// What is answered to `logs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogsReply {
+    /// Lines, the last one last.
+    pub lines: Vec<String>,
+}
+
+/// What is answered to `hello`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SupervisorHello {
+    /// The server's name and version.
+    pub server: String,
+    /// The directory of the cluster, absolute.
+    pub dir: String,
+    /// The supervisor's own process.
+    pub pid: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn actions_are_lines_that_name_their_process() {
+        let line = |action: ProcAction| {
+            let mut out = Vec::new();
+            action.write(30_000, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        let kill =
+            "{\"op\":\"admin\",\"action\":\"kill\",\"proc\":\"n\\\"3\",\"timeout_ms\":30000}\n";
+        assert_eq!(line(ProcAction::Kill("n\"3".into())), kill);
+        let logs = line(ProcAction::Logs("n1".into(), 5));
+        assert!(logs.contains("\"proc\":\"n1\",\"lines\":5"), "{logs}");
+        assert!(!line(ProcAction::List).contains("proc"));
+    }
+}

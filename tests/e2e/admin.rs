@@ -1,0 +1,153 @@
+//! `piazza admin` on a real cluster: processes at the supervisor, membership at the coordinator,
+//! and both ports by hand; `locate` beside it, which shows what became of the copies.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use super::cluster::Cluster;
+use super::procs::TempDir;
+use super::wire::ask;
+
+/// A command that has ended.
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    fn ended(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{}{}", self.out, self.err);
+        self
+    }
+
+    /// The one object on standard output or error.
+    fn object(&self) -> Value {
+        let text = if self.out.is_empty() { &self.err } else { &self.out };
+        serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+}
+
+fn piazza(cluster: &Cluster, at: &[&str], arguments: &[&str]) -> Ran {
+    let mut command = cluster.command();
+    command.args(arguments).args(at).stdin(Stdio::null());
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// The state of `proc` as the supervisor lists it.
+fn state(cluster: &Cluster, proc: &str) -> String {
+    let list = cluster.supervised();
+    let procs = list["procs"].as_array().expect("a list").iter();
+    let found = procs.filter(|one| one["name"] == proc).map(|one| one["state"].as_str());
+    found.flatten().next().expect("it is listed").to_owned()
+}
+
+#[test]
+fn admin() {
+    let cluster = Cluster::start("admin", 3, 2, &[]);
+    cluster.wait_healthy(None);
+    let addr = cluster.addr().to_string();
+    let data = cluster.data().to_string_lossy().into_owned();
+    let at = ["--addr", addr.as_str()];
+    let run = |arguments: &[&str]| piazza(&cluster, &at, arguments);
+
+    let killed = run(&["admin", "kill", "n2"]).ended(0);
+    assert!(killed.out.starts_with("n2 (process ") && killed.out.contains("stays down"));
+    assert_eq!(state(&cluster, "n2"), "dead");
+    let again = run(&["admin", "kill", "n2", "--json"]).ended(1).object();
+    assert_eq!(again["code"], "already");
+    assert_eq!(run(&["admin", "stop", "n9", "--json"]).ended(2).object()["code"], "no_such_node");
+    let started = run(&["admin", "start", "n2", "--json"]).ended(0).object();
+    assert_eq!(
+        (&started["ok"], started["pid"].as_i64()),
+        (&json!(true), cluster.pid("n2").map(i64::from))
+    );
+    assert_eq!(run(&["admin", "start", "n2"]).ended(1).err.matches("runs").count(), 1);
+    run(&["admin", "pause", "n1"]).ended(0);
+    run(&["admin", "pause", "n1"]).ended(1);
+    run(&["admin", "resume", "n1"]).ended(0);
+    run(&["admin", "stop", "n3", "--no-wait"]).ended(0);
+    run(&["admin", "restart", "n3", "--no-wait"]).ended(0);
+    // The coordinator is down: the directory tells where the supervisor is, --addr cannot.
+    run(&["admin", "kill", "coordinator", "-y"]).ended(0);
+    assert!(run(&["admin", "start", "coordinator"]).ended(3).err.contains("--supervisor"));
+    let by_dir = piazza(&cluster, &["--dir", &data], &["admin", "start", "coordinator"]);
+    assert!(by_dir.ended(0).out.contains("is ready"));
+    let nowhere = TempDir::new("no-cluster");
+    let nowhere = ["--dir", nowhere.path().to_str().expect("text")];
+    piazza(&cluster, &nowhere, &["admin", "kill", "n1"]).ended(2);
+    cluster.wait_healthy(None);
+
+    for change in [
+        &["admin", "evict", "n1"][..],
+        &["admin", "remove", "n1", "--yes"],
+        &["admin", "add", "--dry-run"],
+        &["admin", "rebalance"],
+        &["admin", "repair"],
+        &["admin", "cancel", "c7"],
+        &["admin", "set", "evict_after_ms", "5000"],
+    ] {
+        assert!(run(change).ended(3).err.contains("fixed at the founding"), "{change:?}");
+    }
+    let refused = run(&["admin", "evict", "n1", "--json"]).ended(3).object();
+    assert_eq!(
+        (&refused["code"], &refused["reason"]),
+        (&json!("refused"), &json!("fixed membership"))
+    );
+    run(&["admin", "dance"]).ended(2);
+    by_hand(&cluster, &data);
+    locate(&cluster, &run);
+}
+
+/// The same ports without our command.
+fn by_hand(cluster: &Cluster, data: &str) {
+    let client = |request: Value| ask(cluster.addr(), &request).expect("an answer");
+    let evict = client(json!({"op": "admin", "action": "evict", "node": "n1", "id": 5}));
+    assert_eq!((&evict["reason"], &evict["id"]), (&json!("fixed membership"), &json!(5)));
+    let wrong = client(json!({"op": "admin", "action": "kill", "proc": "n1"}));
+    assert_eq!((&wrong["code"], &wrong["field"]), (&json!("bad_request"), &json!("proc")));
+    assert_eq!(client(json!({"op": "auth", "token": "x"}))["role"], "admin");
+    assert_eq!(client(json!({"op": "auth"}))["field"], "token");
+
+    let text = std::fs::read_to_string(Path::new(data).join("cluster.json")).expect("a file");
+    let file: Value = serde_json::from_str(&text).expect("JSON");
+    let address = file["addresses"]["supervisor"].as_str().and_then(|text| text.parse().ok());
+    let address = address.expect("an address");
+    let supervisor = |request: Value| ask(address, &request).expect("an answer");
+    assert_eq!(supervisor(json!({"op": "auth", "token": "x"}))["role"], "admin");
+    let logs = supervisor(json!({"op": "admin", "action": "logs", "proc": "n2", "lines": 2}));
+    let lines = logs["lines"].as_array().expect("lines");
+    assert!(lines.len() == 2 && lines[0].as_str().is_some_and(|line| line.contains("cluster::")));
+    let nobody = supervisor(json!({"op": "admin", "action": "logs", "proc": "../n2"}));
+    assert_eq!(nobody["code"], "no_such_node");
+    let evict = supervisor(json!({"op": "admin", "action": "evict", "node": "n1"}));
+    assert_eq!(evict["code"], "bad_request");
+}
+
+fn locate(cluster: &Cluster, run: &dyn Fn(&[&str]) -> Ran) {
+    let put = ask(cluster.addr(), &json!({"op": "put", "key": "where", "value": "v"}));
+    let version = put.expect("an answer")["version"].clone();
+    let holders = cluster.locate("where");
+    let located = run(&["locate", "where", "--copies", "--json"]).ended(0).object();
+    assert_eq!(located["nodes"], json!(holders));
+    assert_eq!(located["hash"], format!("{:016x}", xxhash_rust::xxh3::xxh3_64(b"where")));
+    let copies = located["copies"].as_array().expect("copies");
+    for ((copy, holder), role) in copies.iter().zip(&holders).zip(["primary", "replica"]) {
+        let told = ["node", "role", "state", "version", "undecided"].map(|name| &copy[name]);
+        let expected = [json!(holder), json!(role), json!("up"), version.clone(), json!(0)];
+        assert_eq!(told, expected.each_ref(), "{copy}");
+        assert!(copy["cached"].is_boolean(), "{copy}");
+    }
+    assert!(run(&["locate", "where"]).ended(0).out.contains(&holders.join(", ")));
+    run(&["locate", ""]).ended(2);
+    cluster.kill(&holders[1]);
+    let gone = run(&["locate", "where", "--copies", "--json"]).ended(0).object();
+    assert_eq!(gone["copies"][0]["version"], version);
+    assert_eq!(gone["copies"][1]["version"], Value::Null);
+    let none = run(&["locate", "nobody", "--copies", "--json"]).ended(0).object();
+    assert!(none["copies"].as_array().expect("copies").iter().all(|c| c["version"].is_null()));
+}

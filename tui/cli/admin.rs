@@ -1,0 +1,346 @@
+//! `piazza admin`: what is done to processes, at their supervisor, and to the membership, at the
+//! coordinator.
+//!
+//! Called by `main`. Finds the supervisor by `--supervisor`, else as the coordinator's `status`
+//! tells it, else in `DIR/cluster.json`, else at its usual port. On a terminal it asks before it
+//! takes anything away. Decides nothing: either may refuse.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use protocol::client::{Client, ClientError, Options, Supervisor};
+use protocol::error::ErrorCode;
+use protocol::request::{Admin, AdminAction};
+use protocol::supervisor::ProcAction;
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::address;
+use crate::args::Common;
+use crate::print::{self, Exit, Failure};
+
+/// Where a supervisor listens unless told otherwise.
+const SUPERVISOR: &str = "127.0.0.1:9191";
+/// How long the coordinator may take to say where the supervisor is: it may be the one that hangs.
+const STATUS_WAIT: Duration = Duration::from_secs(1);
+/// How often the supervisor is asked whether a process has ended.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// `admin`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AdminArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+/// What `admin` can do.
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Kill a server at once; it stays down until it is started.
+    Kill(ProcArgs),
+    /// Stop a server in order; it stays down until it is started.
+    Stop(ProcArgs),
+    /// Start a server that is down.
+    Start(ProcArgs),
+    /// Kill a server, if it lives, and start it.
+    Restart(ProcArgs),
+    /// Let a server stand still.
+    Pause(ProcArgs),
+    /// Let a server that stands still go on.
+    Resume(ProcArgs),
+    /// Take a silent node's place away.
+    Evict(NodeArgs),
+    /// Let a node give away what it has, and leave.
+    Remove(NodeArgs),
+    /// One more node.
+    Add(ChangeArgs),
+    /// Make the nodes' shares as equal as they can be.
+    Rebalance(ChangeArgs),
+    /// Give every key all its copies.
+    Repair(ChangeArgs),
+    /// End a change that is under way where it is.
+    Cancel(CancelArgs),
+    /// Change a setting of the cluster.
+    Set(SetArgs),
+}
+
+/// An action on a process.
+#[derive(Debug, clap::Args)]
+struct ProcArgs {
+    /// The server: coordinator, n1, n2 ...
+    proc: String,
+    /// The supervisor's address [default: as `status` or the directory tells it]
+    #[arg(long, value_name = "HOST:PORT")]
+    supervisor: Option<String>,
+    /// Do not wait until the server is ready, or has ended.
+    #[arg(long)]
+    no_wait: bool,
+    /// Wait no longer than this: 500ms, 30s, 1m.
+    #[arg(long, default_value = "30s", value_parser = wait)]
+    timeout: Duration,
+    /// Do not ask first.
+    #[arg(long, short)]
+    yes: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// A change of the membership.
+#[derive(Debug, clap::Args)]
+struct ChangeArgs {
+    /// Only tell what it would do.
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask first.
+    #[arg(long, short)]
+    yes: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// One that is about a node.
+#[derive(Debug, clap::Args)]
+struct NodeArgs {
+    /// The node.
+    node: String,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// One that is about a change.
+#[derive(Debug, clap::Args)]
+struct CancelArgs {
+    /// The change, as `status` names it: c7.
+    change: String,
+    #[command(flatten)]
+    args: ChangeArgs,
+}
+
+/// One that is about a setting.
+#[derive(Debug, clap::Args)]
+struct SetArgs {
+    /// The setting: evict_after_ms, copy_bytes_per_s.
+    name: String,
+    /// What it is from now on.
+    value: u64,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// A wait that the supervisor keeps: 1 ms to 60 s.
+fn wait(text: &str) -> Result<Duration, String> {
+    let wait = crate::args::duration(text)?;
+    let allowed = Duration::from_millis(1)..=Duration::from_secs(60);
+    if allowed.contains(&wait) { Ok(wait) } else { Err("give 1ms to 60s".into()) }
+}
+
+/// `piazza admin`.
+pub(crate) fn run(args: AdminArgs) -> ExitCode {
+    use AdminAction as A;
+    match args.action {
+        Action::Kill(args) => at_supervisor(args, ProcAction::Kill),
+        Action::Stop(args) => at_supervisor(args, ProcAction::Stop),
+        Action::Start(args) => at_supervisor(args, ProcAction::Start),
+        Action::Restart(args) => at_supervisor(args, ProcAction::Restart),
+        Action::Pause(args) => at_supervisor(args, ProcAction::Pause),
+        Action::Resume(args) => at_supervisor(args, ProcAction::Resume),
+        Action::Evict(NodeArgs { node, change }) => {
+            at_coordinator(change, A::Evict { node: node.into() })
+        }
+        Action::Remove(NodeArgs { node, change }) => {
+            at_coordinator(change, A::Remove { node: node.into() })
+        }
+        Action::Add(args) => at_coordinator(args, A::Add),
+        Action::Rebalance(args) => at_coordinator(args, A::Rebalance),
+        Action::Repair(args) => at_coordinator(args, A::Repair),
+        Action::Cancel(CancelArgs { change, args }) => {
+            at_coordinator(args, A::Cancel { change: change.into() })
+        }
+        Action::Set(SetArgs { name, value, change }) => {
+            at_coordinator(change, A::Set { name: name.into(), value })
+        }
+    }
+}
+
+fn at_coordinator(args: ChangeArgs, action: AdminAction<'_>) -> ExitCode {
+    let json = args.common.json;
+    let takes_away = matches!(action, AdminAction::Evict { .. } | AdminAction::Remove { .. });
+    if let Err(failure) = confirm(takes_away && !args.dry_run && !args.yes, action.name(), "it") {
+        return print::finish(Err(failure), json);
+    }
+    let dry_run = args.dry_run;
+    print::with_client(&args.common, async |client| {
+        let name = action.name();
+        let reply = client.admin(Admin { action, dry_run, if_ring_epoch: None }).await?;
+        let change = reply.change.as_deref().map(|c| print::escaped(c.as_bytes(), false));
+        let line = match (json, change) {
+            (true, _) => format!("{}\n", json!({ "ok": true, "change": reply.change })),
+            (false, Some(change)) => format!("{name} has begun as {change}: see piazza status\n"),
+            (false, None) => format!("{name} is done\n"),
+        };
+        print::output(line.as_bytes())?;
+        Ok(Exit::Done)
+    })
+}
+
+fn at_supervisor(args: ProcArgs, action: impl FnOnce(String) -> ProcAction) -> ExitCode {
+    let json = args.common.json;
+    let action = action(args.proc.clone());
+    let takes_away = matches!(
+        action,
+        ProcAction::Kill(_) | ProcAction::Stop(_) | ProcAction::Restart(_) | ProcAction::Pause(_)
+    );
+    // Before anything listens for Ctrl-C, which must end a question.
+    let done = confirm(takes_away && !args.yes, action.name(), &args.proc)
+        .and_then(|()| print::block_on(act(args, action)));
+    print::finish(done, json)
+}
+
+async fn act(args: ProcArgs, action: ProcAction) -> Result<Exit, Failure> {
+    let address = supervisor(&args).await?;
+    let supervisor = Supervisor::connect(&address, args.timeout).await.map_err(|error| {
+        let hint = "name the supervisor of `piazza up` with --supervisor, or its --dir";
+        Failure::connecting(&error, hint)
+    })?;
+    // The supervisor answers a start when the server is ready: an early deadline is how one says
+    // that nobody waits.
+    let wait = if args.no_wait { Duration::from_millis(1) } else { args.timeout };
+    let pid = match supervisor.act(&action, wait).await {
+        Ok(reply) => reply.pid,
+        Err(ClientError::Retry(reply)) if args.no_wait && reply.code == ErrorCode::Timeout => None,
+        Err(error) => return Err(error.into()),
+    };
+    let ends = matches!(action, ProcAction::Kill(_) | ProcAction::Stop(_));
+    if ends && !args.no_wait {
+        wait_for_end(&supervisor, &args, pid).await?;
+    }
+    let (proc, name) = (&args.proc, action.name());
+    let line = if args.common.json {
+        format!("{}\n", json!({ "ok": true, "action": name, "proc": proc, "pid": pid }))
+    } else {
+        let done = match (&action, args.no_wait) {
+            (ProcAction::Kill(_) | ProcAction::Stop(_), true) => "is ending",
+            (ProcAction::Kill(_) | ProcAction::Stop(_), false) => "has ended, and stays down",
+            (ProcAction::Pause(_), _) => "stands still",
+            (ProcAction::Resume(_), _) => "goes on",
+            (_, true) => "is being started",
+            (_, false) => "is ready",
+        };
+        let pid = pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
+        format!("{}{pid} {done}\n", print::escaped(proc.as_bytes(), false))
+    };
+    print::output(line.as_bytes())?;
+    Ok(Exit::Done)
+}
+
+/// Where the supervisor is.
+async fn supervisor(args: &ProcArgs) -> Result<String, Failure> {
+    if let Some(address) = &args.supervisor {
+        return Ok(address.clone());
+    }
+    let told = address::supervisor(&args.common);
+    let asked = match address::resolve(&args.common) {
+        Ok(target) => ask_coordinator(&target.addresses).await,
+        Err(failure) if told.is_none() => return Err(failure),
+        Err(_) => None,
+    };
+    match (asked, told) {
+        (Some(Some(address)), _) | (Some(None), Some(address)) => Ok(address),
+        (Some(None), None) => {
+            let text = "the cluster was not started by `piazza up`, so nobody here owns its \
+                        servers: start and stop them where they run";
+            Err(Failure::new(Exit::Other, "no_supervisor", text))
+        }
+        (None, Some(address)) => Ok(address),
+        // Never another cluster's than the one that was named.
+        (None, None) if address::is_named(&args.common) => {
+            let text = "the cluster does not answer, so it is not known where its supervisor is: \
+                        start it with `piazza up`, or name the supervisor with --supervisor";
+            Err(Failure::new(Exit::Refused, "not_connected", text))
+        }
+        (None, None) => Ok(SUPERVISOR.into()),
+    }
+}
+
+/// The supervisor as the coordinator knows it; `None` if the coordinator does not answer.
+async fn ask_coordinator(addresses: &str) -> Option<Option<String>> {
+    let options = Options {
+        connect_timeout: STATUS_WAIT,
+        timeout: STATUS_WAIT,
+        margin: Duration::ZERO,
+        repeat_for: Duration::ZERO,
+        ..Options::default()
+    };
+    let client = Client::connect(addresses, options).await.ok()?;
+    client.status().await.ok().map(|status| status.supervisor)
+}
+
+async fn wait_for_end(
+    supervisor: &Supervisor,
+    args: &ProcArgs,
+    pid: Option<u32>,
+) -> Result<(), Failure> {
+    let begun = Instant::now();
+    loop {
+        let list = supervisor.list().await?;
+        let is_it = |pid_now| pid.is_some() && pid_now == pid;
+        if !list.procs.iter().any(|proc| proc.name == args.proc && is_it(proc.pid)) {
+            return Ok(());
+        }
+        if begun.elapsed() > args.timeout {
+            let text = format!("{} has not ended within {:?}: kill it", args.proc, args.timeout);
+            return Err(Failure::new(Exit::Refused, "timeout", text));
+        }
+        sleep(INTERVAL).await;
+    }
+}
+
+/// On a terminal, asks whether that is meant.
+fn confirm(needed: bool, what: &str, whom: &str) -> Result<(), Failure> {
+    if !needed || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(());
+    }
+    let whom = print::escaped(whom.as_bytes(), false);
+    let _ = write!(io::stderr(), "{what} {whom}? [y/N] ");
+    let mut answer = String::new();
+    let read = io::stdin().lock().read_line(&mut answer);
+    if read.is_ok() && is_yes(&answer) {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::NotThere, "cancelled", "nothing was done"))
+}
+
+fn is_yes(answer: &str) -> bool {
+    matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[test]
+    fn the_default_answer_is_no() {
+        assert!(is_yes("y\n") && is_yes(" Yes\r\n"));
+        assert!(!is_yes("") && !is_yes("\n") && !is_yes("yy") && !is_yes("n"));
+    }
+
+    #[test]
+    fn actions_are_typed_with_what_they_are_about() {
+        #[derive(Debug, Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: AdminArgs,
+        }
+        let right = |typed: &str| Line::try_parse_from(typed.split(' ')).is_ok();
+        for typed in ["kill n3 --yes", "restart coordinator --no-wait", "evict n1 --dry-run", "add"]
+        {
+            assert!(right(&format!("admin {typed}")), "{typed}");
+        }
+        assert!(right("admin set evict_after_ms 5000") && right("admin cancel c7"));
+        for typed in ["kill", "evict", "set evict_after_ms", "set x -1", "stop n1 --timeout 2m"] {
+            assert!(!right(&format!("admin {typed}")), "{typed}");
+        }
+    }
+}
