@@ -49,7 +49,7 @@ const AT_LEAST: &[(&str, u64)] = &[
     ("waits skipped", 100),
     ("recovered commits", 50),
     ("recovered aborts", 50),
-    ("adopted", 1),
+    ("adopted", 5),
     ("late prepares", 2),
     ("votes no", 500),
     ("checkpoints", 500),
@@ -106,8 +106,10 @@ impl Coverage {
     /// What `seeds` runs met too little of, in words.
     #[cfg(not(feature = "lie-about-sync"))]
     pub(crate) fn too_quiet(&self, seeds: u64) -> Vec<String> {
+        // Much of it comes in bursts: small runs differ from one another.
+        let slack = if seeds < 2_000 { 5 } else { 1 };
         let short = AT_LEAST.iter().filter_map(|(what, per_thousand)| {
-            let least = per_thousand * seeds / 1_000;
+            let least = per_thousand * seeds / 1_000 / slack;
             let met = self.of(what);
             (met < least).then(|| format!("{what}: {met}, at least {least} expected"))
         });
