@@ -259,6 +259,37 @@ pub struct NodeStatus {
     pub undecided: u64,
 }
 
+/// What a node tells of itself with each heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct NodeFigures {
+    /// Milliseconds between heartbeats.
+    pub interval_ms: u64,
+    /// Milliseconds since the node started.
+    pub uptime_ms: u64,
+    /// Microseconds of the last sync of its log.
+    pub fsync_us: u64,
+    /// Transactions prepared and not decided there.
+    pub undecided: u64,
+    /// Age of the oldest of them.
+    pub undecided_oldest_ms: u64,
+    /// Live keys of which it is the primary.
+    pub keys_primary: u64,
+    /// Live keys of which it is another replica.
+    pub keys_replica: u64,
+    /// Bytes of log kept.
+    pub log_bytes: u64,
+    /// Reads answered since the start.
+    pub reads: u64,
+    /// Writes applied since the start.
+    pub writes: u64,
+    /// Its cache.
+    pub cache: CacheStatus,
+    /// Resident memory.
+    pub rss_bytes: u64,
+    /// Processor time used.
+    pub cpu_us: u64,
+}
+
 /// A cache's shape and counters.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]

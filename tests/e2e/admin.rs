@@ -2,41 +2,13 @@
 //! and both ports by hand; `locate` beside it, which shows what became of the copies.
 
 use std::path::Path;
-use std::process::Stdio;
 
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
 use super::procs::TempDir;
+use super::ran::{Ran, piazza};
 use super::wire::ask;
-
-/// A command that has ended.
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Ran {
-    fn ended(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "{}{}", self.out, self.err);
-        self
-    }
-
-    /// The one object on standard output or error.
-    fn object(&self) -> Value {
-        let text = if self.out.is_empty() { &self.err } else { &self.out };
-        serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
-    }
-}
-
-fn piazza(cluster: &Cluster, at: &[&str], arguments: &[&str]) -> Ran {
-    let mut command = cluster.command();
-    command.args(arguments).args(at).stdin(Stdio::null());
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-    Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
-}
 
 /// The state of `proc` as the supervisor lists it.
 fn state(cluster: &Cluster, proc: &str) -> String {
@@ -53,7 +25,7 @@ fn admin() {
     let addr = cluster.addr().to_string();
     let data = cluster.data().to_string_lossy().into_owned();
     let at = ["--addr", addr.as_str()];
-    let run = |arguments: &[&str]| piazza(&cluster, &at, arguments);
+    let run = |arguments: &[&str]| piazza(&cluster, &[arguments, &at].concat());
 
     let killed = run(&["admin", "kill", "n2"]).ended(0);
     assert!(killed.out.starts_with("n2 (process ") && killed.out.contains("stays down"));
@@ -75,11 +47,11 @@ fn admin() {
     // The coordinator is down: the directory tells where the supervisor is, --addr cannot.
     run(&["admin", "kill", "coordinator", "-y"]).ended(0);
     assert!(run(&["admin", "start", "coordinator"]).ended(3).err.contains("--supervisor"));
-    let by_dir = piazza(&cluster, &["--dir", &data], &["admin", "start", "coordinator"]);
+    let by_dir = piazza(&cluster, &["admin", "start", "coordinator", "--dir", &data]);
     assert!(by_dir.ended(0).out.contains("is ready"));
     let nowhere = TempDir::new("no-cluster");
     let nowhere = ["--dir", nowhere.path().to_str().expect("text")];
-    piazza(&cluster, &nowhere, &["admin", "kill", "n1"]).ended(2);
+    piazza(&cluster, &[&["admin", "kill", "n1"], &nowhere[..]].concat()).ended(2);
     cluster.wait_healthy(None);
 
     for change in [

@@ -4,7 +4,7 @@
 //! binary, started once a call.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Output, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -15,17 +15,10 @@ use serde_json::{Value, json};
 
 use super::cluster::Cluster;
 use super::procs::{TempDir, wait_for};
+use super::ran::Ran;
 
 /// For a machine that stalls.
 const WAIT_MAX: Duration = Duration::from_secs(60);
-
-/// A command that has ended.
-#[derive(Debug)]
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
 
 /// The command line, at one cluster.
 struct Shell<'a>(&'a Cluster);
@@ -48,43 +41,27 @@ impl Shell<'_> {
         // A command that is wrong as it stands ends before it reads.
         let _ = stdin.write_all(input);
         drop(stdin);
-        ran(child.wait_with_output().expect("it is our child"))
+        Ran::of(child.wait_with_output().expect("it is our child"))
     }
-}
-
-fn ran(output: Output) -> Ran {
-    let text = |bytes| String::from_utf8(bytes).expect("text");
-    Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
 impl Ran {
     /// It ended with this code; nothing but a failure writes to standard error.
-    fn ended(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "{self:?}");
-        assert_eq!(self.err.is_empty(), [0, 1].contains(&code) && !self.out.is_empty(), "{self:?}");
-        self
+    fn ended_quietly(self, code: i32) -> Self {
+        let this = self.ended(code);
+        assert_eq!(this.err.is_empty(), [0, 1].contains(&code) && !this.out.is_empty(), "{this:?}");
+        this
     }
 
     /// Done, and this is all it printed.
     fn printed(self, out: &str) {
-        let this = self.ended(0);
+        let this = self.ended_quietly(0);
         assert_eq!(this.out, out, "{this:?}");
-    }
-
-    /// The one object that it printed.
-    fn object(&self) -> Value {
-        assert_eq!(self.out.lines().count(), 1, "{self:?}");
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-
-    /// All objects that it printed.
-    fn objects(&self) -> Vec<Value> {
-        self.out.lines().map(|line| serde_json::from_str(line).expect("JSON lines")).collect()
     }
 
     /// Failed with this code and sentence, in one line.
     fn failed(self, code: i32, sentence: &str) {
-        let this = self.ended(code);
+        let this = self.ended_quietly(code);
         assert_eq!((this.out.as_str(), this.err.lines().count()), ("", 1), "{this:?}");
         assert!(this.err.contains(sentence), "not {sentence:?}: {this:?}");
         assert!(this.err.starts_with("piazza: "), "{this:?}");
@@ -92,7 +69,7 @@ impl Ran {
 
     /// Failed with this code, and told why in an object with these fields.
     fn failed_with(self, code: i32, fields: &Value) {
-        let this = self.ended(code);
+        let this = self.ended_quietly(code);
         let object: Value =
             serde_json::from_str(&this.err).unwrap_or_else(|error| panic!("{error}: {this:?}"));
         assert_eq!((&object["ok"], object["error"].is_string()), (&json!(false), true), "{this:?}");
@@ -103,7 +80,7 @@ impl Ran {
 
     /// The version of what was written.
     fn version(self) -> String {
-        let this = self.ended(0);
+        let this = self.ended_quietly(0);
         let object = this.object();
         object["version"].as_str().unwrap_or_else(|| panic!("no version: {this:?}")).to_owned()
     }
@@ -138,9 +115,10 @@ fn put_if_absent(shell: &Shell<'_>) {
     shell.run(&["put", "new", "2", "--if-absent"]).failed(1, &there);
     let fields = json!({"code": "exists", "version": version});
     shell.run(&["put", "new", "2", "--if-absent", "--json"]).failed_with(1, &fields);
-    let object = shell.run(&["get", "new", "--json"]).ended(0).object();
+    let object = shell.run(&["get", "new", "--json"]).ended_quietly(0).object();
     assert_eq!(object, json!({"key": "new", "value": "1", "version": version}));
-    let ran = shell.run_with(&["put", "input", "-", "--if-absent"], b"from\ninput").ended(0);
+    let ran =
+        shell.run_with(&["put", "input", "-", "--if-absent"], b"from\ninput").ended_quietly(0);
     assert!(ran.out.starts_with("written, version "), "{ran:?}");
     shell.run(&["get", "input", "--raw"]).printed("from\ninput");
 }
@@ -148,10 +126,10 @@ fn put_if_absent(shell: &Shell<'_>) {
 fn update(shell: &Shell<'_>) {
     shell.run(&["update", "up", "1"]).failed(1, "there is no key \"up\"");
     shell.run(&["update", "up", "1", "--json"]).failed_with(1, &json!({"code": "not_found"}));
-    shell.run(&["put", "up", "1"]).ended(0);
-    let object = shell.run(&["update", "up", "-2", "--json"]).ended(0).object();
+    shell.run(&["put", "up", "1"]).ended_quietly(0);
+    let object = shell.run(&["update", "up", "-2", "--json"]).ended_quietly(0).object();
     assert_eq!(object["key"], "up", "{object}");
-    shell.run_with(&["update", "up"], b"3").ended(0);
+    shell.run_with(&["update", "up"], b"3").ended_quietly(0);
     shell.run(&["get", "up"]).printed("3\n");
 }
 
@@ -175,7 +153,8 @@ fn del(shell: &Shell<'_>) {
     shell.run(&["del", "gone", "--if-version", &first]).failed(1, &has);
     let fields = json!({"code": "version_mismatch", "key": "gone", "version": second});
     shell.run(&["del", "gone", "--if-version", &first, "--json"]).failed_with(1, &fields);
-    let object = shell.run(&["del", "gone", "--if-version", &second, "--json"]).ended(0).object();
+    let object =
+        shell.run(&["del", "gone", "--if-version", &second, "--json"]).ended_quietly(0).object();
     assert_eq!(object["key"], "gone", "{object}");
     for again in [&["del", "gone"][..], &["del", "gone", "--if-version", &second]] {
         shell.run(again).failed(1, "there is no key \"gone\"");
@@ -186,11 +165,11 @@ fn del(shell: &Shell<'_>) {
 
 fn mget(shell: &Shell<'_>) {
     let version = shell.run(&["put", "m1", "one", "--json"]).version();
-    shell.run_with(&["put", "m2"], b"\0\xff").ended(0);
+    shell.run_with(&["put", "m2"], b"\0\xff").ended_quietly(0);
     shell.run(&["mget", "m1", "m1"]).printed("m1\tone\nm1\tone\n");
-    let some = shell.run(&["mget", "m1", "m0"]).ended(1);
+    let some = shell.run(&["mget", "m1", "m0"]).ended_quietly(1);
     assert_eq!(some.out, "m1\tone\nm0\n");
-    let some = shell.run(&["mget", "m1", "m0", "m2", "--json"]).ended(1).objects();
+    let some = shell.run(&["mget", "m1", "m0", "m2", "--json"]).ended_quietly(1).objects();
     assert_eq!(some[0], json!({"key": "m1", "value": "one", "version": version}));
     assert_eq!(some[1], json!({"key": "m0", "value": null}));
     assert_eq!((&some[2]["value_b64"], some.len()), (&json!("AP8="), 3), "{some:?}");
@@ -198,13 +177,13 @@ fn mget(shell: &Shell<'_>) {
     shell.run(&["mget", ""]).failed(2, "a key must have at least one byte");
     let large = vec![b'x'; 1 << 20];
     let keys = ["large-1", "large-2", "large-3", "large-4", "large-5"];
-    keys.iter().for_each(|key| drop(shell.run_with(&["put", key], &large).ended(0)));
+    keys.iter().for_each(|key| drop(shell.run_with(&["put", key], &large).ended_quietly(0)));
     let all = [&["mget"][..], &keys].concat();
     shell.run(&all).failed(2, "ask for fewer keys");
     let all = [&all[..], &["--json"]].concat();
     shell.run(&all).failed_with(2, &json!({"code": "too_large", "what": "reply"}));
     shell.run_with(&["put", "larger"], &[large, vec![b'x']].concat()).failed(2, "the limit is");
-    keys.iter().for_each(|key| drop(shell.run(&["del", key]).ended(0)));
+    keys.iter().for_each(|key| drop(shell.run(&["del", key]).ended_quietly(0)));
 }
 
 fn txn(shell: &Shell<'_>) {
@@ -227,9 +206,9 @@ fn txn(shell: &Shell<'_>) {
     let file = files.path().join("txn.json");
     std::fs::write(&file, condition.to_string()).expect("a file in the test's own directory");
     let file = file.to_str().expect("a plain path");
-    let ran = shell.run(&["txn", file]).ended(0);
+    let ran = shell.run(&["txn", file]).ended_quietly(0);
     assert!(ran.out.starts_with("done, version "), "{ran:?}");
-    shell.run(&["mget", "t1", "t2"]).ended(1).is("t1\t4\nt2\n");
+    shell.run(&["mget", "t1", "t2"]).ended_quietly(1).is("t1\t4\nt2\n");
     shell.run_with(&["txn", "-"], b"nonsense").failed(2, "see piazza txn --help");
     shell.run_with(&["txn", "-"], b"{\"then\":[]}").failed(2, "1 to 128 elements");
     shell.run(&["txn", "/nowhere/txn.json"]).failed(2, "cannot read /nowhere/txn.json");
@@ -237,9 +216,9 @@ fn txn(shell: &Shell<'_>) {
 
 fn outcome(shell: &Shell<'_>) {
     let version = shell.run(&["put", "fate", "1", "--json"]).version();
-    let ran = shell.run(&["outcome", &version]).ended(0);
+    let ran = shell.run(&["outcome", &version]).ended_quietly(0);
     assert!(ran.out.starts_with("committed"), "{ran:?}");
-    let object = shell.run(&["outcome", &version, "--json"]).ended(0).object();
+    let object = shell.run(&["outcome", &version, "--json"]).ended_quietly(0).object();
     assert_eq!(object, json!({"version": version, "state": "committed"}));
     // Of an epoch that there was not yet.
     let object = shell.run(&["outcome", "1000.1", "--json"]);
@@ -261,9 +240,9 @@ fn scan(shell: &Shell<'_>) {
     shell.run(&["scan", "scan/", "--limit", "2"]).printed(&lines(&[1, 2]));
     shell.run(&["scan", "scan/", "--after", "scan/3"]).printed(&lines(&[4, 5]));
     shell.run(&["scan", "scan/5", "--values"]).printed(&format!("{}\tvalue\n", line(5)));
-    let objects = shell.run(&["scan", "scan/", "--json"]).ended(0).objects();
+    let objects = shell.run(&["scan", "scan/", "--json"]).ended_quietly(0).objects();
     assert_eq!(objects[1], json!({"key": "scan/2", "version": versions[1], "bytes": 5}));
-    let object = shell.run(&["scan", "scan/2", "--values", "--json"]).ended(0).object();
+    let object = shell.run(&["scan", "scan/2", "--values", "--json"]).ended_quietly(0).object();
     assert_eq!(object["value"], "value", "{object}");
     let nothing = shell.run(&["scan", "scan/6"]);
     assert_eq!((nothing.code, nothing.out.as_str(), nothing.err.as_str()), (Some(0), "", ""));
@@ -271,9 +250,9 @@ fn scan(shell: &Shell<'_>) {
 }
 
 fn export(shell: &Shell<'_>) {
-    let all = shell.run(&["export"]).ended(0);
+    let all = shell.run(&["export"]).ended_quietly(0);
     let keys: Vec<Value> = all.objects().into_iter().map(|object| object["key"].clone()).collect();
-    let listed = shell.run(&["scan", "--json"]).ended(0).objects();
+    let listed = shell.run(&["scan", "--json"]).ended_quietly(0).objects();
     let listed: Vec<Value> = listed.into_iter().map(|object| object["key"].clone()).collect();
     assert_eq!(keys, listed);
     assert!(all.out.contains("{\"key\":\"m2\",\"value_b64\":\"AP8=\"}\n"), "{}", all.out);
@@ -283,14 +262,14 @@ fn export(shell: &Shell<'_>) {
     shell.run(&["export", &path("all")]).printed(&told);
     let written = std::fs::read_to_string(path("all")).expect("it was written");
     assert_eq!(written, all.out);
-    let object = shell.run(&["export", &path("csv"), "--csv", "--json"]).ended(0).object();
+    let object = shell.run(&["export", &path("csv"), "--csv", "--json"]).ended_quietly(0).object();
     assert_eq!(object, json!({"exported": keys.len()}));
     shell.run(&["export", "/nowhere/all"]).failed(2, "cannot write /nowhere/all");
 
     // What was exported can be imported, byte for byte.
-    shell.run(&["del", "m2"]).ended(0);
-    shell.run(&["import", &path("all")]).ended(0);
-    assert_eq!(shell.run(&["export"]).ended(0).out, all.out);
+    shell.run(&["del", "m2"]).ended_quietly(0);
+    shell.run(&["import", &path("all")]).ended_quietly(0);
+    assert_eq!(shell.run(&["export"]).ended_quietly(0).out, all.out);
 }
 
 fn what_is_typed_wrong(shell: &Shell<'_>) {
@@ -342,16 +321,16 @@ impl Watching {
     /// Waits until it has begun: then it tells a change of `key`.
     fn begun(self, shell: &Shell<'_>, key: &str) -> Self {
         wait_for("the first line of a watch", WAIT_MAX, || {
-            shell.run(&["put", key, "begin"]).ended(0);
+            shell.run(&["put", key, "begin"]).ended_quietly(0);
             self.lines.recv_timeout(Duration::from_millis(100)).ok()
         });
-        shell.run(&["put", key, "begun"]).ended(0);
+        shell.run(&["put", key, "begun"]).ended_quietly(0);
         while !self.line().contains("begun") {}
         self
     }
 
     fn ended(self) -> Ran {
-        ran(self.child.wait_with_output().expect("it is our child"))
+        Ran::of(self.child.wait_with_output().expect("it is our child"))
     }
 }
 
@@ -385,7 +364,7 @@ fn watch(shell: &Shell<'_>) {
 /// What needs the node is refused at once, and the exit code says that trying again is safe.
 fn a_replica_is_down(shell: &Shell<'_>) {
     let key = "needs-all";
-    shell.run(&["put", key, "1"]).ended(0);
+    shell.run(&["put", key, "1"]).ended_quietly(0);
     let victim = shell.0.locate(key)[1].clone();
     shell.0.kill(&victim);
     wait_for("the dead node suspect or down", WAIT_MAX, || {
@@ -403,5 +382,5 @@ fn a_replica_is_down(shell: &Shell<'_>) {
     shell.run(&["get", key]).printed("1\n");
     shell.0.restart(&victim);
     shell.0.wait_healthy(None);
-    shell.run(&["put", key, "2"]).ended(0);
+    shell.run(&["put", key, "2"]).ended_quietly(0);
 }

@@ -4,39 +4,20 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use serde_json::Value;
 
 use super::cluster::Cluster;
+use super::ran::{Ran, piazza};
 use super::wire::ask;
 
-/// A command that has ended.
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
 impl Ran {
-    fn ended(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "{}{}", self.out, self.err);
-        self
-    }
-
     /// All objects of this kind that it printed.
-    fn objects(&self, kind: &str) -> Vec<Value> {
-        let all = self.out.lines().map(|line| serde_json::from_str(line).expect("JSON lines"));
-        all.filter(|object: &Value| object["kind"] == kind).collect()
+    fn of_kind(&self, kind: &str) -> Vec<Value> {
+        let mut all = self.objects();
+        all.retain(|object| object["kind"] == kind);
+        all
     }
-}
-
-fn piazza(cluster: &Cluster, arguments: &[&str]) -> Ran {
-    let mut command = cluster.command();
-    command.args(arguments).stdin(Stdio::null());
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-    Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
 /// Every file below `dir` with its content.
@@ -96,7 +77,7 @@ fn inspect_shows_a_stopped_node_and_refuses_a_running_one() {
 }
 
 fn shows_what_it_holds(ran: &Ran, name: &str, ring: &super::cluster::Ring) {
-    let keys = ran.objects("key");
+    let keys = ran.of_kind("key");
     let mut expected: BTreeMap<String, (&str, bool)> = BTreeMap::new();
     for number in 0..20 {
         let key = if number == 7 { "a\u{1b}[2J\n".to_owned() } else { format!("k{number}") };
@@ -113,8 +94,8 @@ fn shows_what_it_holds(ran: &Ran, name: &str, ring: &super::cluster::Ring) {
         })
         .collect();
     assert_eq!(shown, expected, "{name}");
-    let [log, keystore] = [&ran.objects("log")[0], &ran.objects("keystore")[0]];
-    let records = ran.objects("record");
+    let [log, keystore] = [&ran.of_kind("log")[0], &ran.of_kind("keystore")[0]];
+    let records = ran.of_kind("record");
     assert_eq!(log["records"], records.len());
     assert_eq!(log["torn"], false);
     let prepares = records.iter().filter(|record| record["record"] == "prepare").count();
@@ -149,12 +130,12 @@ fn inspect_compares_two_nodes() {
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let (n1, n2, earlier) = (text(&n1), text(&n2), text(&earlier));
     let same = piazza(&cluster, &["inspect", "--compare", "--json", &n1, &n2]).ended(0);
-    assert_eq!(same.objects("comparison")[0]["compared"], 3);
+    assert_eq!(same.of_kind("comparison")[0]["compared"], 3);
     let ran = piazza(&cluster, &["inspect", "--compare", "--json", &earlier, &n2]).ended(1);
-    let differ: Vec<_> = ran.objects("difference").iter().map(|d| d["key"].clone()).collect();
+    let differ: Vec<_> = ran.of_kind("difference").iter().map(|d| d["key"].clone()).collect();
     assert_eq!(differ, ["changed", "new"]);
-    assert_eq!(ran.objects("difference")[1]["nodes"][0]["version"], Value::Null);
-    assert_eq!(ran.objects("comparison")[0]["different"], 2);
+    assert_eq!(ran.of_kind("difference")[1]["nodes"][0]["version"], Value::Null);
+    assert_eq!(ran.of_kind("comparison")[0]["different"], 2);
     let words = piazza(&cluster, &["inspect", "--compare", &earlier, &n2]).ended(1).out;
     assert!(words.contains("\"new\"  n1 has nothing, n2 has 2."), "{words}");
     let one = piazza(&cluster, &["inspect", "--compare", &earlier, &n1]).ended(2);
@@ -174,7 +155,7 @@ fn tells_damage(cluster: &Cluster, n1: &str, n2: &str) {
     let log = Path::new(n1).join("log/log-00000000000000000001");
     let whole = fs::read(&log).expect("the log");
     let shown = piazza(cluster, &["inspect", n1, "--log", "--json"]).ended(0);
-    let used = shown.objects("segment_end")[0]["used"].as_u64().expect("a number") as usize;
+    let used = shown.of_kind("segment_end")[0]["used"].as_u64().expect("a number") as usize;
     let mut torn = whole.clone();
     torn[used..used + 300].fill(7);
     fs::write(&log, &torn).expect("it is ours");

@@ -48,5 +48,6 @@ mod kill_loop;
 mod limits;
 mod mixed;
 mod node_cache;
+mod ran;
 mod replica_down;
 mod words;

@@ -14,6 +14,7 @@ use cluster::storage::log::{Log, LogError, ReadySegment};
 use cluster::storage::small_file::SmallFile;
 use protocol::ids::{GroupSeq, Key, Version};
 use protocol::peer::{Heartbeat, PEER_PROTOCOL, Register};
+use protocol::status::NodeFigures;
 
 use super::recover::save;
 
@@ -138,18 +139,12 @@ pub(crate) fn heartbeat(core: &NodeCore, seq: u64, interval_ms: u64, log_bytes: 
         uuid: meta.store,
         incarnation: meta.incarnation,
         seq,
-        interval_ms,
-        uptime_ms: 0,
-        fsync_us: 0,
-        undecided: core.undecided().0,
-        undecided_oldest_ms: 0,
-        keys_primary: 0,
-        keys_replica: 0,
-        log_bytes,
-        reads: 0,
-        writes: 0,
-        cache: core.cache().stats().status(core.cache().shape()),
-        rss_bytes: 0,
-        cpu_us: 0,
+        figures: NodeFigures {
+            interval_ms,
+            undecided: core.undecided().0,
+            log_bytes,
+            cache: core.cache().stats().status(core.cache().shape()),
+            ..NodeFigures::default()
+        },
     }
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use protocol::peer::Heartbeat;
+use protocol::status::NodeFigures;
 
 use super::clock;
 use super::lanes::LogGauge;
@@ -54,19 +55,21 @@ impl Pulse {
             uuid: meta.store,
             incarnation: meta.incarnation,
             seq: self.seq,
-            interval_ms: ms(self.interval),
-            uptime_ms: ms(self.started.elapsed()),
-            fsync_us: self.gauge.sync_us.load(Ordering::Relaxed),
-            undecided,
-            undecided_oldest_ms: oldest.map_or(0, |at| clock::now().since_us(at) / 1000),
-            keys_primary,
-            keys_replica,
-            log_bytes: self.gauge.bytes.load(Ordering::Relaxed),
-            reads: self.reads + self.cache.hits,
-            writes: self.writes,
-            cache: self.cache.status(core.cache().shape()),
-            rss_bytes,
-            cpu_us,
+            figures: NodeFigures {
+                interval_ms: ms(self.interval),
+                uptime_ms: ms(self.started.elapsed()),
+                fsync_us: self.gauge.sync_us.load(Ordering::Relaxed),
+                undecided,
+                undecided_oldest_ms: oldest.map_or(0, |at| clock::now().since_us(at) / 1000),
+                keys_primary,
+                keys_replica,
+                log_bytes: self.gauge.bytes.load(Ordering::Relaxed),
+                reads: self.reads + self.cache.hits,
+                writes: self.writes,
+                cache: self.cache.status(core.cache().shape()),
+                rss_bytes,
+                cpu_us,
+            },
         }
     }
 

@@ -81,16 +81,21 @@ impl FileDisk {
     }
 }
 
+/// The names in a directory.
+pub(super) fn names_in(path: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path)? {
+        // A name that is not text is none of ours, and is left alone.
+        if let Ok(name) = entry?.file_name().into_string() {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
 impl Disk for FileDisk {
     fn list(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
-            // A name that is not text is none of ours, and is left alone.
-            if let Ok(name) = entry?.file_name().into_string() {
-                names.push(name);
-            }
-        }
-        Ok(names)
+        names_in(&self.path)
     }
 
     fn create(&self, name: &str, length: u64) -> io::Result<Box<dyn DiskFile>> {

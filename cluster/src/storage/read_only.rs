@@ -4,7 +4,7 @@
 //! file for a node reads it there too. Files are opened for reading only, never through a symbolic
 //! link.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 
 use super::disk::{Disk, DiskFile};
+use super::file::names_in;
 
 /// A directory on a real disk, for reading.
 #[derive(Debug)]
@@ -32,14 +33,7 @@ fn refused() -> io::Error {
 
 impl Disk for ReadOnlyDisk {
     fn list(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
-            // A name that is not text is none of ours.
-            if let Ok(name) = entry?.file_name().into_string() {
-                names.push(name);
-            }
-        }
-        Ok(names)
+        names_in(&self.path)
     }
 
     fn create(&self, _: &str, _: u64) -> io::Result<Box<dyn DiskFile>> {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::version_text;
 use crate::ids::{Key, Version};
+use crate::status::CacheStatus;
 
 /// The counters of all caches, once a second.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -12,28 +13,15 @@ pub struct CacheTotals {
     pub servers: Vec<CacheCounters>,
 }
 
-/// One cache's shape and counters.
+/// One server's cache.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CacheCounters {
     /// Whose it is.
     pub server: String,
-    /// Number of sets.
-    pub sets: u64,
-    /// Entries a set.
-    pub ways: u64,
-    /// Reads answered from it.
-    pub hits: u64,
-    /// Reads it could not answer.
-    pub misses: u64,
-    /// Entries that gave way to others.
-    pub evictions: u64,
-    /// Entries that were passed over for having been used.
-    pub second_chances: u64,
-    /// Entries that are there.
-    pub entries: u64,
-    /// Bytes that they count for.
-    pub bytes: u64,
+    /// Its shape and counters.
+    #[serde(flatten)]
+    pub cache: CacheStatus,
 }
 
 /// The sets of the window that a subscriber looks at, four times a second.

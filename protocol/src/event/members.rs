@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Txn;
 use crate::ids::{Incarnation, NodeName, RingNumber};
-use crate::status::{self, IncidentStatus, NodeState, PointStatus, Status};
+use crate::status::{self, IncidentStatus, NodeFigures, NodeState, PointStatus, Status};
 
 /// How things are when a subscription begins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,34 +47,11 @@ pub struct Heartbeat {
     pub incarnation: Incarnation,
     /// Rises with each heartbeat of the incarnation.
     pub hb_seq: u64,
-    /// Between two of them.
-    pub interval_ms: u64,
     /// How much later than an interval after the one before it came.
     pub delay_us: u64,
-    /// Since the node started.
-    pub uptime_ms: u64,
-    /// The last sync of its log.
-    pub fsync_us: u64,
-    /// Transactions prepared and not decided there.
-    pub undecided: u64,
-    /// Age of the oldest of them.
-    pub undecided_oldest_ms: u64,
-    /// Keys of which it is the first replica.
-    pub keys_primary: u64,
-    /// Keys of which it is another replica.
-    pub keys_replica: u64,
-    /// Its log.
-    pub log_bytes: u64,
-    /// Reads answered since it started.
-    pub reads: u64,
-    /// Writes applied since it started.
-    pub writes: u64,
-    /// Its cache.
-    pub cache: status::CacheStatus,
-    /// Resident memory.
-    pub rss_bytes: u64,
-    /// Processor time used.
-    pub cpu_us: u64,
+    /// What it tells of itself.
+    #[serde(flatten)]
+    pub figures: NodeFigures,
 }
 
 /// No heartbeat for another interval.

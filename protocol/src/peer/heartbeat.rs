@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Incarnation, Uuid};
-use crate::status::CacheStatus;
+use crate::status::NodeFigures;
 
 /// A heartbeat: sent by a node, never answered, trusted for nothing but display and liveness
 /// (R15). Older ones than the newest seen are ignored (H45).
@@ -19,30 +19,7 @@ pub struct Heartbeat {
     pub incarnation: Incarnation,
     /// Rises with each heartbeat of the incarnation.
     pub seq: u64,
-    /// Milliseconds between heartbeats.
-    pub interval_ms: u64,
-    /// Milliseconds since the node started.
-    pub uptime_ms: u64,
-    /// Microseconds of the last sync of the log.
-    pub fsync_us: u64,
-    /// Transactions prepared and not decided.
-    pub undecided: u64,
-    /// Age of the oldest of them.
-    pub undecided_oldest_ms: u64,
-    /// Live keys of which this node is the primary.
-    pub keys_primary: u64,
-    /// Live keys of which it is another replica.
-    pub keys_replica: u64,
-    /// Bytes of log kept.
-    pub log_bytes: u64,
-    /// Reads answered since the start.
-    pub reads: u64,
-    /// Writes applied since the start.
-    pub writes: u64,
-    /// Its cache.
-    pub cache: CacheStatus,
-    /// Resident memory.
-    pub rss_bytes: u64,
-    /// Processor time used.
-    pub cpu_us: u64,
+    /// What it tells of itself.
+    #[serde(flatten)]
+    pub figures: NodeFigures,
 }

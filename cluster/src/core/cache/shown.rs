@@ -3,12 +3,10 @@
 //! Called by the cores, for events, while somebody looks. A set whose sweeps nobody follows pays
 //! for one look at an empty place a sweep.
 
-use protocol::event::{
-    CacheCounters, CacheEvict, CacheSet, EvictStep, SetRow, StepAction, Trigger, Way,
-};
+use protocol::event::{CacheEvict, CacheSet, EvictStep, SetRow, StepAction, Trigger, Way};
 use protocol::ids::Key;
 
-use super::{Cache, CacheShape, CacheStats, Relaxed, SetView, Ways};
+use super::{Cache, Relaxed, SetView, Ways};
 
 /// Sweeps of a set that are kept until somebody takes them; more are not.
 const SWEEPS_MAX: usize = 64;
@@ -82,23 +80,6 @@ fn row(set: u32, view: &SetView) -> SetRow {
     }
 }
 
-impl CacheStats {
-    /// With the cache's shape, as the event `cache_totals` shows it.
-    pub fn counters(self, server: String, shape: CacheShape) -> CacheCounters {
-        CacheCounters {
-            server,
-            sets: u64::from(shape.sets),
-            ways: u64::from(shape.ways),
-            hits: self.hits,
-            misses: self.misses,
-            evictions: self.evictions,
-            second_chances: self.second_chances,
-            entries: self.entries,
-            bytes: self.bytes,
-        }
-    }
-}
-
 impl Ways {
     /// The steps of the sweep that comes next, if the set is followed.
     pub(super) fn steps(&self) -> Option<Vec<EvictStep>> {
@@ -157,6 +138,7 @@ mod tests {
     use bytes::Bytes;
     use protocol::ids::{Epoch, Version};
 
+    use super::super::CacheShape;
     use super::*;
 
     fn key(text: &str) -> Key {

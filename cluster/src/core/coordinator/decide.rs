@@ -248,22 +248,28 @@ impl Coordinator {
     /// Frees the keys of a decided transaction as soon as it may be shown, and forgets it when
     /// all have confirmed.
     pub(super) fn settle_or_keep(&mut self, now: Time, id: Version, outcome: Outcome) {
-        if outcome.held.is_none() && !outcome.unconfirmed.is_empty() {
-            self.decided.insert(id, outcome);
+        if outcome.held.is_none() {
+            self.keep_unconfirmed(id, outcome);
             return;
         }
         self.decided.insert(id, outcome);
         let mut next = vec![id];
         while let Some(id) = next.pop() {
             next.extend(self.show(now, id));
-            let confirmed =
-                |outcome: &Outcome| outcome.unconfirmed.is_empty() && outcome.held.is_none();
-            if self.decided.get(&id).is_some_and(confirmed)
+            if self.decided.get(&id).is_some_and(|outcome| outcome.held.is_none())
                 && let Some(outcome) = self.decided.remove(&id)
-                && !outcome.commit
             {
-                self.aborted.insert(id);
+                self.keep_unconfirmed(id, outcome);
             }
+        }
+    }
+
+    /// Keeps what not all have confirmed.
+    fn keep_unconfirmed(&mut self, id: Version, outcome: Outcome) {
+        if !outcome.unconfirmed.is_empty() {
+            self.decided.insert(id, outcome);
+        } else if !outcome.commit {
+            self.aborted.insert(id);
         }
     }
 

@@ -123,12 +123,12 @@ impl Coordinator {
             incarnation: node.incarnation().unwrap_or_default(),
             heartbeat_age_ms: node.heartbeat_at.map(|at| now.since_us(at) / 1000),
             heartbeats: node.heartbeats,
-            keys_primary: heartbeat.map(|h| h.keys_primary),
-            keys_replica: heartbeat.map(|h| h.keys_replica),
-            cache: heartbeat.map(|h| h.cache.clone()),
-            log_bytes: heartbeat.map(|h| h.log_bytes),
-            fsync_us: heartbeat.map(|h| h.fsync_us),
-            undecided: heartbeat.map_or(0, |h| h.undecided),
+            keys_primary: heartbeat.map(|h| h.figures.keys_primary),
+            keys_replica: heartbeat.map(|h| h.figures.keys_replica),
+            cache: heartbeat.map(|h| h.figures.cache.clone()),
+            log_bytes: heartbeat.map(|h| h.figures.log_bytes),
+            fsync_us: heartbeat.map(|h| h.figures.fsync_us),
+            undecided: heartbeat.map_or(0, |h| h.figures.undecided),
         }
     }
 
@@ -170,7 +170,7 @@ impl Coordinator {
         for member in &record.members {
             let node = self.nodes.iter().find(|node| node.uuid == member.uuid);
             let heartbeat = node.and_then(|node| node.heartbeat.as_ref());
-            let keys = heartbeat.map_or(0, |heartbeat| heartbeat.keys_primary);
+            let keys = heartbeat.map_or(0, |heartbeat| heartbeat.figures.keys_primary);
             let arcs = member.points.len() as u64;
             for (nth, point) in (0..arcs).zip(&member.points) {
                 let live = ring.replicas_at(*point).iter().filter(|m| up(m)).count() as u32;

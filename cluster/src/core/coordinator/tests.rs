@@ -15,7 +15,7 @@ use protocol::peer::{
     Down, DownBody, Fence, Heartbeat, OnceEntry, PEER_PROTOCOL, Placement, Refusal, Register,
     Registered, RingMember, RingRecord, Up,
 };
-use protocol::status::{CacheStatus, NodeState};
+use protocol::status::{NodeFigures, NodeState};
 
 use super::super::cache::{Cache, CacheShape};
 use super::super::node::{self, ConnId, ExitReason, Found, Meta, NodeCore, Restart, Scanned};

@@ -5,7 +5,7 @@ use protocol::event::{
     Txn,
 };
 use protocol::ids::{Incarnation, NodeName, Version};
-use protocol::status::CacheStatus;
+use protocol::status::NodeFigures;
 
 use super::*;
 
@@ -226,20 +226,8 @@ fn heartbeats_of_other_nodes_are_left_out() {
             node: node(name),
             incarnation: Incarnation(1),
             hb_seq: 1,
-            interval_ms: 500,
             delay_us: 0,
-            uptime_ms: 0,
-            fsync_us: 0,
-            undecided: 0,
-            undecided_oldest_ms: 0,
-            keys_primary: 0,
-            keys_replica: 0,
-            log_bytes: 0,
-            reads: 0,
-            writes: 0,
-            cache: CacheStatus::default(),
-            rss_bytes: 0,
-            cpu_us: 0,
+            figures: NodeFigures::default(),
         };
         event(1, Body::Heartbeat(heartbeat))
     };

@@ -24,6 +24,25 @@ fn config(segment_bytes: u64) -> LogConfig {
 
 type Groups = Vec<Vec<LogRecord>>;
 
+/// A transaction that writes this value so many times.
+fn prepare_of(value: protocol::ids::Value, times: usize) -> LogRecord {
+    let write = crate::core::record::Write {
+        key: protocol::ids::Key::new("k").unwrap(),
+        value: Some(value),
+        previous: crate::core::record::Previous::Any,
+        flags: 0,
+        expires_ms: 0,
+    };
+    LogRecord::Prepare(Arc::new(crate::core::record::Prepared {
+        id: protocol::ids::Version::from_number(1),
+        ring: Default::default(),
+        participants: vec![protocol::ids::MemberId(1)],
+        rests_on: vec![],
+        writes: vec![write; times],
+        once: None,
+    }))
+}
+
 fn open(disk: &CrashDisk, segment_bytes: u64) -> Result<(Opened, Groups), LogError> {
     let mut groups: Vec<(GroupSeq, Vec<LogRecord>)> = Vec::new();
     let opened =
@@ -381,22 +400,7 @@ fn a_group_that_is_too_long_is_refused_and_the_log_goes_on() {
     let disk = CrashDisk::new();
     let mut log = open(&disk, 4096).unwrap().0.log;
     let value = protocol::ids::Value::from(vec![0; protocol::ids::VALUE_BYTES_MAX]);
-    let write = crate::core::record::Write {
-        key: protocol::ids::Key::new("k").unwrap(),
-        value: Some(value),
-        previous: crate::core::record::Previous::Any,
-        flags: 0,
-        expires_ms: 0,
-    };
-    let prepared = crate::core::record::Prepared {
-        id: protocol::ids::Version::from_number(1),
-        ring: Default::default(),
-        participants: vec![protocol::ids::MemberId(1)],
-        rests_on: vec![],
-        writes: vec![write; 256],
-        once: None,
-    };
-    let group = [LogRecord::Prepare(Arc::new(prepared))];
+    let group = [prepare_of(value, 256)];
     assert!(matches!(log.append(GroupSeq(1), &group), Err(LogError::TooLong(_))));
     log.append(GroupSeq(1), &[]).unwrap();
     assert_eq!(log.end(), GroupSeq(1));

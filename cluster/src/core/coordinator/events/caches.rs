@@ -63,24 +63,13 @@ impl Coordinator {
     }
 
     fn tell_totals(&mut self) {
-        let mut servers =
-            vec![self.cache.stats().counters(COORDINATOR.to_owned(), self.cache.shape())];
-        for node in &self.nodes {
-            let Some(cache) = node.heartbeat.as_ref().map(|heartbeat| &heartbeat.cache) else {
-                continue;
-            };
-            servers.push(CacheCounters {
-                server: node.name.to_string(),
-                sets: cache.sets,
-                ways: cache.ways,
-                hits: cache.hits,
-                misses: cache.misses,
-                evictions: cache.evictions,
-                second_chances: cache.second_chances,
-                entries: cache.entries,
-                bytes: cache.bytes,
-            });
-        }
+        let own = self.cache.stats().status(self.cache.shape());
+        let own = CacheCounters { server: COORDINATOR.to_owned(), cache: own };
+        let others = self.nodes.iter().filter_map(|node| {
+            let cache = node.heartbeat.as_ref()?.figures.cache.clone();
+            Some(CacheCounters { server: node.name.to_string(), cache })
+        });
+        let servers = std::iter::once(own).chain(others).collect();
         self.tell_event(None, Body::CacheTotals(CacheTotals { servers }));
     }
 

@@ -2,7 +2,7 @@
 //! participant which is not there has not voted on, and those of earlier epochs whose witnesses are
 //! not all there (R6). Each is told once.
 
-use protocol::event::{Body, Role, TxnInDoubt, Vote, VoteState};
+use protocol::event::{Body, TxnInDoubt, Vote, VoteState};
 use protocol::ids::{Key, MemberId, NodeName, Version};
 
 use super::super::Coordinator;
@@ -34,7 +34,7 @@ impl Coordinator {
             let key = doubt.prepare.as_ref().and_then(|prepare| prepare.writes.first());
             let vote = |member: &MemberId| Vote {
                 node: self.node_name(*member),
-                role: self.role_at(*member, key.map(|write| &write.key)),
+                role: self.role_of(*member, key.map(|write| &write.key)),
                 vote: match doubt.seen.get(member) {
                     Some(Seen::Prepared | Seen::Committed) => VoteState::Yes,
                     Some(Seen::Closed | Seen::Never | Seen::Settled) => VoteState::No,
@@ -73,12 +73,6 @@ impl Coordinator {
             (!missing.is_empty()).then(|| in_doubt(*id, key, votes, missing, meaning))
         };
         self.by_id.iter().filter_map(doubt).take(DOUBTS_MAX).collect()
-    }
-
-    fn role_at(&self, member: MemberId, key: Option<&Key>) -> Role {
-        let ring = self.ring.as_ref();
-        let first = key.and_then(|key| ring?.replicas_of(key).first().copied());
-        if first == Some(member) { Role::Primary } else { Role::Replica }
     }
 }
 

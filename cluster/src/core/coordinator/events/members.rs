@@ -37,25 +37,13 @@ impl Coordinator {
         if !self.events.on(Topic::Heartbeat) {
             return;
         }
-        let due = before.map(|before| before.plus_ms(heartbeat.interval_ms));
+        let due = before.map(|before| before.plus_ms(heartbeat.figures.interval_ms));
         let body = Body::Heartbeat(Heartbeat {
             node: self.nodes[place].name.clone(),
             incarnation: heartbeat.incarnation,
             hb_seq: heartbeat.seq,
-            interval_ms: heartbeat.interval_ms,
             delay_us: due.map_or(0, |due| now.since_us(due)),
-            uptime_ms: heartbeat.uptime_ms,
-            fsync_us: heartbeat.fsync_us,
-            undecided: heartbeat.undecided,
-            undecided_oldest_ms: heartbeat.undecided_oldest_ms,
-            keys_primary: heartbeat.keys_primary,
-            keys_replica: heartbeat.keys_replica,
-            log_bytes: heartbeat.log_bytes,
-            reads: heartbeat.reads,
-            writes: heartbeat.writes,
-            cache: heartbeat.cache.clone(),
-            rss_bytes: heartbeat.rss_bytes,
-            cpu_us: heartbeat.cpu_us,
+            figures: heartbeat.figures.clone(),
         });
         self.tell_event(None, body);
     }

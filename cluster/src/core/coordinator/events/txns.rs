@@ -112,12 +112,9 @@ impl Coordinator {
         if !self.events.traces() {
             return None;
         }
-        let ring = self.ring.as_ref()?;
-        let first = |write: &super::super::Write| ring.replicas_of(&write.key).first().copied();
-        let primaries: Vec<_> = op.writes.iter().filter_map(first).collect();
         let at = |member: &MemberId| At {
             member: *member,
-            role: if primaries.contains(member) { Role::Primary } else { Role::Replica },
+            role: self.role_of(*member, op.writes.iter().map(|write| &write.key)),
             sent: None,
             received: None,
             vote: VoteState::None,
@@ -367,18 +364,21 @@ impl Coordinator {
         let vote = |member: &MemberId| {
             let yes = matches!(&txn.phase, TxnPhase::Sent { yes, .. } if yes.contains(member));
             let vote = if yes { VoteState::Yes } else { self.vote_missing(*member) };
-            let (node, role) = (self.node_name(*member), self.role_of(*member, txn));
+            let (node, role) = (self.node_name(*member), self.role_of(*member, &txn.keys));
             Vote { node, role, vote, sent_us: None, recv_us: None, node_us: None }
         };
         txn.participants.iter().map(vote).collect()
     }
 
-    fn role_of(&self, member: MemberId, txn: &updates::Txn) -> Role {
-        let primary = |key: &Key| {
-            let ring = self.ring.as_ref();
-            ring.is_some_and(|ring| ring.replicas_of(key).first() == Some(&member))
-        };
-        if txn.keys.iter().any(primary) { Role::Primary } else { Role::Replica }
+    /// Whether a member is the first replica of one of these keys.
+    pub(super) fn role_of<'a>(
+        &self,
+        member: MemberId,
+        keys: impl IntoIterator<Item = &'a Key>,
+    ) -> Role {
+        let ring = self.ring.as_ref();
+        let first = |key| ring.is_some_and(|ring| ring.replicas_of(key).first() == Some(&member));
+        if keys.into_iter().any(first) { Role::Primary } else { Role::Replica }
     }
 
     /// Whether a participant that has not voted can do so at present.

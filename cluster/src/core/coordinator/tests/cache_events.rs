@@ -38,7 +38,7 @@ fn the_counters_of_all_caches_are_told_once_a_second() {
     assert_eq!(totals.len(), 3);
     let servers: Vec<&str> = totals[2].servers.iter().map(|s| s.server.as_str()).collect();
     assert_eq!(servers, ["coordinator", "n1", "n2", "n3"]);
-    assert_eq!((totals[0].servers[0].sets, totals[0].servers[0].ways), (16, 4));
+    assert_eq!((totals[0].servers[0].cache.sets, totals[0].servers[0].cache.ways), (16, 4));
 }
 
 #[test]

@@ -72,15 +72,16 @@ fn a_heartbeat_says_how_late_it_came() {
     let mut beat = |after_ms| {
         world.now = world.now.plus_ms(after_ms);
         world.nodes[0].beats += 1;
-        let heartbeat = Heartbeat { log_bytes: 77, ..world.heartbeat(0) };
+        let mut heartbeat = world.heartbeat(0);
+        heartbeat.figures.log_bytes = 77;
         world.tell(0, Input::Heartbeat(Box::new(heartbeat)));
         let heard = world.heard();
         let beats = pick(&heard, |body| match body {
             Body::Heartbeat(beat) => Some(beat.clone()),
             _ => None,
         });
-        assert_eq!((beats.len(), beats[0].log_bytes), (1, 77));
-        assert_eq!((beats[0].node.as_str(), beats[0].interval_ms), ("n1", HEARTBEAT_MS));
+        assert_eq!((beats.len(), beats[0].figures.log_bytes), (1, 77));
+        assert_eq!((beats[0].node.as_str(), beats[0].figures.interval_ms), ("n1", HEARTBEAT_MS));
         beats[0].delay_us
     };
     beat(1);
@@ -144,7 +145,8 @@ fn a_death_and_a_return_are_told_step_by_step() {
     world.listen(&[Topic::Member]);
     for node in 0..3 {
         world.nodes[node].beats += 1;
-        let heartbeat = Heartbeat { keys_primary: 10, ..world.heartbeat(node) };
+        let mut heartbeat = world.heartbeat(node);
+        heartbeat.figures.keys_primary = 10;
         world.tell(0, Input::Heartbeat(Box::new(heartbeat)));
     }
     world.silent.extend(0..3);

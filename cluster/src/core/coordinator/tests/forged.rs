@@ -48,7 +48,8 @@ fn r4_a_vote_of_a_node_that_is_no_participant_does_not_count() {
 fn a_forged_heartbeat_does_not_break_status() {
     let mut world = World::founded();
     for node in 0..3 {
-        let heartbeat = Heartbeat { seq: 1 << 40, keys_primary: u64::MAX, ..world.heartbeat(node) };
+        let mut heartbeat = world.heartbeat(node);
+        (heartbeat.seq, heartbeat.figures.keys_primary) = (1 << 40, u64::MAX);
         world.tell(0, Input::Heartbeat(Box::new(heartbeat)));
     }
     world.sides[0].core.status(world.now);

@@ -172,19 +172,7 @@ impl World {
             uuid: meta.store,
             incarnation: meta.incarnation,
             seq: self.nodes[node].beats,
-            interval_ms: HEARTBEAT_MS,
-            uptime_ms: 0,
-            fsync_us: 0,
-            undecided: 0,
-            undecided_oldest_ms: 0,
-            keys_primary: 0,
-            keys_replica: 0,
-            log_bytes: 0,
-            reads: 0,
-            writes: 0,
-            cache: CacheStatus::default(),
-            rss_bytes: 0,
-            cpu_us: 0,
+            figures: NodeFigures { interval_ms: HEARTBEAT_MS, ..NodeFigures::default() },
         }
     }
 

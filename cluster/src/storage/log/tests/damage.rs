@@ -208,22 +208,7 @@ fn a_value_crafted_to_look_like_a_later_group_is_only_a_value() {
     for shift in 0..SECTOR {
         let mut value = vec![b'x'; shift];
         (0..4).for_each(|_| value.extend_from_slice(&fake));
-        let write = crate::core::record::Write {
-            key: protocol::ids::Key::new("k").unwrap(),
-            value: Some(value.into()),
-            previous: crate::core::record::Previous::Any,
-            flags: 0,
-            expires_ms: 0,
-        };
-        let prepared = crate::core::record::Prepared {
-            id: protocol::ids::Version::from_number(1),
-            ring: Default::default(),
-            participants: vec![protocol::ids::MemberId(1)],
-            rests_on: vec![],
-            writes: vec![write],
-            once: None,
-        };
-        let last = vec![LogRecord::Prepare(Arc::new(prepared))];
+        let last = vec![prepare_of(value.into(), 1)];
         let disk = in_flight(16384, &first, &last);
         let header = offset_of(&disk.unsynced()[0]);
         disk.power_loss(&mut |s| if offset_of(s) == header { Fate::Drop } else { Fate::Keep });
