@@ -1,8 +1,9 @@
 //! `bench`: asks much of a cluster for a while, and tells how it answered.
 //!
 //! Called by `main`. Fills its keys, measures, prints, removes its keys. Writes no key but its own
-//! (`PREFIX` + `load-` + a number), and refuses a prefix under which others have keys. Ctrl-C ends a
-//! measurement early: what was measured is printed, the keys are removed; a second one ends it all.
+//! (`PREFIX` + `load-` + a number), and refuses a prefix under which others have keys. Ctrl-C ends
+//! a measurement early: what was measured is printed, the keys are removed. A second one leaves
+//! them.
 
 mod show;
 
@@ -121,7 +122,8 @@ async fn bench(args: BenchArgs) -> Result<Exit, Failure> {
     let target = address::resolve(&args.common)?;
     let system = |error: io::Error| Failure::new(Exit::Other, "system", error.to_string());
     let interrupt = signal(SignalKind::interrupt()).map_err(system)?;
-    let mut bench = Bench { target, plan, interrupt, json: args.common.json };
+    let json = args.common.json;
+    let mut bench = Bench { target, plan, interrupt, json, cut_short: false };
     bench.prepare(args.yes).await?;
     let measured = match args.no_fill {
         true => bench.measure().await,
@@ -130,25 +132,29 @@ async fn bench(args: BenchArgs) -> Result<Exit, Failure> {
             Err(failure) => Err(failure),
         },
     };
-    if let Ok(measured) = &measured
-        && !bench.json
-    {
-        print::lines(show::table(&bench.plan, measured).as_bytes())?;
-    }
+    let printed = match &measured {
+        Ok(measured) if !bench.json => print::lines(show::table(&bench.plan, measured).as_bytes()),
+        _ => Ok(()),
+    };
     let left = if args.keep { None } else { Some(bench.remove().await?) };
+    // Whatever became of the output, the keys are gone first.
+    printed?;
     let measured = measured?;
     if bench.json {
         print::output(&show::object(&bench.plan, &measured, left))?;
     }
-    let exit = match (measured.interrupted, left.unwrap_or(0), measured.report.count(OK)) {
-        (true, _, _) => Exit::Interrupted,
-        (false, 0, 1..) => Exit::Done,
-        _ => Exit::Refused,
+    let left = left.unwrap_or(0);
+    let exit = if measured.interrupted || bench.cut_short {
+        Exit::Interrupted
+    } else if left == 0 && measured.report.count(OK) > 0 {
+        Exit::Done
+    } else {
+        Exit::Refused
     };
-    match left {
-        Some(1..) => Err(Failure::new(exit, "keys_left", bench.keys_left(left.unwrap_or(0)))),
-        _ => Ok(exit),
+    if left > 0 {
+        return Err(Failure::new(exit, "keys_left", bench.keys_left(left)));
     }
+    Ok(exit)
 }
 
 fn interrupted() -> Failure {
@@ -161,6 +167,8 @@ struct Bench {
     plan: Plan,
     interrupt: Signal,
     json: bool,
+    /// Ctrl-C came while keys were removed.
+    cut_short: bool,
 }
 
 impl Bench {
@@ -233,7 +241,8 @@ impl Bench {
             Exit::Refused,
             "not_filled",
             format!(
-                "only {filled} of {keys} keys could be filled{why}, so nothing was measured: {advice}"
+                "only {filled} of {keys} keys could be filled{why}, so nothing was measured: \
+                 {advice}"
             ),
         ))
     }
@@ -260,8 +269,10 @@ impl Bench {
                 bar.set_message(format!("{} of {keys} keys removed", sample.ops_total));
             });
             let left = match result.await {
-                Ok((_, true)) => return Err(interrupted()),
-                Ok((report, false)) => keys - report.count(OK) - report.count("not_found"),
+                Ok((report, cut_short)) => {
+                    self.cut_short = cut_short;
+                    keys - report.count(OK) - report.count("not_found")
+                }
                 // The cluster is away: what was measured is still worth telling.
                 Err(failure) if failure.exit == Exit::Refused => keys,
                 Err(failure) => return Err(failure),
@@ -270,12 +281,15 @@ impl Bench {
                 self.say(&format!("removed all {keys} keys"));
                 return Ok(0);
             }
-            if begun.elapsed() > REMOVE_MAX {
+            if self.cut_short || begun.elapsed() > REMOVE_MAX {
                 return Ok(left);
             }
             tokio::select! {
                 () = sleep(REMOVE_PAUSE) => {}
-                _ = self.interrupt.recv() => return Err(interrupted()),
+                _ = self.interrupt.recv() => {
+                    self.cut_short = true;
+                    return Ok(left);
+                }
             }
         }
     }

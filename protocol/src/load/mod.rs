@@ -1,8 +1,8 @@
-//! A load generator: any number of connections that ask what a [`Plan`] says, and what became of it.
+//! A load generator: any number of connections that ask what a [`Plan`] says.
 //!
 //! For measurements, tests and demos. It counts every operation once, by kind and outcome; repeats
-//! none; and judges nothing: what a value is, it does not look at. With a rate, latencies count from
-//! when an operation was meant to start, so that none is left out because a server stalled.
+//! none; and judges nothing: what a value is, it does not look at. With a rate, latencies count
+//! from when an operation was meant to start, so that a server that stalls hides nothing.
 //!
 //! - `plan`: what shall be done; `draw`: kinds, keys and values, from a seed
 //! - `flight`: what may be sent when; `pace`: who wakes a connection for it

@@ -1,6 +1,7 @@
 //! What a load shall be: how much of what, on which keys, how fast and for how long.
 //!
-//! Filled in by whoever starts a load; [`Plan::check`] is asked before anything is sent. Plain data.
+//! Filled in by whoever starts a load; [`Plan::check`] is asked before anything is sent. Plain
+//! data.
 
 use std::fmt;
 use std::str::FromStr;

@@ -54,7 +54,8 @@ pub struct KindReport {
     /// How many ended how: `ok`, the code of an error, [`CONNECTION_LOST`], [`INVALID_REPLY`].
     /// Their sum is `count`.
     pub outcomes: BTreeMap<String, u64>,
-    /// Of those that were done, or found a condition not met: refusals are quick, and would flatter.
+    /// Of those that were done, or found a condition not met; refusals are quick, and would
+    /// flatter.
     pub latency: Latency,
 }
 
