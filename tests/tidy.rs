@@ -32,6 +32,7 @@ const IMPORTS: &[(&str, &[&str], &[&str])] = &[
         &[
             "protocol/src/client/",
             "protocol/src/client.rs",
+            "protocol/src/load/",
             "protocol/tests/",
             "protocol/examples/",
         ],

@@ -69,6 +69,8 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// Write all keys and values to a file or standard output, as import takes them.
     Export(ExportArgs),
+    /// Ask much of the cluster for a while, and tell how it answered.
+    Bench(crate::bench::BenchArgs),
     /// Kill, stop, start or pause a server, or change the membership.
     Admin(crate::admin::AdminArgs),
     /// Show a stopped node's log and keystore, or what differs between two.

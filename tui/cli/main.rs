@@ -6,6 +6,7 @@
 mod address;
 mod admin;
 mod args;
+mod bench;
 mod export;
 mod import;
 mod inspect;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Command::Import(args) => import::run(args),
         Command::Export(args) => export::run(args),
         Command::Logs(args) => logs::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Locate(args) => locate::run(args),
         Command::Admin(args) => admin::run(args),
         Command::Inspect(args) => inspect::run(args),

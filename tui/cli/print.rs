@@ -161,10 +161,7 @@ pub(crate) fn with_client(
 
 /// Runs `work` to its end or to Ctrl-C.
 pub(crate) fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime
-        .map_err(|error| Failure::new(Exit::Other, "system", format!("cannot start: {error}")))?;
-    let result = runtime.block_on(async {
+    to_its_end(async {
         tokio::select! {
             result = work => result,
             // Without a handler Ctrl-C ends the process by itself, so an error needs no answer.
@@ -172,7 +169,17 @@ pub(crate) fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Res
                 Err(Failure::new(Exit::Interrupted, "interrupted", ""))
             }
         }
-    });
+    })
+}
+
+/// Runs `work`, which sees to Ctrl-C itself.
+pub(crate) fn to_its_end(
+    work: impl Future<Output = Result<Exit, Failure>>,
+) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime
+        .map_err(|error| Failure::new(Exit::Other, "system", format!("cannot start: {error}")))?;
+    let result = runtime.block_on(work);
     // Looking up a name may still be going on in a thread of its own; nobody waits for it.
     runtime.shutdown_background();
     result
