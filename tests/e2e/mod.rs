@@ -11,6 +11,7 @@
 //! * `conversation`: what a user meets who talks to the port by hand;
 //! * `node_cache`: what is read again is answered by a node's cache, and `status` shows it;
 //! * `commands`: the same at the command line: exit codes, JSON, sentences;
+//! * `shell`: a person at a terminal, and a script in a pipe; `terminal` is that terminal;
 //! * `events`: what those who subscribe are told while a node dies and comes back;
 //! * `admin`: processes at the supervisor, membership at the coordinator, and `locate`;
 //! * `detach`: `up` in the background, and afresh; what needs no cluster;
@@ -50,4 +51,6 @@ mod mixed;
 mod node_cache;
 mod ran;
 mod replica_down;
+mod shell;
+mod terminal;
 mod words;
