@@ -7,6 +7,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -14,7 +15,7 @@ use serde_json::json;
 use tui::terminal::Guard;
 
 use super::cluster::{Cluster, binary};
-use super::procs::TempDir;
+use super::procs::{TempDir, wait_for};
 use super::ran::{Ran, piazza};
 use super::terminal::Terminal;
 
@@ -24,11 +25,14 @@ fn shell() {
     cluster.wait_healthy(None);
     a_script(&cluster);
     a_person(&cluster);
+    a_narrow_terminal(&cluster);
     a_lost_connection(&cluster);
     however_it_ends(&cluster);
     stopped_and_continued(&cluster);
 }
 
+/// For a machine that stalls.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 /// What a child of [`a_panic`] is told.
 const PANIC: &str = "PIAZZA_TEST_PANIC";
 
@@ -162,6 +166,26 @@ fn a_watch(cluster: &Cluster, terminal: &mut Terminal, prompt: &str) {
     terminal.wait("the prompt", |screen| screen.trim_end().ends_with(prompt.trim_end()));
 }
 
+fn a_narrow_terminal(cluster: &Cluster) {
+    let state = TempDir::new("shell-narrow");
+    let mut terminal = Terminal::start(&shell_command(cluster), state.path());
+    terminal.wait_row("piazza (3/3 up)> ");
+    let text = "get 0123456789abcdefghijklmnopqrstuvwxyz";
+    terminal.type_keys(text);
+    terminal.wait_row(&format!("piazza (3/3 up)> {text}"));
+    terminal.resize(30);
+    // Half of the row is the prompt's; of the line its end is shown, in the same row.
+    terminal.wait_row(&format!("piazza (3/3 up)<{}", &text[text.len() - 13..]));
+    terminal.type_keys("\x01");
+    terminal.wait("the line's begin", |screen| screen.ends_with("piazza (3/3 up)get 012345678>"));
+    terminal.type_keys("\x05\x15scan --\t");
+    terminal.wait("a menu", |screen| screen.contains("up)scan --\n  --after   Begin behind this"));
+    terminal.type_keys("\t");
+    terminal.wait_row_above("piazza (3/3 up)scan --after");
+    terminal.type_keys("\x03\x04");
+    assert_eq!(terminal.ended(), 0);
+}
+
 fn a_lost_connection(cluster: &Cluster) {
     let state = TempDir::new("shell-lost");
     let mut terminal = Terminal::start(&shell_command(cluster), state.path());
@@ -172,6 +196,14 @@ fn a_lost_connection(cluster: &Cluster) {
     terminal.type_keys("get s1\r");
     terminal.wait("the value", |screen| screen.contains("> get s1\na b\n"));
     terminal.wait_row("piazza (3/3 up)> ");
+    // The prompt says that something is wrong.
+    cluster.kill("n2");
+    let gone = || (cluster.node_state("n2")? != "up").then_some(());
+    wait_for("the node's end is known", WAIT_MAX, gone);
+    terminal.type_keys("\r");
+    terminal.wait_row("piazza (2/3 up)> ");
+    cluster.restart("n2");
+    cluster.wait_healthy(None);
     terminal.type_keys("quit\r");
     assert_eq!(terminal.ended(), 0);
 }

@@ -71,6 +71,14 @@ impl Terminal {
         self.keys.flush().expect("a terminal takes keys");
     }
 
+    /// Makes the terminal so many columns wide.
+    pub(super) fn resize(&self, columns: u16) {
+        let size = PtySize { rows: ROWS.get(), cols: columns, ..PtySize::default() };
+        let columns = NonZeroU16::new(columns).expect("a column at least");
+        lock(&self.screen).screen_mut().set_size(ROWS, columns);
+        self.master.resize(size).expect("a terminal has a size");
+    }
+
     /// What is on the screen, without the blanks at the end of its rows.
     pub(super) fn screen(&self) -> String {
         lock(&self.screen).screen().contents()
@@ -99,6 +107,17 @@ impl Terminal {
             let last = screen.trim_end_matches('\n').lines().last().unwrap_or_default();
             let column = usize::from(lock(&self.screen).screen().cursor_position().1);
             last.trim_end() == row.trim_end() && column == row.chars().count()
+        });
+    }
+
+    /// Waits until the cursor stands behind `row`, whatever is below it.
+    pub(super) fn wait_row_above(&self, row: &str) {
+        self.wait(&format!("the row {row:?}"), |_| {
+            let parser = lock(&self.screen);
+            let (at, column) = parser.screen().cursor_position();
+            let columns = parser.screen().size().1.get();
+            let shown = parser.screen().rows(0, columns).nth(at.into()).unwrap_or_default();
+            shown.trim_end() == row && usize::from(column) == row.chars().count()
         });
     }
 

@@ -56,16 +56,16 @@ pub(super) enum Read {
 }
 
 /// How words are written.
-const NOTES: &str = "
-Blanks separate words; one with blanks goes into '...', exactly as it stands, or into \"...\",
-with \\\" \\\\ \\n \\r \\t \\0 \\xHH \\u{HEX}. A quote within a word means itself: {\"name\":\"Ada\"}.
+const NOTES: &str = r#"
+Blanks separate words; one with blanks goes into '...', exactly as it stands, or into "...",
+with \" \\ \n \r \t \0 \xHH \u{HEX}. A quote within a word means itself: {"name":"Ada"}.
 A line that begins with # is a remark; one that begins with a blank is not remembered.
 put KEY and update KEY without a value ask for it, and neither show nor remember it; txn takes
 a transaction in quotes, too.
 
 Tab completes, Up and Down go through what begins as typed, Ctrl-R searches, Ctrl-C drops the
 line or ends a command, Ctrl-D or quit leaves. help COMMAND tells more.
-";
+"#;
 
 /// What `line` means.
 ///

@@ -208,12 +208,15 @@ impl Shell {
         let mut guard = Guard::enter()?;
         let mut remark = None;
         loop {
-            let (columns, rows) = terminal::size();
-            let mut view = editor.view(prompt, columns, rows.saturating_sub(2));
-            if let Some(remark) = remark.take() {
-                view.hint = Some(format!("  {remark}"));
+            // Of keys that came together only the last is worth a picture.
+            if self.arrivals.inputs.is_empty() {
+                let (columns, rows) = terminal::size();
+                let mut view = editor.view(prompt, columns, rows.saturating_sub(2));
+                if let Some(remark) = remark.take() {
+                    view = view.with_hint(remark, columns);
+                }
+                terminal::show(&terminal::drawn(&view))?;
             }
-            terminal::show(&terminal::drawn(&view))?;
             let key = match self.arrivals.next().await? {
                 Came::Input(Input::Key(key)) => key,
                 Came::Input(Input::Resize) => continue,

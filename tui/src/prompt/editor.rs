@@ -5,6 +5,7 @@
 //! the candidates: [`Outcome::Complete`], then [`Editor::offer`].
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use super::browse::{Browse, Search};
 use super::history::History;
@@ -231,7 +232,7 @@ impl Editor {
             Key::Tab | Key::Down => true,
             Key::BackTab | Key::Up => false,
             Key::Escape => {
-                self.choose(&menu.completion.range.clone(), &menu, None);
+                self.put(menu.completion.range.start..self.line.cursor(), &menu.typed);
                 return Outcome::Edited;
             }
             // What was chosen is taken, not run.
@@ -240,16 +241,15 @@ impl Editor {
         };
         let range = menu.completion.range.start..self.line.cursor();
         let insert = menu.turn(forward).to_owned();
-        self.choose(&range, &menu, Some(&insert));
+        self.put(range, &insert);
         self.mode = Mode::Menu(menu);
         Outcome::Edited
     }
 
-    /// Puts a candidate, or what was typed, to where the menu's candidates go.
-    fn choose(&mut self, range: &std::ops::Range<usize>, menu: &Menu, insert: Option<&str>) {
-        let end = self.line.cursor();
-        // A candidate too long for the line is not put in.
-        let _ = self.line.replace(range.start, end, insert.unwrap_or(&menu.typed));
+    /// Puts a candidate, or what was typed, to where the candidates go. One that is too long for
+    /// the line is not put in.
+    fn put(&mut self, range: Range<usize>, text: &str) {
+        let _ = self.line.replace(range.start, range.end, text);
     }
 
     /// What may stand at the cursor, as an answer to [`Outcome::Complete`]: one candidate is put in
@@ -271,7 +271,7 @@ impl Editor {
             _ => {}
         }
         if completion.common.len() > range.len() {
-            let _ = self.line.replace(range.start, cursor, &completion.common);
+            self.put(range.clone(), &completion.common);
         }
         let typed = self.line.text()[range.start..self.line.cursor()].to_owned();
         self.mode = Mode::Menu(Menu { completion, chosen: None, typed });

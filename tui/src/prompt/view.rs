@@ -5,7 +5,7 @@
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::line::Line;
-use super::menu::MenuRow;
+use super::menu::{MenuRow, cut_to};
 use crate::text;
 
 /// What is to be seen of a line being edited.
@@ -21,6 +21,15 @@ pub struct View {
     pub menu: Vec<MenuRow>,
     /// A remark below the line.
     pub hint: Option<String>,
+}
+
+impl View {
+    /// With another remark below the line, as much of it as fits into `width` columns.
+    #[must_use]
+    pub fn with_hint(self, hint: &str, width: usize) -> Self {
+        let hint = cut_to(&format!("  {hint}"), width.saturating_sub(1));
+        Self { hint: Some(hint), ..self }
+    }
 }
 
 /// What is shown of `line`, left and right of the cursor, in `width` columns. Of a line that is too
