@@ -12,6 +12,7 @@
 //! * `node_cache`: what is read again is answered by a node's cache, and `status` shows it;
 //! * `commands`: the same at the command line: exit codes, JSON, sentences;
 //! * `bench`: the load generator, as a library and as a command, while nodes are there and are not;
+//! * `shell`: a person at a terminal, and a script in a pipe; `terminal` is that terminal;
 //! * `events`: what those who subscribe are told while a node dies and comes back;
 //! * `admin`: processes at the supervisor, membership at the coordinator, and `locate`;
 //! * `detach`: `up` in the background, and afresh; what needs no cluster;
@@ -54,4 +55,6 @@ mod node_cache;
 mod ran;
 mod readme;
 mod replica_down;
+mod shell;
+mod terminal;
 mod words;
