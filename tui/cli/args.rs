@@ -59,6 +59,8 @@ pub(crate) enum Command {
     Watch(WatchArgs),
     /// Tell where a key lies, and which nodes hold it.
     Locate(LocateArgs),
+    /// Show which way a request takes, and with --run where its time goes.
+    Explain(crate::explain::ExplainArgs),
     /// Tell what became of an update.
     Outcome(OutcomeArgs),
     /// Show how the cluster is, and what to do if anything is wrong.

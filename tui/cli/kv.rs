@@ -106,7 +106,7 @@ pub(crate) fn key(text: &str) -> Result<Key, Failure> {
     Key::new(text).map_err(|error| Failure::usage(error.to_string()))
 }
 
-fn value(typed: Option<&OsStr>) -> Result<Vec<u8>, Failure> {
+pub(crate) fn value(typed: Option<&OsStr>) -> Result<Vec<u8>, Failure> {
     if let Some(typed) = typed.filter(|typed| *typed != "-") {
         return Ok(typed.as_bytes().to_vec());
     }

@@ -6,6 +6,7 @@
 mod address;
 mod admin;
 mod args;
+mod explain;
 mod export;
 mod import;
 mod inspect;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::Export(args) => export::run(args),
         Command::Logs(args) => logs::run(args),
         Command::Locate(args) => locate::run(args),
+        Command::Explain(args) => explain::run(args),
         Command::Admin(args) => admin::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Token(args) => make::token(args),

@@ -75,7 +75,7 @@ pub(crate) fn txn(args: TxnArgs) -> ExitCode {
     })
 }
 
-fn read(args: &TxnArgs) -> Result<Vec<u8>, Failure> {
+pub(crate) fn read(args: &TxnArgs) -> Result<Vec<u8>, Failure> {
     if args.file.as_os_str() == "-" {
         return with_op(kv::input(io::stdin().lock(), "standard input")?);
     }
@@ -95,7 +95,7 @@ fn with_op(text: Vec<u8>) -> Result<Vec<u8>, Failure> {
 }
 
 /// Understood here, so that what is wrong is known before anything is sent.
-fn txn_op(text: &[u8]) -> Result<Op<'_>, Failure> {
+pub(crate) fn txn_op(text: &[u8]) -> Result<Op<'_>, Failure> {
     match request::parse(text, &Limits::default()) {
         Ok(Request { op, id: None, timeout_ms: None, once: None }) => Ok(op),
         Ok(_) => Err(Failure::usage("a transaction has the fields if and then, and no others")),
