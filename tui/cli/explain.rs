@@ -8,7 +8,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use protocol::client::{Client, ClientError};
-use protocol::error::ErrorReply;
+use protocol::error::{ErrorCode, ErrorReply};
+use protocol::ids::Key;
 use protocol::reply::{self, ExplainReply, Refusal};
 use protocol::request::{Explain, Op, Request};
 
@@ -107,6 +108,7 @@ pub(crate) fn run(args: ExplainArgs) -> ExitCode {
     print::with_client(common, async |client| {
         let op = args.what.op(&input)?;
         let title = title(&op);
+        let key = key_of(&op).map(kv::key).transpose()?;
         let (line, explained) = ask(&client, op, args.run).await?;
         match explained {
             Ok(explained) => {
@@ -114,7 +116,7 @@ pub(crate) fn run(args: ExplainArgs) -> ExitCode {
                 Ok(Exit::Done)
             }
             Err(Refusal { error, explained: Some(explained) }) => {
-                let failure = failure(error, args.run);
+                let failure = failure(error, args.run, key.as_ref());
                 if common.json {
                     // As the server said it: the way is part of it.
                     let exit = failure.exit;
@@ -124,7 +126,7 @@ pub(crate) fn run(args: ExplainArgs) -> ExitCode {
                 show(&title, &explained, &line, false)?;
                 Err(failure)
             }
-            Err(Refusal { error, explained: None }) => Err(failure(error, args.run)),
+            Err(Refusal { error, explained: None }) => Err(failure(error, args.run, key.as_ref())),
         }
     })
 }
@@ -143,7 +145,10 @@ async fn ask(
     Ok((line, explained))
 }
 
-fn failure(error: Box<ErrorReply>, run: bool) -> Failure {
+fn failure(error: Box<ErrorReply>, run: bool, key: Option<&Key>) -> Failure {
+    if let Some(key) = key.filter(|_| error.code == ErrorCode::NotFound) {
+        return kv::not_there(key);
+    }
     Failure::from(if run { ClientError::from_update(error) } else { ClientError::from_read(error) })
 }
 
@@ -154,18 +159,26 @@ fn show(title: &str, explained: &ExplainReply, line: &[u8], json: bool) -> Resul
     print::output(picture::draw(title, explained, print::in_colour()).as_bytes())
 }
 
-/// The request in a few words.
-fn title(op: &Op<'_>) -> String {
-    /// Of a longer key only the beginning is shown, characters.
-    const KEY_CHARS_MAX: usize = 40;
-    let key = match op {
+/// Its key, if it has but one.
+fn key_of<'a>(op: &'a Op<'_>) -> Option<&'a str> {
+    match op {
         Op::Get { key }
         | Op::Put { key, .. }
         | Op::Update { key, .. }
         | Op::Cas { key, .. }
-        | Op::Del { key, .. } => print::escaped(key.as_bytes(), false),
-        Op::Txn { writes, .. } => return format!("{} of {} keys", op.name(), writes.len()),
-        _ => return op.name().to_owned(),
+        | Op::Del { key, .. } => Some(key),
+        _ => None,
+    }
+}
+
+/// The request in a few words.
+fn title(op: &Op<'_>) -> String {
+    /// Of a longer key only the beginning is shown, characters.
+    const KEY_CHARS_MAX: usize = 40;
+    let key = match (key_of(op), op) {
+        (Some(key), _) => print::escaped(key.as_bytes(), false),
+        (None, Op::Txn { writes, .. }) => return format!("txn that writes {} keys", writes.len()),
+        (None, _) => return op.name().to_owned(),
     };
     match key.char_indices().nth(KEY_CHARS_MAX) {
         None => format!("{} \"{key}\"", op.name()),

@@ -187,8 +187,10 @@ impl Drawing<'_> {
             out.push_str(&" ".repeat(BAR_COLUMNS));
             return;
         };
-        let count = (cell(at + us).min(BAR_COLUMNS)).saturating_sub(from);
-        let (bar, count) = if count == 0 { ("▏", 1) } else { ("█", count) };
+        let (bar, count) = match cell(us) {
+            0 => ("▏", 1),
+            _ => ("█", cell(at + us).clamp(from + 1, BAR_COLUMNS) - from),
+        };
         let is_longest = self.longest.is_some_and(|longest| std::ptr::eq(longest, step));
         let paint = if is_longest { YELLOW } else { CYAN };
         let (paint, plain) = if self.colour { (paint, PLAIN) } else { ("", "") };
@@ -232,4 +234,108 @@ fn wrap(out: &mut String, mut at: usize, from: usize, text: &str) {
         first = false;
     }
     out.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(steps: &str, total_us: &str) -> ExplainReply {
+        let text = format!(
+            r#"{{"hash":"00000000000000ff","nodes":["n2","n3"],"set":17,"total_us":{total_us},
+                "steps":[{steps}]}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn step(name: &str, place: &str, us: &str, note: &str) -> String {
+        format!(r#"{{"name":"{name}","where":"{place}","us":{us},"note":"{note}"}}"#)
+    }
+
+    fn put(us: &str) -> ExplainReply {
+        let node = |node: &str, sync: &str| {
+            [("prepare", us), ("append", us), ("sync", sync), ("vote", us)]
+                .map(|(name, us)| step(name, node, us, ""))
+                .join(",")
+        };
+        let steps = [
+            step("parse", COORDINATOR, us, "understood"),
+            step("batch", COORDINATOR, us, "alone in its batch"),
+            node("n2", us),
+            node("n3", if us == "null" { us } else { "301" }),
+            step("reply", COORDINATOR, us, "ok, version 1.7, and a note that takes two lines"),
+        ];
+        reply(&steps.join(","), if us == "null" { us } else { "361" })
+    }
+
+    #[test]
+    fn what_was_carried_out_is_drawn_with_its_times() {
+        let expected = "\
+put \"a\"
+hash 00000000000000ff · on n2, n3 · set 17
+
+client
+└─ coordinator
+   parse             10 us ▏                  understood
+   batch             10 us  ▏                 alone in its batch
+   ├─ n2
+   │  prepare        10 us ▏
+   │  append         10 us  ▏
+   │  sync           10 us  ▏
+   │  vote           10 us   ▏
+   └─ n3
+      prepare        10 us ▏
+      append         10 us  ▏
+      sync          301 us  ███████████████
+      vote           10 us                 ▏
+   reply             10 us                 ▏  ok, version 1.7, and a note that
+                                              takes two lines
+
+of 361 us, 301 us were the sync at n3
+";
+        let drawn = draw("put \"a\"", &put("10"), false);
+        assert_eq!(drawn, expected, "\n{drawn}");
+    }
+
+    #[test]
+    fn a_plan_has_no_times_and_says_that_nothing_was_done() {
+        let drawn = draw("put \"a\"", &put("null"), true);
+        assert!(drawn.contains("   parse        understood\n"), "{drawn}");
+        assert!(!drawn.contains(" us") && !drawn.contains('\x1b'), "{drawn}");
+        assert!(drawn.ends_with("\nnothing was done: --run carries it out and shows the times\n"));
+    }
+
+    #[test]
+    fn every_line_fits_and_obeys_nobody() {
+        let long = "word ".repeat(60);
+        let steps = [
+            step("parse", COORDINATOR, "18446744073709551", "\\u001b[2J"),
+            step("teleport", "n2", "0", long.trim_end()),
+            step("node_read", "n3", "null", &"\\u202e".repeat(3)),
+        ];
+        for total in ["18446744073709551", "null"] {
+            let drawn = draw("get", &reply(&steps.join(","), total), false);
+            assert!(!drawn.contains(['\x1b', '\u{202e}']), "{drawn}");
+            let longest = drawn.lines().map(|line| line.chars().count()).max();
+            assert!(longest <= Some(COLUMNS + 10), "{drawn}");
+        }
+        let drawn = draw("put", &put("10"), false);
+        assert!(drawn.lines().all(|line| line.chars().count() <= COLUMNS), "{drawn}");
+    }
+
+    #[test]
+    fn the_longest_step_of_the_slowest_branch_is_named_and_coloured() {
+        let steps = [
+            step("parse", COORDINATOR, "5", ""),
+            step("prepare", "n2", "90", ""),
+            step("sync", "n3", "80", ""),
+            step("vote", "n3", "70", ""),
+        ];
+        let drawn = draw("put", &reply(&steps.join(","), "155"), true);
+        assert!(drawn.ends_with("of 155 us, 80 us were the sync at n3\n"), "{drawn}");
+        let yellow = drawn.lines().find(|line| line.contains(YELLOW)).unwrap();
+        assert!(yellow.contains("sync") && drawn.matches(YELLOW).count() == 1, "{drawn}");
+        let nothing = draw("get", &reply("", "0"), false);
+        assert!(nothing.ends_with("\n0 us in all\n"), "{nothing}");
+    }
 }

@@ -198,7 +198,7 @@ impl Coordinator {
         };
         if !run {
             let steps = match &of {
-                Explainable::Get(key) => self.plan_get(now, key),
+                Explainable::Get(key) => self.plan_get(now, client.conn, key),
                 Explainable::Update(update) => self.plan_update(now, update, once.as_ref()),
             };
             let reply = ExplainReply { steps, ..placed };
@@ -206,8 +206,8 @@ impl Coordinator {
             self.reply(client, Answer::Explained(Box::new(explained)));
             return;
         }
-        if let CacheLook::Hit { at, version, replied } = seen.look {
-            let explained = self.explained_hit(placed, seen, at, version, replied);
+        if let CacheLook::Hit { .. } = seen.look {
+            let explained = self.explained_hit(placed, &key, seen);
             self.reply(client, Answer::Explained(Box::new(explained)));
             return;
         }
@@ -336,6 +336,13 @@ impl Coordinator {
     /// A connection has ended: nobody waits for what is explained to it.
     pub(super) fn end_explains_of(&mut self, conn: u64) {
         self.explains.retain(|client, _| client.conn != conn);
+    }
+
+    /// That the cache has a key.
+    fn hit(&self, key: &Key) -> String {
+        let (set, way) = self.cache.place(key.as_str());
+        let way = way.map_or_else(String::new, |way| format!(", way {way}"));
+        format!("a hit in set {set}{way}, so no node is asked")
     }
 
     /// Why a key is read from this member.

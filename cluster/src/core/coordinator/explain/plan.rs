@@ -35,12 +35,16 @@ impl Plan {
 }
 
 impl Coordinator {
-    pub(super) fn plan_get(&self, now: Time, key: &Key) -> Vec<Step> {
+    pub(super) fn plan_get(&self, now: Time, conn: u64, key: &Key) -> Vec<Step> {
         let mut plan = Plan::parsed();
         let (set, way) = self.cache.place(key.as_str());
-        if let Some(way) = way {
-            let note = format!("a hit in set {set}, way {way}, so no node is asked");
-            plan.here(StepName::CacheLookup, note);
+        let own = self.has_own(conn, key);
+        if own {
+            let note = "behind this connection's earlier requests of the key; then, as it is now:";
+            plan.here(StepName::Queue, note);
+        }
+        if way.is_some() {
+            plan.here(StepName::CacheLookup, self.hit(key));
             plan.here(StepName::Reply, self.if_it_may_tell(now));
             return plan.0;
         }
@@ -51,8 +55,9 @@ impl Coordinator {
             plan.here(StepName::Queue, note);
             return plan.0;
         }
-        let note = "handed to the loop; it waits only for its own connection's requests of the key";
-        plan.here(StepName::Queue, note);
+        if !own {
+            plan.here(StepName::Queue, "handed to the loop; it waits for nobody else's update");
+        }
         let Some(reader) = self.reader_of(key) else {
             let (reason, by) = self.why_unreadable(key);
             let by = by.map_or_else(String::new, |node| format!(", {node} for one"));
@@ -155,11 +160,20 @@ impl Coordinator {
     fn plan_votes(&self, plan: &mut Plan, update: &Update, participants: Vec<MemberId>) {
         let copies = self.record.as_ref().map_or(0, |record| record.replicas);
         let written = || update.writes.iter().map(|write| &write.key);
-        let first = |member: &MemberId| self.role_of(*member, written()) != Role::Primary;
+        let is_primary = |member: &MemberId| self.role_of(*member, written()) == Role::Primary;
+        let holders = |key| self.ring.as_ref().map(|ring| ring.replicas_of(key));
+        let first = written().next().and_then(holders).unwrap_or_default();
+        let place = |member: &MemberId| first.iter().position(|other| other == member);
         let mut members = participants;
-        members.sort_by_key(first);
+        members.sort_by_key(|member| {
+            (!is_primary(member), place(member).unwrap_or(usize::MAX), *member)
+        });
         for member in members {
-            let role = if first(&member) { "a replica" } else { "the primary" };
+            let role = match (is_primary(&member), update.writes.len()) {
+                (false, _) => "a replica",
+                (true, 1) => "the primary",
+                (true, _) => "a primary",
+            };
             let node = self.name_of(member);
             let note = format!("{role}, since K={copies}");
             plan.at(StepName::Prepare, node.clone(), note);

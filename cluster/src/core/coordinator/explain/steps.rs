@@ -5,7 +5,7 @@
 
 use protocol::error::{ErrorCode, ErrorReply};
 use protocol::event::{NodeUs, Role, Txn, Vote, VoteState};
-use protocol::ids::Version;
+use protocol::ids::{Key, Version};
 use protocol::reply::{self, COORDINATOR, ExplainReply, Step, StepName};
 
 use super::super::super::time::Time;
@@ -45,21 +45,16 @@ impl Way {
 
 impl Coordinator {
     /// A `get` that its connection has answered from the cache.
-    pub(super) fn explained_hit(
-        &self,
-        placed: ExplainReply,
-        seen: Seen,
-        at: Time,
-        version: Version,
-        replied: Time,
-    ) -> Explained {
+    pub(super) fn explained_hit(&self, placed: ExplainReply, key: &Key, seen: Seen) -> Explained {
         let mut way = Way::from(seen);
-        let set = placed.set;
-        let note = format!("a hit in set {set}: no node is asked");
-        way.until(StepName::CacheLookup, at, note);
-        way.until(StepName::Reply, replied, told(Some(version)));
-        let total_us = Some(replied.since_us(seen.began));
-        let reply = ExplainReply { steps: way.steps, total_us, version: Some(version), ..placed };
+        let mut version = None;
+        if let CacheLook::Hit { at, version: found, replied } = seen.look {
+            version = Some(found);
+            way.until(StepName::CacheLookup, at, self.hit(key));
+            way.until(StepName::Reply, replied, told(version));
+        }
+        let total_us = Some(way.at.since_us(seen.began));
+        let reply = ExplainReply { steps: way.steps, total_us, version, ..placed };
         Explained { reply, error: None, open: None }
     }
 
@@ -100,7 +95,7 @@ impl Coordinator {
         };
         way.until(StepName::Queue, started, behind);
         if of.asked.is_empty() {
-            way.on(StepName::CacheLookup, format!("a hit in set {set}: no node is asked"));
+            way.on(StepName::CacheLookup, self.hit(&of.key));
             return true;
         }
         if of.seen.look == CacheLook::None {
@@ -124,12 +119,17 @@ impl Coordinator {
         version: Option<Version>,
         error: Option<&ErrorReply>,
     ) -> bool {
-        let Some(txn) = &of.txn else {
-            let note = match version {
-                Some(version) => format!("its once is that of {version}: nothing is done again"),
-                None => waited_in_vain(error),
-            };
+        let repeats = version.filter(|_| {
+            // What was answered without having been handed over was answered before.
+            of.txn.as_ref().is_none_or(|txn| txn.us.batch_formed.is_none())
+        });
+        if let Some(first) = repeats {
+            let note = format!("its once is that of {first}: nothing is done again");
             way.on(StepName::Queue, note);
+            return true;
+        }
+        let Some(txn) = &of.txn else {
+            way.on(StepName::Queue, waited_in_vain(error));
             return true;
         };
         let when = |us: u64| of.arrived.plus_us(us);
@@ -283,7 +283,10 @@ fn vote_note(vote: &Vote) -> &'static str {
 /// Why a request ended where it stood.
 fn waited_in_vain(error: Option<&ErrorReply>) -> String {
     match error.map(|error| error.code) {
-        Some(ErrorCode::ReplicaDown) => "not begun: a replica is away".into(),
+        Some(ErrorCode::ReplicaDown) => {
+            let node = error.and_then(|error| error.node.as_deref());
+            format!("not handed over: {} is away", node.unwrap_or("a replica"))
+        }
         Some(ErrorCode::Timeout | ErrorCode::Unavailable | ErrorCode::UnknownOutcome) => {
             "its turn did not come before its deadline".into()
         }
@@ -291,7 +294,7 @@ fn waited_in_vain(error: Option<&ErrorReply>) -> String {
             "its turn came; its condition does not hold".into()
         }
         Some(_) => "not handed over to any node".into(),
-        None => "its turn came at once".into(),
+        None => String::new(),
     }
 }
 
