@@ -68,7 +68,7 @@ fn shape(steps: &[Step]) -> Vec<String> {
     steps.iter().map(|step| format!("{}@{}", name(step.name), step.place)).collect()
 }
 
-fn note<'a>(steps: &'a [Step], name: StepName) -> &'a str {
+fn note(steps: &[Step], name: StepName) -> &str {
     steps.iter().find(|step| step.name == name).map_or("no such step", |step| &step.note)
 }
 
