@@ -16,7 +16,7 @@
 //! * `bad_lines` (2xx): what is refused, by name, while the connection lives;
 //! * `values` (3xx): keys, values, versions and their limits;
 //! * `updates` (4xx): `put`, `update`, `cas`, `del`, `txn`; `once` (45x): `once` and `outcome`;
-//! * `reads` (5xx): `get`, `mget`, `scan`; `watch` (6xx);
+//! * `reads` (5xx): `get`, `mget`, `scan`; `explain` (54x); `watch` (6xx);
 //! * `servers` (7xx): `hello`, `status`, limits, the guard against HTTP;
 //! * `malformed` (8xx): hundreds of bad inputs on every port;
 //! * `broken` (9xx): a node is down.
@@ -34,6 +34,7 @@ use super::e2e::cluster::Cluster;
 
 mod bad_lines;
 mod broken;
+mod explain;
 mod framing;
 mod malformed;
 mod once;
@@ -79,6 +80,7 @@ const ALL: &[&[Check]] = &[
     updates::CHECKS,
     once::CHECKS,
     reads::CHECKS,
+    explain::CHECKS,
     watch::CHECKS,
     servers::CHECKS,
     malformed::CHECKS,

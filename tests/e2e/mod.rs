@@ -15,6 +15,7 @@
 //! * `shell`: a person at a terminal, and a script in a pipe; `terminal` is that terminal;
 //! * `events`: what those who subscribe are told while a node dies and comes back;
 //! * `admin`: processes at the supervisor, membership at the coordinator, and `locate`;
+//! * `explain`: the way of requests, as a picture;
 //! * `detach`: `up` in the background, and afresh; what needs no cluster;
 //! * `inspect`: a stopped node's files are shown, a running one's refused, damage is told;
 //! * `readme`: what the README shows at a terminal is typed in, and prints what it shows;
@@ -43,6 +44,7 @@ mod conversation;
 mod detach;
 mod disk_full;
 mod events;
+mod explain;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod image_cut;

@@ -13,6 +13,7 @@ use crate::args::{
     CasArgs, Common, DelArgs, GetArgs, LocateArgs, MgetArgs, OutcomeArgs, PutArgs, ScanArgs,
     StatusArgs, TxnArgs, UpdateArgs, WatchArgs,
 };
+use crate::explain::{self, ExplainArgs};
 use crate::print::{self, Exit, Failure};
 use crate::{kv, locate, many, status};
 
@@ -39,6 +40,8 @@ pub(crate) enum Asked {
     Watch(WatchArgs),
     /// Tell where a key lies, and which nodes hold it.
     Locate(LocateArgs),
+    /// Show which way a request takes, and with --run where its time goes.
+    Explain(ExplainArgs),
     /// Tell what became of an update.
     Outcome(OutcomeArgs),
     /// Show how the cluster is, and what to do if anything is wrong.
@@ -59,6 +62,7 @@ impl Asked {
             Self::Txn(args) => &mut args.common,
             Self::Watch(args) => &mut args.common,
             Self::Locate(args) => &mut args.common,
+            Self::Explain(args) => args.common(),
             Self::Outcome(args) => &mut args.common,
             Self::Status(args) => &mut args.common,
         }
@@ -66,7 +70,11 @@ impl Asked {
 
     /// Whether it changes keys.
     pub(crate) fn is_update(&self) -> bool {
-        matches!(self, Self::Put(_) | Self::Update(_) | Self::Cas(_) | Self::Del(_) | Self::Txn(_))
+        match self {
+            Self::Put(_) | Self::Update(_) | Self::Cas(_) | Self::Del(_) | Self::Txn(_) => true,
+            Self::Explain(args) => args.is_update(),
+            _ => false,
+        }
     }
 
     /// The value or transaction that it carries, from standard input where that was asked for.
@@ -77,22 +85,20 @@ impl Asked {
             }
             Self::Cas(args) => kv::value(Some(&args.value)),
             Self::Txn(args) => many::read(&args.file),
+            Self::Explain(args) => args.input(),
             _ => Ok(Vec::new()),
         }
     }
 
     /// The same as it was typed; `None` if the value is missing.
     pub(crate) fn typed_input(&self) -> Result<Option<Vec<u8>>, Failure> {
-        let bytes = |value: &OsStr| value.as_bytes().to_vec();
         Ok(match self {
             Self::Put(PutArgs { value, .. }) | Self::Update(UpdateArgs { value, .. }) => {
                 value.as_deref().map(bytes)
             }
             Self::Cas(args) => Some(bytes(&args.value)),
-            Self::Txn(args) if args.file.as_os_str().as_bytes().starts_with(b"{") => {
-                Some(bytes(args.file.as_os_str()))
-            }
-            Self::Txn(args) => Some(many::read(&args.file)?),
+            Self::Txn(args) => Some(typed_txn(args)?),
+            Self::Explain(args) => args.typed_input()?,
             _ => Some(Vec::new()),
         })
     }
@@ -110,10 +116,21 @@ impl Asked {
             Self::Txn(args) => many::txn(client, args, input).await,
             Self::Watch(args) => many::watch(client, args).await,
             Self::Locate(args) => locate::run(client, args).await,
+            Self::Explain(args) => explain::run(client, args, input).await,
             Self::Outcome(args) => many::outcome(client, args).await,
             Self::Status(args) => status::run(client, args).await,
         }
     }
+}
+
+fn bytes(value: &OsStr) -> Vec<u8> {
+    value.as_bytes().to_vec()
+}
+
+/// The transaction that was typed, or that stands in the file that was.
+pub(crate) fn typed_txn(args: &TxnArgs) -> Result<Vec<u8>, Failure> {
+    let typed = args.file.as_os_str();
+    if typed.as_bytes().starts_with(b"{") { Ok(bytes(typed)) } else { many::read(&args.file) }
 }
 
 /// Asks once, over a connection of its own.

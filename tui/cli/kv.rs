@@ -114,7 +114,7 @@ pub(crate) fn input(source: impl Read, name: &str) -> Result<Vec<u8>, Failure> {
     Ok(value)
 }
 
-fn not_there(key: &Key) -> Failure {
+pub(crate) fn not_there(key: &Key) -> Failure {
     let key = print::escaped(key.as_bytes(), false);
     Failure::new(Exit::NotThere, "not_found", format!("there is no key \"{key}\""))
 }

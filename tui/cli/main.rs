@@ -6,8 +6,9 @@
 mod address;
 mod admin;
 mod args;
-mod bench;
 mod asked;
+mod bench;
+mod explain;
 mod export;
 mod import;
 mod inspect;

@@ -76,7 +76,7 @@ pub(crate) fn read(file: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// A request from the object with `if` and `then` that `text` is.
-fn with_op(text: Vec<u8>) -> Result<Vec<u8>, Failure> {
+pub(crate) fn with_op(text: Vec<u8>) -> Result<Vec<u8>, Failure> {
     let Some(fields) = text.trim_ascii().strip_prefix(b"{") else {
         let sentence = "a transaction is one JSON object: see piazza txn --help";
         return Err(Failure::usage(sentence));
@@ -85,7 +85,7 @@ fn with_op(text: Vec<u8>) -> Result<Vec<u8>, Failure> {
 }
 
 /// Understood here, so that what is wrong is known before anything is sent.
-fn txn_op(text: &[u8]) -> Result<Op<'_>, Failure> {
+pub(crate) fn txn_op(text: &[u8]) -> Result<Op<'_>, Failure> {
     match request::parse(text, &Limits::default()) {
         Ok(Request { op, id: None, timeout_ms: None, once: None }) => Ok(op),
         Ok(_) => Err(Failure::usage("a transaction has the fields if and then, and no others")),
