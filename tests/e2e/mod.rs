@@ -13,6 +13,7 @@
 //! * `commands`: the same at the command line: exit codes, JSON, sentences;
 //! * `events`: what those who subscribe are told while a node dies and comes back;
 //! * `admin`: processes at the supervisor, membership at the coordinator, and `locate`;
+//! * `inject`: faults on order, what is met of them and what is told;
 //! * `detach`: `up` in the background, and afresh; what needs no cluster;
 //! * `inspect`: a stopped node's files are shown, a running one's refused, damage is told;
 //! * `words`: a whole dictionary goes in, and comes out again after everything was killed;
@@ -42,6 +43,7 @@ mod events;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod image_cut;
+mod inject;
 mod inspect;
 mod kill_all;
 mod kill_loop;
