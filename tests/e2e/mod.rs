@@ -16,6 +16,7 @@
 //! * `inject`: faults on order, what is met of them and what is told;
 //! * `detach`: `up` in the background, and afresh; what needs no cluster;
 //! * `inspect`: a stopped node's files are shown, a running one's refused, damage is told;
+//! * `readme`: what the README shows at a terminal is typed in, and prints what it shows;
 //! * `words`: a whole dictionary goes in, and comes out again after everything was killed;
 //! * `replica_down`: while one node is down, its keys are refused quickly, the others go on;
 //! * `disk_full`: a node without space refuses updates until there is some (as root);
@@ -51,5 +52,6 @@ mod limits;
 mod mixed;
 mod node_cache;
 mod ran;
+mod readme;
 mod replica_down;
 mod words;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use protocol::client::{Client, ClientError, Options, Supervisor};
 use protocol::error::ErrorCode;
 use protocol::request::{Admin, AdminAction};
+use protocol::status::NodeState;
 use protocol::supervisor::{Order, ProcAction};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -24,6 +25,8 @@ use crate::print::{self, Exit, Failure};
 const SUPERVISOR: &str = "127.0.0.1:9191";
 /// How long the coordinator may take to say where the supervisor is: it may be the one that hangs.
 const STATUS_WAIT: Duration = Duration::from_secs(1);
+/// How long the coordinator may take to see that a node has ended.
+const NOTICE_WAIT: Duration = Duration::from_secs(5);
 /// How often the supervisor is asked whether a process has ended.
 const INTERVAL: Duration = Duration::from_millis(50);
 
@@ -253,6 +256,7 @@ async fn act(args: ProcArgs, action: ProcAction) -> Result<Exit, Failure> {
     let ends = matches!(action, ProcAction::Kill(_) | ProcAction::Stop(_));
     if ends && !args.no_wait {
         wait_for_end(&supervisor, &args, pid).await?;
+        wait_for_notice(&args).await;
     }
     let (proc, name) = (&args.proc, action.name());
     let line = if args.common.json {
@@ -306,6 +310,12 @@ async fn supervisor(args: &ProcArgs) -> Result<String, Failure> {
 
 /// The supervisor as the coordinator knows it; `None` if the coordinator does not answer.
 async fn ask_coordinator(addresses: &str) -> Option<Option<String>> {
+    let status = quick_client(addresses).await?.status().await.ok()?;
+    Some(status.supervisor)
+}
+
+/// A client that gives up soon: the coordinator may be the one that hangs.
+async fn quick_client(addresses: &str) -> Option<Client> {
     let options = Options {
         connect_timeout: STATUS_WAIT,
         timeout: STATUS_WAIT,
@@ -313,8 +323,7 @@ async fn ask_coordinator(addresses: &str) -> Option<Option<String>> {
         repeat_for: Duration::ZERO,
         ..Options::default()
     };
-    let client = Client::connect(addresses, options).await.ok()?;
-    client.status().await.ok().map(|status| status.supervisor)
+    Client::connect(addresses, options).await.ok()
 }
 
 async fn wait_for_end(
@@ -332,6 +341,23 @@ async fn wait_for_end(
         if begun.elapsed() > args.timeout {
             let text = format!("{} has not ended within {:?}: kill it", args.proc, args.timeout);
             return Err(Failure::new(Exit::Refused, "timeout", text));
+        }
+        sleep(INTERVAL).await;
+    }
+}
+
+/// Waits until the coordinator has seen the end too, so that what is asked next is answered as the
+/// message promises. It is no failure if it cannot be asked, or takes its time.
+async fn wait_for_notice(args: &ProcArgs) {
+    let Ok(target) = address::resolve(&args.common) else { return };
+    let Some(client) = quick_client(&target.addresses).await else { return };
+    let begun = Instant::now();
+    while begun.elapsed() < NOTICE_WAIT
+        && let Ok(status) = client.status().await
+    {
+        let node = status.nodes.iter().find(|node| node.name.as_str() == args.proc);
+        if node.is_none_or(|node| node.state == NodeState::Down) {
+            return;
         }
         sleep(INTERVAL).await;
     }

@@ -96,12 +96,13 @@ fn advice(status: &Status) -> String {
     match missing(status, Goal::Healthy) {
         None => "all is well".into(),
         Some(missing) => {
-            let gone = status
-                .nodes
-                .iter()
-                .any(|node| matches!(node.state, NodeState::Suspect | NodeState::Down));
-            let then = if !gone {
+            let is = |state| status.nodes.iter().any(|node| node.state == state);
+            let then = if !is(NodeState::Suspect) && !is(NodeState::Down) {
                 "wait with `piazza wait healthy`"
+            } else if !is(NodeState::Down) {
+                "it is silent, or back and learning what it missed; wait with `piazza wait \
+                 healthy`, and see `piazza logs` if that does not end; until then updates of its \
+                 keys are refused"
             } else if status.cluster.evict_after_ms.is_some() {
                 "start the node again, or wait until its keys have been copied elsewhere; until \
                  then updates of its keys are refused"
@@ -346,6 +347,8 @@ all is well
         assert!(advice(&ill).starts_with("node n1 is down: start the node again, or wait until"));
         ill.cluster.evict_after_ms = None;
         assert!(advice(&ill).starts_with("node n1 is down: start the node again; until"));
+        ill.nodes[0].state = NodeState::Suspect;
+        assert!(advice(&ill).starts_with("node n1 is suspect: it is silent, or back and"));
         ill.nodes.remove(0);
         assert_eq!(missing(&ill, Goal::Healthy).as_deref(), Some("1 of 2 nodes are here"));
         let mut few = healthy();

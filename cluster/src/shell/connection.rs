@@ -177,7 +177,8 @@ impl Connection {
                     }
                 }
                 () = watched.wait(), if self.watches && !watched.is_held(first_slot) => {}
-                () = subscribers::wait(self.subscriber.as_deref(), first_slot) => {}
+                () = subscribers::wait(self.subscriber.as_deref(), first_slot),
+                    if self.subscriber.is_some() => {}
                 read = reader.read_buf(framer.read_space()), if may_read => {
                     self.last_active = Instant::now();
                     open = read? > 0;
@@ -330,7 +331,7 @@ impl Connection {
             Op::Subscribe(wants) => {
                 let client = self.take_slot(request, bytes, KeyHashes::None);
                 let subscriber = Arc::clone(self.subscriber.get_or_insert_default());
-                return Some(Event::Subscribe { client, wants: (**wants).clone(), subscriber });
+                return Some(Event::Subscribe { client, wants: wants.clone(), subscriber });
             }
             _ => {}
         }

@@ -67,7 +67,7 @@ pub(super) enum Event {
         /// Who, and which request of it.
         client: ClientId,
         /// What.
-        wants: Subscribe,
+        wants: Box<Subscribe>,
         /// Where they go.
         subscriber: Arc<Subscriber>,
     },
@@ -268,9 +268,13 @@ impl Driver {
         // One reading of the clock a turn: what is taken in below has come by then, since the
         // tasks that it comes from run on this thread too.
         let now = clock::now();
-        let rest =
-            std::iter::from_fn(|| from_peers.try_recv().or_else(|_| from_clients.try_recv()).ok());
-        for event in first.into_iter().chain(rest).take(TURN_MAX) {
+        if let Some(event) = first {
+            self.take(now, event);
+        }
+        for _ in 1..TURN_MAX {
+            let Ok(event) = from_peers.try_recv().or_else(|_| from_clients.try_recv()) else {
+                break;
+            };
             self.take(now, event);
         }
         if self.core.next_deadline() <= now {
@@ -297,7 +301,7 @@ impl Driver {
                 }
             }
             Event::Subscribe { client, wants, subscriber } => {
-                self.subscribe(now, client, wants, subscriber);
+                self.subscribe(now, client, *wants, subscriber);
             }
             Event::Administered(admin) => {
                 let body = Body::Admin(self.administered.keep(*admin));
