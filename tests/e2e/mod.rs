@@ -16,6 +16,7 @@
 //! * `events`: what those who subscribe are told while a node dies and comes back;
 //! * `admin`: processes at the supervisor, membership at the coordinator, and `locate`;
 //! * `explain`: the way of requests, as a picture;
+//! * `inject`: faults on order, what is met of them and what is told;
 //! * `detach`: `up` in the background, and afresh; what needs no cluster;
 //! * `inspect`: a stopped node's files are shown, a running one's refused, damage is told;
 //! * `readme`: what the README shows at a terminal is typed in, and prints what it shows;
@@ -48,6 +49,7 @@ mod explain;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod image_cut;
+mod inject;
 mod inspect;
 mod kill_all;
 mod kill_loop;

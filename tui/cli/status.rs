@@ -8,7 +8,8 @@ use std::fmt::Write as _;
 
 use protocol::client::{Client, ClientError};
 use protocol::request::Op;
-use protocol::status::{CacheStatus, CoordinatorState, NodeState, NodeStatus, Status};
+use protocol::status::{CacheStatus, CoordinatorState, LabStatus, NodeState, NodeStatus, Status};
+use protocol::supervisor::Injected;
 
 use crate::args::{Goal, StatusArgs};
 use crate::print::{self, Exit, Failure};
@@ -161,10 +162,28 @@ fn render(status: &Status, colour: bool) -> String {
     if status.keys_in_doubt > 0 {
         line(&mut out, &[format!("keys in doubt: {}", status.keys_in_doubt)]);
     }
+    if let Some(lab) = &status.lab {
+        line(&mut out, &[format!("faults on order: {}", faults(lab))]);
+    }
     let advice = advice(status);
     let tint = if advice == "all is well" { GREEN } else { YELLOW };
     let _ = writeln!(out, "{}", paint(advice, tint, colour));
     out
+}
+
+/// What is injected for teaching.
+fn faults(lab: &LabStatus) -> String {
+    let one = |(node, fault): (&String, &Injected)| {
+        let value = fault.value.as_ref().map(|value| match value {
+            serde_json::Value::String(text) => format!(" {text}"),
+            other => format!(" {other}"),
+        });
+        let text = format!("{node} {}{}", fault.fault, value.unwrap_or_default());
+        format!("{} ({} of {})", print::escaped(text.as_bytes(), false), fault.left, fault.count)
+    };
+    let all = lab.injected.iter().flat_map(|(node, faults)| faults.iter().map(move |f| (node, f)));
+    let all: Vec<String> = all.map(one).collect();
+    if all.is_empty() { "none".to_owned() } else { all.join(", ") }
 }
 
 fn table(out: &mut String, nodes: &[NodeStatus], colour: bool) {
