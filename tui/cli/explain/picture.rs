@@ -277,7 +277,7 @@ hash 00000000000000ff · on n2, n3 · set 17
 client
 └─ coordinator
    parse             10 us ▏                  understood
-   batch             10 us  ▏                 alone in its batch
+   batch             10 us ▏                  alone in its batch
    ├─ n2
    │  prepare        10 us ▏
    │  append         10 us  ▏
@@ -286,9 +286,9 @@ client
    └─ n3
       prepare        10 us ▏
       append         10 us  ▏
-      sync          301 us  ███████████████
-      vote           10 us                 ▏
-   reply             10 us                 ▏  ok, version 1.7, and a note that
+      sync          301 us  ████████████████
+      vote           10 us                  ▏
+   reply             10 us                  ▏ ok, version 1.7, and a note that
                                               takes two lines
 
 of 361 us, 301 us were the sync at n3
