@@ -1,5 +1,5 @@
-//! The way of a request as a picture of 80 columns: steps below each other, what goes on at the same
-//! time as branches, and bars that show when each step began and how long it took.
+//! The way of a request as a picture of 80 columns: steps below each other, what goes on at the
+//! same time as branches, and bars that show when each step began and how long it took.
 //!
 //! Pure: the same reply gives the same text.
 
