@@ -124,10 +124,19 @@ fn closing(explained: &ExplainReply, branches: &[Branch<'_>]) -> String {
         StepName::Sync => format!("the sync at {node}"),
         StepName::Vote => format!("the way to {node} and back"),
         StepName::CacheUpdate => "deciding it and updating the cache".into(),
-        StepName::Reply => "making the reply".into(),
+        StepName::Reply => match silent(&explained.steps) {
+            Some(node) => format!("waiting in vain for the vote of {node}"),
+            None => "making the reply".into(),
+        },
         StepName::Other => format!("a step at {node}"),
     };
     format!("of {total} us, {us} us were {what}")
+}
+
+/// The node that has not voted, if there is one.
+fn silent(steps: &[Step]) -> Option<String> {
+    let silent = steps.iter().find(|step| step.name == StepName::Vote && step.us.is_none())?;
+    Some(escaped(silent.place.as_bytes(), false))
 }
 
 /// What the lines have in common.
@@ -335,6 +344,9 @@ of 361 us, 301 us were the sync at n3
         assert!(drawn.ends_with("of 155 us, 80 us were the sync at n3\n"), "{drawn}");
         let yellow = drawn.lines().find(|line| line.contains(YELLOW)).unwrap();
         assert!(yellow.contains("sync") && drawn.matches(YELLOW).count() == 1, "{drawn}");
+        let late = [step("vote", "n3", "null", "none yet"), step("reply", COORDINATOR, "9", "")];
+        let drawn = draw("put", &reply(&late.join(","), "9"), false);
+        assert!(drawn.ends_with("9 us were waiting in vain for the vote of n3\n"), "{drawn}");
         let nothing = draw("get", &reply("", "0"), false);
         assert!(nothing.ends_with("\n0 us in all\n"), "{nothing}");
     }
