@@ -80,6 +80,8 @@ fn bench() {
     ctrl_c_ends_it_early(&cluster);
     a_node_is_killed_meanwhile(&cluster);
     cluster.kill_everything();
+    // A process that has not quite ended may still take a connection.
+    wait_for("nobody to listen", WAIT_MAX, || Conn::open(cluster.addr()).err());
     assert!(run(&cluster, &[]).ended(3).err.contains("cannot connect"));
     assert_eq!(run(&cluster, &["--json"]).ended(3).object()["code"], "not_connected");
 }
