@@ -126,7 +126,7 @@ fn it_adds_up(cluster: &Cluster) {
     let object = run(cluster, &[&arguments[..], &mix].concat()).ended(0).object();
     check(&object);
     assert_eq!(object["ops"], 3000, "{object}");
-    // What rests on an update that is refused is aborted with it.
+    // A node may refuse an update where it does not know of what that rests on.
     let errors = object["errors"].as_object().expect("errors");
     assert!(errors.keys().all(|code| code == "aborted"), "{object}");
     assert_eq!((&object["keys_left"], &object["interrupted"]), (&json!(0), &json!(false)));
