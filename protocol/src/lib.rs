@@ -28,10 +28,12 @@ pub mod ids;
 pub mod json;
 pub mod limits;
 pub mod peer;
+pub mod proof;
 pub mod reply;
 pub mod request;
 pub mod status;
 pub mod supervisor;
+pub mod token;
 
 #[cfg(test)]
 mod testing;
