@@ -1,10 +1,9 @@
-//! What the client port answers to `admin` and `auth`.
+//! What the client port answers to `admin`.
 //!
-//! Called by `connection`. Membership is fixed at the founding, so every change of it is refused;
-//! without tokens everybody who reaches the port is admin. Holds no state.
+//! Called by `connection`. Membership is fixed at the founding, so every change of it is refused.
+//! Holds no state.
 
 use protocol::error::{ErrorCode, ErrorReply};
-use protocol::reply::Role;
 use protocol::request::{Admin, AdminAction};
 
 /// Why no change is made.
@@ -28,9 +27,4 @@ pub(super) fn refuse(admin: &Admin<'_>) -> ErrorReply {
     let sentence =
         format!("{action} is refused, because membership is fixed at the founding: {instead}");
     ErrorReply { reason: Some(FIXED.into()), ..ErrorReply::new(ErrorCode::Refused, sentence) }
-}
-
-/// The role of everybody while there are no tokens.
-pub(super) fn role() -> Role {
-    Role::Admin
 }

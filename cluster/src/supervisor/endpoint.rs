@@ -9,7 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use protocol::error::ErrorReply;
 use protocol::frame::{HTTP_RESPONSE, is_http};
+use protocol::reply::Role;
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -21,6 +23,7 @@ use super::lines::{Line, Lines};
 use super::logs;
 use super::request::{self, Request};
 use super::run::News;
+use crate::tokens::{Tokens, Visitor};
 
 /// Connections served at a time.
 const CONNECTIONS_MAX: usize = 64;
@@ -30,30 +33,99 @@ const IDLE: Duration = Duration::from_secs(300);
 const LINE_WAIT: Duration = Duration::from_secs(30);
 /// A client that takes nothing for this long is closed.
 const WRITE_WAIT: Duration = Duration::from_secs(30);
+/// How long a client may take to notice that its connection is over.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// The pause after a failed accept (no descriptors left): trying at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts until it is dropped. `logs` is where the servers' logs are.
-pub(super) async fn serve(listener: TcpListener, news: mpsc::Sender<News>, logs: Arc<Path>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+/// What all connections share.
+#[derive(Clone)]
+pub(super) struct Endpoint {
+    /// Where requests go.
+    pub(super) news: mpsc::Sender<News>,
+    /// Where the servers' logs are.
+    pub(super) logs: Arc<Path>,
+    /// Who may do what.
+    pub(super) tokens: Arc<Tokens>,
+}
+
+impl Endpoint {
+    /// Accepts until it is dropped.
+    pub(super) async fn serve(self, listener: TcpListener) {
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        loop {
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            match places.clone().try_acquire_owned() {
+                Ok(place) => {
+                    let endpoint = self.clone();
+                    tokio::spawn(async move {
+                        let _ = endpoint.connection(stream).await;
+                        drop(place);
+                    });
+                }
+                Err(_) => refuse(&stream),
+            }
+        }
+    }
+
+    async fn connection(self, stream: TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let (source, mut sink) = stream.into_split();
+        let mut lines = Lines::new(source);
+        let mut visitor = Visitor::new(Arc::clone(&self.tokens));
+        let mut first = true;
+        while !visitor.is_to_go() {
+            let line = match next(&mut lines).await? {
+                Line::End => return Ok(()),
+                Line::TooLong(actual) => {
+                    write(&mut sink, &request::answer(None, Err(request::too_long(actual))))
+                        .await?;
+                    continue;
+                }
+                Line::Whole(line) => line,
+            };
+            if line.trim_ascii().is_empty() {
                 continue;
             }
-        };
-        match places.clone().try_acquire_owned() {
-            Ok(place) => {
-                let (news, logs) = (news.clone(), Arc::clone(&logs));
-                tokio::spawn(async move {
-                    let _ = connection(stream, news, logs).await;
-                    drop(place);
-                });
+            if std::mem::take(&mut first) && is_http(&line) {
+                return write(&mut sink, HTTP_RESPONSE.as_bytes()).await;
             }
-            Err(_) => refuse(&stream),
+            let (id, parsed) = request::parse(&line);
+            let reply = match parsed.and_then(|asked| allowed(&visitor, asked)) {
+                Err(refusal) => Err(refusal),
+                Ok(Request::Shutdown) => {
+                    // Written before it begins: the supervisor may end faster than its answer
+                    // leaves.
+                    let reply = Ok(serde_json::json!({ "pid": std::process::id() }));
+                    let written = write(&mut sink, &request::answer(id, reply)).await;
+                    let _ = self.news.send(News::Shutdown).await;
+                    written?;
+                    continue;
+                }
+                Ok(asked) => self.reply(asked, &mut visitor).await,
+            };
+            write(&mut sink, &request::answer(id, reply)).await?;
+        }
+        lines.part(sink, FAREWELL).await;
+        Ok(())
+    }
+
+    async fn reply(&self, asked: Request, visitor: &mut Visitor) -> Reply {
+        match asked {
+            Request::Hello | Request::Shutdown => ask(&self.news, News::Hello).await,
+            Request::Auth(token) => match visitor.show(&token) {
+                Some(role) => Ok(serde_json::json!({ "role": role })),
+                None => Err(refusal(&ErrorReply::wrong_token())),
+            },
+            Request::Logs { proc, lines } => read_logs(&self.logs, proc, lines).await,
+            Request::Do(action) => ask_to(&self.news, action).await,
         }
     }
 }
@@ -66,48 +138,22 @@ fn refuse(stream: &TcpStream) {
     let _ = stream.try_write(&line);
 }
 
-async fn connection(
-    stream: TcpStream,
-    news: mpsc::Sender<News>,
-    logs: Arc<Path>,
-) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let (source, mut sink) = stream.into_split();
-    let mut lines = Lines::new(source);
-    let mut first = true;
-    loop {
-        let line = match next(&mut lines).await? {
-            Line::End => return Ok(()),
-            Line::TooLong(actual) => {
-                write(&mut sink, &request::answer(None, Err(request::too_long(actual)))).await?;
-                continue;
-            }
-            Line::Whole(line) => line,
-        };
-        if line.trim_ascii().is_empty() {
-            continue;
+/// What is asked, if whoever asks may have it: a viewer or client looks, an admin acts.
+fn allowed(visitor: &Visitor, asked: Request) -> Result<Request, Refusal> {
+    match visitor.role() {
+        _ if matches!(asked, Request::Hello | Request::Auth(_)) => Ok(asked),
+        None => Err(refusal(&ErrorReply::no_token())),
+        Some(Role::Admin) => Ok(asked),
+        Some(_) if !asked.acts() => Ok(asked),
+        Some(_) => {
+            let error = "only an admin token allows that at the supervisor: show one";
+            Err(Refusal::new("forbidden", error))
         }
-        if std::mem::take(&mut first) && is_http(&line) {
-            return write(&mut sink, HTTP_RESPONSE.as_bytes()).await;
-        }
-        let (id, parsed) = request::parse(&line);
-        let reply = match parsed {
-            Err(refusal) => Err(refusal),
-            Ok(Request::Hello) => ask(&news, News::Hello).await,
-            Ok(Request::Auth) => Ok(serde_json::json!({ "role": "admin" })),
-            Ok(Request::Logs { proc, lines }) => read_logs(&logs, proc, lines).await,
-            Ok(Request::Do(action)) => ask_to(&news, action).await,
-            Ok(Request::Shutdown) => {
-                // Written before it begins: the supervisor may end faster than its answer leaves.
-                let reply = Ok(serde_json::json!({ "pid": std::process::id() }));
-                let written = write(&mut sink, &request::answer(id, reply)).await;
-                let _ = news.send(News::Shutdown).await;
-                written?;
-                continue;
-            }
-        };
-        write(&mut sink, &request::answer(id, reply)).await?;
     }
+}
+
+fn refusal(error: &ErrorReply) -> Refusal {
+    Refusal::new(error.code.as_str(), error.error.to_string())
 }
 
 async fn ask_to(news: &mpsc::Sender<News>, action: Action) -> Reply {

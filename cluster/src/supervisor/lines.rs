@@ -4,11 +4,15 @@
 //! never fills memory. Knows nothing of what the lines say.
 
 use std::io;
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 
 /// Longest line, bytes, without its newline.
 pub(super) const LINE_BYTES_MAX: usize = 64 << 10;
+/// What is taken at most from a client whose connection is over, bytes.
+const PART_BYTES_MAX: usize = 8 << 20;
 const CHUNK: usize = 4 << 10;
 
 /// One step of a stream.
@@ -89,6 +93,21 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             }
             self.fill().await?;
         }
+    }
+
+    /// Ends the stream of a client that may still be sending: `sink` is closed, and what comes is
+    /// read until the client closes too or `wait` is over. Else the client could lose what was
+    /// written last.
+    pub(super) async fn part(mut self, mut sink: impl AsyncWrite + Unpin, wait: Duration) {
+        let _ = sink.shutdown().await;
+        let rest = async {
+            let mut left = PART_BYTES_MAX;
+            while left > 0 && matches!(self.fill().await, Ok(true)) {
+                left = left.saturating_sub(self.buffer.len());
+                self.buffer.clear();
+            }
+        };
+        let _ = timeout(wait, rest).await;
     }
 
     fn finish(&mut self, mut line: Vec<u8>) -> Line {

@@ -25,8 +25,8 @@ const READY_WAIT: Duration = Duration::from_secs(30);
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Request {
     Hello,
-    /// Without tokens any one is right.
-    Auth,
+    /// Shows a token.
+    Auth(String),
     /// The last lines of the log of a process.
     Logs {
         proc: String,
@@ -34,6 +34,16 @@ pub(super) enum Request {
     },
     Do(Action),
     Shutdown,
+}
+
+impl Request {
+    /// Whether it does something to a process.
+    pub(super) fn acts(&self) -> bool {
+        match self {
+            Self::Hello | Self::Auth(_) | Self::Logs { .. } | Self::Do(Action::List) => false,
+            Self::Do(_) | Self::Shutdown => true,
+        }
+    }
 }
 
 /// The fields of a JSON object in order, repeated ones too.
@@ -128,10 +138,7 @@ fn request(mut fields: Map<String, Value>) -> Result<Request, Refusal> {
             }
             Request::Hello
         }
-        "auth" => {
-            text(&mut fields, "token")?;
-            Request::Auth
-        }
+        "auth" => Request::Auth(text(&mut fields, "token")?),
         "admin" => admin(&mut fields, timeout.unwrap_or(READY_WAIT))?,
         _ => {
             let error =
