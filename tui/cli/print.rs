@@ -60,11 +60,8 @@ impl Failure {
     }
 
     /// The failure of an attempt to connect; `hint` says how to start or find the cluster.
-    pub(crate) fn connecting(error: &ClientError, hint: &str) -> Self {
-        let cause = match error {
-            ClientError::NotConnected(cause) => cause.to_string(),
-            other => other.to_string(),
-        };
+    pub(crate) fn connecting(error: ClientError, hint: &str) -> Self {
+        let ClientError::NotConnected(cause) = error else { return error.into() };
         Self::new(Exit::Refused, "not_connected", format!("cannot connect to {cause}: {hint}"))
     }
 
@@ -147,12 +144,13 @@ pub(crate) fn with_client(
 ) -> ExitCode {
     let connected = || {
         let target = address::resolve(common)?;
+        let token = common.credentials.token()?;
         block_on(async {
             // A refusal is for the one who typed to see: the exit code says that a retry is safe.
-            let options = Options { repeat_refused: false, ..Options::default() };
+            let options = Options { repeat_refused: false, token, ..Options::default() };
             let client = Client::connect(&target.addresses, options)
                 .await
-                .map_err(|error| Failure::connecting(&error, &target.hint))?;
+                .map_err(|error| Failure::connecting(error, &target.hint))?;
             work(client).await
         })
     };

@@ -13,10 +13,11 @@ use clap::Args;
 use cluster::config::{
     CacheShape, CoordinatorConfig, NodeConfig, REAPED_MAX, StorageKind, parse_ms,
 };
+use cluster::tokens::{Audience, TokenError, TokenFiles};
 use cluster::{process, telemetry};
 use protocol::ids::{NodeName, Uuid};
 
-use crate::up::LimitArgs;
+use crate::up::{LimitArgs, TokenArgs};
 
 /// Runs one coordinator.
 #[derive(Debug, Args)]
@@ -39,6 +40,8 @@ pub(crate) struct CoordinatorArgs {
     #[arg(long, value_name = "T", default_value_t = 1,
           value_parser = clap::value_parser!(u16).range(1..))]
     tokens: u16,
+    #[command(flatten)]
+    access: TokenArgs,
     #[command(flatten)]
     limits: LimitArgs,
     /// Names this very process [default: random]
@@ -72,6 +75,9 @@ pub(crate) struct NodeArgs {
     /// Shape of the node's cache
     #[arg(long, value_name = "SETSxWAYS", default_value_t = CacheShape::NODE)]
     node_cache: CacheShape,
+    /// The token that the servers prove to each other
+    #[arg(long, value_name = "FILE")]
+    peer_token_file: Option<PathBuf>,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -106,8 +112,10 @@ pub(crate) fn coordinator(
 pub(crate) fn node(args: NodeArgs, serve: impl FnOnce(NodeConfig) -> ExitCode) -> ExitCode {
     let common = args.common.clone();
     let name = args.name.clone();
-    let config = node_config(args);
-    begin(common, name.as_str(), || serve(config))
+    match node_config(args) {
+        Ok(config) => begin(common, name.as_str(), || serve(config)),
+        Err(error) => usage(&error),
+    }
 }
 
 fn coordinator_config(args: CoordinatorArgs) -> Result<CoordinatorConfig, String> {
@@ -120,6 +128,11 @@ fn coordinator_config(args: CoordinatorArgs) -> Result<CoordinatorConfig, String
     if args.reaped.len() > REAPED_MAX {
         return Err(format!("--reaped has {} instances: give {REAPED_MAX}", args.reaped.len()));
     }
+    let said = |error: TokenError| error.to_string();
+    let limits = args.limits.limits();
+    let access = args.access.files().load().map_err(said)?;
+    access.check_reach("--listen", args.listen, Audience::Clients).map_err(said)?;
+    access.check_reach("--peer-listen", args.peer_listen, Audience::Servers).map_err(said)?;
     let instance = args.instance.map_or_else(process::random_uuid, Ok);
     Ok(CoordinatorConfig {
         listen: args.listen,
@@ -131,16 +144,21 @@ fn coordinator_config(args: CoordinatorArgs) -> Result<CoordinatorConfig, String
         lease: args.limits.lease_ms,
         cache: args.limits.cache,
         cache_bytes: args.limits.cache_bytes,
-        key_bytes_max: args.limits.key_bytes_max,
-        value_bytes_max: args.limits.value_bytes_max,
+        limits,
+        access,
         instance: instance.map_err(|error| format!("no random numbers: {error}"))?,
         reaped: args.reaped,
         supervisor: args.common.supervisor,
     })
 }
 
-fn node_config(args: NodeArgs) -> NodeConfig {
-    NodeConfig {
+fn node_config(args: NodeArgs) -> Result<NodeConfig, String> {
+    let said = |error: TokenError| error.to_string();
+    let files = TokenFiles { peer: args.peer_token_file, ..TokenFiles::default() };
+    let access = files.load().map_err(said)?;
+    // A node listens where it can be reached from the coordinator's machine.
+    access.check_reach("--join", args.join, Audience::Servers).map_err(said)?;
+    Ok(NodeConfig {
         join: args.join,
         dir: args.dir,
         name: args.name,
@@ -148,7 +166,8 @@ fn node_config(args: NodeArgs) -> NodeConfig {
         storage: args.storage,
         cache: args.node_cache,
         supervisor: args.common.supervisor,
-    }
+        peer: access.peer().cloned(),
+    })
 }
 
 /// Ties the process to its supervisor, opens its log, serves.
@@ -181,6 +200,8 @@ mod tests {
     use clap::Parser;
     use cluster::supervisor::command::ChildCommands;
     use cluster::supervisor::options::{ServerOptions, Shape};
+    use cluster::tokens::Tokens;
+    use protocol::limits::Limits;
 
     use super::*;
 
@@ -196,6 +217,11 @@ mod tests {
         args: NodeArgs,
     }
 
+    fn limits() -> Limits {
+        let all = Limits { key_bytes: 20, value_bytes: 1_000, ..Limits::default() };
+        Limits { connections: 7, idle_ms: 800, ..all }
+    }
+
     fn commands() -> ChildCommands {
         ChildCommands {
             program: "piazza".into(),
@@ -206,9 +232,9 @@ mod tests {
                 node_cache: CacheShape::new(16, 3).unwrap(),
                 heartbeat: Duration::from_millis(50),
                 lease: Duration::from_millis(300),
-                key_bytes_max: 20,
-                value_bytes_max: 1_000,
+                limits: limits(),
             },
+            token_files: TokenFiles::default(),
             dir: "/d i r".into(),
             logs: "/d i r/logs".into(),
             supervisor: "127.0.0.1:3".parse().unwrap(),
@@ -231,8 +257,8 @@ mod tests {
             lease: Duration::from_millis(300),
             cache: CacheShape::new(8, 2).unwrap(),
             cache_bytes: 12_345,
-            key_bytes_max: 20,
-            value_bytes_max: 1_000,
+            limits: limits(),
+            access: Tokens::default(),
             instance: Uuid(9),
             reaped: vec![Uuid(7), Uuid(8)],
             supervisor: "127.0.0.1:3".parse().ok(),
@@ -255,8 +281,9 @@ mod tests {
             storage: StorageKind::Memory,
             cache: CacheShape::new(16, 3).unwrap(),
             supervisor: "127.0.0.1:3".parse().ok(),
+            peer: None,
         };
-        assert_eq!(node_config(args), expected);
+        assert_eq!(node_config(args), Ok(expected));
     }
 
     #[test]
