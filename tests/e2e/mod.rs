@@ -13,6 +13,7 @@
 //! * `commands`: the same at the command line: exit codes, JSON, sentences;
 //! * `events`: what those who subscribe are told while a node dies and comes back;
 //! * `admin`: processes at the supervisor, membership at the coordinator, and `locate`;
+//! * `tokens`: who is let in by which token, and that without one no port is open to others;
 //! * `detach`: `up` in the background, and afresh; what needs no cluster;
 //! * `inspect`: a stopped node's files are shown, a running one's refused, damage is told;
 //! * `readme`: what the README shows at a terminal is typed in, and prints what it shows;
@@ -52,4 +53,5 @@ mod node_cache;
 mod ran;
 mod readme;
 mod replica_down;
+mod tokens;
 mod words;
