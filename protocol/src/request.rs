@@ -351,7 +351,7 @@ fn cause(error: &serde_json::Error) -> String {
 
 /// Whether brackets outside strings nest deeper than `limit`. Most lines have too few brackets
 /// even to look closer.
-fn nests_deeper(line: &[u8], limit: usize) -> bool {
+pub fn nests_deeper(line: &[u8], limit: usize) -> bool {
     if memchr::memchr2_iter(b'{', b'[', line).take(limit + 1).count() <= limit {
         return false;
     }

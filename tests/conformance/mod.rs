@@ -17,7 +17,8 @@
 //! * `values` (3xx): keys, values, versions and their limits;
 //! * `updates` (4xx): `put`, `update`, `cas`, `del`, `txn`; `once` (45x): `once` and `outcome`;
 //! * `reads` (5xx): `get`, `mget`, `scan`; `explain` (54x); `watch` (6xx);
-//! * `servers` (7xx): `hello`, `status`, limits, the guard against HTTP;
+//! * `servers` (7xx): `hello`, `status`, limits, the guard against HTTP; `supervisor` (74x on): its
+//!   port, and what administrators do;
 //! * `malformed` (8xx): hundreds of bad inputs on every port;
 //! * `broken` (9xx): a node is down.
 //!
@@ -40,6 +41,7 @@ mod malformed;
 mod once;
 mod reads;
 mod servers;
+mod supervisor;
 mod talk;
 mod updates;
 mod values;
@@ -83,6 +85,7 @@ const ALL: &[&[Check]] = &[
     explain::CHECKS,
     watch::CHECKS,
     servers::CHECKS,
+    supervisor::CHECKS,
     malformed::CHECKS,
     broken::CHECKS,
 ];

@@ -13,7 +13,7 @@ use protocol::client::{Client, ClientError, Options, Supervisor};
 use protocol::error::ErrorCode;
 use protocol::request::{Admin, AdminAction};
 use protocol::status::NodeState;
-use protocol::supervisor::ProcAction;
+use protocol::supervisor::{Order, ProcAction};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -52,6 +52,9 @@ enum Action {
     Pause(ProcArgs),
     /// Let a server that stands still go on.
     Resume(ProcArgs),
+    /// Let a node have a fault, for teaching: refuse_prepare, sync_delay_ms, drop_votes,
+    /// drop_heartbeats, stop_after. Needs a cluster started with `piazza up --lab`.
+    Inject(InjectArgs),
     /// Take a silent node's place away.
     Evict(NodeArgs),
     /// Let a node give away what it has, and leave.
@@ -87,6 +90,38 @@ struct ProcArgs {
     yes: bool,
     #[command(flatten)]
     common: Common,
+}
+
+/// A fault on order.
+#[derive(Debug, clap::Args)]
+struct InjectArgs {
+    /// The node: n1, n2 ...
+    proc: String,
+    /// The fault.
+    fault: String,
+    /// Milliseconds of sync_delay_ms; of stop_after the step: append, sync or vote.
+    #[arg(long)]
+    value: Option<String>,
+    /// How often it comes; 0 takes it back.
+    #[arg(long, default_value_t = 1)]
+    count: u64,
+    /// The supervisor's address [default: as `status` or the directory tells it]
+    #[arg(long, value_name = "HOST:PORT")]
+    supervisor: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// How long a node may take to take an order.
+const ORDER_WAIT: Duration = Duration::from_secs(5);
+
+impl InjectArgs {
+    fn split(self) -> (ProcArgs, Order) {
+        let Self { proc, fault, value, count, supervisor, common } = self;
+        let args =
+            ProcArgs { proc, supervisor, no_wait: false, timeout: ORDER_WAIT, yes: true, common };
+        (args, Order { fault, value, count })
+    }
 }
 
 /// A change of the membership.
@@ -148,6 +183,10 @@ pub(crate) fn run(args: AdminArgs) -> ExitCode {
         Action::Restart(args) => at_supervisor(args, ProcAction::Restart),
         Action::Pause(args) => at_supervisor(args, ProcAction::Pause),
         Action::Resume(args) => at_supervisor(args, ProcAction::Resume),
+        Action::Inject(args) => {
+            let (args, order) = args.split();
+            at_supervisor(args, |proc| ProcAction::Inject(proc, order))
+        }
         Action::Evict(NodeArgs { node, change }) => {
             at_coordinator(change, A::Evict { node: node.into() })
         }
@@ -228,6 +267,8 @@ async fn act(args: ProcArgs, action: ProcAction) -> Result<Exit, Failure> {
             (ProcAction::Kill(_) | ProcAction::Stop(_), false) => "has ended, and stays down",
             (ProcAction::Pause(_), _) => "stands still",
             (ProcAction::Resume(_), _) => "goes on",
+            (ProcAction::Inject(_, Order { count: 0, .. }), _) => "has that fault on order no more",
+            (ProcAction::Inject(..), _) => "has the fault on order",
             (_, true) => "is being started",
             (_, false) => "is ready",
         };
@@ -365,7 +406,17 @@ mod tests {
             assert!(right(&format!("admin {typed}")), "{typed}");
         }
         assert!(right("admin set evict_after_ms 5000") && right("admin cancel c7"));
-        for typed in ["kill", "evict", "set evict_after_ms", "set x -1", "stop n1 --timeout 2m"] {
+        assert!(right("admin inject n1 sync_delay_ms --value 200 --count 5"));
+        assert!(right("admin inject n1 drop_votes"));
+        for typed in [
+            "inject n1",
+            "inject n1 drop_votes --count x",
+            "kill",
+            "evict",
+            "set evict_after_ms",
+            "set x -1",
+            "stop n1 --timeout 2m",
+        ] {
             assert!(!right(&format!("admin {typed}")), "{typed}");
         }
     }

@@ -1,11 +1,11 @@
 //! `piazza explain`: which way a request takes and, if it is carried out, where its time went.
 //!
-//! Called by `main`. The picture is made in `picture`; what was refused is shown with the way that
+//! Called by `asked`. The picture is made in `picture`; what was refused is shown with the way that
 //! it took, and ends with the exit code that the request itself would have.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
-use std::process::ExitCode;
+use std::os::unix::ffi::OsStrExt;
 
 use protocol::client::{Client, ClientError};
 use protocol::error::{ErrorCode, ErrorReply};
@@ -15,7 +15,7 @@ use protocol::request::{Explain, Op, Request};
 
 use crate::args::{CasArgs, Common, DelArgs, PutArgs, TxnArgs, UpdateArgs};
 use crate::print::{self, Exit, Failure};
-use crate::{kv, many};
+use crate::{asked, kv, many};
 
 mod picture;
 
@@ -58,26 +58,58 @@ struct ExplainGet {
     common: Common,
 }
 
-impl What {
-    fn common(&self) -> &Common {
-        match self {
-            Self::Get(args) => &args.common,
-            Self::Put(args) => &args.common,
-            Self::Update(args) => &args.common,
-            Self::Cas(args) => &args.common,
-            Self::Del(args) => &args.common,
-            Self::Txn(args) => &args.common,
+impl ExplainArgs {
+    /// Where the cluster is, and how to answer.
+    pub(crate) fn common(&mut self) -> &mut Common {
+        match &mut self.what {
+            What::Get(args) => &mut args.common,
+            What::Put(args) => &mut args.common,
+            What::Update(args) => &mut args.common,
+            What::Cas(args) => &mut args.common,
+            What::Del(args) => &mut args.common,
+            What::Txn(args) => &mut args.common,
         }
     }
 
-    /// What standard input or a file is to be read for.
-    fn input(&self) -> Result<Vec<u8>, Failure> {
+    /// Whether it changes keys.
+    pub(crate) fn is_update(&self) -> bool {
+        self.run && !matches!(self.what, What::Get(_))
+    }
+
+    /// The value or transaction of the request, from standard input where that was asked for.
+    pub(crate) fn input(&self) -> Result<Vec<u8>, Failure> {
+        match &self.what {
+            What::Get(_) | What::Del(_) => Ok(Vec::new()),
+            What::Put(PutArgs { value, .. }) | What::Update(UpdateArgs { value, .. }) => {
+                kv::value(value.as_deref())
+            }
+            What::Cas(args) => kv::value(Some(&args.value)),
+            What::Txn(args) => many::with_op(many::read(&args.file)?),
+        }
+    }
+
+    /// The same as it was typed; `None` if the value is missing.
+    pub(crate) fn typed_input(&self) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(match &self.what {
+            What::Put(PutArgs { value, .. }) | What::Update(UpdateArgs { value, .. }) => {
+                value.as_deref().map(|value| value.as_bytes().to_vec())
+            }
+            What::Cas(args) => Some(args.value.as_bytes().to_vec()),
+            What::Txn(args) => Some(many::with_op(asked::typed_txn(args)?)?),
+            What::Get(_) | What::Del(_) => Some(Vec::new()),
+        })
+    }
+}
+
+impl What {
+    fn json(&self) -> bool {
         match self {
-            Self::Get(_) | Self::Del(_) => Ok(Vec::new()),
-            Self::Put(args) => kv::value(args.value.as_deref()),
-            Self::Update(args) => kv::value(args.value.as_deref()),
-            Self::Cas(args) => kv::value(Some(&args.value)),
-            Self::Txn(args) => many::read(args),
+            Self::Get(args) => args.common.json,
+            Self::Put(args) => args.common.json,
+            Self::Update(args) => args.common.json,
+            Self::Cas(args) => args.common.json,
+            Self::Del(args) => args.common.json,
+            Self::Txn(args) => args.common.json,
         }
     }
 
@@ -98,37 +130,35 @@ impl What {
     }
 }
 
-/// `piazza explain`.
-pub(crate) fn run(args: ExplainArgs) -> ExitCode {
-    let common = args.what.common();
-    let input = match args.what.input() {
-        Ok(input) => input,
-        Err(failure) => return print::finish(Err(failure), common.json),
-    };
-    print::with_client(common, async |client| {
-        let op = args.what.op(&input)?;
-        let title = title(&op);
-        let key = key_of(&op).map(kv::key).transpose()?;
-        let (line, explained) = ask(&client, op, args.run).await?;
-        match explained {
-            Ok(explained) => {
-                show(&title, &explained, &line, common.json)?;
-                Ok(Exit::Done)
-            }
-            Err(Refusal { error, explained: Some(explained) }) => {
-                let failure = failure(error, args.run, key.as_ref());
-                if common.json {
-                    // As the server said it: the way is part of it.
-                    let exit = failure.exit;
-                    let _ = io::stderr().write_all(&line);
-                    return Ok(exit);
-                }
-                show(&title, &explained, &line, false)?;
-                Err(failure)
-            }
-            Err(Refusal { error, explained: None }) => Err(failure(error, args.run, key.as_ref())),
+/// Asks, and draws the answer.
+pub(crate) async fn run(
+    client: &Client,
+    args: &ExplainArgs,
+    input: Vec<u8>,
+) -> Result<Exit, Failure> {
+    let json = args.what.json();
+    let op = args.what.op(&input)?;
+    let title = title(&op);
+    let key = key_of(&op).map(kv::key).transpose()?;
+    let (line, explained) = ask(client, op, args.run).await?;
+    match explained {
+        Ok(explained) => {
+            show(&title, &explained, &line, json)?;
+            Ok(Exit::Done)
         }
-    })
+        Err(Refusal { error, explained: Some(explained) }) => {
+            let failure = failure(error, args.run, key.as_ref());
+            if json {
+                // As the server said it: the way is part of it.
+                let exit = failure.exit;
+                let _ = io::stderr().write_all(&line);
+                return Ok(exit);
+            }
+            show(&title, &explained, &line, false)?;
+            Err(failure)
+        }
+        Err(Refusal { error, explained: None }) => Err(failure(error, args.run, key.as_ref())),
+    }
 }
 
 /// The server's line, with its newline, and what it says.
