@@ -11,6 +11,7 @@
 //! * `conversation`: what a user meets who talks to the port by hand;
 //! * `node_cache`: what is read again is answered by a node's cache, and `status` shows it;
 //! * `commands`: the same at the command line: exit codes, JSON, sentences;
+//! * `contract`: flags, processes, commands and terminals, as `protocol/PROTOCOL.md` has them;
 //! * `events`: what those who subscribe are told while a node dies and comes back;
 //! * `admin`: processes at the supervisor, membership at the coordinator, and `locate`;
 //! * `detach`: `up` in the background, and afresh; what needs no cluster;
@@ -35,6 +36,7 @@ pub(crate) mod workload;
 
 mod admin;
 mod commands;
+mod contract;
 mod conversation;
 mod detach;
 mod disk_full;

@@ -318,48 +318,4 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_grammar_is_consistent() {
-        Args::command().debug_assert();
-    }
-
-    #[test]
-    fn durations_are_read_strictly() {
-        let ms = |text| duration(text).map(|duration| duration.as_millis());
-        assert_eq!(ms("500ms"), Ok(500));
-        assert_eq!(ms("30s"), Ok(30_000));
-        assert_eq!(ms("30"), Ok(30_000));
-        assert_eq!(ms("2m"), Ok(120_000));
-        for wrong in ["", "s", "-1s", "1.5s", "1 s", "1d", "99999999999999999999", "9999999999h"] {
-            assert!(duration(wrong).is_err(), "{wrong:?}");
-        }
-    }
-
-    #[test]
-    fn a_value_may_be_a_negative_number_or_a_dash() {
-        for value in ["-5", "-", "", "a b"] {
-            let args = Args::try_parse_from(["piazza", "put", "k", value, "--json"]).unwrap();
-            let Command::Put(put) = args.command else { panic!("{args:?}") };
-            assert_eq!(put.value, Some(value.into()));
-            assert!(put.common.json);
-        }
-        assert!(Args::try_parse_from(["piazza", "get", "k", "--addr", "a", "--dir", "b"]).is_err());
-        assert!(Args::try_parse_from(["piazza", "wait", "rady"]).is_err());
-    }
-
-    #[test]
-    fn versions_and_targets_are_checked_before_anything_is_sent() {
-        let right = |typed: &str| Args::try_parse_from(typed.split(' ')).is_ok();
-        assert!(right("piazza cas k -5 3.17") && right("piazza del k --if-version 3.17"));
-        assert!(right("piazza watch k") && right("piazza watch --prefix k"));
-        assert!(right("piazza scan") && right("piazza scan p --values --limit 5"));
-        assert!(right("piazza export") && right("piazza export f --csv") && right("piazza txn -"));
-        for wrong in ["cas k v", "cas k v 3", "outcome 3.", "mget", "watch", "watch k --prefix p"] {
-            assert!(!right(&format!("piazza {wrong}")), "{wrong}");
-        }
-    }
-}
+mod tests;

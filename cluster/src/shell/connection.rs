@@ -452,3 +452,6 @@ impl Connection {
         (idle && self.slots.is_empty() && !listens) || slow
     }
 }
+
+#[cfg(test)]
+mod tests;
