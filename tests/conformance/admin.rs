@@ -7,22 +7,22 @@ use super::servers::{counts, is_hex};
 use super::{Site, checks};
 
 checks! {
-    741 a_change_of_the_membership_is_refused_with_a_reason
+    771 a_change_of_the_membership_is_refused_with_a_reason
         "**Coordinator** (membership), each with `dry_run:true` and `if_ring_epoch`",
         "`evict {node}`, `remove {node}`",
         "`add {}`, `rebalance`, `repair`, `scrub {}`, `cancel {change}`, `set {name,value}`",
         "`refused` says why",
         "`refused` ... | `reason` ... | admin (section 4)"
-    742 admin_is_read_strictly
+    772 admin_is_read_strictly
         "**Coordinator** (membership), each with `dry_run:true` and `if_ring_epoch`",
         "`evict {node}`, `remove {node}` ... `add {}`, `rebalance`, `repair`, `scrub {}`, `cancel {change}`, `set {name,value}`"
-    743 a_read_only_connection_is_no_admin
+    773 a_read_only_connection_is_no_admin
         "`admin` | section 4 | | `forbidden`, ..."
-    744 without_tokens_everybody_is_admin
+    774 without_tokens_everybody_is_admin
         "None set: everybody on loopback is admin, and"
-    751 locate_tells_where_a_key_lies
+    781 locate_tells_where_a_key_lies
         "`locate` | `key` ... `hash` (16 hex digits), `nodes` (names, primary first), `set`, `way` (or `null`)"
-    752 locate_asks_every_copy
+    782 locate_asks_every_copy
         "`locate` | `key`; `copies:true` optional ... `copies`: `[{node,role,state,version,cached,undecided}]`"
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::events::Events;
+use super::explain::explain;
 use super::servers::has;
 use super::talk::Talk;
 use super::{Site, checks};
@@ -24,7 +25,8 @@ checks! {
         "`aborted` (only if ... `in_doubt`",
         "An update in flight when a replica falls silent is not refused: it waits for that replica to return or be evicted, at most its deadline, then answers `unknown_outcome`; a silent node is never by itself a reason to abort. A key whose last update is in doubt stays readable",
         "`suspect` (connection lost, or 3 heartbeat intervals of silence or of no progress), `down` ... or 3 more intervals)",
-        "A suspect that comes back with the same incarnation is `up` at once",
+        "plus `paused:true` where the supervisor says so. A suspect that comes back with the same incarnation is `up` at once",
+        "It tells the coordinator of kills and pauses, as a hint for display only",
         "`txn_open` (same fields so far) for one older than 20 ms",
         "`txn_in_doubt {tx,key,votes,missing,meaning,safe_action}`; `txn_resolved`"
     903 a_death_is_told_as_it_goes_on
@@ -73,6 +75,11 @@ fn a_replica_that_is_down_is_named(site: &Site) {
             let answer = talk.refused(update.to_string(), "replica_down");
             assert_eq!(answer["node"], *victim, "{answer}");
         }
+        let plan = talk.ok(&explain(&put(key, "never"), false));
+        let told = plan["steps"].to_string();
+        assert!(told.contains("`replica_down`") && told.contains(&victim), "{plan}");
+        let answer = talk.refused(explain(&put(key, "never"), true).to_string(), "replica_down");
+        assert_eq!(answer["node"], *victim, "{answer}");
         let answer = talk.ok(&json!({"op": "get", "key": key}));
         assert_eq!((&answer["value"], &answer["version"]), (&json!("before"), version));
     }
@@ -201,7 +208,8 @@ fn in_doubt(
     let got = talk.ok(&json!({"op": "get", "key": key}));
     assert_eq!((&got["value"], &got["version"]), (&json!("before"), before), "it stays readable");
     wait_for("the paused node down", SEEN_MAX, || {
-        (node_in(&site.status(), victim)["state"] == "down").then_some(())
+        let node = node_in(&site.status(), victim);
+        (node["state"] == "down" && node["paused"] == true).then_some(())
     });
     assert!(site.status()["keys_in_doubt"].as_u64() > Some(0));
     let told = events

@@ -16,9 +16,9 @@
 //! * `bad_lines` (2xx): what is refused, by name, while the connection lives;
 //! * `values` (3xx): keys, values, versions and their limits;
 //! * `updates` (4xx): `put`, `update`, `cas`, `del`, `txn`; `once` (45x): `once` and `outcome`;
-//! * `reads` (5xx): `get`, `mget`, `scan`; `watch` (6xx); `events` (65x): `subscribe`;
-//! * `servers` (7xx): `hello`, `status`, limits, the guard against HTTP; `admin` (74x): `admin`, at both
-//!   ports, and `locate`;
+//! * `reads` (5xx): `get`, `mget`, `scan`; `explain` (54x); `watch` (6xx); `events` (65x): `subscribe`;
+//! * `servers` (7xx): `hello`, `status`, limits, the guard against HTTP; `supervisor` (74x on): its
+//!   port, and what administrators do; `admin` (77x): `admin` at the coordinator, and `locate`;
 //! * `malformed` (8xx): hundreds of bad inputs on every port;
 //! * `broken` (9xx): a node is down.
 //!
@@ -37,11 +37,13 @@ mod admin;
 mod bad_lines;
 mod broken;
 mod events;
+mod explain;
 mod framing;
 mod malformed;
 mod once;
 mod reads;
 mod servers;
+mod supervisor;
 mod talk;
 mod updates;
 mod values;
@@ -83,9 +85,11 @@ const ALL: &[&[Check]] = &[
     updates::CHECKS,
     once::CHECKS,
     reads::CHECKS,
+    explain::CHECKS,
     watch::CHECKS,
     events::CHECKS,
     servers::CHECKS,
+    supervisor::CHECKS,
     admin::CHECKS,
     malformed::CHECKS,
     broken::CHECKS,

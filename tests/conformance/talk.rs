@@ -35,7 +35,7 @@ const CODES: &[(&str, &[&str])] = &[
     ("forbidden", &[]),
     ("no_such_node", &[]),
     ("already", &[]),
-    ("refused", &["reason"]),
+    ("refused", &[]),
 ];
 
 /// A text short enough to be shown.

@@ -61,6 +61,7 @@ fn contract_of_a_cluster_with_small_limits() {
 
 /// Contract: "Only these close it ... the server's stop"
 /// Contract: "list start stop restart kill pause resume logs ... shutdown`, as"
+/// Contract: "logs inject shutdown`, as"
 fn a_stop_ends_connections(cluster: &mut Cluster) {
     let mut conn = Conn::open(cluster.addr()).expect("it is ready");
     let shutdown = json!({"op": "admin", "action": "shutdown"});

@@ -23,7 +23,7 @@ impl Source {
     pub(crate) fn new(path: &str, text: &str) -> Self {
         let code: Vec<String> = blank(text).lines().map(str::to_owned).collect();
         let all_test =
-            path.starts_with("tests/") || path.contains("/tests/") || path.ends_with("/tests.rs");
+            path.starts_with("tests/") || path.contains("/tests/") || path.ends_with("tests.rs");
         let mut test = vec![all_test; code.len()];
         for (at, line) in code.iter().enumerate() {
             // Other tests may use it, so it may be visible to them.

@@ -24,7 +24,9 @@ fn durations_are_read_strictly() {
 fn a_value_may_be_a_negative_number_or_a_dash() {
     for value in ["-5", "-", "", "a b"] {
         let args = Args::try_parse_from(["piazza", "put", "k", value, "--json"]).unwrap();
-        let Command::Put(put) = args.command else { panic!("{args:?}") };
+        let Command::Asked(crate::asked::Asked::Put(put)) = args.command else {
+            panic!("{args:?}")
+        };
         assert_eq!(put.value, Some(value.into()));
         assert!(put.common.json);
     }

@@ -21,6 +21,8 @@ async fn served(limits: Limits) -> (JoinHandle<()>, TcpStream) {
         cluster: OnceLock::new(),
         counters: Counters::new(),
         supervisor: None,
+        hints: Arc::default(),
+        lab: false,
         core,
     };
     tokio::spawn(async move {
