@@ -263,7 +263,7 @@ fn a_terminal_is_protected(cluster: &Cluster) {
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     for command in ["get $'odd\\x1b[2J'", "scan odd --values", "locate $'odd\\x1b[2J'"] {
-        let shown = on_terminal(&format!("{command}"), true);
+        let shown = on_terminal(command, true);
         assert!(!shown.contains("\u{1b}["), "{command}: {shown:?}");
         assert!(shown.contains("\\u{1b}["), "{command}: {shown:?}");
     }
@@ -322,7 +322,7 @@ fn connections_are_bounded(cluster: &Cluster) {
         let answer: Value = serde_json::from_slice(&line[..bytes]).expect("JSON");
         if answer["ok"] != true {
             assert_eq!(answer["code"], "overloaded", "{answer}");
-            break stream.read(&mut line).map_or(0, |bytes| bytes);
+            break stream.read(&mut line).unwrap_or(0);
         }
         held.push(stream);
         assert!(held.len() <= CONNECTIONS_MAX, "{} connections", held.len());

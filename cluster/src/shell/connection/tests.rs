@@ -5,8 +5,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::config::CacheShape;
-use crate::core::cache::Cache;
+use crate::core::cache::{Cache, CacheShape};
 
 /// For a machine that stalls; connections look around every few seconds.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -15,7 +14,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 async fn served(limits: Limits) -> (JoinHandle<()>, TcpStream) {
     let (core, mut events) = mpsc::channel(8);
     let shared = Shared {
-        cache: Arc::new(Cache::new(CacheShape::new(2, 2).unwrap(), 1 << 20, 1)),
+        cache: Arc::new(Cache::new(CacheShape { sets: 2, ways: 2 }, 1 << 20, 1)),
         lease_until: AtomicU64::new(0),
         limits,
         cluster: OnceLock::new(),
