@@ -14,7 +14,7 @@ use crate::e2e::procs::wait_for;
 
 checks! {
     1101 limits_are_configurable
-        "Limits (all configurable, all on by default; a breach is a clear error)"
+        "`server`, `protocol`, `cluster`, `limits`"
     1102 who_is_idle_is_left
         "idle 5 min (not for subscribers and watchers)"
     1103 a_line_arrives_whole

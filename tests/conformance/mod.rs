@@ -16,9 +16,9 @@
 //! * `bad_lines` (2xx): what is refused, by name, while the connection lives;
 //! * `values` (3xx): keys, values, versions and their limits;
 //! * `updates` (4xx): `put`, `update`, `cas`, `del`, `txn`; `once` (45x): `once` and `outcome`;
-//! * `reads` (5xx): `get`, `mget`, `scan`; `explain` (54x); `watch` (6xx);
+//! * `reads` (5xx): `get`, `mget`, `scan`; `explain` (54x); `watch` (6xx); `events` (65x): `subscribe`;
 //! * `servers` (7xx): `hello`, `status`, limits, the guard against HTTP; `supervisor` (74x on): its
-//!   port, and what administrators do;
+//!   port, and what administrators do; `admin` (77x): `admin` at the coordinator, and `locate`;
 //! * `malformed` (8xx): hundreds of bad inputs on every port;
 //! * `broken` (9xx): a node is down;
 //! * `tokens` (10xx): a cluster with tokens; `limits` (11xx): one with small limits. Both are always
@@ -36,8 +36,10 @@ use self::talk::Talk;
 use super::e2e::cluster::Cluster;
 use super::e2e::procs::TempDir;
 
+mod admin;
 mod bad_lines;
 mod broken;
+mod events;
 mod explain;
 mod framing;
 mod limits;
@@ -57,21 +59,22 @@ struct Check {
     /// For ever the same: what is taken out is not given again.
     number: u32,
     name: &'static str,
-    /// The sentence of the contract.
-    holds: &'static str,
+    /// What it holds, word by word as the contract has it.
+    holds: &'static [&'static str],
     /// Panics if it does not hold.
     run: fn(&Site),
     /// It breaks things: for a cluster of its own only.
     breaks: bool,
 }
 
-/// The checks of a file: number, function and the sentence that it holds.
+/// The checks of a file: number, function and what it holds, each a piece of the contract, or
+/// pieces of one sentence, item or row joined by " ... ".
 macro_rules! checks {
-    ($($number:literal $name:ident $holds:literal)*) => {
+    ($($number:literal $name:ident $($holds:literal),+)*) => {
         pub(super) const CHECKS: &[super::Check] = &[$(super::Check {
             number: $number,
             name: stringify!($name),
-            holds: $holds,
+            holds: &[$($holds),+],
             run: $name,
             breaks: $number >= 900,
         },)*];
@@ -89,11 +92,23 @@ const ALL: &[&[Check]] = &[
     reads::CHECKS,
     explain::CHECKS,
     watch::CHECKS,
+    events::CHECKS,
     servers::CHECKS,
     supervisor::CHECKS,
+    admin::CHECKS,
     malformed::CHECKS,
     broken::CHECKS,
 ];
+
+/// Who quotes which piece of the contract.
+pub(super) fn quotes() -> impl Iterator<Item = (String, &'static str)> {
+    let quotes = |check: &'static Check| {
+        let by = format!("conformance {} {}", check.number, check.name);
+        check.holds.iter().map(move |quote| (by.clone(), *quote))
+    };
+    let own: &[&[Check]] = &[tokens::CHECKS, limits::CHECKS];
+    ALL.iter().chain(own).copied().flatten().flat_map(quotes)
+}
 
 /// What is checked.
 struct Site {
@@ -213,7 +228,8 @@ fn the_contract_is_kept_with_small_limits() {
 fn keep(checks: &[&Check], site: &Site) {
     let mut failures = Vec::new();
     for check in checks {
-        let Check { number, name, holds, .. } = check;
+        let Check { number, name, .. } = check;
+        let holds = check.holds.join("\"\n        \"");
         if check.breaks && site.own.is_none() {
             println!("{number} SKIPPED {name}: needs a cluster of its own\n        \"{holds}\"");
             continue;
@@ -231,11 +247,11 @@ fn keep(checks: &[&Check], site: &Site) {
 }
 
 #[test]
-fn numbers_rise_and_sentences_are_there() {
+fn numbers_rise_and_quotes_are_there() {
     let own: &[&[Check]] = &[tokens::CHECKS, limits::CHECKS];
     let all: Vec<&Check> = ALL.iter().chain(own).copied().flatten().collect();
     assert!(all.windows(2).all(|pair| pair[0].number < pair[1].number));
-    assert!(all.iter().all(|check| check.holds.len() > 10));
+    assert!(all.iter().all(|check| !check.holds.is_empty()));
     let wanted = std::env::var("PIAZZA_CONFORMANCE").unwrap_or_default();
     for number in wanted.split(',').filter(|number| !number.is_empty()) {
         let known = all.iter().any(|check| check.number.to_string() == number);

@@ -20,21 +20,21 @@ checks! {
     1002 a_token_gives_its_role
         "`auth` | `token` | `role`: `client`, `viewer` or `admin` | `unauthorized`"
     1003 three_wrong_tokens_are_enough
-        "Only these close it: three failed `auth`"
+        "three failed `auth`"
     1004 a_viewer_looks
-        "Roles: viewer: reads, `status`, `subscribe`; no updates, no admin"
+        "`unauthorized`, `forbidden` | | credentials"
     1005 a_client_reads_and_updates
-        "Roles: client: all operations on keys, `status`, `subscribe`; no admin"
+        "`unauthorized`, `forbidden` | | credentials"
     1006 an_admin_does_everything
-        "Roles: admin: everything"
+        "`role`: `client`, `viewer` or `admin`"
     1007 read_only_goes_on_top
         "`read_only` optional: the server then refuses updates and admin on this connection"
     1008 the_supervisor_has_the_same_tokens
-        "Supervisor: same line protocol: `hello auth subscribe list start stop ...`"
+        "same line protocol): `hello auth subscribe list start stop restart kill pause resume logs inject shutdown`"
     1011 no_stranger_is_a_server
-        "`--peer-token-file`: registration and links prove that both ends know it"
+        "Roles: `--client-token-file --viewer-token-file --admin-token-file --peer-token-file`"
     1012 no_forged_heartbeat_counts
-        "Heartbeats: HMAC when a peer token is set; never answered, never trusted"
+        "Roles: `--client-token-file --viewer-token-file --admin-token-file --peer-token-file`"
 }
 
 /// Longer than a few heartbeats on a machine that stalls.

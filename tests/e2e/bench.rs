@@ -70,6 +70,7 @@ async fn until(running: &mut Running, what: &str, is_so: impl Fn(&Report) -> boo
     assert!(waited.is_ok(), "no {what}: {:?}", running.report());
 }
 
+/// Contract: "piazza bench ..."
 #[test]
 fn bench() {
     let mut cluster = Cluster::start("bench", 3, 2, &[]);

@@ -20,6 +20,7 @@ fn closing(ran: &Ran) -> &str {
     ran.out.lines().last().expect("a sentence")
 }
 
+/// Contract: "locate · explain · watch"
 #[test]
 fn explain() {
     let cluster = Cluster::start("explain", 3, 2, &[]);

@@ -11,6 +11,7 @@
 //! * `conversation`: what a user meets who talks to the port by hand;
 //! * `node_cache`: what is read again is answered by a node's cache, and `status` shows it;
 //! * `commands`: the same at the command line: exit codes, JSON, sentences;
+//! * `contract`: flags, processes, commands and terminals, as `protocol/PROTOCOL.md` has them;
 //! * `bench`: the load generator, as a library and as a command, while nodes are there and are not;
 //! * `shell`: a person at a terminal, and a script in a pipe; `terminal` is that terminal;
 //! * `events`: what those who subscribe are told while a node dies and comes back;
@@ -42,6 +43,7 @@ pub(crate) mod workload;
 mod admin;
 mod bench;
 mod commands;
+mod contract;
 mod conversation;
 mod detach;
 mod disk_full;

@@ -19,6 +19,7 @@ use super::procs::{TempDir, wait_for};
 use super::ran::{Ran, piazza};
 use super::terminal::Terminal;
 
+/// Contract: "· shell"
 #[test]
 fn shell() {
     let cluster = Cluster::start("shell", 3, 2, &[]);

@@ -253,6 +253,8 @@ mod tests {
     use super::*;
     use protocol::ids::Version;
 
+    /// Contract: "control characters in anything from outside (keys, values, names, log lines) are
+    /// escaped"
     #[test]
     fn failures_are_told_to_people_and_to_programs() {
         let reply = Box::new(ErrorReply::replica_down("n\x1b1"));
@@ -287,6 +289,9 @@ mod tests {
         assert!(unknown.ends_with("(ask: piazza outcome 3.17)"), "{unknown}");
     }
 
+    /// Contract: "2 wrong usage, `bad_request`, `too_large`; 3 refused and safe to retry, or never
+    /// connected; 4 unknown outcome, or the connection was lost after an update was sent and could
+    /// not be settled with `once`; 5 anything else; SIGPIPE is silent"
     #[test]
     fn exit_codes_follow_who_must_act() {
         let exit = |error: ErrorReply| Failure::from(ClientError::Fix(Box::new(error))).exit;

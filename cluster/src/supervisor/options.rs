@@ -229,6 +229,8 @@ pub(super) mod tests {
         }
     }
 
+    /// Contract: "piazza up [--nodes 5] [--replicas 2] [--tokens 1]"
+    /// Contract: "an existing DIR's `cluster.json` rules"
     #[test]
     fn flags_fill_an_empty_directory_and_obey_a_full_one() {
         let none = options();
@@ -266,6 +268,8 @@ pub(super) mod tests {
         }
     }
 
+    /// Contract: "A port taken: exit 2 ... naming port, flag and `--any-port`"
+    /// Contract: "listening on any other address is refused at start with the sentence what to do"
     #[test]
     fn a_taken_or_public_port_is_refused_by_name() {
         let other = TcpListener::bind("127.0.0.1:0").unwrap();

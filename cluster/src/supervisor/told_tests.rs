@@ -36,6 +36,7 @@ fn order(fault: Fault, count: u64) -> Action {
     Action::Inject(name("n1"), Ordered { fault, count, timeout: WAIT })
 }
 
+/// Contract: "Supervisor: `proc {name,pid,state:spawned ... |killed ... signal ... by"
 #[test]
 fn what_was_asked_leads_to_what_becomes_of_a_process() {
     let mut script = Script::ready(1);
@@ -63,6 +64,8 @@ fn what_was_asked_leads_to_what_becomes_of_a_process() {
     assert_eq!(results, ["ok", "already", "ok"]);
 }
 
+/// Contract: "Supervisor: `proc ... |exited| ... backoff|gave_up ... exit_code ...
+/// retry_ms,last_lines}`"
 #[test]
 fn an_unasked_death_is_told_with_its_restart_and_its_end() {
     let mut script = Script::ready(1);
@@ -84,6 +87,8 @@ fn an_unasked_death_is_told_with_its_restart_and_its_end() {
     assert!(last[1].ends_with(r#"proc gave_up - - - - ["bye"]"#), "{last:?}");
 }
 
+/// Contract: "Supervisor: `proc ... |paused|resumed|"
+/// Contract: "It tells the coordinator of kills and pauses"
 #[test]
 fn a_pause_is_told_and_a_new_coordinator_is_told_again() {
     let mut script = Script::ready(1);
@@ -124,6 +129,7 @@ fn a_shutdown_is_told_with_all_that_ends() {
     );
 }
 
+/// Contract: "every use is an event"
 #[test]
 fn a_fault_is_ordered_taken_met_and_over() {
     let mut script = Script::ready(2);

@@ -14,6 +14,20 @@ fn every_code_reads_back_and_unknown_ones_are_other() {
     assert_eq!(newer, ErrorCode::Other);
 }
 
+/// Contract: "`internal` | `incident` | a bug"
+/// Contract: "`not_leader` | `leader` or null"
+#[test]
+fn a_defect_names_its_incident_and_a_standby_its_leader() {
+    let object = |error: &ErrorReply| serde_json::to_value(error).unwrap();
+    let internal = object(&ErrorReply::internal("i-17"));
+    assert_eq!((&internal["code"], &internal["incident"]), (&"internal".into(), &"i-17".into()));
+    let nobody = object(&ErrorReply::not_leader(None));
+    assert_eq!(nobody["code"], "not_leader");
+    assert!(nobody.get("leader").is_some_and(serde_json::Value::is_null), "{nobody}");
+    let somebody = object(&ErrorReply::not_leader(Some("127.0.0.1:1".into())));
+    assert_eq!(somebody["leader"], "127.0.0.1:1");
+}
+
 #[test]
 fn an_error_reply_reads_back_with_all_its_details() {
     let version = Version::new(Epoch(3), 17);
