@@ -11,8 +11,11 @@
 //! * `conversation`: what a user meets who talks to the port by hand;
 //! * `node_cache`: what is read again is answered by a node's cache, and `status` shows it;
 //! * `commands`: the same at the command line: exit codes, JSON, sentences;
+//! * `bench`: the load generator, as a library and as a command, while nodes are there and are not;
+//! * `shell`: a person at a terminal, and a script in a pipe; `terminal` is that terminal;
 //! * `events`: what those who subscribe are told while a node dies and comes back;
 //! * `admin`: processes at the supervisor, membership at the coordinator, and `locate`;
+//! * `explain`: the way of requests, as a picture;
 //! * `inject`: faults on order, what is met of them and what is told;
 //! * `detach`: `up` in the background, and afresh; what needs no cluster;
 //! * `inspect`: a stopped node's files are shown, a running one's refused, damage is told;
@@ -36,11 +39,13 @@ pub(crate) mod wire;
 pub(crate) mod workload;
 
 mod admin;
+mod bench;
 mod commands;
 mod conversation;
 mod detach;
 mod disk_full;
 mod events;
+mod explain;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod image_cut;
@@ -54,4 +59,6 @@ mod node_cache;
 mod ran;
 mod readme;
 mod replica_down;
+mod shell;
+mod terminal;
 mod words;

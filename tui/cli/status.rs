@@ -1,13 +1,12 @@
 //! `status`: how the cluster is, as a table, and one line of advice.
 //!
-//! Called by `main`; `wait` shares its judgement of what is missing. Rendering is pure: the same
+//! Called by `asked`; `wait` shares its judgement of what is missing. Rendering is pure: the same
 //! status gives the same text. Names come from outside and are escaped.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::process::ExitCode;
 
-use protocol::client::ClientError;
+use protocol::client::{Client, ClientError};
 use protocol::request::Op;
 use protocol::status::{CacheStatus, CoordinatorState, LabStatus, NodeState, NodeStatus, Status};
 use protocol::supervisor::Injected;
@@ -15,24 +14,21 @@ use protocol::supervisor::Injected;
 use crate::args::{Goal, StatusArgs};
 use crate::print::{self, Exit, Failure};
 
-/// `piazza status`.
-pub(crate) fn run(args: StatusArgs) -> ExitCode {
-    let json = args.common.json;
-    print::with_client(&args.common, async |client| {
-        if json {
-            // As the server said it, so that fields of a newer one are not lost.
-            let mut line = client.ask(Op::Status).await?;
-            protocol::reply::decode::<serde::de::IgnoredAny>(&line)
-                .map_err(|error| Failure::new(Exit::Other, "protocol", error.to_string()))?
-                .map_err(|error| Failure::from(ClientError::from_read(error)))?;
-            line.push(b'\n');
-            print::output(&line)?;
-        } else {
-            let status = client.status().await?;
-            print::output(render(&status, print::in_colour()).as_bytes())?;
-        }
-        Ok(Exit::Done)
-    })
+/// `status`.
+pub(crate) async fn run(client: &Client, args: &StatusArgs) -> Result<Exit, Failure> {
+    if args.common.json {
+        // As the server said it, so that fields of a newer one are not lost.
+        let mut line = client.ask(Op::Status).await?;
+        protocol::reply::decode::<serde::de::IgnoredAny>(&line)
+            .map_err(|error| Failure::new(Exit::Other, "protocol", error.to_string()))?
+            .map_err(|error| Failure::from(ClientError::from_read(error)))?;
+        line.push(b'\n');
+        print::output(&line)?;
+    } else {
+        let status = client.status().await?;
+        print::output(render(&status, print::in_colour()).as_bytes())?;
+    }
+    Ok(Exit::Done)
 }
 
 /// What is missing for `goal`, in words, or `None` if nothing is.

@@ -38,6 +38,8 @@ use crate::core::cache::Cache;
 use crate::core::coordinator::{Answer, ClientId, Input};
 use crate::core::time::Time;
 
+mod explain;
+
 /// Replies are written out when this many bytes have gathered.
 const OUT_BYTES: usize = 64 << 10;
 /// How often a connection's time limits are looked at.
@@ -335,19 +337,26 @@ impl Connection {
             }
             _ => {}
         }
+        if let Op::Explain(explain) = &request.op {
+            return self.explain(request, explain, bytes);
+        }
         if let Some(code) = self.answer_admin(request) {
             return admin::asked(&request.op, &self.who, code);
         }
         let op = ops::for_core(&request.op)?;
         let once = ops::once_of(request);
         self.watches |= matches!(request.op, Op::Watch { .. });
-        let keys = KeyHashes::of(&request.op);
+        let client = self.take_core_slot(request, bytes, KeyHashes::of(&request.op));
+        let timeout_ms = request.timeout_ms.map_or(self.shared.limits.op_ms, u64::from);
+        Some(Event::Core(Input::Request { client, op, once, timeout_ms }))
+    }
+
+    /// A place for the reply of the core to a request of these keys.
+    fn take_core_slot(&mut self, of: &Request<'_>, bytes: usize, keys: KeyHashes) -> ClientId {
         for key in keys.as_slice() {
             *self.in_core.entry(*key).or_default() += 1;
         }
-        let client = self.take_slot(request, bytes, keys);
-        let timeout_ms = request.timeout_ms.map_or(self.shared.limits.op_ms, u64::from);
-        Some(Event::Core(Input::Request { client, op, once, timeout_ms }))
+        self.take_slot(of, bytes, keys)
     }
 
     /// A place for the reply to a request.
@@ -409,6 +418,7 @@ impl Connection {
                 self.shared.complete(&mut status);
                 (None, reply::object_tail(&*status))
             }
+            Answer::Explained(explained) => explained.finish(clock::now()),
         };
         slot.reply = Some((code, tail));
         for key in std::mem::replace(&mut slot.keys, KeyHashes::None).as_slice() {

@@ -394,7 +394,12 @@ impl Driver {
 
     fn perform(&mut self, now: Time, effect: Effect) {
         match effect {
-            Effect::Reply { client, answer } => self.reply(client, answer),
+            Effect::Reply { client, mut answer } => {
+                if let Answer::Explained(explained) = &mut answer {
+                    explained.leaves(clock::now());
+                }
+                self.reply(client, answer);
+            }
             Effect::Watched { client, line } => {
                 if let Some((_, feed)) = self.clients.get(&client.conn) {
                     feed.push(client.slot, line);
