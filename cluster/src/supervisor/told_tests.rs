@@ -100,10 +100,10 @@ fn a_pause_is_told_and_a_new_coordinator_is_told_again() {
     script.exits(3.0, 0, KILLED);
     script.at(5.0, Input::Tick);
     let again = told(&mut script, "state node paused");
-    assert_eq!(again.last().expect("a hint"), "coordinator <- - n1 true", "{again:?}");
+    assert_eq!(again.last().expect("a line"), "coordinator <- - n1 true", "{again:?}");
     script.ask(6.0, 2, Action::Resume(name("n1")));
     let resumed = told(&mut script, "state node paused");
-    assert_eq!(resumed.last().expect("a hint"), "coordinator <- - n1 false", "{resumed:?}");
+    assert_eq!(resumed.last().expect("a line"), "coordinator <- - n1 false", "{resumed:?}");
     assert!(resumed[1].ends_with("proc resumed - -"), "{resumed:?}");
 }
 
@@ -186,7 +186,7 @@ fn faults_are_refused_where_they_cannot_be() {
     let refused = |script: &mut Script, action| {
         let out = script.ask(2.0, 1, action);
         assert_eq!(out.len(), 1, "{out:?}");
-        out.into_iter().next().expect("an answer")
+        out.into_iter().next().expect("a line")
     };
     let mut script = Script::ready(1);
     let Action::Inject(_, ordered) = order(Fault::DropVotes, 1) else { return };

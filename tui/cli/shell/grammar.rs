@@ -110,7 +110,7 @@ pub(super) fn read(line: &str) -> Result<Read, Problem> {
 /// The grammar, without what a line of the shell cannot have.
 fn command() -> clap::Command {
     let mut command = Line::command().mut_subcommands(|command| {
-        let hidden = ["addr", "dir"]
+        let hidden = ["addr", "dir", "token_file"]
             .into_iter()
             .filter(|name| command.get_arguments().any(|arg| arg.get_id() == name))
             .collect::<Vec<_>>();
