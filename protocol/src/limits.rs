@@ -25,6 +25,9 @@ pub struct Limits {
     pub in_flight_requests: usize,
     /// Bytes of such requests before the server stops reading.
     pub in_flight_bytes: usize,
+    /// Bytes that all clients together may make the server hold: long lines that have begun, and
+    /// replies that nobody has taken.
+    pub clients_bytes: usize,
     /// Connections on the client port.
     pub connections: usize,
     /// Connections beyond those, which only look after the cluster: `hello`, `auth`, `status`,
@@ -51,6 +54,7 @@ impl Default for Limits {
             nesting: 8,
             in_flight_requests: 1024,
             in_flight_bytes: 4 << 20,
+            clients_bytes: 512 << 20,
             connections: 4096,
             connections_reserved: 16,
             subscribers: 16,
@@ -110,7 +114,7 @@ impl Limits {
         copy.places().iter().map(|(name, _, place)| (*name, value(place))).collect()
     }
 
-    fn places(&mut self) -> [(&'static str, RangeInclusive<u64>, Place<'_>); 11] {
+    fn places(&mut self) -> [(&'static str, RangeInclusive<u64>, Place<'_>); 12] {
         use Place::{Count, Ms};
         let times = || 100..=MS_MAX;
         [
@@ -119,6 +123,7 @@ impl Limits {
             ("nesting", 3..=64, Count(&mut self.nesting)),
             ("in_flight_requests", 1..=1 << 16, Count(&mut self.in_flight_requests)),
             ("in_flight_bytes", 1..=1 << 30, Count(&mut self.in_flight_bytes)),
+            ("clients_bytes", 32 << 20..=1 << 40, Count(&mut self.clients_bytes)),
             ("connections", 1..=1_000_000, Count(&mut self.connections)),
             ("connections_reserved", 0..=1_000, Count(&mut self.connections_reserved)),
             ("subscribers", 0..=1_000, Count(&mut self.subscribers)),

@@ -31,6 +31,7 @@
 //!   paused and connections cut; what must hold of each kind is checked;
 //! * `image_cut`: the same, and whatever was not synced is lost (only on demand, as root);
 //! * `limits`: the system allows a server no longer files, or no more descriptors;
+//! * `exhaustion`: clients that take all they can get;
 //! * `failpoints`: nodes end between any two steps of making something durable (with the feature
 //!   of that name: `cargo test --features failpoints failpoints`).
 
@@ -48,6 +49,7 @@ mod conversation;
 mod detach;
 mod disk_full;
 mod events;
+mod exhaustion;
 mod explain;
 #[cfg(feature = "failpoints")]
 mod failpoints;

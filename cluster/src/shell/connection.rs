@@ -27,6 +27,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::access::Access;
 use super::admin;
+use super::budget::{Budget, FREE_LINE_BYTES, Share};
 use super::clock;
 use super::coordinator::Event;
 use super::counters::Counters;
@@ -58,6 +59,8 @@ pub(super) struct Shared {
     /// Until when the cache's content may be told, microseconds of the core's clock.
     pub(super) lease_until: AtomicU64,
     pub(super) limits: Limits,
+    /// What all clients together may make us hold.
+    pub(super) budget: Arc<Budget>,
     pub(super) tokens: Arc<Tokens>,
     /// Once it is known.
     pub(super) cluster: OnceLock<Uuid>,
@@ -89,6 +92,8 @@ impl Shared {
 pub(super) struct Reply {
     pub(super) slot: u64,
     pub(super) answer: Answer,
+    /// What it holds of the budget of all clients, if it is long.
+    pub(super) share: Option<Share>,
 }
 
 /// Why a connection is over.
@@ -113,6 +118,8 @@ pub(super) struct Connection {
     watches: bool,
     /// Where events come from, once it has asked for some.
     subscriber: Option<Arc<Subscriber>>,
+    /// For a long line that has begun.
+    line_share: Option<Share>,
     last_active: Instant,
     line_since: Option<Instant>,
 }
@@ -138,6 +145,7 @@ pub(super) async fn serve(id: u64, stream: TcpStream, shared: Arc<Shared>, place
         who,
         watches: false,
         subscriber: None,
+        line_share: None,
         last_active: Instant::now(),
         line_since: None,
     };
@@ -161,7 +169,7 @@ impl Connection {
         look_around.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut open = true;
         while open || !self.slots.is_empty() {
-            let may_read = open && self.has_room();
+            let may_read = open && self.has_room() && self.may_hold(&framer);
             if !may_read {
                 // It is not the client that a line waits for.
                 self.line_since = None;
@@ -196,6 +204,7 @@ impl Connection {
                 Some(End::Input) => open = false,
                 None => {}
             }
+            self.write_answered().await?;
             open &= !self.access.is_to_go();
             let first_slot = self.slots.first();
             if self.watches && !watched.write(&mut self.out, OUT_BYTES, first_slot) {
@@ -272,6 +281,18 @@ impl Connection {
     /// Whether another request may be taken.
     fn has_room(&self) -> bool {
         self.slots.has_room(&self.shared.limits) && !self.access.is_to_go()
+    }
+
+    /// Whether more of a line may come: a long one needs a share of what all clients may use.
+    fn may_hold(&mut self, framer: &Framer) -> bool {
+        if framer.held_bytes() <= FREE_LINE_BYTES {
+            self.line_share = None;
+            return true;
+        }
+        if self.line_share.is_none() {
+            self.line_share = self.shared.budget.take(self.shared.limits.line_bytes);
+        }
+        self.line_share.is_some()
     }
 
     fn on_too_long(&mut self, actual: usize) {
@@ -409,12 +430,21 @@ impl Connection {
             }
             Answer::Explained(explained) => explained.finish(clock::now()),
         };
-        self.slots.settle(reply.slot, outcome);
+        self.slots.settle(reply.slot, outcome, reply.share);
+    }
+
+    /// Writes out the replies whose turn it is, a portion at a time: what waits for a slow client
+    /// stays where it is counted.
+    async fn write_answered(&mut self) -> io::Result<()> {
         while let Some(answered) = self.slots.next_answered() {
             let (code, tail) = answered.reply;
             self.shared.counters.count(answered.op, code);
             reply::write_reply(&mut self.out, answered.id.as_deref(), code.is_none(), &tail);
+            if self.out.len() >= OUT_BYTES {
+                self.flush().await?;
+            }
         }
+        Ok(())
     }
 
     /// Writes out what there is; a socket that takes nothing for too long is given up.

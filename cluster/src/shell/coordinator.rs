@@ -22,6 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::alarm::Alarm;
+use super::budget::{Budget, FREE_REPLY_BYTES, Share};
 use super::connection::{Reply, Shared};
 use super::counters::Counters;
 use super::feed::Feed;
@@ -153,6 +154,7 @@ async fn run(config: CoordinatorConfig, orders: Option<Orders>) -> io::Result<()
     let shared = Arc::new(Shared {
         cache: Arc::clone(&cache),
         lease_until: AtomicU64::new(0),
+        budget: Budget::new(config.limits.clients_bytes),
         limits: fitting(&config.limits, process::raise_descriptor_limit()?, config.nodes),
         tokens: Arc::new(config.access.clone()),
         cluster: OnceLock::new(),
@@ -346,7 +348,24 @@ impl Driver {
     fn reply(&self, client: ClientId, answer: Answer) {
         // A connection has room for the answer to each request that it may have open.
         if let Some((replies, _)) = self.clients.get(&client.conn) {
-            let _ = replies.try_send(Reply { slot: client.slot, answer });
+            let (answer, share) = self.held(answer);
+            let _ = replies.try_send(Reply { slot: client.slot, answer, share });
+        }
+    }
+
+    /// The answer with its share of what clients may make us hold; without one it is refused, which
+    /// only a read can be: an update's answer is short.
+    fn held(&self, answer: Answer) -> (Answer, Option<Share>) {
+        let Answer::Ok(tail) = &answer else { return (answer, None) };
+        if tail.len() <= FREE_REPLY_BYTES {
+            return (answer, None);
+        }
+        match self.shared.budget.take(tail.len()) {
+            None => {
+                let error = ErrorReply::overloaded("replies that nobody takes", 1_000);
+                (Answer::Error(Box::new(error)), None)
+            }
+            share => (answer, share),
         }
     }
 
@@ -362,7 +381,7 @@ impl Driver {
         let reply =
             Subscribed { topics: wants.topics.iter().collect(), max_per_s: wants.max_per_s };
         if !self.subscribers.add(client, wants, subscriber, most) {
-            let error = ErrorReply::overloaded("too many subscribers are there", 1_000);
+            let error = ErrorReply::overloaded("subscribers", 1_000);
             self.reply(client, Answer::Error(Box::new(error)));
             return;
         }

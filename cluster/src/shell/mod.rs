@@ -33,6 +33,7 @@
 mod access;
 pub(crate) mod admin;
 mod alarm;
+mod budget;
 pub mod clock;
 mod connection;
 pub mod coordinator;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use protocol::error::ErrorCode;
 use protocol::limits::Limits;
 
+use super::budget::Share;
 use super::ops::KeyHashes;
 
 /// What became of a request.
@@ -23,6 +24,8 @@ struct Slot {
     /// What it counts for: of the request, and of the reply once that is there.
     bytes: usize,
     reply: Option<Outcome>,
+    /// What the reply holds of the budget of all clients.
+    share: Option<Share>,
 }
 
 /// A request whose reply can be written.
@@ -79,7 +82,14 @@ impl Slots {
         }
         let number = self.first + self.slots.len() as u64;
         self.bytes += bytes;
-        self.slots.push_back(Slot { id: id.map(Into::into), op, keys, bytes, reply: None });
+        self.slots.push_back(Slot {
+            id: id.map(Into::into),
+            op,
+            keys,
+            bytes,
+            reply: None,
+            share: None,
+        });
         number
     }
 
@@ -87,17 +97,18 @@ impl Slots {
     pub(super) fn push(&mut self, id: Option<&str>, op: usize, reply: Outcome) {
         let (id, bytes) = (id.map(Into::into), reply.1.len());
         self.bytes += bytes;
-        let slot = Slot { id, op, keys: KeyHashes::None, bytes, reply: Some(reply) };
+        let slot = Slot { id, op, keys: KeyHashes::None, bytes, reply: Some(reply), share: None };
         self.slots.push_back(slot);
     }
 
     /// The reply to the request in the place `number`.
-    pub(super) fn settle(&mut self, number: u64, reply: Outcome) {
+    pub(super) fn settle(&mut self, number: u64, reply: Outcome, share: Option<Share>) {
         let place = number.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
         let Some(slot) = place.and_then(|place| self.slots.get_mut(place)) else { return };
         self.bytes += reply.1.len();
         slot.bytes += reply.1.len();
         slot.reply = Some(reply);
+        slot.share = share;
         for key in std::mem::replace(&mut slot.keys, KeyHashes::None).as_slice() {
             let Some(count) = self.in_core.get_mut(key) else { continue };
             *count -= 1;
@@ -132,11 +143,11 @@ mod tests {
         let first = slots.take(None, 0, KeyHashes::None, 10);
         let second = slots.take(None, 0, KeyHashes::None, 10);
         assert!(slots.has_room(&limits));
-        slots.settle(second, reply(70));
+        slots.settle(second, reply(70), None);
         assert!(slots.has_room(&limits) && slots.next_answered().is_none());
         slots.push(None, 0, reply(10));
         assert!(!slots.has_room(&limits), "20 bytes of requests and 80 of replies");
-        slots.settle(first, reply(1));
+        slots.settle(first, reply(1), None);
         let mut written = 0;
         while let Some(answered) = slots.next_answered() {
             written += answered.reply.1.len();
@@ -145,7 +156,7 @@ mod tests {
         // One that is larger than all that is allowed goes alone.
         slots.take(None, 0, KeyHashes::None, 1_000);
         assert!(!slots.has_room(&limits));
-        slots.settle(3, reply(0));
+        slots.settle(3, reply(0), None);
         assert!(slots.next_answered().is_some() && slots.has_room(&limits));
     }
 
@@ -157,10 +168,10 @@ mod tests {
         assert!(slots.has_room(&limits) && slots.is_in_core(7) && !slots.is_in_core(8));
         slots.take(None, 0, KeyHashes::One(7), 1);
         assert!(!slots.has_room(&limits));
-        slots.settle(0, reply(1));
+        slots.settle(0, reply(1), None);
         assert!(slots.is_in_core(7), "one of two is");
-        slots.settle(1, reply(1));
-        slots.settle(9, reply(1));
+        slots.settle(1, reply(1), None);
+        slots.settle(9, reply(1), None);
         assert!(!slots.is_in_core(7));
     }
 }

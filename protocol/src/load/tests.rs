@@ -120,7 +120,11 @@ fn a_seed_asks_the_same_again() {
 #[test]
 fn each_key_is_asked_for_once_behind_the_token() {
     run(async {
-        let (address, asked) = serve(ok).await;
+        let (address, asked) = serve(|number, line| match line.contains("auth") {
+            true => Some("{\"ok\":true,\"role\":\"client\"}\n".into()),
+            false => ok(number, line),
+        })
+        .await;
         let token = Some(Token::new(SECRET).unwrap());
         let work = Work::EachKey(Kind::Put);
         let plan = Plan { work, keys: 100, connections: 4, depth: 3, token, ..Plan::default() };

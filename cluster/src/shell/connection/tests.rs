@@ -24,6 +24,7 @@ async fn served(limits: Limits) -> (JoinHandle<()>, TcpStream) {
         hints: Arc::default(),
         lab: false,
         tokens: Arc::default(),
+        budget: Budget::new(1 << 20),
         core,
     };
     tokio::spawn(async move {
@@ -34,7 +35,7 @@ async fn served(limits: Limits) -> (JoinHandle<()>, TcpStream) {
                 (Event::Core(Input::ClientGone(_)), _) => return,
                 (_, Some((replies, _))) => {
                     let answer = Answer::Ok(Bytes::from_static(b",\"version\":\"1.1\"}\n"));
-                    let _ = replies.send(Reply { slot: 0, answer }).await;
+                    let _ = replies.send(Reply { slot: 0, answer, share: None }).await;
                 }
                 (_, None) => {}
             }
