@@ -1,9 +1,10 @@
 //! What all clients together may make the coordinator hold: long lines that have begun, and long
 //! replies that nobody has taken yet.
 //!
-//! Each connection has bounds of its own (`slots`, the `Framer`'s); this is the one that thousands of
-//! them cannot pass together. Connections ask it for lines, and wait; the loop asks it for replies of
-//! the core, and refuses the read. What is short is not counted: who sends little never meets it.
+//! Each connection has bounds of its own (`slots`, the `Framer`'s); this is the one that thousands
+//! of them cannot pass together. Connections ask it for lines, and wait; the loop asks it for
+//! replies of the core, and refuses the read. What is short is not counted: who sends little never
+//! meets it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
