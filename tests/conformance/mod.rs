@@ -20,7 +20,9 @@
 //! * `servers` (7xx): `hello`, `status`, limits, the guard against HTTP; `supervisor` (74x on): its
 //!   port, and what administrators do; `admin` (77x): `admin` at the coordinator, and `locate`;
 //! * `malformed` (8xx): hundreds of bad inputs on every port;
-//! * `broken` (9xx): a node is down.
+//! * `broken` (9xx): a node is down;
+//! * `tokens` (10xx): a cluster with tokens; `limits` (11xx): one with small limits. Both are always
+//!   of one's own.
 //!
 //! The contract is the judge: a check is changed only with it.
 
@@ -32,6 +34,7 @@ use serde_json::{Value, json};
 
 use self::talk::Talk;
 use super::e2e::cluster::Cluster;
+use super::e2e::procs::TempDir;
 
 mod admin;
 mod bad_lines;
@@ -39,12 +42,14 @@ mod broken;
 mod events;
 mod explain;
 mod framing;
+mod limits;
 mod malformed;
 mod once;
 mod reads;
 mod servers;
 mod supervisor;
 mod talk;
+mod tokens;
 mod updates;
 mod values;
 mod watch;
@@ -101,7 +106,8 @@ pub(super) fn quotes() -> impl Iterator<Item = (String, &'static str)> {
         let by = format!("conformance {} {}", check.number, check.name);
         check.holds.iter().map(move |quote| (by.clone(), *quote))
     };
-    ALL.iter().copied().flatten().flat_map(quotes)
+    let own: &[&[Check]] = &[tokens::CHECKS, limits::CHECKS];
+    ALL.iter().chain(own).copied().flatten().flat_map(quotes)
 }
 
 /// What is checked.
@@ -128,6 +134,10 @@ impl Site {
                 (cluster.addr(), Some(cluster))
             }
         };
+        Self::at(addr, own)
+    }
+
+    fn at(addr: SocketAddr, own: Option<Cluster>) -> Self {
         let port = Talk::open(addr).own_port();
         let prefix = format!("conformance-{}-{port}/", std::process::id());
         Self { addr, own, prefix, keys: Cell::new(0) }
@@ -171,33 +181,65 @@ fn run(check: &Check, site: &Site) -> Result<(), String> {
     })
 }
 
-#[test]
-fn the_contract_is_kept() {
+/// Those of `lists` that are wanted.
+fn wanted(lists: &[&'static [Check]]) -> Vec<&'static Check> {
     let wanted = std::env::var("PIAZZA_CONFORMANCE").ok();
     let is_wanted = |check: &&Check| {
         let number = check.number.to_string();
         wanted.as_ref().is_none_or(|wanted| wanted.split(',').any(|one| one == number))
     };
-    let checks: Vec<&Check> = ALL.iter().copied().flatten().filter(is_wanted).collect();
-    assert!(!checks.is_empty(), "PIAZZA_CONFORMANCE names no check: {wanted:?}");
-    let site = Site::find();
+    lists.iter().copied().flatten().filter(is_wanted).collect()
+}
+
+#[test]
+fn the_contract_is_kept() {
+    let checks = wanted(ALL);
+    if !checks.is_empty() {
+        let site = Site::find();
+        keep(&checks, &site);
+        if site.own.is_none() {
+            site.clean();
+        }
+    }
+}
+
+#[test]
+fn the_contract_is_kept_with_tokens() {
+    let checks = wanted(&[tokens::CHECKS]);
+    if !checks.is_empty() {
+        let dir = TempDir::new("conformance-tokens");
+        let flags = tokens::flags(&dir);
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let cluster = Cluster::start("conformance-tokens", 2, 2, &flags);
+        keep(&checks, &Site::at(cluster.addr(), Some(cluster)));
+    }
+}
+
+#[test]
+fn the_contract_is_kept_with_small_limits() {
+    let checks = wanted(&[limits::CHECKS]);
+    if !checks.is_empty() {
+        let cluster = Cluster::start("conformance-limits", 2, 2, limits::FLAGS);
+        keep(&checks, &Site::at(cluster.addr(), Some(cluster)));
+    }
+}
+
+/// Runs them all, then says which ones failed.
+fn keep(checks: &[&Check], site: &Site) {
     let mut failures = Vec::new();
-    for check in &checks {
+    for check in checks {
         let Check { number, name, .. } = check;
         let holds = check.holds.join("\"\n        \"");
         if check.breaks && site.own.is_none() {
             println!("{number} SKIPPED {name}: needs a cluster of its own\n        \"{holds}\"");
             continue;
         }
-        let result = run(check, &site);
+        let result = run(check, site);
         let told = if result.is_ok() { "ok     " } else { "FAILED " };
         println!("{number} {told} {name}\n        \"{holds}\"");
         if let Err(message) = result {
             failures.push(format!("{number} {name}\n  holds: \"{holds}\"\n  {message}"));
         }
-    }
-    if site.own.is_none() {
-        site.clean();
     }
     let (failed, all) = (failures.len(), checks.len());
     assert!(failures.is_empty(), "{failed} of {all} checks failed\n\n{}", failures.join("\n\n"));
@@ -206,7 +248,13 @@ fn the_contract_is_kept() {
 
 #[test]
 fn numbers_rise_and_quotes_are_there() {
-    let all: Vec<&Check> = ALL.iter().copied().flatten().collect();
+    let own: &[&[Check]] = &[tokens::CHECKS, limits::CHECKS];
+    let all: Vec<&Check> = ALL.iter().chain(own).copied().flatten().collect();
     assert!(all.windows(2).all(|pair| pair[0].number < pair[1].number));
     assert!(all.iter().all(|check| !check.holds.is_empty()));
+    let wanted = std::env::var("PIAZZA_CONFORMANCE").unwrap_or_default();
+    for number in wanted.split(',').filter(|number| !number.is_empty()) {
+        let known = all.iter().any(|check| check.number.to_string() == number);
+        assert!(known, "PIAZZA_CONFORMANCE names no check: {number}");
+    }
 }

@@ -4,6 +4,7 @@
 //! binary, started once a call.
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::process::{Child, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -108,6 +109,8 @@ fn commands() {
     watch(&shell);
     a_replica_is_down(&shell);
     cluster.kill_everything();
+    // A process that has not quite ended may still take a connection.
+    wait_for("nobody to listen", WAIT_MAX, || TcpStream::connect(cluster.addr()).err());
     let shell = Shell(&cluster);
     shell.run(&["put", "k", "v"]).failed(3, "cannot connect");
     shell.run(&["put", "k", "v", "--json"]).failed_with(3, &json!({"code": "not_connected"}));

@@ -18,6 +18,7 @@
 //! * `admin`: processes at the supervisor, membership at the coordinator, and `locate`;
 //! * `explain`: the way of requests, as a picture;
 //! * `inject`: faults on order, what is met of them and what is told;
+//! * `tokens`: who is let in by which token, and that without one no port is open to others;
 //! * `detach`: `up` in the background, and afresh; what needs no cluster;
 //! * `inspect`: a stopped node's files are shown, a running one's refused, damage is told;
 //! * `readme`: what the README shows at a terminal is typed in, and prints what it shows;
@@ -63,4 +64,5 @@ mod readme;
 mod replica_down;
 mod shell;
 mod terminal;
+mod tokens;
 mod words;

@@ -11,6 +11,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use protocol::ids::Version;
 use protocol::request::MGET_KEYS_MAX;
 
+use crate::credentials::Credentials;
+
 /// A replicated key-value store that you can watch think.
 #[derive(Debug, Parser)]
 #[command(name = "piazza", version, after_help = EXIT_CODES)]
@@ -84,6 +86,8 @@ pub(crate) struct Common {
     /// Answer in JSON, one object a line.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) credentials: Credentials,
 }
 
 /// `get`.

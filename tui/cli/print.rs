@@ -60,11 +60,8 @@ impl Failure {
     }
 
     /// The failure of an attempt to connect; `hint` says how to start or find the cluster.
-    pub(crate) fn connecting(error: &ClientError, hint: &str) -> Self {
-        let cause = match error {
-            ClientError::NotConnected(cause) => cause.to_string(),
-            other => other.to_string(),
-        };
+    pub(crate) fn connecting(error: ClientError, hint: &str) -> Self {
+        let ClientError::NotConnected(cause) = error else { return error.into() };
         Self::new(Exit::Refused, "not_connected", format!("cannot connect to {cause}: {hint}"))
     }
 
@@ -152,10 +149,11 @@ pub(crate) fn with_client(
 /// A connection to the cluster that `common` names.
 pub(crate) async fn connect(common: &Common) -> Result<Client, Failure> {
     let target = address::resolve(common)?;
+    let token = common.credentials.token()?;
     // A refusal is for the one who typed to see: the exit code says that a retry is safe.
-    let options = Options { repeat_refused: false, ..Options::default() };
+    let options = Options { repeat_refused: false, token, ..Options::default() };
     let client = Client::connect(&target.addresses, options).await;
-    client.map_err(|error| Failure::connecting(&error, &target.hint))
+    client.map_err(|error| Failure::connecting(error, &target.hint))
 }
 
 /// Runs `work` to its end or to Ctrl-C.
