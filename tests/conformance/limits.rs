@@ -14,15 +14,17 @@ use crate::e2e::procs::wait_for;
 
 checks! {
     1101 limits_are_configurable
-        "`server`, `protocol`, `cluster`, `limits`"
+        "`cluster` (`uuid`, `name`, `replicas`, `tokens`, `limits`, times)"
     1102 who_is_idle_is_left
-        "idle 5 min (not for subscribers and watchers)"
+        "idle 5 min (not for subscribers and watchers)",
+        "Only these close it ... a timeout of section 3"
     1103 a_line_arrives_whole
         "a line must arrive whole within 30 s"
     1104 who_takes_nothing_is_left
         "a socket that takes nothing for 30 s is closed"
     1105 the_last_places_are_for_looking_after_it
-        "connections 4,096 on the client port (beyond: only `hello`, `auth`, `status`, `subscribe`, `admin`, 16 of them)"
+        "connections 4,096 on the client port (beyond: only `hello`, `auth`, `status`, `subscribe`, `admin`, 16 of them)",
+        "Only these close it ... a connection over its limit (after `overloaded`)"
 }
 
 /// The flags of a cluster with small limits.

@@ -18,23 +18,25 @@ checks! {
     1001 before_a_token_nothing_is_answered
         "Set: before `auth` only `hello` and `auth` are answered"
     1002 a_token_gives_its_role
-        "`auth` | `token` | `role`: `client`, `viewer` or `admin` | `unauthorized`"
+        "`auth` | `token` | `role`: `client`, `viewer` or `admin` | `unauthorized`",
+        "Roles: `--client-token-file --viewer-token-file --admin-token-file",
+        "`unauthorized`, `forbidden` | | credentials"
     1003 three_wrong_tokens_are_enough
-        "three failed `auth`"
+        "Only these close it ... three failed `auth`"
     1004 a_viewer_looks
-        "`unauthorized`, `forbidden` | | credentials"
+        "`role`: `client`, `viewer` or `admin`"
     1005 a_client_reads_and_updates
-        "`unauthorized`, `forbidden` | | credentials"
+        "`role`: `client`, `viewer` or `admin`"
     1006 an_admin_does_everything
         "`role`: `client`, `viewer` or `admin`"
     1007 read_only_goes_on_top
         "`read_only` optional: the server then refuses updates and admin on this connection"
     1008 the_supervisor_has_the_same_tokens
-        "same line protocol): `hello auth subscribe list start stop restart kill pause resume logs inject shutdown`"
+        "same line protocol"
     1011 no_stranger_is_a_server
-        "Roles: `--client-token-file --viewer-token-file --admin-token-file --peer-token-file`"
+        "--peer-token-file`"
     1012 no_forged_heartbeat_counts
-        "Roles: `--client-token-file --viewer-token-file --admin-token-file --peer-token-file`"
+        "--peer-token-file`"
 }
 
 /// Longer than a few heartbeats on a machine that stalls.

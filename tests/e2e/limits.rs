@@ -116,7 +116,6 @@ fn h59_without_descriptors_connections_wait() {
 }
 
 /// Where the system allows too few descriptors, fewer clients may connect, and that is said.
-///
 /// Contract: "At start the descriptor limit is raised as far as allowed; if that is too low, the
 /// limits shrink and it is said"
 #[test]

@@ -28,7 +28,6 @@ fn refused(mark: &Mark, dir: &TempDir, arguments: &[&str]) -> String {
 }
 
 /// Contract: "listening on any other address is refused at start with the sentence what to do"
-/// Contract: "(files 0600, 32 bytes or more; `piazza token new`)"
 #[test]
 fn without_tokens_no_port_is_opened_to_others() {
     let _alone = alone();
@@ -78,7 +77,6 @@ fn all_text(dir: &Path) -> String {
 }
 
 /// A cluster that other machines can reach, and all commands with its tokens.
-///
 /// Contract: "`--token-file`/`PIAZZA_TOKEN`"
 #[test]
 fn commands_show_their_token() {

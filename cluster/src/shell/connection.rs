@@ -493,6 +493,3 @@ pub(super) async fn part(reader: OwnedReadHalf, mut writer: OwnedWriteHalf) {
     let (mut rest, mut nowhere) = (reader.take(FAREWELL_BYTES), tokio::io::sink());
     let _ = tokio::time::timeout(FAREWELL, tokio::io::copy(&mut rest, &mut nowhere)).await;
 }
-
-#[cfg(test)]
-mod tests;
