@@ -349,7 +349,7 @@ pub struct NodeCore {
     /// Undecided transactions by key: the order of their ids is the order on the key.
     undecided: BTreeMap<Key, BTreeSet<Version>>,
     checking: BTreeMap<Version, Checking>,
-    /// Prepares that rest on one being checked.
+    /// Prepares that rest on one being checked, or on another one behind it, in their order.
     behind: BTreeMap<Version, Vec<Arc<Prepare>>>,
     settled: forget::Forgotten,
     marks: BTreeMap<MemberId, GroupSeq>,

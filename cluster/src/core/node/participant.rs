@@ -85,8 +85,8 @@ impl NodeCore {
         if self.checking.contains_key(&id) {
             return;
         }
-        if let Some(first) = prepare.rests_on.iter().find(|on| self.checking.contains_key(on)) {
-            self.behind.entry(*first).or_default().push(prepare);
+        if let Some(first) = prepare.rests_on.iter().find_map(|on| self.checked_first(*on)) {
+            self.behind.entry(first).or_default().push(prepare);
             return;
         }
         if let Err(reason) = self.fits(&prepare) {
@@ -105,6 +105,18 @@ impl NodeCore {
         }
         let checking = Checking { prepare, looks: looks.len(), failed: None };
         self.checking.insert(id, checking);
+    }
+
+    /// The transaction whose looks are awaited before `id` is answered: itself, or the one that it
+    /// waits behind.
+    fn checked_first(&self, id: Version) -> Option<Version> {
+        if self.checking.contains_key(&id) {
+            return Some(id);
+        }
+        let mut waiting = self.behind.iter();
+        // From the newest: most often that is what the next one rests on.
+        let found = waiting.find(|(_, all)| all.iter().rev().any(|prepare| prepare.id == id));
+        found.map(|(first, _)| *first)
     }
 
     /// What was answered once is answered so for ever (R3).

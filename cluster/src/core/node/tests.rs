@@ -321,6 +321,37 @@ fn h18_what_is_undecided_on_a_key_is_in_the_order_of_ids_though_looks_take_time(
 }
 
 #[test]
+fn h18_a_chain_waits_for_the_look_of_its_first() {
+    let (zero, a, b, c) = (id(1, 1), id(1, 2), id(1, 3), id(1, 4));
+    let chain = || {
+        prepares([
+            prepare(a, "k", Some("a"), Some(zero), &[]),
+            prepare(b, "k", Some("b"), Some(a), &[a]),
+            prepare(c, "k", Some("c"), Some(b), &[b]),
+        ])
+    };
+    let mut rig = Rig::ready();
+    rig.batch(chain());
+    assert_eq!(rig.votes(), (vec![], vec![]), "the first one's look is awaited");
+    rig.found(zero);
+    rig.settle();
+    assert_eq!(rig.votes(), (vec![2, 3, 4], vec![]));
+    // What the first one is refused for, the others are refused for.
+    let mut rig = Rig::ready();
+    rig.batch(chain());
+    rig.found(id(1, 9));
+    rig.settle();
+    assert_eq!(rig.votes(), (vec![], vec![2, 3, 4]));
+    // An abort of the one in the middle does not hold up the last.
+    let mut rig = Rig::ready();
+    rig.batch(chain());
+    rig.batch(aborts(b));
+    rig.found(zero);
+    rig.settle();
+    assert_eq!(rig.votes(), (vec![2], vec![3, 4]));
+}
+
+#[test]
 fn a_prepare_that_is_said_twice_is_answered_and_nothing_worse() {
     let (first, second) = (id(1, 1), id(1, 2));
     let on = prepare(second, "k", Some("w"), Some(first), &[first]);
