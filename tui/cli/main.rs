@@ -6,6 +6,7 @@
 mod address;
 mod admin;
 mod args;
+mod duration;
 mod export;
 mod import;
 mod inspect;

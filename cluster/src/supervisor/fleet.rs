@@ -54,13 +54,20 @@ impl std::fmt::Display for Exit {
 
 /// What somebody asked at the supervisor's port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Action {
+pub enum Action {
+    /// All processes are told.
     List,
+    /// It is killed, and stays down.
     Kill(String),
+    /// It ends and starts again, and must be ready within this time.
     Restart(String, Duration),
+    /// It starts, and must be ready within this time.
     Start(String, Duration),
+    /// It ends in order, and stays down.
     Stop(String),
+    /// It is stopped where it stands.
     Pause(String),
+    /// It goes on.
     Resume(String),
 }
 
@@ -105,11 +112,11 @@ pub(super) enum Effect {
 }
 
 /// The fields of an ok reply next to `ok`, or a refusal.
-pub(super) type Reply = Result<Value, Refusal>;
+pub type Reply = Result<Value, Refusal>;
 
 /// An error reply.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Refusal {
+pub struct Refusal {
     pub(super) code: &'static str,
     pub(super) error: String,
     /// Fields next to `code` and `error`.

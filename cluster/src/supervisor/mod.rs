@@ -18,7 +18,7 @@ mod fresh;
 mod lines;
 mod logs;
 pub mod options;
-mod request;
+pub mod request;
 mod run;
 mod server;
 mod stopping;
@@ -27,6 +27,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 pub use down::down;
+pub use fleet::{Action, Refusal, Reply};
 pub use run::run;
 
 /// Why a supervisor did not start; one sentence that says what to do.
