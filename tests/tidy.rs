@@ -32,6 +32,7 @@ const IMPORTS: &[(&str, &[&str], &[&str])] = &[
         &[
             "protocol/src/client/",
             "protocol/src/client.rs",
+            "protocol/src/load/",
             "protocol/tests/",
             "protocol/examples/",
         ],
@@ -41,6 +42,22 @@ const IMPORTS: &[(&str, &[&str], &[&str])] = &[
     ("cluster/", &[], &["tui", "demos"]),
     ("demos/", &[], &["cluster", "tui"]),
     ("tui/src/", &[], &["cluster", "demos"]),
+    ("tui/src/prompt/", &[], NO_TERMINAL),
+    ("tui/src/commands/", &[], NO_TERMINAL),
+];
+/// Whatever a line editor could be tempted by: it is handed keys, and says what is to be seen.
+const NO_TERMINAL: &[&str] = &[
+    "crossterm",
+    "crate::terminal",
+    "crate::history_file",
+    "std::fs",
+    "std::io",
+    "std::net",
+    "std::env",
+    "std::time",
+    "std::thread",
+    "tokio",
+    "protocol",
 ];
 /// Of `std::net`, what opens no socket.
 const ADDRESSES: &[&str] =
@@ -221,7 +238,7 @@ fn words_belong(source: &Source) -> Findings {
 const WALL_CLOCKS: &[&str] = &["SystemTime", "UNIX_EPOCH", "CLOCK_REALTIME", "chrono"];
 
 fn no_wall_clock(source: &Source) -> Findings {
-    let shipped = ["protocol/", "cluster/", "tui/cli/"];
+    let shipped = ["protocol/", "cluster/", "tui/"];
     // Events tell a person what time it was.
     let tells = source.path == "cluster/src/shell/wall.rs";
     if tells || !shipped.iter().any(|folder| source.path.starts_with(folder)) {
@@ -314,6 +331,13 @@ fn nobody_imports_upwards() {
             ("protocol/src/client/mod.rs", "use tokio::net::TcpStream;\nuse cluster::core;", &[2]),
             ("demos/src/bank.rs", "use protocol::ids;\nuse cluster::core;\nuse tui::x;", &[2, 3]),
             ("tui/src/lib.rs", "use cluster::core;", &[1]),
+            (
+                "tui/src/prompt/x.rs",
+                "use crossterm::event;\nuse super::super::terminal::size;\nuse crate::text;",
+                &[1, 2],
+            ),
+            ("tui/src/commands/x.rs", "use std::io::Write;\nuse crate::prompt::Key;", &[1]),
+            ("tui/src/terminal/x.rs", "use crossterm::event;\nuse std::io;", &[]),
             ("tui/cli/main.rs", "use cluster::core;\nuse tui::run;", &[]),
         ],
     );

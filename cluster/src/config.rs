@@ -156,6 +156,8 @@ pub struct CoordinatorConfig {
     pub reaped: Vec<Uuid>,
     /// The supervisor's endpoint, for `status`; none where the server was started by hand.
     pub supervisor: Option<SocketAddr>,
+    /// The cluster is one for teaching: `status` shows the faults that its nodes have on order.
+    pub lab: bool,
 }
 
 /// A node's flags.
@@ -175,6 +177,8 @@ pub struct NodeConfig {
     pub cache: CacheShape,
     /// The supervisor's endpoint, told at registration; none where started by hand.
     pub supervisor: Option<SocketAddr>,
+    /// The node has faults where its supervisor orders some, for teaching.
+    pub lab: bool,
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@
 //! * [`storage`]: what is durable
 //! * [`shell`]: sockets, threads and clocks around the core
 //! * [`inspect`]: a node's directory, looked at without a server
-//! * [`config`], [`process`], [`telemetry`]: what a server is told, how it is tied to its
-//!   supervisor, what it logs
+//! * [`config`], [`process`], [`orders`], [`telemetry`]: what a server is told, how it is tied to
+//!   its supervisor, what that tells it, what it logs
 
 pub mod config;
 pub mod core;
 pub mod inspect;
+pub mod orders;
 pub mod process;
 pub mod shell;
 pub mod storage;

@@ -1,24 +1,30 @@
-//! A server's ties to the supervisor that started it: the lifeline and the announcements.
+//! A server's ties to the supervisor that started it: the lifeline, on which orders come too, and
+//! the announcements.
 //!
 //! The mains of coordinator and node call [`adopt_lifeline`] first (when `--lifeline` is given)
 //! and keep one [`Announcer`]. The supervisor reads what is announced (`supervisor::child`). A
 //! server never waits for its supervisor here, and never outlives it.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
-use std::sync::mpsc::{self, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::mpsc::{self, SyncSender, TrySendError};
 use std::thread;
 use std::time::Duration;
 
 use nix::sys::{prctl, signal};
 use nix::unistd;
 use protocol::ids::{Epoch, Uuid};
+use protocol::supervisor::Injected;
 use serde::{Deserialize, Serialize};
+
+use crate::orders::{LINE_BYTES_MAX, Order};
 
 /// Announcements that may wait for a supervisor that does not read; more are dropped.
 const QUEUE_MAX: usize = 64;
-/// How long [`Announcer::fatal`] waits until its sentence is written.
-const FATAL_WAIT: Duration = Duration::from_secs(1);
+/// How long [`Announcer::fatal`] and [`Announcer::halts`] wait until that is written.
+const WRITE_WAIT: Duration = Duration::from_secs(1);
+/// Orders that may wait for the server; more are dropped.
+const ORDERS_MAX: usize = 1_024;
 
 /// Why a server cannot be tied to its supervisor.
 #[derive(Debug, thiserror::Error)]
@@ -39,30 +45,52 @@ pub enum LifelineError {
 /// pipe that only the parent writes, is seen also then.
 ///
 /// Call it on the main thread, before any other thread and before reading stdin: the signal is an
-/// attribute of the calling thread.
-pub fn adopt_lifeline() -> Result<(), LifelineError> {
+/// attribute of the calling thread. What the supervisor orders on stdin comes out of what is
+/// returned, which may be dropped.
+pub fn adopt_lifeline() -> Result<Orders, LifelineError> {
     let parent = unistd::getppid();
     prctl::set_pdeathsig(signal::Signal::SIGKILL).map_err(io::Error::from)?;
     if unistd::getppid() != parent {
         return Err(LifelineError::Orphaned);
     }
-    thread::Builder::new().name("lifeline".into()).spawn(wait_for_end)?;
-    Ok(())
+    let (tell, orders) = mpsc::sync_channel(ORDERS_MAX);
+    thread::Builder::new().name("lifeline".into()).spawn(move || wait_for_end(&tell))?;
+    Ok(orders)
 }
 
+/// What the supervisor orders, as it comes.
+pub type Orders = mpsc::Receiver<Order>;
+
 /// Reads stdin until its end, then ends the process as a crash would: nothing may run that
-/// believes in an orderly stop, and the store must bear a crash at any time anyway.
-fn wait_for_end() {
-    let mut ignored = [0; 64];
-    loop {
-        match io::stdin().lock().read(&mut ignored) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Ok(1..) => {}
-            Ok(0) | Err(_) => break,
+/// believes in an orderly stop, and the store must bear a crash at any time anyway. Nothing that
+/// is read on the way can hold that up.
+fn wait_for_end(tell: &SyncSender<Order>) {
+    read_orders(BufReader::new(io::stdin()), |order| {
+        if let Err(TrySendError::Full(order)) = tell.try_send(order) {
+            tracing::warn!(?order, "too many orders at once; one is dropped");
         }
-    }
+    });
     let _ = signal::kill(unistd::getpid(), signal::Signal::SIGKILL);
     std::process::exit(1);
+}
+
+/// Hands on each order until the end of `source`. A line that is none, or is longer than any, is
+/// passed over.
+fn read_orders(mut source: impl BufRead, mut tell: impl FnMut(Order)) {
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        // What is left of an over-long line is the next one, which is no order either.
+        let read = source.by_ref().take(LINE_BYTES_MAX as u64 + 1).read_until(b'\n', &mut line);
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => return,
+            Ok(_) => match serde_json::from_slice(&line) {
+                Ok(order) => tell(order),
+                Err(error) => tracing::debug!(%error, "not an order"),
+            },
+        }
+    }
 }
 
 /// From now on a write beyond the allowed length of a file fails, and does not end the process
@@ -106,6 +134,21 @@ pub enum ServerEvent {
     },
     /// The node has caught up; told again each time.
     Up,
+    /// What is left of the faults that were ordered.
+    Faults {
+        /// The number of the last order that was taken.
+        taken: u64,
+        /// Those still to come.
+        left: Vec<Injected>,
+    },
+    /// The process does nothing more until it is stopped and told to go on: it is after a step
+    /// at which it was ordered to stop.
+    Halts {
+        /// The number of the last order that was taken.
+        taken: u64,
+        /// The faults still to come.
+        left: Vec<Injected>,
+    },
     /// The server ends, and a restart would end the same way.
     Fatal {
         /// One sentence that says why and what to do.
@@ -158,16 +201,28 @@ impl Announcer {
         self.tell(ServerEvent::Up);
     }
 
+    /// What is left of the faults that were ordered, through order number `taken`.
+    pub(crate) fn faults(&self, taken: u64, left: Vec<Injected>) {
+        self.tell(ServerEvent::Faults { taken, left });
+    }
+
+    /// The process stands still from now on, as ordered. Waits, at most 1 s, until that is
+    /// written; false if it is not.
+    pub(crate) fn halts(&self, taken: u64, left: Vec<Injected>) -> bool {
+        self.tell_surely(ServerEvent::Halts { taken, left })
+    }
+
     /// The server is about to end for `reason`, and should not be restarted. Waits, at most 1 s,
     /// until that is written.
     pub fn fatal(&self, reason: &str) {
-        let (written, wait) = mpsc::sync_channel(1);
-        let event = ServerEvent::Fatal { reason: reason.into() };
-        if self.queue.try_send((event, Some(written))).is_ok()
-            && wait.recv_timeout(FATAL_WAIT) == Err(RecvTimeoutError::Timeout)
-        {
+        if !self.tell_surely(ServerEvent::Fatal { reason: reason.into() }) {
             tracing::warn!("the supervisor did not take the reason of this server's end");
         }
+    }
+
+    fn tell_surely(&self, event: ServerEvent) -> bool {
+        let (written, wait) = mpsc::sync_channel(1);
+        self.queue.try_send((event, Some(written))).is_ok() && wait.recv_timeout(WRITE_WAIT).is_ok()
     }
 
     fn tell(&self, event: ServerEvent) {
@@ -221,6 +276,16 @@ mod tests {
         }
         let extended = r#"{"event":"up","later":1}"#;
         assert_eq!(serde_json::from_str::<ServerEvent>(extended).unwrap(), ServerEvent::Up);
+    }
+
+    #[test]
+    fn orders_are_read_and_all_else_is_passed_over() {
+        let long = "x".repeat(3 * LINE_BYTES_MAX);
+        let go_on = r#"{"order":"go_on","later":1}"#;
+        let text = format!("\n{go_on}\n{long}\n{{\"order\":\"dance\"}}\n\u{ff}\n{go_on}");
+        let mut orders = Vec::new();
+        read_orders(text.as_bytes(), |order| orders.push(order));
+        assert_eq!(orders, [Order::GoOn, Order::GoOn]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //!
 //! - this file: the envelope, and which kinds there are
 //! - `members`: nodes, coordinator, ring, figures; `txn`: transactions; `cache`: what is cached
+//! - `procs`: what a supervisor tells
 //! - `subscribe`: what a subscriber asks for
 //!
 //! Receivers ignore fields and kinds that they do not know ([`Body::Other`]). Plain data.
@@ -19,6 +20,7 @@ use crate::reply::InvalidReply;
 
 mod cache;
 mod members;
+mod procs;
 mod subscribe;
 mod txn;
 
@@ -27,13 +29,17 @@ pub use cache::{
     Trigger, Way,
 };
 pub use members::{
-    CoordinatorState, Copies, Heartbeat, HeartbeatMissed, Lagged, Link, LinkState, MemberRecovery,
-    MemberState, NodeLoad, Quantiles, RecoveryPhase, RingEpoch, Snapshot, Stats,
+    Admin, CoordinatorState, Copies, Heartbeat, HeartbeatMissed, Lagged, Link, LinkState,
+    MemberRecovery, MemberState, NodeLoad, Quantiles, RecoveryPhase, RingEpoch, Snapshot, Stats,
 };
+pub use procs::{Inject, Proc, ProcState, ProcsSnapshot};
 pub use subscribe::{Only, SETS_MAX, Subscribe, Topic, Topics};
 pub use txn::{
     Decide, NodeUs, Outcome, Phases, Role, Txn, TxnInDoubt, TxnOpen, TxnResolved, Vote, VoteState,
 };
+
+/// What a supervisor calls itself as the source of its events.
+pub const SUPERVISOR: &str = "supervisor";
 
 /// One event, as a subscriber gets it.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +78,8 @@ macro_rules! kinds {
         pub enum Body {
             /// How things are: first, and after a [`Lagged`].
             Snapshot(Snapshot),
+            /// The same, from a supervisor.
+            ProcsSnapshot(ProcsSnapshot),
             /// The reader was too slow: what it missed is replaced by this and a snapshot.
             Lagged(Lagged),
             $($(#[$doc])* $kind($kind),)*
@@ -83,7 +91,7 @@ macro_rules! kinds {
             /// Its name on the wire; of one that is not known, that.
             pub fn name(&self) -> &'static str {
                 match self {
-                    Self::Snapshot(_) => "snapshot",
+                    Self::Snapshot(_) | Self::ProcsSnapshot(_) => "snapshot",
                     Self::Lagged(_) => "lagged",
                     $(Self::$kind(_) => $text,)*
                     Self::Other(_) => "other",
@@ -93,7 +101,8 @@ macro_rules! kinds {
             /// The topic under which it is asked for; none: it comes with every one.
             pub fn topic(&self) -> Option<Topic> {
                 match self {
-                    Self::Snapshot(_) | Self::Lagged(_) | Self::Other(_) => None,
+                    Self::Snapshot(_) | Self::ProcsSnapshot(_) => None,
+                    Self::Lagged(_) | Self::Other(_) => None,
                     $(Self::$kind(_) => Some(Topic::$topic),)*
                 }
             }
@@ -101,7 +110,8 @@ macro_rules! kinds {
             /// Whether it may be left out.
             pub fn class(&self) -> Class {
                 match self {
-                    Self::Snapshot(_) | Self::Lagged(_) => Class::Control,
+                    Self::Snapshot(_) | Self::ProcsSnapshot(_) => Class::Control,
+                    Self::Lagged(_) => Class::Control,
                     Self::Other(_) => Class::Telemetry,
                     $(Self::$kind(_) => Class::$class,)*
                 }
@@ -110,14 +120,18 @@ macro_rules! kinds {
             fn to_json(&self) -> serde_json::Result<Vec<u8>> {
                 match self {
                     Self::Snapshot(body) => serde_json::to_vec(body),
+                    Self::ProcsSnapshot(body) => serde_json::to_vec(body),
                     Self::Lagged(body) => serde_json::to_vec(body),
                     $(Self::$kind(body) => serde_json::to_vec(body),)*
                     Self::Other(_) => Ok(b"{}".to_vec()),
                 }
             }
 
-            fn read(name: &str, line: &[u8]) -> serde_json::Result<Self> {
+            fn read(name: &str, source: &str, line: &[u8]) -> serde_json::Result<Self> {
                 Ok(match name {
+                    "snapshot" if source == SUPERVISOR => {
+                        Self::ProcsSnapshot(serde_json::from_slice(line)?)
+                    }
                     "snapshot" => Self::Snapshot(serde_json::from_slice(line)?),
                     "lagged" => Self::Lagged(serde_json::from_slice(line)?),
                     $($text => Self::$kind(serde_json::from_slice(line)?),)*
@@ -163,6 +177,12 @@ kinds! {
     CacheSet "cache_set" Cache Telemetry,
     /// An entry of that set has given way to another, step by step.
     CacheEvict "cache_evict" Cache Telemetry,
+    /// An administrator asked for something.
+    Admin "admin" Admin Control,
+    /// A fault was ordered, or met.
+    Inject "inject" Admin Control,
+    /// Something became of a process.
+    Proc "proc" Proc Control,
 }
 
 /// What is the same of an event for all subscribers: who told it when, and what.
@@ -239,7 +259,7 @@ pub fn decode(line: &[u8]) -> Result<Event, InvalidReply> {
     let invalid = |error: serde_json::Error| InvalidReply(error.to_string());
     let envelope: Envelope = serde_json::from_slice(line).map_err(invalid)?;
     let Envelope { event, seq, source, epoch, at_us, wall_ms, incident, cause } = envelope;
-    let body = Body::read(&event, line).map_err(invalid)?;
+    let body = Body::read(&event, &source, line).map_err(invalid)?;
     Ok(Event { seq, source, epoch, at_us, wall_ms, incident, cause, body })
 }
 

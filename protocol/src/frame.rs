@@ -162,10 +162,15 @@ impl Framer {
         self.http
     }
 
-    /// All bytes held are of one unfinished line: gives them up when it is surely too long.
+    /// All bytes held are of one unfinished line: gives them up when it is surely too long. What
+    /// speaks HTTP is told at once: its line may have no end, since no request of ours begins so.
     fn without_newline(&mut self) -> Option<Frame<'_>> {
         let (begin, end) = (self.start, self.buffer.len());
         self.scanned = end;
+        if !self.first_line_seen && is_http(&self.buffer[begin..end]) {
+            self.http = true;
+            return Some(Frame::Http);
+        }
         // One byte more may still be the carriage return of a line that just fits; of one that does
         // not, it is still to be told from the line's end.
         let kept = if self.skipped > 0 {
@@ -176,9 +181,7 @@ impl Framer {
         if end - begin <= kept {
             return None;
         }
-        if self.is_http(begin, end) {
-            return Some(Frame::Http);
-        }
+        self.first_line_seen = true;
         self.start = end - self.has_return(end);
         self.skipped += self.start - begin;
         None
@@ -262,6 +265,17 @@ mod tests {
         assert_eq!(frames(b"POST /aaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 9, || 3), ["Http"]);
         assert_eq!(frames(b"x\nGET / HTTP/1.1\n", 99, || 3), ["x", "GET / HTTP/1.1"]);
         assert_eq!(frames(b"GETTING\n", 99, || 3), ["GETTING"]);
+    }
+
+    #[test]
+    fn a_browser_is_recognised_before_its_line_ends() {
+        let mut framer = Framer::new(99);
+        framer.read_space().extend_from_slice(b"\r\nGET");
+        assert_eq!(framer.next_frame(), None);
+        framer.read_space().extend_from_slice(b" ");
+        assert_eq!(framer.next_frame(), Some(Frame::Http));
+        assert_eq!(framer.next_frame(), None);
+        assert_eq!(framer.finish(), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What is said between any two parties of Piazza, and the client library.
 //!
-//! Everyone imports this crate; it imports nothing of ours. All of it is pure but [`client`].
+//! Everyone imports this crate; it imports nothing of ours. All of it is pure but [`client`] and
+//! [`load`].
 //! A dialogue on the client port, one JSON object a line (`>` to the server, `<` from it):
 //!
 //! ```text
@@ -18,7 +19,7 @@
 //! unknown fields, so that servers can say more later. In reading order:
 //! [`ids`] and [`limits`], then [`frame`] (bytes to lines), [`request`], [`reply`] and [`error`]
 //! (lines to meaning, and back), [`status`], [`event`] (what subscribers are told), [`supervisor`],
-//! and [`client`].
+//! [`client`] and, for measurements, [`load`].
 
 pub mod client;
 pub mod error;
@@ -27,6 +28,7 @@ pub mod frame;
 pub mod ids;
 pub mod json;
 pub mod limits;
+pub mod load;
 pub mod peer;
 pub mod reply;
 pub mod request;

@@ -6,6 +6,7 @@
 //!
 //! - this file: replies to one key's operations, to `outcome`, and errors
 //! - `many`: replies that hold many values, held to the length of a reply line
+//! - `explain`: the way of a request, step by step
 //! - `watch`: the lines that follow the reply to a `watch`
 
 use std::borrow::Cow;
@@ -20,9 +21,13 @@ use crate::json;
 use crate::limits::Limits;
 use crate::status::NodeState;
 
+mod explain;
 mod many;
 mod watch;
 
+pub use explain::{
+    COORDINATOR, ExplainReply, Refusal, Step, StepName, decode_explained, refusal_tail,
+};
 pub use many::{Item, MgetTail, Page, ScanTail, decode_page, decode_values};
 pub use watch::{Change, WATCH_LOST_LINE, WatchLine, decode_watch, watch_del_line, watch_put_line};
 

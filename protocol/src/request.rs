@@ -4,7 +4,8 @@
 //! a `get` without escapes allocates nothing. [`Request::write`] is its inverse, for clients.
 //! - this file: what a request is, and what a line must be to hold one
 //! - `fields`: the fields of an object, not yet understood; `take`: what each operation wants of
-//!   them; `write`: requests as clients send them; `admin`: the one that changes the cluster
+//!   them; `write`: requests as clients send them; `admin`: the one that changes the cluster;
+//!   `explain`: the one that holds another
 //!
 //! Whatever the line holds, the answer is a [`Request`] or a [`Rejected`]: never a panic, never
 //! a guess at what was meant.
@@ -17,11 +18,13 @@ use crate::ids::Version;
 use crate::limits::Limits;
 
 mod admin;
+mod explain;
 mod fields;
 mod take;
 mod write;
 
 pub use admin::{Admin, AdminAction};
+pub use explain::Explain;
 use fields::Fields;
 
 /// Longest `id` that is a string, bytes of its text without escapes.
@@ -140,6 +143,8 @@ pub enum Op<'a> {
         /// With what each of the nodes holds.
         copies: bool,
     },
+    /// Which way a request takes, or has taken.
+    Explain(Box<Explain<'a>>),
     /// What became of an update.
     Outcome {
         /// Of which.
@@ -242,6 +247,7 @@ impl Op<'_> {
             Self::Scan { .. } => "scan",
             Self::Watch { .. } => "watch",
             Self::Locate { .. } => "locate",
+            Self::Explain(_) => "explain",
             Self::Outcome { .. } => "outcome",
             Self::Subscribe(_) => "subscribe",
             Self::Admin(_) => "admin",
@@ -259,6 +265,7 @@ impl Op<'_> {
             | Self::Cas { .. }
             | Self::Del { .. }
             | Self::Txn { .. } => true,
+            Self::Explain(explain) => explain.run && explain.request.op.is_update(),
             Self::Get { .. }
             | Self::Mget { .. }
             | Self::Scan { .. }
@@ -344,7 +351,7 @@ fn cause(error: &serde_json::Error) -> String {
 
 /// Whether brackets outside strings nest deeper than `limit`. Most lines have too few brackets
 /// even to look closer.
-fn nests_deeper(line: &[u8], limit: usize) -> bool {
+pub fn nests_deeper(line: &[u8], limit: usize) -> bool {
     if memchr::memchr2_iter(b'{', b'[', line).take(limit + 1).count() <= limit {
         return false;
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{Epoch, Incarnation, NodeName, Point, RingNumber, Uuid};
 use crate::limits::Limits;
+use crate::supervisor::Injected;
 
 /// The answer to `status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,6 +52,17 @@ pub struct Status {
     /// The address of the supervisor that started the coordinator, if one did.
     #[serde(default)]
     pub supervisor: Option<String>,
+    /// What is injected for teaching, in a cluster that was started for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lab: Option<LabStatus>,
+}
+
+/// What is injected for teaching.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LabStatus {
+    /// The faults that are still to come, by server.
+    pub injected: BTreeMap<String, Vec<Injected>>,
 }
 
 /// The cluster as a whole.
@@ -221,6 +233,9 @@ pub struct NodeStatus {
     /// Whether its supervisor says that it is paused.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
+    /// What its supervisor says of its end, for display.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
     /// Where it serves.
     #[serde(default)]
     pub addr: Option<String>,

@@ -29,8 +29,21 @@ pub enum ProcAction {
     Resume(String),
     /// The last lines of its log, so many at most.
     Logs(String, u32),
+    /// Order a fault, in a cluster that was started for that.
+    Inject(String, Order),
     /// Stop all servers, then end.
     Shutdown,
+}
+
+/// A fault that a server is to have, as a person orders it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// `refuse_prepare`, `sync_delay_ms`, `drop_votes`, `drop_heartbeats` or `stop_after`.
+    pub fault: String,
+    /// How long, or after which step.
+    pub value: Option<String>,
+    /// How often; 0 takes it back.
+    pub count: u64,
 }
 
 impl ProcAction {
@@ -45,6 +58,7 @@ impl ProcAction {
             Self::Pause(_) => "pause",
             Self::Resume(_) => "resume",
             Self::Logs(..) => "logs",
+            Self::Inject(..) => "inject",
             Self::Shutdown => "shutdown",
         }
     }
@@ -58,7 +72,8 @@ impl ProcAction {
             | Self::Restart(proc)
             | Self::Pause(proc)
             | Self::Resume(proc)
-            | Self::Logs(proc, _) => Some(proc),
+            | Self::Logs(proc, _)
+            | Self::Inject(proc, _) => Some(proc),
             Self::List | Self::Shutdown => None,
         }
     }
@@ -75,9 +90,28 @@ impl ProcAction {
             out.put_slice(b",\"lines\":");
             json::write_number(out, u64::from(*lines));
         }
+        if let Self::Inject(_, order) = self {
+            order.write(out);
+        }
         out.put_slice(b",\"timeout_ms\":");
         json::write_number(out, u64::from(timeout_ms));
         out.put_slice(b"}\n");
+    }
+}
+
+impl Order {
+    fn write(&self, out: &mut impl BufMut) {
+        out.put_slice(b",\"fault\":");
+        json::write_string(out, &self.fault);
+        if let Some(value) = &self.value {
+            out.put_slice(b",\"value\":");
+            match value.parse() {
+                Ok(number) => json::write_number(out, number),
+                Err(_) => json::write_string(out, value),
+            }
+        }
+        out.put_slice(b",\"count\":");
+        json::write_number(out, self.count);
     }
 }
 
@@ -100,6 +134,9 @@ pub struct ListReply {
     /// The coordinator's epoch, once known.
     #[serde(default)]
     pub epoch: Option<Epoch>,
+    /// Whether faults may be ordered.
+    #[serde(default)]
+    pub lab: bool,
 }
 
 /// One process.
@@ -121,6 +158,23 @@ pub struct ProcStatus {
     /// Why it is not started again.
     #[serde(default)]
     pub reason: Option<String>,
+    /// The faults that it is still to have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub injected: Vec<Injected>,
+}
+
+/// A fault that was ordered and is still to come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Injected {
+    /// As in [`Order`].
+    pub fault: String,
+    /// As in [`Order`]: milliseconds, or a step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<serde_json::Value>,
+    /// How often it was ordered.
+    pub count: u64,
+    /// How often it is still to come.
+    pub left: u64,
 }
 
 /// What is answered to `logs`.
@@ -158,5 +212,14 @@ mod tests {
         let logs = line(ProcAction::Logs("n1".into(), 5));
         assert!(logs.contains("\"proc\":\"n1\",\"lines\":5"), "{logs}");
         assert!(!line(ProcAction::List).contains("proc"));
+        let order = |value: Option<&str>| Order {
+            fault: "f".into(),
+            value: value.map(str::to_owned),
+            count: 2,
+        };
+        let inject = |value| line(ProcAction::Inject("n1".into(), order(value)));
+        assert!(inject(None).contains(r#""fault":"f","count":2,"#));
+        assert!(inject(Some("200")).contains(r#""value":200,"count":2,"#));
+        assert!(inject(Some("sync")).contains(r#""value":"sync","count":2,"#));
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::explain::explain;
 use super::{Site, checks};
 use crate::e2e::procs::wait_for;
 
@@ -42,6 +43,11 @@ fn a_replica_that_is_down_is_named(site: &Site) {
             let answer = talk.refused(update.to_string(), "replica_down");
             assert_eq!(answer["node"], *victim, "{answer}");
         }
+        let plan = talk.ok(&explain(&put(key, "never"), false));
+        let told = plan["steps"].to_string();
+        assert!(told.contains("`replica_down`") && told.contains(&victim), "{plan}");
+        let answer = talk.refused(explain(&put(key, "never"), true).to_string(), "replica_down");
+        assert_eq!(answer["node"], *victim, "{answer}");
         let answer = talk.ok(&json!({"op": "get", "key": key}));
         assert_eq!((&answer["value"], &answer["version"]), (&json!("before"), version));
     }

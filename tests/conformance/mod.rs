@@ -16,8 +16,9 @@
 //! * `bad_lines` (2xx): what is refused, by name, while the connection lives;
 //! * `values` (3xx): keys, values, versions and their limits;
 //! * `updates` (4xx): `put`, `update`, `cas`, `del`, `txn`; `once` (45x): `once` and `outcome`;
-//! * `reads` (5xx): `get`, `mget`, `scan`; `watch` (6xx);
-//! * `servers` (7xx): `hello`, `status`, limits, the guard against HTTP;
+//! * `reads` (5xx): `get`, `mget`, `scan`; `explain` (54x); `watch` (6xx);
+//! * `servers` (7xx): `hello`, `status`, limits, the guard against HTTP; `supervisor` (74x on): its
+//!   port, and what administrators do;
 //! * `malformed` (8xx): hundreds of bad inputs on every port;
 //! * `broken` (9xx): a node is down.
 //!
@@ -34,11 +35,13 @@ use super::e2e::cluster::Cluster;
 
 mod bad_lines;
 mod broken;
+mod explain;
 mod framing;
 mod malformed;
 mod once;
 mod reads;
 mod servers;
+mod supervisor;
 mod talk;
 mod updates;
 mod values;
@@ -79,8 +82,10 @@ const ALL: &[&[Check]] = &[
     updates::CHECKS,
     once::CHECKS,
     reads::CHECKS,
+    explain::CHECKS,
     watch::CHECKS,
     servers::CHECKS,
+    supervisor::CHECKS,
     malformed::CHECKS,
     broken::CHECKS,
 ];

@@ -33,6 +33,9 @@ const CODES: &[(&str, &[&str])] = &[
     ("timeout", &["retry_after_ms"]),
     ("unauthorized", &[]),
     ("forbidden", &[]),
+    ("no_such_node", &[]),
+    ("already", &[]),
+    ("refused", &[]),
 ];
 
 /// A text short enough to be shown.

@@ -6,6 +6,7 @@
 //! a time in one test program, so that tests do not disturb each other's timing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -248,7 +249,12 @@ impl Cluster {
 
     /// A command of this cluster's binary, which is killed with the cluster at the latest.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(binary());
+        self.command_of(binary())
+    }
+
+    /// A command of another program, likewise.
+    pub(crate) fn command_of(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
         self.mark.put_on(&mut command);
         command
     }

@@ -230,6 +230,7 @@ pub(super) fn answer(answer: &Answer) -> String {
             return format!("{} ({})", error.code, details.join(" "));
         }
         Answer::Status(_) => return "status".into(),
+        Answer::Explained(_) => return "explained".into(),
     };
     let mut line = Vec::new();
     reply::write_reply(&mut line, None, true, tail);

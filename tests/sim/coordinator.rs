@@ -398,7 +398,7 @@ impl World {
         slot.reply = Some(match answer {
             Answer::Ok(tail) => (true, tail.to_vec()),
             Answer::Error(error) => (false, reply::error_tail(&error).to_vec()),
-            Answer::Status(_) => return,
+            Answer::Status(_) | Answer::Explained(_) => return,
         });
         for key in std::mem::take(&mut slot.keys) {
             let count = connection.in_core.get_mut(&key).expect("it was counted");

@@ -26,6 +26,11 @@ const FORMAT_MAX: u32 = 1;
 /// How long a supervisor on this machine may take to accept.
 const PROBE: Duration = Duration::from_millis(300);
 
+/// What to do where the supervisor runs and the coordinator cannot be reached.
+const COORDINATOR_AWAY: &str = "the cluster's supervisor runs, so its coordinator is down or just \
+    starting: see `piazza logs coordinator`; after a deliberate kill: \
+    piazza admin start coordinator";
+
 /// Where to connect, and what to tell whoever cannot.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Target {
@@ -72,7 +77,11 @@ fn choose(
     }
     if let Some(dir) = &common.dir {
         let file = read(dir)?;
-        let hint = format!("start the cluster with: piazza up --dir {}", dir.display());
+        let hint = if is_running(&file) {
+            COORDINATOR_AWAY.into()
+        } else {
+            format!("start the cluster with: piazza up --dir {}", dir.display())
+        };
         return Ok(Target { addresses: client_addresses(&file, dir)?, hint });
     }
     if let Some(addresses) = from_env {
@@ -82,7 +91,10 @@ fn choose(
     // What nobody named may be missing or stale: then it is simply not meant.
     let running = read(default_dir).ok().filter(is_running);
     let addresses = running.and_then(|file| client_addresses(&file, default_dir).ok());
-    let hint = "start a cluster with: piazza up; or name one with --addr or --dir";
+    let hint = match addresses {
+        Some(_) => COORDINATOR_AWAY,
+        None => "start a cluster with: piazza up; or name one with --addr or --dir",
+    };
     let addresses = addresses.unwrap_or_else(|| DEFAULT_ADDRESS.into());
     Ok(Target { addresses, hint: hint.into() })
 }

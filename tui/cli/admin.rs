@@ -12,7 +12,8 @@ use std::time::Duration;
 use protocol::client::{Client, ClientError, Options, Supervisor};
 use protocol::error::ErrorCode;
 use protocol::request::{Admin, AdminAction};
-use protocol::supervisor::ProcAction;
+use protocol::status::NodeState;
+use protocol::supervisor::{Order, ProcAction};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -24,6 +25,8 @@ use crate::print::{self, Exit, Failure};
 const SUPERVISOR: &str = "127.0.0.1:9191";
 /// How long the coordinator may take to say where the supervisor is: it may be the one that hangs.
 const STATUS_WAIT: Duration = Duration::from_secs(1);
+/// How long the coordinator may take to see that a node has ended.
+const NOTICE_WAIT: Duration = Duration::from_secs(5);
 /// How often the supervisor is asked whether a process has ended.
 const INTERVAL: Duration = Duration::from_millis(50);
 
@@ -49,6 +52,9 @@ enum Action {
     Pause(ProcArgs),
     /// Let a server that stands still go on.
     Resume(ProcArgs),
+    /// Let a node have a fault, for teaching: refuse_prepare, sync_delay_ms, drop_votes,
+    /// drop_heartbeats, stop_after. Needs a cluster started with `piazza up --lab`.
+    Inject(InjectArgs),
     /// Take a silent node's place away.
     Evict(NodeArgs),
     /// Let a node give away what it has, and leave.
@@ -84,6 +90,38 @@ struct ProcArgs {
     yes: bool,
     #[command(flatten)]
     common: Common,
+}
+
+/// A fault on order.
+#[derive(Debug, clap::Args)]
+struct InjectArgs {
+    /// The node: n1, n2 ...
+    proc: String,
+    /// The fault.
+    fault: String,
+    /// Milliseconds of sync_delay_ms; of stop_after the step: append, sync or vote.
+    #[arg(long)]
+    value: Option<String>,
+    /// How often it comes; 0 takes it back.
+    #[arg(long, default_value_t = 1)]
+    count: u64,
+    /// The supervisor's address [default: as `status` or the directory tells it]
+    #[arg(long, value_name = "HOST:PORT")]
+    supervisor: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// How long a node may take to take an order.
+const ORDER_WAIT: Duration = Duration::from_secs(5);
+
+impl InjectArgs {
+    fn split(self) -> (ProcArgs, Order) {
+        let Self { proc, fault, value, count, supervisor, common } = self;
+        let args =
+            ProcArgs { proc, supervisor, no_wait: false, timeout: ORDER_WAIT, yes: true, common };
+        (args, Order { fault, value, count })
+    }
 }
 
 /// A change of the membership.
@@ -145,6 +183,10 @@ pub(crate) fn run(args: AdminArgs) -> ExitCode {
         Action::Restart(args) => at_supervisor(args, ProcAction::Restart),
         Action::Pause(args) => at_supervisor(args, ProcAction::Pause),
         Action::Resume(args) => at_supervisor(args, ProcAction::Resume),
+        Action::Inject(args) => {
+            let (args, order) = args.split();
+            at_supervisor(args, |proc| ProcAction::Inject(proc, order))
+        }
         Action::Evict(NodeArgs { node, change }) => {
             at_coordinator(change, A::Evict { node: node.into() })
         }
@@ -214,6 +256,7 @@ async fn act(args: ProcArgs, action: ProcAction) -> Result<Exit, Failure> {
     let ends = matches!(action, ProcAction::Kill(_) | ProcAction::Stop(_));
     if ends && !args.no_wait {
         wait_for_end(&supervisor, &args, pid).await?;
+        wait_for_notice(&args).await;
     }
     let (proc, name) = (&args.proc, action.name());
     let line = if args.common.json {
@@ -224,6 +267,8 @@ async fn act(args: ProcArgs, action: ProcAction) -> Result<Exit, Failure> {
             (ProcAction::Kill(_) | ProcAction::Stop(_), false) => "has ended, and stays down",
             (ProcAction::Pause(_), _) => "stands still",
             (ProcAction::Resume(_), _) => "goes on",
+            (ProcAction::Inject(_, Order { count: 0, .. }), _) => "has that fault on order no more",
+            (ProcAction::Inject(..), _) => "has the fault on order",
             (_, true) => "is being started",
             (_, false) => "is ready",
         };
@@ -265,6 +310,12 @@ async fn supervisor(args: &ProcArgs) -> Result<String, Failure> {
 
 /// The supervisor as the coordinator knows it; `None` if the coordinator does not answer.
 async fn ask_coordinator(addresses: &str) -> Option<Option<String>> {
+    let status = quick_client(addresses).await?.status().await.ok()?;
+    Some(status.supervisor)
+}
+
+/// A client that gives up soon: the coordinator may be the one that hangs.
+async fn quick_client(addresses: &str) -> Option<Client> {
     let options = Options {
         connect_timeout: STATUS_WAIT,
         timeout: STATUS_WAIT,
@@ -272,8 +323,7 @@ async fn ask_coordinator(addresses: &str) -> Option<Option<String>> {
         repeat_for: Duration::ZERO,
         ..Options::default()
     };
-    let client = Client::connect(addresses, options).await.ok()?;
-    client.status().await.ok().map(|status| status.supervisor)
+    Client::connect(addresses, options).await.ok()
 }
 
 async fn wait_for_end(
@@ -291,6 +341,23 @@ async fn wait_for_end(
         if begun.elapsed() > args.timeout {
             let text = format!("{} has not ended within {:?}: kill it", args.proc, args.timeout);
             return Err(Failure::new(Exit::Refused, "timeout", text));
+        }
+        sleep(INTERVAL).await;
+    }
+}
+
+/// Waits until the coordinator has seen the end too, so that what is asked next is answered as the
+/// message promises. It is no failure if it cannot be asked, or takes its time.
+async fn wait_for_notice(args: &ProcArgs) {
+    let Ok(target) = address::resolve(&args.common) else { return };
+    let Some(client) = quick_client(&target.addresses).await else { return };
+    let begun = Instant::now();
+    while begun.elapsed() < NOTICE_WAIT
+        && let Ok(status) = client.status().await
+    {
+        let node = status.nodes.iter().find(|node| node.name.as_str() == args.proc);
+        if node.is_none_or(|node| node.state == NodeState::Down) {
+            return;
         }
         sleep(INTERVAL).await;
     }
@@ -339,7 +406,17 @@ mod tests {
             assert!(right(&format!("admin {typed}")), "{typed}");
         }
         assert!(right("admin set evict_after_ms 5000") && right("admin cancel c7"));
-        for typed in ["kill", "evict", "set evict_after_ms", "set x -1", "stop n1 --timeout 2m"] {
+        assert!(right("admin inject n1 sync_delay_ms --value 200 --count 5"));
+        assert!(right("admin inject n1 drop_votes"));
+        for typed in [
+            "inject n1",
+            "inject n1 drop_votes --count x",
+            "kill",
+            "evict",
+            "set evict_after_ms",
+            "set x -1",
+            "stop n1 --timeout 2m",
+        ] {
             assert!(!right(&format!("admin {typed}")), "{typed}");
         }
     }

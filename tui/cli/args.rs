@@ -41,36 +41,18 @@ pub(crate) enum Command {
     Down(crate::up::DownArgs),
     /// Show what the servers of a directory have logged.
     Logs(crate::logs::LogsArgs),
-    /// Print the value of a key.
-    Get(GetArgs),
-    /// Set a key, whether it exists or not.
-    Put(PutArgs),
-    /// Set a key that exists.
-    Update(UpdateArgs),
-    /// Set a key that has a certain version.
-    Cas(CasArgs),
-    /// Remove a key.
-    Del(DelArgs),
-    /// Print the values of several keys, all as of one moment.
-    Mget(MgetArgs),
-    /// List the keys that begin with a prefix.
-    Scan(ScanArgs),
-    /// Write several keys, all or none, if conditions hold.
-    Txn(TxnArgs),
-    /// Print every change of a key, or of all keys with a prefix, until Ctrl-C.
-    Watch(WatchArgs),
-    /// Tell where a key lies, and which nodes hold it.
-    Locate(LocateArgs),
-    /// Tell what became of an update.
-    Outcome(OutcomeArgs),
-    /// Show how the cluster is, and what to do if anything is wrong.
-    Status(StatusArgs),
+    #[command(flatten)]
+    Asked(crate::asked::Asked),
+    /// Type these commands one after the other, with history and completion.
+    Shell(crate::shell::ShellArgs),
     /// Wait until the cluster answers, or until nothing is missing.
     Wait(WaitArgs),
     /// Put many keys, from a file or standard input.
     Import(ImportArgs),
     /// Write all keys and values to a file or standard output, as import takes them.
     Export(ExportArgs),
+    /// Ask much of the cluster for a while, and tell how it answered.
+    Bench(crate::bench::BenchArgs),
     /// Kill, stop, start or pause a server, or change the membership.
     Admin(crate::admin::AdminArgs),
     /// Show a stopped node's log and keystore, or what differs between two.
@@ -315,7 +297,9 @@ mod tests {
     fn a_value_may_be_a_negative_number_or_a_dash() {
         for value in ["-5", "-", "", "a b"] {
             let args = Args::try_parse_from(["piazza", "put", "k", value, "--json"]).unwrap();
-            let Command::Put(put) = args.command else { panic!("{args:?}") };
+            let Command::Asked(crate::asked::Asked::Put(put)) = args.command else {
+                panic!("{args:?}")
+            };
             assert_eq!(put.value, Some(value.into()));
             assert!(put.common.json);
         }

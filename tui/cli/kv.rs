@@ -1,14 +1,14 @@
 //! `get`, `put`, `update`, `cas` and `del`: one key, one call.
 //!
-//! Called by `main`. A value is printed as it is where a program reads it, and escaped where a
-//! person's terminal would obey it. Standard input is read before anything is sent.
+//! Called by `asked`. A value is printed as it is where a program reads it, and escaped where a
+//! person's terminal would obey it. Standard input is read before anything
+//! is sent.
 
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::process::ExitCode;
 
-use protocol::client::{ClientError, Deleted};
+use protocol::client::{Client, ClientError, Deleted};
 use protocol::error::ErrorCode;
 use protocol::ids::{Key, Version};
 use protocol::json;
@@ -20,93 +20,72 @@ use crate::print::{self, Exit, Failure};
 /// More of standard input than this is no value of any cluster, bytes.
 const INPUT_BYTES_MAX: u64 = 64 << 20;
 
-/// `piazza get KEY`.
-pub(crate) fn get(args: GetArgs) -> ExitCode {
-    let json = args.common.json;
-    print::with_client(&args.common, async |client| {
-        let key = key(&args.key)?;
-        let Some(found) = client.get(&key).await? else {
-            return Err(not_there(&key));
-        };
-        let out = match (args.raw, json) {
-            (true, _) => found.value.0.into(),
-            (_, true) => value_object(&key, &found),
-            _ => shown_value(&found, print::on_terminal()),
-        };
-        print::output(&out)?;
-        Ok(Exit::Done)
-    })
+/// `get KEY`.
+pub(crate) async fn get(client: &Client, args: &GetArgs) -> Result<Exit, Failure> {
+    let key = key(&args.key)?;
+    let Some(found) = client.get(&key).await? else {
+        return Err(not_there(&key));
+    };
+    let out = match (args.raw, args.common.json) {
+        (true, _) => found.value.0.into(),
+        (_, true) => value_object(&key, &found),
+        _ => shown_value(&found, print::on_terminal()),
+    };
+    print::output(&out)?;
+    Ok(Exit::Done)
 }
 
-/// `piazza put KEY [VALUE|-]`.
-pub(crate) fn put(args: PutArgs) -> ExitCode {
-    let json = args.common.json;
-    let value = match value(args.value.as_deref()) {
-        Ok(value) => value,
-        Err(failure) => return print::finish(Err(failure), json),
+/// `put KEY [VALUE|-]`.
+pub(crate) async fn put(client: &Client, args: &PutArgs, value: &[u8]) -> Result<Exit, Failure> {
+    let key = key(&args.key)?;
+    let version = if args.if_absent {
+        client.put_if_absent(&key, value).await?
+    } else {
+        client.put(&key, value).await?
     };
-    print::with_client(&args.common, async |client| {
-        let key = key(&args.key)?;
-        let version = if args.if_absent {
-            client.put_if_absent(&key, &value).await?
-        } else {
-            client.put(&key, &value).await?
-        };
-        print_version(&key, version, "written", json)
-    })
+    print_version(&key, version, "written", args.common.json)
 }
 
-/// `piazza update KEY [VALUE|-]`.
-pub(crate) fn update(args: UpdateArgs) -> ExitCode {
-    let json = args.common.json;
-    let value = match value(args.value.as_deref()) {
-        Ok(value) => value,
-        Err(failure) => return print::finish(Err(failure), json),
-    };
-    print::with_client(&args.common, async |client| {
-        let key = key(&args.key)?;
-        let version = client.update(&key, &value).await.map_err(|error| failed(&key, error))?;
-        print_version(&key, version, "written", json)
-    })
+/// `update KEY [VALUE|-]`.
+pub(crate) async fn update(
+    client: &Client,
+    args: &UpdateArgs,
+    value: &[u8],
+) -> Result<Exit, Failure> {
+    let key = key(&args.key)?;
+    let version = client.update(&key, value).await.map_err(|error| failed(&key, error))?;
+    print_version(&key, version, "written", args.common.json)
 }
 
-/// `piazza cas KEY VALUE VERSION`.
-pub(crate) fn cas(args: CasArgs) -> ExitCode {
+/// `cas KEY VALUE VERSION`.
+pub(crate) async fn cas(client: &Client, args: &CasArgs, value: &[u8]) -> Result<Exit, Failure> {
+    let key = key(&args.key)?;
+    let done = client.cas(&key, value, args.version).await;
+    let version = done.map_err(|error| failed(&key, error))?;
+    print_version(&key, version, "written", args.common.json)
+}
+
+/// `del KEY`.
+pub(crate) async fn del(client: &Client, args: &DelArgs) -> Result<Exit, Failure> {
     let json = args.common.json;
-    let value = match value(Some(&args.value)) {
-        Ok(value) => value,
-        Err(failure) => return print::finish(Err(failure), json),
-    };
-    print::with_client(&args.common, async |client| {
-        let key = key(&args.key)?;
-        let done = client.cas(&key, &value, args.version).await;
+    let key = key(&args.key)?;
+    if let Some(version) = args.if_version {
+        let done = client.del_if(&key, version).await;
         let version = done.map_err(|error| failed(&key, error))?;
-        print_version(&key, version, "written", json)
-    })
-}
-
-/// `piazza del KEY`.
-pub(crate) fn del(args: DelArgs) -> ExitCode {
-    let json = args.common.json;
-    print::with_client(&args.common, async |client| {
-        let key = key(&args.key)?;
-        if let Some(version) = args.if_version {
-            let done = client.del_if(&key, version).await;
-            let version = done.map_err(|error| failed(&key, error))?;
-            return print_version(&key, version, "removed", json);
-        }
-        match client.del(&key).await? {
-            Deleted::Done(version) => print_version(&key, version, "removed", json),
-            Deleted::NotFound => Err(not_there(&key)),
-        }
-    })
+        return print_version(&key, version, "removed", json);
+    }
+    match client.del(&key).await? {
+        Deleted::Done(version) => print_version(&key, version, "removed", json),
+        Deleted::NotFound => Err(not_there(&key)),
+    }
 }
 
 pub(crate) fn key(text: &str) -> Result<Key, Failure> {
     Key::new(text).map_err(|error| Failure::usage(error.to_string()))
 }
 
-fn value(typed: Option<&OsStr>) -> Result<Vec<u8>, Failure> {
+/// The value that was typed, or standard input.
+pub(crate) fn value(typed: Option<&OsStr>) -> Result<Vec<u8>, Failure> {
     if let Some(typed) = typed.filter(|typed| *typed != "-") {
         return Ok(typed.as_bytes().to_vec());
     }
@@ -135,7 +114,7 @@ pub(crate) fn input(source: impl Read, name: &str) -> Result<Vec<u8>, Failure> {
     Ok(value)
 }
 
-fn not_there(key: &Key) -> Failure {
+pub(crate) fn not_there(key: &Key) -> Failure {
     let key = print::escaped(key.as_bytes(), false);
     Failure::new(Exit::NotThere, "not_found", format!("there is no key \"{key}\""))
 }

@@ -1,11 +1,10 @@
 //! `piazza locate`: where a key lies, which nodes hold it, and with `--copies` what each holds.
 //!
-//! Called by `main`. Rendering is pure: the same reply gives the same text.
+//! Called by `asked`. Rendering is pure: the same reply gives the same text.
 
 use std::fmt::Write as _;
-use std::process::ExitCode;
 
-use protocol::client::ClientError;
+use protocol::client::{Client, ClientError};
 use protocol::reply::{self, LocateReply};
 use protocol::request::Op;
 
@@ -13,24 +12,22 @@ use crate::args::LocateArgs;
 use crate::kv::key;
 use crate::print::{self, Exit, Failure};
 
-/// `piazza locate`.
-pub(crate) fn run(args: LocateArgs) -> ExitCode {
-    print::with_client(&args.common, async |client| {
-        let key = key(&args.key)?;
-        if args.common.json {
-            // As the server said it, so that fields of a newer one are not lost.
-            let op = Op::Locate { key: key.as_str().into(), copies: args.copies };
-            let mut line = client.ask(op).await?;
-            reply::decode::<serde::de::IgnoredAny>(&line)
-                .map_err(|error| Failure::new(Exit::Other, "protocol", error.to_string()))?
-                .map_err(|error| Failure::from(ClientError::from_read(error)))?;
-            line.push(b'\n');
-            print::output(&line)?;
-        } else {
-            print::output(render(&client.locate(&key, args.copies).await?).as_bytes())?;
-        }
-        Ok(Exit::Done)
-    })
+/// `locate KEY`.
+pub(crate) async fn run(client: &Client, args: &LocateArgs) -> Result<Exit, Failure> {
+    let key = key(&args.key)?;
+    if args.common.json {
+        // As the server said it, so that fields of a newer one are not lost.
+        let op = Op::Locate { key: key.as_str().into(), copies: args.copies };
+        let mut line = client.ask(op).await?;
+        reply::decode::<serde::de::IgnoredAny>(&line)
+            .map_err(|error| Failure::new(Exit::Other, "protocol", error.to_string()))?
+            .map_err(|error| Failure::from(ClientError::from_read(error)))?;
+        line.push(b'\n');
+        print::output(&line)?;
+    } else {
+        print::output(render(&client.locate(&key, args.copies).await?).as_bytes())?;
+    }
+    Ok(Exit::Done)
 }
 
 fn render(located: &LocateReply) -> String {

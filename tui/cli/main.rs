@@ -6,7 +6,10 @@
 mod address;
 mod admin;
 mod args;
+mod asked;
+mod bench;
 mod duration;
+mod explain;
 mod export;
 mod import;
 mod inspect;
@@ -18,6 +21,7 @@ mod many;
 mod print;
 mod records;
 mod serve;
+mod shell;
 mod status;
 mod up;
 mod wait;
@@ -36,22 +40,13 @@ fn main() -> ExitCode {
     match Args::parse().command {
         Command::Up(args) => up::up(args),
         Command::Down(args) => up::down(&args),
-        Command::Get(args) => kv::get(args),
-        Command::Put(args) => kv::put(args),
-        Command::Update(args) => kv::update(args),
-        Command::Cas(args) => kv::cas(args),
-        Command::Del(args) => kv::del(args),
-        Command::Mget(args) => many::mget(args),
-        Command::Scan(args) => many::scan(args),
-        Command::Txn(args) => many::txn(args),
-        Command::Watch(args) => many::watch(args),
-        Command::Outcome(args) => many::outcome(args),
-        Command::Status(args) => status::run(args),
+        Command::Asked(asked) => asked::run(asked),
+        Command::Shell(args) => shell::run(args),
         Command::Wait(args) => wait::run(args),
         Command::Import(args) => import::run(args),
         Command::Export(args) => export::run(args),
         Command::Logs(args) => logs::run(args),
-        Command::Locate(args) => locate::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Admin(args) => admin::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Token(args) => make::token(args),

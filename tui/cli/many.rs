@@ -1,11 +1,11 @@
 //! `mget`, `scan`, `txn`, `watch` and `outcome`: what is about more than one key, or about updates.
 //!
-//! Called by `main`. Results are lines: with `--json` objects that carry everything, otherwise the
+//! Called by `asked`. Results are lines: with `--json` objects that carry everything, otherwise the
 //! same with tabs between, a value last and as it is. Text from outside is escaped on terminals.
 
 use std::fs::File;
 use std::io;
-use std::process::ExitCode;
+use std::path::Path;
 
 use protocol::client::{Client, ClientError};
 use protocol::ids::Key;
@@ -18,75 +18,65 @@ use crate::args::{MgetArgs, OutcomeArgs, ScanArgs, TxnArgs, WatchArgs};
 use crate::kv;
 use crate::print::{self, Exit, Failure};
 
-/// `piazza mget KEY...`.
-pub(crate) fn mget(args: MgetArgs) -> ExitCode {
-    print::with_client(&args.common, async |client| {
-        let keys = args.keys.iter().map(|key| kv::key(key)).collect::<Result<Vec<_>, _>>()?;
-        let values = client.mget(&keys).await?;
-        let mut out = Vec::new();
-        for (key, found) in keys.iter().zip(&values) {
-            write_found(&mut out, key, found.as_ref(), args.common.json);
-        }
-        print::lines(&out)?;
-        // As for `get`: a script shall notice that something is not there.
-        Ok(if values.iter().all(Option::is_some) { Exit::Done } else { Exit::NotThere })
-    })
-}
-
-/// `piazza scan [PREFIX]`.
-pub(crate) fn scan(args: ScanArgs) -> ExitCode {
-    print::with_client(&args.common, async |client| {
-        let mut scan = client.scan(&args.prefix);
-        if let Some(after) = &args.after {
-            scan = scan.after(&kv::key(after)?);
-        }
-        if args.values {
-            scan = scan.with_values();
-        }
-        let mut left = args.limit.unwrap_or(u64::MAX);
-        while left > 0 {
-            scan = scan.limit(left.min(u64::from(SCAN_ITEMS_MAX)) as u32);
-            let Some(page) = scan.next().await? else { break };
-            left = left.saturating_sub(page.items.len() as u64);
-            let mut out = Vec::new();
-            page.items.iter().for_each(|item| write_item(&mut out, item, args.common.json));
-            print::lines(&out)?;
-        }
-        Ok(Exit::Done)
-    })
-}
-
-/// `piazza txn FILE|-`.
-pub(crate) fn txn(args: TxnArgs) -> ExitCode {
-    let as_json = args.common.json;
-    let text = match read(&args) {
-        Ok(text) => text,
-        Err(failure) => return print::finish(Err(failure), as_json),
-    };
-    print::with_client(&args.common, async |client| {
-        let version = client.carry_out(txn_op(&text)?).await?;
-        let line = if as_json {
-            format!("{{\"version\":\"{version}\"}}\n")
-        } else {
-            format!("done, version {version}\n")
-        };
-        print::output(line.as_bytes())?;
-        Ok(Exit::Done)
-    })
-}
-
-fn read(args: &TxnArgs) -> Result<Vec<u8>, Failure> {
-    if args.file.as_os_str() == "-" {
-        return with_op(kv::input(io::stdin().lock(), "standard input")?);
+/// `mget KEY...`.
+pub(crate) async fn mget(client: &Client, args: &MgetArgs) -> Result<Exit, Failure> {
+    let keys = args.keys.iter().map(|key| kv::key(key)).collect::<Result<Vec<_>, _>>()?;
+    let values = client.mget(&keys).await?;
+    let mut out = Vec::new();
+    for (key, found) in keys.iter().zip(&values) {
+        write_found(&mut out, key, found.as_ref(), args.common.json);
     }
-    let name = args.file.display().to_string();
-    let file = File::open(&args.file)
-        .map_err(|error| Failure::usage(format!("cannot read {name}: {error}")))?;
-    with_op(kv::input(file, &name)?)
+    print::lines(&out)?;
+    // As for `get`: a script shall notice that something is not there.
+    Ok(if values.iter().all(Option::is_some) { Exit::Done } else { Exit::NotThere })
+}
+
+/// `scan [PREFIX]`.
+pub(crate) async fn scan(client: &Client, args: &ScanArgs) -> Result<Exit, Failure> {
+    let mut scan = client.scan(&args.prefix);
+    if let Some(after) = &args.after {
+        scan = scan.after(&kv::key(after)?);
+    }
+    if args.values {
+        scan = scan.with_values();
+    }
+    let mut left = args.limit.unwrap_or(u64::MAX);
+    while left > 0 {
+        scan = scan.limit(left.min(u64::from(SCAN_ITEMS_MAX)) as u32);
+        let Some(page) = scan.next().await? else { break };
+        left = left.saturating_sub(page.items.len() as u64);
+        let mut out = Vec::new();
+        page.items.iter().for_each(|item| write_item(&mut out, item, args.common.json));
+        print::lines(&out)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// `txn FILE|-`, of which `text` is what stands there.
+pub(crate) async fn txn(client: &Client, args: &TxnArgs, text: Vec<u8>) -> Result<Exit, Failure> {
+    let version = client.carry_out(txn_op(&with_op(text)?)?).await?;
+    let line = if args.common.json {
+        format!("{{\"version\":\"{version}\"}}\n")
+    } else {
+        format!("done, version {version}\n")
+    };
+    print::output(line.as_bytes())?;
+    Ok(Exit::Done)
+}
+
+/// What stands in the file, or in standard input.
+pub(crate) fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    if file.as_os_str() == "-" {
+        return kv::input(io::stdin().lock(), "standard input");
+    }
+    let name = file.display().to_string();
+    let file =
+        File::open(file).map_err(|error| Failure::usage(format!("cannot read {name}: {error}")))?;
+    kv::input(file, &name)
 }
 
 /// A request from the object with `if` and `then` that `text` is.
-fn with_op(text: Vec<u8>) -> Result<Vec<u8>, Failure> {
+pub(crate) fn with_op(text: Vec<u8>) -> Result<Vec<u8>, Failure> {
     let Some(fields) = text.trim_ascii().strip_prefix(b"{") else {
         let sentence = "a transaction is one JSON object: see piazza txn --help";
         return Err(Failure::usage(sentence));
@@ -95,7 +85,7 @@ fn with_op(text: Vec<u8>) -> Result<Vec<u8>, Failure> {
 }
 
 /// Understood here, so that what is wrong is known before anything is sent.
-fn txn_op(text: &[u8]) -> Result<Op<'_>, Failure> {
+pub(crate) fn txn_op(text: &[u8]) -> Result<Op<'_>, Failure> {
     match request::parse(text, &Limits::default()) {
         Ok(Request { op, id: None, timeout_ms: None, once: None }) => Ok(op),
         Ok(_) => Err(Failure::usage("a transaction has the fields if and then, and no others")),
@@ -103,38 +93,34 @@ fn txn_op(text: &[u8]) -> Result<Op<'_>, Failure> {
     }
 }
 
-/// `piazza watch KEY|--prefix P`.
-pub(crate) fn watch(args: WatchArgs) -> ExitCode {
-    print::with_client(&args.common, async |client: Client| {
-        let mut watch = match (&args.key, &args.prefix) {
-            (Some(key), _) => client.watch_key(&kv::key(key)?).await?,
-            (None, prefix) => client.watch_prefix(prefix.as_deref().unwrap_or_default()).await?,
+/// `watch KEY|--prefix P`.
+pub(crate) async fn watch(client: &Client, args: &WatchArgs) -> Result<Exit, Failure> {
+    let mut watch = match (&args.key, &args.prefix) {
+        (Some(key), _) => client.watch_key(&kv::key(key)?).await?,
+        (None, prefix) => client.watch_prefix(prefix.as_deref().unwrap_or_default()).await?,
+    };
+    loop {
+        // However it ends, changes may have been missed.
+        let lost = |error| match error {
+            ClientError::Lost(_) => ClientError::WatchLost,
+            error => error,
         };
-        loop {
-            // However it ends, changes may have been missed.
-            let lost = |error| match error {
-                ClientError::Lost(_) => ClientError::WatchLost,
-                error => error,
-            };
-            let change = watch.next().await.map_err(lost)?;
-            print::lines(&change_line(&change, args.common.json))?;
-        }
-    })
+        let change = watch.next().await.map_err(lost)?;
+        print::lines(&change_line(&change, args.common.json))?;
+    }
 }
 
-/// `piazza outcome VERSION`.
-pub(crate) fn outcome(args: OutcomeArgs) -> ExitCode {
-    print::with_client(&args.common, async |client| {
-        let version = args.version;
-        let state = client.outcome(UpdateName::Version(version)).await?;
-        let line = if args.common.json {
-            format!("{{\"version\":\"{version}\",\"state\":\"{}\"}}\n", state.as_str())
-        } else {
-            format!("{}\n", told(state))
-        };
-        print::output(line.as_bytes())?;
-        Ok(outcome_exit(state))
-    })
+/// `outcome VERSION`.
+pub(crate) async fn outcome(client: &Client, args: &OutcomeArgs) -> Result<Exit, Failure> {
+    let version = args.version;
+    let state = client.outcome(UpdateName::Version(version)).await?;
+    let line = if args.common.json {
+        format!("{{\"version\":\"{version}\",\"state\":\"{}\"}}\n", state.as_str())
+    } else {
+        format!("{}\n", told(state))
+    };
+    print::output(line.as_bytes())?;
+    Ok(outcome_exit(state))
 }
 
 fn told(state: UpdateState) -> &'static str {

@@ -4,7 +4,6 @@
 //! standard output, failures to standard error. A closed pipe is a silent success: whoever read
 //! us has read enough.
 
-use std::fmt::Write as _;
 use std::future::Future;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -13,6 +12,7 @@ use protocol::client::{Client, ClientError, Options};
 use protocol::error::{ErrorCode, ErrorReply};
 use protocol::json;
 use protocol::reply::error_tail;
+pub(crate) use tui::text::escaped;
 
 use crate::address;
 use crate::args::Common;
@@ -145,26 +145,22 @@ pub(crate) fn with_client(
     common: &Common,
     work: impl AsyncFnOnce(Client) -> Result<Exit, Failure>,
 ) -> ExitCode {
-    let connected = || {
-        let target = address::resolve(common)?;
-        block_on(async {
-            // A refusal is for the one who typed to see: the exit code says that a retry is safe.
-            let options = Options { repeat_refused: false, ..Options::default() };
-            let client = Client::connect(&target.addresses, options)
-                .await
-                .map_err(|error| Failure::connecting(&error, &target.hint))?;
-            work(client).await
-        })
-    };
-    finish(connected(), common.json)
+    let result = block_on(async { work(connect(common).await?).await });
+    finish(result, common.json)
+}
+
+/// A connection to the cluster that `common` names.
+pub(crate) async fn connect(common: &Common) -> Result<Client, Failure> {
+    let target = address::resolve(common)?;
+    // A refusal is for the one who typed to see: the exit code says that a retry is safe.
+    let options = Options { repeat_refused: false, ..Options::default() };
+    let client = Client::connect(&target.addresses, options).await;
+    client.map_err(|error| Failure::connecting(&error, &target.hint))
 }
 
 /// Runs `work` to its end or to Ctrl-C.
 pub(crate) fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime
-        .map_err(|error| Failure::new(Exit::Other, "system", format!("cannot start: {error}")))?;
-    let result = runtime.block_on(async {
+    to_its_end(async {
         tokio::select! {
             result = work => result,
             // Without a handler Ctrl-C ends the process by itself, so an error needs no answer.
@@ -172,7 +168,17 @@ pub(crate) fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Res
                 Err(Failure::new(Exit::Interrupted, "interrupted", ""))
             }
         }
-    });
+    })
+}
+
+/// Runs `work`, which sees to Ctrl-C itself.
+pub(crate) fn to_its_end(
+    work: impl Future<Output = Result<Exit, Failure>>,
+) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime
+        .map_err(|error| Failure::new(Exit::Other, "system", format!("cannot start: {error}")))?;
+    let result = runtime.block_on(work);
     // Looking up a name may still be going on in a thread of its own; nobody waits for it.
     runtime.shutdown_background();
     result
@@ -180,18 +186,19 @@ pub(crate) fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Res
 
 /// Prints the failure, if it is one, and turns the result into the exit code.
 pub(crate) fn finish(result: Result<Exit, Failure>, json: bool) -> ExitCode {
-    let exit = match result {
-        Ok(exit) => exit,
-        Err(failure) => {
-            if !failure.message.is_empty() {
-                let line = failure_line(&failure, json, io::stderr().is_terminal());
-                // Where standard error is closed too there is nobody left to tell.
-                let _ = io::stderr().write_all(&line);
-            }
-            failure.exit
+    ExitCode::from(told(result, json) as u8)
+}
+
+/// Prints the failure, if it is one and has anything to say.
+pub(crate) fn told(result: Result<Exit, Failure>, json: bool) -> Exit {
+    result.unwrap_or_else(|failure| {
+        if !failure.message.is_empty() {
+            let line = failure_line(&failure, json, io::stderr().is_terminal());
+            // Where standard error is closed too there is nobody left to tell.
+            let _ = io::stderr().write_all(&line);
         }
-    };
-    ExitCode::from(exit as u8)
+        failure.exit
+    })
 }
 
 fn failure_line(failure: &Failure, as_json: bool, terminal: bool) -> Vec<u8> {
@@ -243,42 +250,10 @@ pub(crate) fn in_colour() -> bool {
     on_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// `bytes` as text that a terminal only shows: control characters, invisible direction marks and
-/// what is not UTF-8 as escapes. `lines` keeps newlines and tabs, for values of several lines.
-pub(crate) fn escaped(bytes: &[u8], lines: bool) -> String {
-    let mut out = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                '\n' | '\t' if lines => out.push(c),
-                c if c.is_control() || redirects(c) => out.extend(c.escape_default()),
-                c => out.push(c),
-            }
-        }
-        for b in chunk.invalid() {
-            let _ = write!(out, "\\x{b:02x}");
-        }
-    }
-    out
-}
-
-/// Characters that make a terminal show the rest of a line in another order than it is.
-fn redirects(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use protocol::ids::Version;
-
-    #[test]
-    fn a_terminal_is_told_nothing_it_would_obey() {
-        assert_eq!(escaped(b"a\x1b[31mb\r\n\t\x07", false), "a\\u{1b}[31mb\\r\\n\\t\\u{7}");
-        assert_eq!(escaped(b"one\n\ttwo\r", true), "one\n\ttwo\\r");
-        assert_eq!(escaped("é\u{9b}\u{202e}".as_bytes(), true), "é\\u{9b}\\u{202e}");
-        assert_eq!(escaped(b"\xff\xfe ok", true), "\\xff\\xfe ok");
-    }
 
     #[test]
     fn failures_are_told_to_people_and_to_programs() {

@@ -1,8 +1,8 @@
 //! The lines of an import or export: JSON objects, or `key,value` with the quotes of RFC 4180.
 //!
 //! Read by `import`, one record at a time, in memory bounded by the largest record allowed; written
-//! by `export`. Pure but for the reader it is given. The first bad line ends the reading: what comes
-//! after is never looked at.
+//! by `export`. Pure but for the reader it is given. The first bad line ends the reading: what
+//! comes after is never looked at.
 
 use std::borrow::Cow;
 use std::io::{BufRead, Read};

@@ -13,7 +13,8 @@ use clap::Args;
 use cluster::config::{
     CacheShape, CoordinatorConfig, NodeConfig, REAPED_MAX, StorageKind, parse_ms,
 };
-use cluster::{process, telemetry};
+use cluster::process::{self, Orders};
+use cluster::telemetry;
 use protocol::ids::{NodeName, Uuid};
 
 use crate::up::LimitArgs;
@@ -85,6 +86,9 @@ struct CommonArgs {
     /// Where the log goes [default: stderr]
     #[arg(long, value_name = "DIR")]
     log_dir: Option<PathBuf>,
+    /// Have faults, for teaching, as the supervisor orders on stdin
+    #[arg(long, hide = true)]
+    lab: bool,
     /// End when stdin ends or the parent process does
     #[arg(long, hide = true)]
     lifeline: bool,
@@ -93,21 +97,24 @@ struct CommonArgs {
 /// Runs a coordinator by `serve`, on the main thread.
 pub(crate) fn coordinator(
     args: CoordinatorArgs,
-    serve: impl FnOnce(CoordinatorConfig) -> ExitCode,
+    serve: impl FnOnce(CoordinatorConfig, Option<Orders>) -> ExitCode,
 ) -> ExitCode {
     let common = args.common.clone();
     match coordinator_config(args) {
-        Ok(config) => begin(common, "coordinator", || serve(config)),
+        Ok(config) => begin(common, "coordinator", |orders| serve(config, orders)),
         Err(error) => usage(&error),
     }
 }
 
 /// Runs a node by `serve`, on the main thread.
-pub(crate) fn node(args: NodeArgs, serve: impl FnOnce(NodeConfig) -> ExitCode) -> ExitCode {
+pub(crate) fn node(
+    args: NodeArgs,
+    serve: impl FnOnce(NodeConfig, Option<Orders>) -> ExitCode,
+) -> ExitCode {
     let common = args.common.clone();
     let name = args.name.clone();
     let config = node_config(args);
-    begin(common, name.as_str(), || serve(config))
+    begin(common, name.as_str(), |orders| serve(config, orders))
 }
 
 fn coordinator_config(args: CoordinatorArgs) -> Result<CoordinatorConfig, String> {
@@ -136,6 +143,7 @@ fn coordinator_config(args: CoordinatorArgs) -> Result<CoordinatorConfig, String
         instance: instance.map_err(|error| format!("no random numbers: {error}"))?,
         reaped: args.reaped,
         supervisor: args.common.supervisor,
+        lab: args.common.lab,
     })
 }
 
@@ -148,18 +156,22 @@ fn node_config(args: NodeArgs) -> NodeConfig {
         storage: args.storage,
         cache: args.node_cache,
         supervisor: args.common.supervisor,
+        lab: args.common.lab,
     }
 }
 
 /// Ties the process to its supervisor, opens its log, serves.
-fn begin(common: CommonArgs, name: &str, serve: impl FnOnce() -> ExitCode) -> ExitCode {
-    if common.lifeline
-        && let Err(error) = process::adopt_lifeline()
-    {
-        return failed(&error.to_string());
-    }
+fn begin(
+    common: CommonArgs,
+    name: &str,
+    serve: impl FnOnce(Option<Orders>) -> ExitCode,
+) -> ExitCode {
+    let orders = match common.lifeline.then(process::adopt_lifeline).transpose() {
+        Ok(orders) => orders,
+        Err(error) => return failed(&error.to_string()),
+    };
     match telemetry::init(common.log_dir.as_deref(), name) {
-        Ok(_guard) => serve(),
+        Ok(_guard) => serve(orders),
         Err(error) => failed(&error.to_string()),
     }
 }
@@ -208,6 +220,7 @@ mod tests {
                 lease: Duration::from_millis(300),
                 key_bytes_max: 20,
                 value_bytes_max: 1_000,
+                lab: true,
             },
             dir: "/d i r".into(),
             logs: "/d i r/logs".into(),
@@ -236,6 +249,7 @@ mod tests {
             instance: Uuid(9),
             reaped: vec![Uuid(7), Uuid(8)],
             supervisor: "127.0.0.1:3".parse().ok(),
+            lab: true,
         };
         assert_eq!(coordinator_config(args), Ok(expected));
         let line = commands().coordinator("127.0.0.1:1", "127.0.0.1:2", Uuid(9), &[]);
@@ -255,6 +269,7 @@ mod tests {
             storage: StorageKind::Memory,
             cache: CacheShape::new(16, 3).unwrap(),
             supervisor: "127.0.0.1:3".parse().ok(),
+            lab: true,
         };
         assert_eq!(node_config(args), expected);
     }

@@ -1,37 +1,34 @@
 //! `status`: how the cluster is, as a table, and one line of advice.
 //!
-//! Called by `main`; `wait` shares its judgement of what is missing. Rendering is pure: the same
+//! Called by `asked`; `wait` shares its judgement of what is missing. Rendering is pure: the same
 //! status gives the same text. Names come from outside and are escaped.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::process::ExitCode;
 
-use protocol::client::ClientError;
+use protocol::client::{Client, ClientError};
 use protocol::request::Op;
-use protocol::status::{CacheStatus, CoordinatorState, NodeState, NodeStatus, Status};
+use protocol::status::{CacheStatus, CoordinatorState, LabStatus, NodeState, NodeStatus, Status};
+use protocol::supervisor::Injected;
 
 use crate::args::{Goal, StatusArgs};
 use crate::print::{self, Exit, Failure};
 
-/// `piazza status`.
-pub(crate) fn run(args: StatusArgs) -> ExitCode {
-    let json = args.common.json;
-    print::with_client(&args.common, async |client| {
-        if json {
-            // As the server said it, so that fields of a newer one are not lost.
-            let mut line = client.ask(Op::Status).await?;
-            protocol::reply::decode::<serde::de::IgnoredAny>(&line)
-                .map_err(|error| Failure::new(Exit::Other, "protocol", error.to_string()))?
-                .map_err(|error| Failure::from(ClientError::from_read(error)))?;
-            line.push(b'\n');
-            print::output(&line)?;
-        } else {
-            let status = client.status().await?;
-            print::output(render(&status, print::in_colour()).as_bytes())?;
-        }
-        Ok(Exit::Done)
-    })
+/// `status`.
+pub(crate) async fn run(client: &Client, args: &StatusArgs) -> Result<Exit, Failure> {
+    if args.common.json {
+        // As the server said it, so that fields of a newer one are not lost.
+        let mut line = client.ask(Op::Status).await?;
+        protocol::reply::decode::<serde::de::IgnoredAny>(&line)
+            .map_err(|error| Failure::new(Exit::Other, "protocol", error.to_string()))?
+            .map_err(|error| Failure::from(ClientError::from_read(error)))?;
+        line.push(b'\n');
+        print::output(&line)?;
+    } else {
+        let status = client.status().await?;
+        print::output(render(&status, print::in_colour()).as_bytes())?;
+    }
+    Ok(Exit::Done)
 }
 
 /// What is missing for `goal`, in words, or `None` if nothing is.
@@ -95,12 +92,13 @@ fn advice(status: &Status) -> String {
     match missing(status, Goal::Healthy) {
         None => "all is well".into(),
         Some(missing) => {
-            let gone = status
-                .nodes
-                .iter()
-                .any(|node| matches!(node.state, NodeState::Suspect | NodeState::Down));
-            let then = if !gone {
+            let is = |state| status.nodes.iter().any(|node| node.state == state);
+            let then = if !is(NodeState::Suspect) && !is(NodeState::Down) {
                 "wait with `piazza wait healthy`"
+            } else if !is(NodeState::Down) {
+                "it is silent, or back and learning what it missed; wait with `piazza wait \
+                 healthy`, and see `piazza logs` if that does not end; until then updates of its \
+                 keys are refused"
             } else if status.cluster.evict_after_ms.is_some() {
                 "start the node again, or wait until its keys have been copied elsewhere; until \
                  then updates of its keys are refused"
@@ -164,10 +162,28 @@ fn render(status: &Status, colour: bool) -> String {
     if status.keys_in_doubt > 0 {
         line(&mut out, &[format!("keys in doubt: {}", status.keys_in_doubt)]);
     }
+    if let Some(lab) = &status.lab {
+        line(&mut out, &[format!("faults on order: {}", faults(lab))]);
+    }
     let advice = advice(status);
     let tint = if advice == "all is well" { GREEN } else { YELLOW };
     let _ = writeln!(out, "{}", paint(advice, tint, colour));
     out
+}
+
+/// What is injected for teaching.
+fn faults(lab: &LabStatus) -> String {
+    let one = |(node, fault): (&String, &Injected)| {
+        let value = fault.value.as_ref().map(|value| match value {
+            serde_json::Value::String(text) => format!(" {text}"),
+            other => format!(" {other}"),
+        });
+        let text = format!("{node} {}{}", fault.fault, value.unwrap_or_default());
+        format!("{} ({} of {})", print::escaped(text.as_bytes(), false), fault.left, fault.count)
+    };
+    let all = lab.injected.iter().flat_map(|(node, faults)| faults.iter().map(move |f| (node, f)));
+    let all: Vec<String> = all.map(one).collect();
+    if all.is_empty() { "none".to_owned() } else { all.join(", ") }
 }
 
 fn table(out: &mut String, nodes: &[NodeStatus], colour: bool) {
@@ -327,6 +343,8 @@ all is well
         assert!(advice(&ill).starts_with("node n1 is down: start the node again, or wait until"));
         ill.cluster.evict_after_ms = None;
         assert!(advice(&ill).starts_with("node n1 is down: start the node again; until"));
+        ill.nodes[0].state = NodeState::Suspect;
+        assert!(advice(&ill).starts_with("node n1 is suspect: it is silent, or back and"));
         ill.nodes.remove(0);
         assert_eq!(missing(&ill, Goal::Healthy).as_deref(), Some("1 of 2 nodes are here"));
         let mut few = healthy();

@@ -59,6 +59,9 @@ pub(crate) struct UpArgs {
     /// Leave the session that this process was started in
     #[arg(long, hide = true)]
     own_session: bool,
+    /// Let faults be ordered with `piazza admin inject`, for teaching
+    #[arg(long)]
+    lab: bool,
     #[command(flatten)]
     limits: LimitArgs,
     /// Shape of each node's cache
@@ -155,6 +158,7 @@ pub(crate) fn up(args: UpArgs) -> ExitCode {
             lease: args.limits.lease_ms,
             key_bytes_max: args.limits.key_bytes_max,
             value_bytes_max: args.limits.value_bytes_max,
+            lab: args.lab,
         },
         program: program.into(),
     })

@@ -1,7 +1,7 @@
 //! One subscriber's events: which of them it wants, how many, and what becomes of those that it
 //! does not take in time.
 //!
-//! The shell keeps one for each subscribed connection, offers it every event and takes out what the
+//! The shell, and the supervisor, keep one for each subscribed connection, offers it every event and takes out what the
 //! connection can write. Control events are never left out silently: when too many wait, all that
 //! waits is replaced by one `lagged` and a fresh snapshot, which the owner makes. Telemetry goes
 //! before that, oldest first. What `max_per_s` leaves out has no number and is no loss.
@@ -41,6 +41,13 @@ pub struct Event {
     pub window: Option<(u32, u32)>,
     /// What happened.
     pub body: Body,
+}
+
+impl Event {
+    /// One that no other names as its cause.
+    pub fn plain(epoch: Epoch, body: Body) -> Self {
+        Self { number: 0, cause: None, epoch, always: false, window: None, body }
+    }
 }
 
 /// Lets so many through a second, evenly.

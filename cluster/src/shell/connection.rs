@@ -31,11 +31,14 @@ use super::clock;
 use super::coordinator::Event;
 use super::counters::Counters;
 use super::feed::{self, FeedReader};
+use super::hints::Hints;
 use super::ops::{self, KeyHashes};
 use super::subscribers::{self, Subscriber};
 use crate::core::cache::Cache;
 use crate::core::coordinator::{Answer, ClientId, Input};
 use crate::core::time::Time;
+
+mod explain;
 
 /// Replies are written out when this many bytes have gathered.
 const OUT_BYTES: usize = 64 << 10;
@@ -53,6 +56,10 @@ pub(super) struct Shared {
     pub(super) counters: Counters,
     /// Where our own supervisor listens.
     pub(super) supervisor: Option<SocketAddr>,
+    /// What it says of the nodes.
+    pub(super) hints: Arc<Hints>,
+    /// Nodes may be ordered to have faults.
+    pub(super) lab: bool,
     pub(super) core: mpsc::Sender<Event>,
 }
 
@@ -66,6 +73,7 @@ impl Shared {
         if let Some(supervisor) = self.supervisor {
             status.supervisor = Some(supervisor.to_string());
         }
+        self.hints.add_to(status, self.lab);
     }
 }
 
@@ -105,6 +113,8 @@ pub(super) struct Connection {
     /// Requests in the core by key hash.
     in_core: HashMap<u64, u32>,
     read_only: bool,
+    /// Who asks: the name that the client gave itself, else its address.
+    who: String,
     /// It has asked to be told of changes.
     watches: bool,
     /// Where events come from, once it has asked for some.
@@ -121,6 +131,7 @@ pub(super) async fn serve(id: u64, stream: TcpStream, shared: Arc<Shared>) {
         return;
     }
     let core = shared.core.clone();
+    let who = stream.peer_addr().map_or_else(|_| String::new(), |addr| addr.to_string());
     let (reader, writer) = stream.into_split();
     let connection = Connection {
         id,
@@ -132,6 +143,7 @@ pub(super) async fn serve(id: u64, stream: TcpStream, shared: Arc<Shared>) {
         in_flight_bytes: 0,
         in_core: HashMap::new(),
         read_only: false,
+        who,
         watches: false,
         subscriber: None,
         last_active: Instant::now(),
@@ -167,7 +179,8 @@ impl Connection {
                     }
                 }
                 () = watched.wait(), if self.watches && !watched.is_held(first_slot) => {}
-                () = subscribers::wait(self.subscriber.as_deref(), first_slot) => {}
+                () = subscribers::wait(self.subscriber.as_deref(), first_slot),
+                    if self.subscriber.is_some() => {}
                 read = reader.read_buf(framer.read_space()), if may_read => {
                     self.last_active = Instant::now();
                     open = read? > 0;
@@ -285,7 +298,7 @@ impl Connection {
             let error = ErrorReply::read_only(request.op.name());
             let (op, tail) = (Counters::op(request.op.name()), reply::error_tail(&error));
             self.answer(request.id, op, Some(error.code), tail);
-            return None;
+            return admin::asked(&request.op, &self.who, Some(error.code));
         }
         self.pass_on(&request, line.len())
     }
@@ -309,31 +322,41 @@ impl Connection {
     /// Makes a request the loop's, with a slot for its reply.
     fn pass_on(&mut self, request: &Request<'_>, bytes: usize) -> Option<Event> {
         match &request.op {
-            Op::Hello { read_only, .. } => {
+            Op::Hello { read_only, client } => {
                 self.read_only |= *read_only;
+                if let Some(client) = client {
+                    self.who = admin::shortened(client);
+                }
                 self.hello(request.id);
                 return None;
             }
             Op::Subscribe(wants) => {
                 let client = self.take_slot(request, bytes, KeyHashes::None);
                 let subscriber = Arc::clone(self.subscriber.get_or_insert_default());
-                return Some(Event::Subscribe { client, wants: (**wants).clone(), subscriber });
+                return Some(Event::Subscribe { client, wants: wants.clone(), subscriber });
             }
             _ => {}
         }
-        if self.answer_admin(request) {
-            return None;
+        if let Op::Explain(explain) = &request.op {
+            return self.explain(request, explain, bytes);
+        }
+        if let Some(code) = self.answer_admin(request) {
+            return admin::asked(&request.op, &self.who, code);
         }
         let op = ops::for_core(&request.op)?;
         let once = ops::once_of(request);
         self.watches |= matches!(request.op, Op::Watch { .. });
-        let keys = KeyHashes::of(&request.op);
+        let client = self.take_core_slot(request, bytes, KeyHashes::of(&request.op));
+        let timeout_ms = request.timeout_ms.map_or(self.shared.limits.op_ms, u64::from);
+        Some(Event::Core(Input::Request { client, op, once, timeout_ms }))
+    }
+
+    /// A place for the reply of the core to a request of these keys.
+    fn take_core_slot(&mut self, of: &Request<'_>, bytes: usize, keys: KeyHashes) -> ClientId {
         for key in keys.as_slice() {
             *self.in_core.entry(*key).or_default() += 1;
         }
-        let client = self.take_slot(request, bytes, keys);
-        let timeout_ms = request.timeout_ms.map_or(self.shared.limits.op_ms, u64::from);
-        Some(Event::Core(Input::Request { client, op, once, timeout_ms }))
+        self.take_slot(of, bytes, keys)
     }
 
     /// A place for the reply to a request.
@@ -346,8 +369,9 @@ impl Connection {
         ClientId { conn: self.id, slot }
     }
 
-    /// What is about who may do what needs no core; false if it is about anything else.
-    fn answer_admin(&mut self, request: &Request<'_>) -> bool {
+    /// What is about who may do what needs no core: the code of the answer, `None` within if it is
+    /// ok; `None` if it is about anything else.
+    fn answer_admin(&mut self, request: &Request<'_>) -> Option<Option<ErrorCode>> {
         let (code, tail) = match &request.op {
             Op::Admin(asked) => {
                 let error = admin::refuse(asked);
@@ -356,10 +380,10 @@ impl Connection {
             Op::Auth { .. } => {
                 (None, reply::object_tail(&reply::AuthReply { role: admin::role() }))
             }
-            _ => return false,
+            _ => return None,
         };
         self.answer(request.id, Counters::op(request.op.name()), code, tail);
-        true
+        Some(code)
     }
 
     fn hello(&mut self, id: Option<&str>) {
@@ -394,6 +418,7 @@ impl Connection {
                 self.shared.complete(&mut status);
                 (None, reply::object_tail(&*status))
             }
+            Answer::Explained(explained) => explained.finish(clock::now()),
         };
         slot.reply = Some((code, tail));
         for key in std::mem::replace(&mut slot.keys, KeyHashes::None).as_slice() {

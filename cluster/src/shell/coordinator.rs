@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use protocol::error::ErrorReply;
-use protocol::event::{Body, Snapshot, Stamp, Subscribe, Subscribed};
+use protocol::event::{self, Body, Snapshot, Stamp, Subscribe, Subscribed};
 use protocol::ids::Uuid;
 use protocol::limits::Limits;
 use protocol::peer::{Register, Registered};
@@ -25,10 +25,11 @@ use super::alarm::Alarm;
 use super::connection::{Reply, Shared};
 use super::counters::Counters;
 use super::feed::Feed;
+use super::hints::Hints;
 use super::link::Link;
 use super::outlet::Outlet;
 use super::subscribers::{Subscriber, Subscribers};
-use super::{clock, listener, registration, wall};
+use super::{admin, clock, listener, registration, wall};
 use crate::config::CoordinatorConfig;
 use crate::core::cache::{Cache, CacheShape};
 use crate::core::coordinator::{
@@ -36,7 +37,7 @@ use crate::core::coordinator::{
 };
 use crate::core::subscription::{COORDINATOR, Event as CoreEvent};
 use crate::core::time::Time;
-use crate::process::{self, Announcer};
+use crate::process::{self, Announcer, Orders};
 
 /// Requests that may wait for the loop; then the connections wait.
 const CLIENT_LANE: usize = 16_384;
@@ -66,10 +67,12 @@ pub(super) enum Event {
         /// Who, and which request of it.
         client: ClientId,
         /// What.
-        wants: Subscribe,
+        wants: Box<Subscribe>,
         /// Where they go.
         subscriber: Arc<Subscriber>,
     },
+    /// Somebody asked for what administrators may, and was answered.
+    Administered(Box<event::Admin>),
     /// A dialled link is up.
     Linked {
         /// Its session.
@@ -88,13 +91,15 @@ pub(super) enum Event {
     },
 }
 
-/// Runs a coordinator until it is stopped.
-pub fn run_coordinator(config: CoordinatorConfig) -> ExitCode {
+/// Runs a coordinator until it is stopped. What `orders` say of nodes is shown, and no more.
+pub fn run_coordinator(config: CoordinatorConfig, orders: Option<Orders>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
         // As a task, not as the root future: waking a task costs no system call.
         Ok(runtime) => runtime.block_on(async {
-            tokio::spawn(run(config)).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+            tokio::spawn(run(config, orders))
+                .await
+                .unwrap_or_else(|error| Err(io::Error::other(error)))
         }),
         Err(error) => Err(error),
     };
@@ -115,6 +120,7 @@ struct Driver {
     events: mpsc::Sender<Event>,
     clients: HashMap<u64, (mpsc::Sender<Reply>, Feed)>,
     subscribers: Subscribers,
+    administered: admin::Recent,
     alarm: Alarm,
     /// Links by session, and where their messages go once they are up.
     links: HashMap<u64, (Link, Option<Outlet>)>,
@@ -122,7 +128,7 @@ struct Driver {
     released: bool,
 }
 
-async fn run(config: CoordinatorConfig) -> io::Result<()> {
+async fn run(config: CoordinatorConfig, orders: Option<Orders>) -> io::Result<()> {
     let announcer = Announcer::start()?;
     let named = |what: &str, addr| {
         let what = what.to_owned();
@@ -134,6 +140,8 @@ async fn run(config: CoordinatorConfig) -> io::Result<()> {
     let shape = CacheShape { sets: config.cache.sets(), ways: config.cache.ways() as u16 };
     let seed = process::random_uuid()?.0 as u64;
     let cache = Arc::new(Cache::new(shape, config.cache_bytes, seed));
+    let hints = Arc::new(Hints::default());
+    orders.map(|orders| hints.follow(orders)).transpose()?;
     let (client_lane, mut from_clients) = mpsc::channel(CLIENT_LANE);
     let (peer_lane, mut from_peers) = mpsc::channel(PEER_LANE);
     let shared = Arc::new(Shared {
@@ -143,6 +151,8 @@ async fn run(config: CoordinatorConfig) -> io::Result<()> {
         cluster: OnceLock::new(),
         counters: Counters::new(),
         supervisor: config.supervisor,
+        hints,
+        lab: config.lab,
         core: client_lane,
     });
     let core = Coordinator::new(core_config(&config, process::random_uuid()?), cache, clock::now());
@@ -153,6 +163,7 @@ async fn run(config: CoordinatorConfig) -> io::Result<()> {
         events: peer_lane.clone(),
         clients: HashMap::new(),
         subscribers: Subscribers::default(),
+        administered: admin::Recent::default(),
         alarm: Alarm::new(),
         links: HashMap::new(),
         registrations: HashMap::new(),
@@ -257,9 +268,13 @@ impl Driver {
         // One reading of the clock a turn: what is taken in below has come by then, since the
         // tasks that it comes from run on this thread too.
         let now = clock::now();
-        let rest =
-            std::iter::from_fn(|| from_peers.try_recv().or_else(|_| from_clients.try_recv()).ok());
-        for event in first.into_iter().chain(rest).take(TURN_MAX) {
+        if let Some(event) = first {
+            self.take(now, event);
+        }
+        for _ in 1..TURN_MAX {
+            let Ok(event) = from_peers.try_recv().or_else(|_| from_clients.try_recv()) else {
+                break;
+            };
             self.take(now, event);
         }
         if self.core.next_deadline() <= now {
@@ -286,7 +301,11 @@ impl Driver {
                 }
             }
             Event::Subscribe { client, wants, subscriber } => {
-                self.subscribe(now, client, wants, subscriber);
+                self.subscribe(now, client, *wants, subscriber);
+            }
+            Event::Administered(admin) => {
+                let body = Body::Admin(self.administered.keep(*admin));
+                self.tell(now, CoreEvent::plain(self.core.epoch(), body));
             }
             Event::Client { conn, replies, feed } => {
                 self.clients.insert(conn, (replies, feed));
@@ -346,6 +365,9 @@ impl Driver {
             stats.conns = self.clients.len() as u64;
             (stats.subscribers, stats.dropped) = self.subscribers.counts();
         }
+        if let Body::MemberState(state) = &mut event.body {
+            self.shared.hints.add_to_event(state);
+        }
         let stamp = Stamp { epoch: event.epoch, ..self.stamp(now) };
         for (conn, lagged) in self.subscribers.offer(now, &stamp, &event) {
             let snapshot = Body::Snapshot(self.snapshot(now));
@@ -366,13 +388,18 @@ impl Driver {
             status: Box::new(status),
             txns_open: self.core.txns_open(now),
             transfers: Vec::new(),
-            admin_recent: Vec::new(),
+            admin_recent: self.administered.all(),
         }
     }
 
     fn perform(&mut self, now: Time, effect: Effect) {
         match effect {
-            Effect::Reply { client, answer } => self.reply(client, answer),
+            Effect::Reply { client, mut answer } => {
+                if let Answer::Explained(explained) = &mut answer {
+                    explained.leaves(clock::now());
+                }
+                self.reply(client, answer);
+            }
             Effect::Watched { client, line } => {
                 if let Some((_, feed)) = self.clients.get(&client.conn) {
                     feed.push(client.slot, line);

@@ -9,7 +9,7 @@ use protocol::error::ErrorCode;
 use protocol::status::OpsStatus;
 
 /// The operations counted; `other` is what could not be read as one.
-const OPS: [&str; 17] = [
+const OPS: [&str; 18] = [
     "get",
     "put",
     "update",
@@ -20,6 +20,7 @@ const OPS: [&str; 17] = [
     "scan",
     "watch",
     "locate",
+    "explain",
     "outcome",
     "subscribe",
     "status",

@@ -5,19 +5,21 @@
 //! answered, without a wait for another thread to wake. Whoever hands something in performs the
 //! effects before it gives up the lock: so their order is the core's. Nothing here blocks.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use protocol::peer::{Heartbeat, Register, Up};
+use protocol::peer::{Down, Heartbeat, Register, Up};
 use tokio::sync::{Notify, watch};
 
 use super::clock;
+use super::faults::Faults;
 use super::lanes::{self, Done, KeyJob, KeyJobs, LogJob, LogLane};
 use super::outlet::Outlet;
 use super::pulse::Pulse;
 use crate::core::node::{ConnId, Effect, ExitReason, Input, NodeCore};
 use crate::core::ring::Ring;
 use crate::core::time::Time;
+use crate::orders::Step;
 use crate::process::Announcer;
 use crate::storage::keystore::Scan;
 
@@ -48,6 +50,7 @@ pub(super) struct Parts {
     pub(super) register: watch::Sender<Register>,
     pub(super) announcer: Announcer,
     pub(super) pulse: Pulse,
+    pub(super) faults: Option<Arc<Faults>>,
 }
 
 pub(super) struct State {
@@ -70,11 +73,14 @@ pub(super) struct State {
     short_of_space: bool,
     /// When the loop next looks at the clock by itself.
     awake_at: Option<Time>,
+    faults: Option<Arc<Faults>>,
+    /// Counters of prepares that are refused on order, until that is told.
+    spoiled: BTreeSet<u64>,
 }
 
 impl Engine {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { core, log, keys, register, announcer, pulse } = parts;
+        let Parts { core, log, keys, register, announcer, pulse, faults } = parts;
         let state = State {
             core,
             log: Arc::clone(&log),
@@ -90,6 +96,8 @@ impl Engine {
             end: None,
             short_of_space: false,
             awake_at: None,
+            faults,
+            spoiled: BTreeSet::new(),
         };
         Self { state: Mutex::new(state), log, news: Notify::new() }
     }
@@ -172,7 +180,16 @@ impl State {
 
     pub(super) fn on_disconnected(&mut self, now: Time, conn: ConnId) {
         self.conns.remove(&conn);
+        self.spoiled.clear();
         self.hand_in(now, Input::Disconnected(conn));
+    }
+
+    /// A message came on a link.
+    pub(super) fn on_down(&mut self, now: Time, conn: ConnId, mut down: Down) {
+        if let Some(faults) = &self.faults {
+            self.spoiled.append(&mut faults.spoil(&mut down));
+        }
+        self.hand_in(now, Input::Down { conn, down: Box::new(down) });
     }
 
     pub(super) fn on_done(&mut self, now: Time, done: Done) {
@@ -232,7 +249,7 @@ impl State {
         for effect in effects {
             let given = match effect {
                 Effect::Send { conn, up } => {
-                    self.send(now, conn, &up);
+                    self.send(now, conn, *up);
                     true
                 }
                 Effect::Close(conn) => {
@@ -287,9 +304,19 @@ impl State {
         }
     }
 
-    fn send(&mut self, now: Time, conn: ConnId, up: &Up) {
-        if !self.conns.get(&conn).is_some_and(|outlet| outlet.send(up)) {
+    fn send(&mut self, now: Time, conn: ConnId, mut up: Up) {
+        if let Some(faults) = &self.faults {
+            Faults::explain(&mut self.spoiled, &mut up);
+            if faults.drops(&up) {
+                return;
+            }
+        }
+        if !self.conns.get(&conn).is_some_and(|outlet| outlet.send(&up)) {
             self.on_disconnected(now, conn);
+        } else if let Some(faults) = &self.faults
+            && !(up.yes.is_empty() && up.no.is_empty())
+        {
+            faults.after(Step::Vote);
         }
     }
 

@@ -8,6 +8,9 @@
 //! Each lane has a thread. But while the disk is quick, whoever brings a lone group to the log may
 //! write it itself, if it has nothing better to do: to wake another thread costs as much as a
 //! third of a quick disk's sync.
+//!
+//! * this file: jobs and reports of both lanes; the log's
+//! * `keys`: the keystore's
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,21 +20,23 @@ use std::time::{Duration, Instant};
 
 use protocol::ids::{GroupSeq, Key, Version};
 use protocol::peer::OnceEntry;
-use tokio::sync::mpsc;
 
 use super::directory;
-use super::engine::{Engine, State};
-use crate::core::cache::{Cache, CacheStats};
+use super::engine::Engine;
+use super::faults::Faults;
+use crate::core::cache::CacheStats;
 use crate::core::node::{AskToken, Found, Meta, ReadToken, Scanned};
 use crate::core::record::{Committed, LogRecord, Room};
 use crate::core::ring::Ring;
-use crate::storage::failpoint;
-use crate::storage::keystore::{Checkpointed, Keystore, KeystoreError, Scan, Stored};
+use crate::storage::keystore::{Checkpointed, Scan};
 use crate::storage::log::{Log, LogError, NextSegment, ReadySegment, Took};
 use crate::storage::small_file::SmallFile;
 
+mod keys;
 #[cfg(test)]
 mod tests;
+
+pub(super) use keys::{KeyJobs, key_queue, start_keys};
 
 /// A thread has ended with the log in its hands.
 const PANICKED: &str = "a bug ended a thread at the log; the node's log file says more";
@@ -39,9 +44,6 @@ const PANICKED: &str = "a bug ended a thread at the log; the node's log file say
 const QUEUE_MAX: usize = 131_072;
 /// A sync that takes longer is not waited for by whoever brings the next group.
 const QUICK_SYNC: Duration = Duration::from_millis(1);
-/// Answers of the keystore that are told together at most.
-const REPORTS_MAX: usize = 256;
-
 /// How long a full disk is left alone before it is asked for space again; doubles.
 const SPACE_WAIT_MIN: Duration = Duration::from_millis(100);
 const SPACE_WAIT_MAX: Duration = Duration::from_secs(3);
@@ -112,29 +114,6 @@ pub(super) struct LogGauge {
     pub(super) stopping: AtomicBool,
 }
 
-/// Where the keystore's jobs go. Its lane ends when this is dropped.
-pub(super) struct KeyJobs(mpsc::Sender<KeyJob>);
-
-/// Where the keystore's jobs come from, and a way for its lane's helper to add some.
-pub(super) struct KeyQueue {
-    jobs: mpsc::Receiver<KeyJob>,
-    add: mpsc::WeakSender<KeyJob>,
-}
-
-/// Both ends of the keystore's queue; `start_keys` takes the second.
-pub(super) fn key_queue() -> (KeyJobs, KeyQueue) {
-    let (add, jobs) = mpsc::channel(QUEUE_MAX);
-    let weak = add.downgrade();
-    (KeyJobs(add), KeyQueue { jobs, add: weak })
-}
-
-impl KeyJobs {
-    /// Hands over a job; false if the lane is gone or hopelessly behind.
-    pub(super) fn give(&self, job: KeyJob) -> bool {
-        self.0.try_send(job).is_ok()
-    }
-}
-
 /// What a job leads to.
 enum Outcome {
     /// Nothing to be told.
@@ -153,6 +132,7 @@ pub(super) struct LogLane {
     files: Mutex<LogFiles>,
     /// The last job was not a quick one.
     slow: AtomicBool,
+    faults: Option<Arc<Faults>>,
 }
 
 #[derive(Default)]
@@ -168,12 +148,18 @@ struct Waiting {
 pub(super) type Tell<'a> = &'a dyn Fn(Done) -> bool;
 
 impl LogLane {
-    pub(super) fn new(log: Log, state: SmallFile, gauge: Arc<LogGauge>) -> Arc<Self> {
+    pub(super) fn new(
+        log: Log,
+        state: SmallFile,
+        gauge: Arc<LogGauge>,
+        faults: Option<Arc<Faults>>,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|lane| {
-            let lane = Weak::clone(lane);
-            let mut files = LogFiles { log, state, gauge, lane, pause: Duration::ZERO };
+            let (lane, pause) = (Weak::clone(lane), Duration::ZERO);
+            let mut files = LogFiles { log, state, gauge, lane, pause, faults: faults.clone() };
             files.prepare_next();
             Self {
+                faults,
                 waiting: Mutex::default(),
                 called: Condvar::new(),
                 files: Mutex::new(files),
@@ -220,7 +206,8 @@ impl LogLane {
     /// Does what was left, on this thread, if it is one group and the disk is quick; else calls the
     /// lane's thread.
     pub(super) fn work_here(&self, tell: Tell) {
-        let quick = !self.slow.load(Ordering::Relaxed);
+        let faulty = self.faults.as_ref().is_some_and(|faults| faults.is_at_syncs());
+        let quick = !faulty && !self.slow.load(Ordering::Relaxed);
         if quick
             && let Ok(mut files) = self.files.try_lock()
             && let Some(group) = self.lone_group()
@@ -287,6 +274,7 @@ struct LogFiles {
     lane: Weak<LogLane>,
     /// Before another segment is asked for: the disk had no space for the last one.
     pause: Duration,
+    faults: Option<Arc<Faults>>,
 }
 
 impl LogFiles {
@@ -351,7 +339,11 @@ impl LogFiles {
     fn append(&mut self, seq: GroupSeq, records: &[LogRecord]) -> Result<(), LogError> {
         let mut pause = Duration::ZERO;
         loop {
-            match self.log.append(seq, records) {
+            let appended = match &self.faults {
+                Some(faults) => faults.appending(|| self.log.append(seq, records)),
+                None => self.log.append(seq, records),
+            };
+            match appended {
                 Err(LogError::DiskFull) if !self.gauge.stopping.load(Ordering::Relaxed) => {
                     if pause.is_zero() {
                         tracing::error!(group = seq.0, "{}", LogError::DiskFull);
@@ -391,156 +383,4 @@ pub(super) fn us(duration: Duration) -> u64 {
 /// The next pause, after one that was too short.
 fn longer(pause: Duration) -> Duration {
     (pause * 2).clamp(SPACE_WAIT_MIN, SPACE_WAIT_MAX)
-}
-
-/// Starts the keystore's lane.
-pub(super) fn start_keys(
-    queue: KeyQueue,
-    keystore: Box<dyn Keystore>,
-    cache: Arc<Cache>,
-    engine: Weak<Engine>,
-) -> std::io::Result<JoinHandle<()>> {
-    let mut lane = KeyLane { keystore, cache, jobs: queue.add, checkpointing: false };
-    let run = move || lane.run(queue.jobs, &engine);
-    thread::Builder::new().name("keys".into()).spawn(run)
-}
-
-struct KeyLane {
-    keystore: Box<dyn Keystore>,
-    /// Only to be counted.
-    cache: Arc<Cache>,
-    jobs: mpsc::WeakSender<KeyJob>,
-    checkpointing: bool,
-}
-
-impl KeyLane {
-    /// Takes jobs in order until one fails or was the last. Reports of jobs that wait in a row are
-    /// told together.
-    fn run(&mut self, mut queue: mpsc::Receiver<KeyJob>, engine: &Weak<Engine>) {
-        let mut reports = Vec::new();
-        let mut waiting = None;
-        while let Some(job) = waiting.take().or_else(|| queue.blocking_recv()) {
-            let last = match self.work(job) {
-                Ok(Outcome::Silent) => false,
-                Ok(Outcome::Tell(report)) => {
-                    reports.push(report);
-                    false
-                }
-                Ok(Outcome::Last) => true,
-                Err(error) => {
-                    reports.push(Done::Failed(error.to_string()));
-                    true
-                }
-            };
-            if !last && reports.len() < REPORTS_MAX {
-                waiting = queue.try_recv().ok();
-            }
-            if !reports.is_empty() && waiting.is_none() {
-                let Some(engine) = engine.upgrade() else { return };
-                let tell = |state: &mut State, now| {
-                    reports.drain(..).for_each(|done| state.on_done(now, done));
-                };
-                if !engine.turn(tell) {
-                    return;
-                }
-            }
-            if last {
-                return;
-            }
-        }
-    }
-
-    fn work(&mut self, job: KeyJob) -> Result<Outcome, directory::Refusal> {
-        match job {
-            KeyJob::Apply(writes, through) => {
-                self.keystore.apply(&writes, through)?;
-                Ok(Outcome::Silent)
-            }
-            KeyJob::Read(token, key) => {
-                let stored = self.keystore.get(&key)?;
-                let found =
-                    stored.map_or(Found { version: Version::ZERO, value: None }, |stored| Found {
-                        version: stored.version,
-                        value: stored.value,
-                    });
-                Ok(Outcome::Tell(Done::Read(token, found)))
-            }
-            KeyJob::ReadOnces(token, after, limit) => {
-                Ok(Outcome::Tell(Done::Onces(token, self.keystore.onces(after, limit)?)))
-            }
-            KeyJob::Scan(token, scan) => {
-                let page = self.keystore.scan(&scan)?;
-                let item = |(key, stored): (Key, Stored)| {
-                    let version = stored.version;
-                    stored.value.map(|value| Scanned { key, version, value })
-                };
-                let items = page.items.into_iter().filter_map(item).collect();
-                Ok(Outcome::Tell(Done::Scanned(token, items, page.through)))
-            }
-            KeyJob::DropOnces(from) => {
-                self.keystore.drop_onces(from)?;
-                Ok(Outcome::Silent)
-            }
-            KeyJob::Checkpoint => {
-                self.begin_checkpoint()?;
-                Ok(Outcome::Silent)
-            }
-            KeyJob::Checkpointed(done) => {
-                self.checkpointing = false;
-                failpoint::hit("keys.checkpoint.end")?;
-                match self.keystore.end_checkpoint(done) {
-                    Ok(through) => {
-                        failpoint::hit("keys.checkpoint.report")?;
-                        Ok(Outcome::Tell(Done::Checkpointed(through)))
-                    }
-                    Err(error @ KeystoreError::NoSpace(_)) => {
-                        tracing::warn!("{error}");
-                        Ok(Outcome::Tell(Done::NotCheckpointed))
-                    }
-                    Err(error) => Err(error.into()),
-                }
-            }
-            KeyJob::Ranges(ring) => {
-                let points: Vec<u64> = ring.points().iter().map(|(point, _)| point.0).collect();
-                self.keystore.set_ranges(&points)?;
-                Ok(Outcome::Silent)
-            }
-            KeyJob::Count => {
-                let keys = self.keystore.counts().iter().map(|range| range.live).collect();
-                Ok(Outcome::Tell(Done::Counts(keys, self.cache.stats())))
-            }
-            KeyJob::Stop => {
-                if !self.checkpointing {
-                    self.last_checkpoint()?;
-                }
-                Ok(Outcome::Last)
-            }
-        }
-    }
-
-    /// Without space none is made: all of it is in the log.
-    fn last_checkpoint(&mut self) -> Result<(), KeystoreError> {
-        match self.keystore.checkpoint() {
-            Ok(_) | Err(KeystoreError::NoSpace(_)) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The frozen state is written by a thread of its own; reads and applies go on.
-    fn begin_checkpoint(&mut self) -> Result<(), directory::Refusal> {
-        if self.checkpointing {
-            return Ok(());
-        }
-        failpoint::hit("keys.checkpoint.begin")?;
-        let Some(work) = self.keystore.begin_checkpoint() else { return Ok(()) };
-        self.checkpointing = true;
-        let jobs = self.jobs.clone();
-        thread::Builder::new().name("checkpoint".into()).spawn(move || {
-            let done = work.run();
-            if let Some(jobs) = jobs.upgrade() {
-                let _ = jobs.blocking_send(KeyJob::Checkpointed(done));
-            }
-        })?;
-        Ok(())
-    }
 }

@@ -13,11 +13,13 @@
 //! * `coordinator`: the coordinator's loop
 //! * `outlet`: the sending end of a link
 //! * `alarm`: a loop's next deadline
+//! * `hints`: what a supervisor says of the nodes, for display
 //! * `link`: the coordinator's end of a node's link
 //! * `registration`: nodes that announce themselves, and their heartbeats
 //! * `directory`: a node's directory: lock, store, state file
 //! * `lanes`: a node's two lanes of blocking work, log and keystore
 //! * `pulse`: a node's heartbeats
+//! * `faults`: those that a node has on order, for teaching
 //! * `engine`: a node's core, behind the lock that its threads share
 //! * `node_link`: a node's links and its registration
 //! * `node`: the node's loop
@@ -26,7 +28,7 @@
 //! one for its links, one for heartbeats and registration, and one for each lane that blocks; its
 //! core belongs to whichever has something for it.
 
-mod admin;
+pub(crate) mod admin;
 mod alarm;
 pub mod clock;
 mod connection;
@@ -34,7 +36,9 @@ pub mod coordinator;
 mod counters;
 mod directory;
 mod engine;
+mod faults;
 mod feed;
+mod hints;
 mod lanes;
 mod lines;
 mod link;
@@ -45,8 +49,8 @@ mod ops;
 mod outlet;
 mod pulse;
 mod registration;
-mod subscribers;
-mod wall;
+pub(crate) mod subscribers;
+pub(crate) mod wall;
 
 pub use coordinator::run_coordinator;
 pub use node::run_node;

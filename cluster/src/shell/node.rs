@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use super::alarm::Alarm;
 use super::directory::{self, Directory, Refusal};
 use super::engine::{End, Engine, Parts};
+use super::faults::{Faults, FaultyDisk};
 use super::lanes::{self, LogGauge, LogLane};
 use super::node_link;
 use super::pulse::Pulse;
@@ -27,7 +28,7 @@ use super::{clock, listener};
 use crate::config::{NODE_CACHE_BYTES, NodeConfig, StorageKind};
 use crate::core::cache::{Cache, CacheShape};
 use crate::core::node::{CHECKPOINT_BYTES, Effect, Input, NodeCore, Restart};
-use crate::process::{self, Announcer};
+use crate::process::{self, Announcer, Orders};
 use crate::storage::keystore::Keystore;
 use crate::storage::keystore::fjall::FjallKeystore;
 use crate::storage::keystore::memory::MemoryKeystore;
@@ -40,8 +41,9 @@ const REPLAY_PORTION: usize = 4_096;
 /// The keystore's cache of blocks, bytes.
 const KEYSTORE_CACHE_BYTES: u64 = 64 << 20;
 
-/// Runs a node until it is stopped.
-pub fn run_node(config: NodeConfig) -> ExitCode {
+/// Runs a node until it is stopped. What `orders` say of faults is done with [`NodeConfig::lab`]
+/// only.
+pub fn run_node(config: NodeConfig, orders: Option<Orders>) -> ExitCode {
     let announcer = match Announcer::start() {
         Ok(announcer) => announcer,
         Err(error) => return fail(&error.to_string()),
@@ -51,7 +53,8 @@ pub fn run_node(config: NodeConfig) -> ExitCode {
         Err(error) => return fail(&error.to_string()),
     };
     // As a task, not as the root future: waking a task costs no system call.
-    let node = run(config, announcer.clone());
+    let orders = orders.filter(|_| config.lab);
+    let node = run(config, announcer.clone(), orders);
     let ended = runtime
         .block_on(async { tokio::spawn(node).await.unwrap_or_else(|error| Err(error.into())) });
     match ended {
@@ -70,10 +73,19 @@ fn fail(reason: &str) -> ExitCode {
     ExitCode::from(5)
 }
 
-async fn run(config: NodeConfig, announcer: Announcer) -> Result<End, Refusal> {
+async fn run(
+    config: NodeConfig,
+    announcer: Announcer,
+    orders: Option<Orders>,
+) -> Result<End, Refusal> {
     process::bear_file_size_limit()?;
     let durable = config.storage == StorageKind::Disk;
     let mut directory = directory::open(&config.dir, &config.name, durable)?;
+    let faults = orders.map(|orders| Faults::start(orders, announcer.clone())).transpose()?;
+    if let Some(faults) = &faults {
+        let (disk, faults) = (directory.disk, Arc::clone(faults));
+        directory.disk = Arc::new(FaultyDisk { disk, faults });
+    }
     // Until this process has done its last write there (H47).
     let _lock = directory.lock.take();
     let shape = CacheShape { sets: config.cache.sets(), ways: config.cache.ways() as u16 };
@@ -93,7 +105,7 @@ async fn run(config: NodeConfig, announcer: Announcer) -> Result<End, Refusal> {
     let addr = sockets.local_addr()?;
     let incarnation = core.meta().incarnation.0;
     let (register, registered) = watch::channel(registration(&core, &config, addr, durable));
-    let log = LogLane::new(log, state, Arc::clone(&gauge));
+    let log = LogLane::new(log, state, Arc::clone(&gauge), faults.clone());
     let (key_jobs, key_queue) = lanes::key_queue();
     let engine = Arc::new(Engine::new(Parts {
         core,
@@ -102,6 +114,7 @@ async fn run(config: NodeConfig, announcer: Announcer) -> Result<End, Refusal> {
         register,
         announcer: announcer.clone(),
         pulse: Pulse::new(gauge, config.heartbeat),
+        faults: faults.clone(),
     }));
     engine.lock().ok_or(PANICKED)?.hand_in(clock::now(), Input::Room(room));
     let lanes = [
@@ -114,14 +127,19 @@ async fn run(config: NodeConfig, announcer: Announcer) -> Result<End, Refusal> {
     tokio::spawn(stop_on_signal(Arc::clone(&engine)));
     tracing::info!(%addr, incarnation, "node listens");
     announcer.node_listening(addr);
-    match serve(&engine, &udp, config.heartbeat).await? {
+    match serve(&engine, &udp, config.heartbeat, faults.as_deref()).await? {
         End::Fatal(reason) => Ok(End::Fatal(reason)),
         End::Stopped => stop(&engine, lanes),
     }
 }
 
 /// Hands in what time brings, until the node is to end.
-async fn serve(engine: &Engine, udp: &UdpSocket, heartbeat: Duration) -> Result<End, Refusal> {
+async fn serve(
+    engine: &Engine,
+    udp: &UdpSocket,
+    heartbeat: Duration,
+    faults: Option<&Faults>,
+) -> Result<End, Refusal> {
     let mut alarm = Alarm::new();
     let mut beat = tokio::time::interval(heartbeat);
     let mut deadline = None;
@@ -145,7 +163,9 @@ async fn serve(engine: &Engine, udp: &UdpSocket, heartbeat: Duration) -> Result<
             }
             beats.then(|| state.heartbeat())
         };
-        if let Some(Ok(datagram)) = heartbeat.map(|beat| serde_json::to_vec(&beat)) {
+        if let Some(Ok(datagram)) = heartbeat.map(|beat| serde_json::to_vec(&beat))
+            && !faults.is_some_and(Faults::drops_heartbeat)
+        {
             // An error concerns this one only.
             let _ = udp.send(&datagram).await;
         }

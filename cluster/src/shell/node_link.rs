@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use super::engine::{End, Engine, State};
 use super::lines::{self, LineReader};
 use super::outlet::{self, Rest};
-use crate::core::node::{ConnId, Input};
+use crate::core::node::ConnId;
 
 /// Messages that are taken in together at most.
 const TURN_MAX: usize = 1_024;
@@ -81,7 +81,7 @@ async fn serve(conn: ConnId, reader: OwnedReadHalf, rest: Rest, engine: Arc<Engi
             }
             let take_in = |state: &mut State, now| {
                 for down in all {
-                    state.hand_in(now, Input::Down { conn, down: Box::new(down) });
+                    state.on_down(now, conn, down);
                 }
             };
             if !engine.turn_here(take_in) {

@@ -36,6 +36,7 @@ impl KeyHashes {
             Op::Scan { .. }
             | Op::Watch { .. }
             | Op::Locate { .. }
+            | Op::Explain(_)
             | Op::Outcome { .. }
             | Op::Subscribe(_)
             | Op::Admin(_)
@@ -104,8 +105,10 @@ pub(super) fn for_core(op: &Op<'_>) -> Option<ClientOp> {
         Op::Locate { key, copies } => {
             return Some(ClientOp::Locate(LocateOp { key: key_of(key)?, copies: *copies }));
         }
-        // The loop answers the first, the connection the others.
-        Op::Subscribe(_) | Op::Admin(_) | Op::Auth { .. } | Op::Hello { .. } => return None,
+        // Not for the core as they stand.
+        Op::Subscribe(_) | Op::Explain(_) | Op::Admin(_) | Op::Auth { .. } | Op::Hello { .. } => {
+            return None;
+        }
     };
     Some(ClientOp::Update(update))
 }

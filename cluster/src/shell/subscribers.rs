@@ -1,4 +1,5 @@
-//! Events on their way from the loop to the connections that subscribed.
+//! Events on their way from a loop, the coordinator's or the supervisor's, to the connections that
+//! subscribed.
 //!
 //! The loop offers each event to all; each connection takes out what it can write. What is wanted,
 //! sampled, or lost is `core::subscription`'s business; the text of an event is made once, when the
@@ -17,7 +18,7 @@ use crate::core::time::Time;
 
 /// One connection's events. Both ends hold it: nothing waits here before the loop has accepted it.
 #[derive(Default)]
-pub(super) struct Subscriber {
+pub(crate) struct Subscriber {
     waiting: Mutex<Option<Accepted>>,
     news: Notify,
 }
@@ -35,13 +36,13 @@ impl Subscriber {
     }
 
     /// Whether the loop has accepted it.
-    pub(super) fn is_subscribed(&self) -> bool {
+    pub(crate) fn is_subscribed(&self) -> bool {
         self.lock().is_some()
     }
 
     /// Writes what waits, up to `bytes_max`, once the reply before it is written: that of a request
     /// before `first_slot`.
-    pub(super) fn write(&self, out: &mut Vec<u8>, bytes_max: usize, first_slot: u64) {
+    pub(crate) fn write(&self, out: &mut Vec<u8>, bytes_max: usize, first_slot: u64) {
         let mut waiting = self.lock();
         let Some(accepted) = waiting.as_mut().filter(|a| a.slot < first_slot) else { return };
         while out.len() < bytes_max
@@ -58,7 +59,7 @@ impl Subscriber {
 }
 
 /// Waits until there is something to write, or for ever. Nothing is lost if the wait is given up.
-pub(super) async fn wait(subscriber: Option<&Subscriber>, first_slot: u64) {
+pub(crate) async fn wait(subscriber: Option<&Subscriber>, first_slot: u64) {
     let Some(subscriber) = subscriber else { return std::future::pending().await };
     while !subscriber.is_due(first_slot) {
         subscriber.news.notified().await;
@@ -67,7 +68,7 @@ pub(super) async fn wait(subscriber: Option<&Subscriber>, first_slot: u64) {
 
 /// All connections that subscribed.
 #[derive(Default)]
-pub(super) struct Subscribers {
+pub(crate) struct Subscribers {
     all: BTreeMap<u64, Arc<Subscriber>>,
     /// What those have lost that have gone.
     dropped: u64,
@@ -75,7 +76,7 @@ pub(super) struct Subscribers {
 
 impl Subscribers {
     /// A connection subscribes, or subscribes to something else; false if there are too many.
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         client: ClientId,
         wants: Subscribe,
@@ -103,14 +104,14 @@ impl Subscribers {
     }
 
     /// A connection is gone; true if it had subscribed.
-    pub(super) fn remove(&mut self, conn: u64) -> bool {
+    pub(crate) fn remove(&mut self, conn: u64) -> bool {
         let Some(subscriber) = self.all.remove(&conn) else { return false };
         self.dropped += dropped(&subscriber);
         true
     }
 
     /// What they want together.
-    pub(super) fn interest(&self) -> Interest {
+    pub(crate) fn interest(&self) -> Interest {
         let wants = |subscriber: &Arc<Subscriber>| {
             subscriber.lock().as_ref().map(|accepted| accepted.subscription.wants().clone())
         };
@@ -119,13 +120,13 @@ impl Subscribers {
     }
 
     /// How many there are, and what was lost.
-    pub(super) fn counts(&self) -> (u64, u64) {
+    pub(crate) fn counts(&self) -> (u64, u64) {
         let dropped: u64 = self.all.values().map(|subscriber| dropped(subscriber)).sum();
         (self.all.len() as u64, dropped + self.dropped)
     }
 
     /// Offers an event to all; those that have lost too much are to begin anew.
-    pub(super) fn offer(&self, now: Time, stamp: &Stamp<'_>, event: &Event) -> Vec<(u64, Lagged)> {
+    pub(crate) fn offer(&self, now: Time, stamp: &Stamp<'_>, event: &Event) -> Vec<(u64, Lagged)> {
         let text = OnceCell::new();
         let tail = || text.get_or_init(|| event::tail(stamp, &event.body)).clone();
         let mut lagging = Vec::new();
@@ -142,7 +143,7 @@ impl Subscribers {
     }
 
     /// Begins a connection's events, or begins them anew behind a loss.
-    pub(super) fn restart(
+    pub(crate) fn restart(
         &self,
         conn: u64,
         stamp: &Stamp<'_>,

@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::io::{self, PipeWriter, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -17,6 +17,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use tokio::net::unix::pipe;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -24,6 +25,7 @@ use tokio::time::timeout;
 use super::fleet::{Exit, Input, ProcId, Sig};
 use super::lines::{Line, Lines};
 use super::run::News;
+use crate::orders::{LINE_BYTES_MAX, Order};
 use crate::process::ServerEvent;
 
 /// Lines of stderr kept for the message about a death.
@@ -41,8 +43,9 @@ const DRAIN_WAIT: Duration = Duration::from_secs(1);
 pub(super) struct Running {
     pid: Pid,
     reaped: Arc<AtomicBool>,
-    /// When this is dropped, or this process ends, the server reads the end of its stdin and ends.
-    _lifeline: PipeWriter,
+    /// Where it reads orders. When this is dropped, or this process ends, the server reads the end
+    /// of its stdin and ends.
+    lifeline: pipe::Sender,
 }
 
 impl Running {
@@ -57,6 +60,7 @@ impl Running {
     ) -> io::Result<(Self, u32)> {
         let (errors, errors_start) = open_stderr(&stderr)?;
         let (stdin, lifeline) = io::pipe()?;
+        let lifeline = pipe::Sender::from_owned_fd(lifeline.into())?;
         let mut child = Command::new(program)
             .args(args)
             .stdin(stdin)
@@ -72,7 +76,18 @@ impl Running {
         let watch = Watch { proc, life, news, reaped: reaped.clone(), stderr, errors_start };
         tokio::spawn(watch.follow(child, stdout));
         let raw = i32::try_from(pid).map_err(io::Error::other)?;
-        Ok((Self { pid: Pid::from_raw(raw), reaped, _lifeline: lifeline }, pid))
+        Ok((Self { pid: Pid::from_raw(raw), reaped, lifeline }, pid))
+    }
+
+    /// Writes an order to the server's stdin, whole or not at all: it must not wait for one that
+    /// does not read. Nothing depends on its arrival.
+    pub(super) fn order(&self, order: &Order) {
+        let Ok(mut line) = serde_json::to_vec(order) else { return };
+        line.push(b'\n');
+        let fits = line.len() <= LINE_BYTES_MAX + 1;
+        if !fits || !matches!(self.lifeline.try_write(&line), Ok(count) if count == line.len()) {
+            tracing::warn!(pid = self.pid.as_raw(), ?order, "a server does not take its orders");
+        }
     }
 
     /// Sends a signal to the server and what it may have started, unless it has been reaped.

@@ -77,6 +77,9 @@ impl ChildCommands {
     }
 
     fn end(&self, mut line: Line) -> Vec<OsString> {
+        if self.servers.lab {
+            line.0.push("--lab".into());
+        }
         line.add("--supervisor", self.supervisor.to_string());
         line.add("--log-dir", Path::new(&self.logs).as_os_str());
         line.0.push("--lifeline".into());

@@ -1,41 +1,27 @@
-//! The supervisor's port: JSON lines, one request at a time for each connection, bounded in
-//! connections, line length and time.
+//! The supervisor's port: accepts connections, up to a limit.
 //!
-//! Started by `run`, which alone answers. A connection ends with its client, with the supervisor
-//! or at a limit; its faults never reach anybody else.
+//! Started by `run`; each connection is a task of `connection`.
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::frame::{HTTP_RESPONSE, is_http};
-use tokio::io::AsyncWriteExt;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::{Semaphore, mpsc};
 
-use super::fleet::{Action, Refusal, Reply};
-use super::lines::{Line, Lines};
-use super::logs;
-use super::request::{self, Request};
+use super::fleet::Refusal;
 use super::run::News;
+use super::{connection, request};
 
 /// Connections served at a time.
-const CONNECTIONS_MAX: usize = 64;
-/// A connection without requests is closed after this.
-const IDLE: Duration = Duration::from_secs(300);
-/// A line must arrive whole within this.
-const LINE_WAIT: Duration = Duration::from_secs(30);
-/// A client that takes nothing for this long is closed.
-const WRITE_WAIT: Duration = Duration::from_secs(30);
+pub(super) const CONNECTIONS_MAX: usize = 64;
 /// The pause after a failed accept (no descriptors left): trying at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts until it is dropped. `logs` is where the servers' logs are.
 pub(super) async fn serve(listener: TcpListener, news: mpsc::Sender<News>, logs: Arc<Path>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut last_id = 0;
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -48,8 +34,9 @@ pub(super) async fn serve(listener: TcpListener, news: mpsc::Sender<News>, logs:
         match places.clone().try_acquire_owned() {
             Ok(place) => {
                 let (news, logs) = (news.clone(), Arc::clone(&logs));
+                last_id += 1;
                 tokio::spawn(async move {
-                    let _ = connection(stream, news, logs).await;
+                    connection::serve(last_id, stream, news, logs).await;
                     drop(place);
                 });
             }
@@ -64,87 +51,4 @@ fn refuse(stream: &TcpStream) {
     let fields = serde_json::json!({ "retry_after_ms": 1000 });
     let line = request::answer(None, Err(Refusal { code: "overloaded", error, fields }));
     let _ = stream.try_write(&line);
-}
-
-async fn connection(
-    stream: TcpStream,
-    news: mpsc::Sender<News>,
-    logs: Arc<Path>,
-) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let (source, mut sink) = stream.into_split();
-    let mut lines = Lines::new(source);
-    let mut first = true;
-    loop {
-        let line = match next(&mut lines).await? {
-            Line::End => return Ok(()),
-            Line::TooLong(actual) => {
-                write(&mut sink, &request::answer(None, Err(request::too_long(actual)))).await?;
-                continue;
-            }
-            Line::Whole(line) => line,
-        };
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        if std::mem::take(&mut first) && is_http(&line) {
-            return write(&mut sink, HTTP_RESPONSE.as_bytes()).await;
-        }
-        let (id, parsed) = request::parse(&line);
-        let reply = match parsed {
-            Err(refusal) => Err(refusal),
-            Ok(Request::Hello) => ask(&news, News::Hello).await,
-            Ok(Request::Auth) => Ok(serde_json::json!({ "role": "admin" })),
-            Ok(Request::Logs { proc, lines }) => read_logs(&logs, proc, lines).await,
-            Ok(Request::Do(action)) => ask_to(&news, action).await,
-            Ok(Request::Shutdown) => {
-                // Written before it begins: the supervisor may end faster than its answer leaves.
-                let reply = Ok(serde_json::json!({ "pid": std::process::id() }));
-                let written = write(&mut sink, &request::answer(id, reply)).await;
-                let _ = news.send(News::Shutdown).await;
-                written?;
-                continue;
-            }
-        };
-        write(&mut sink, &request::answer(id, reply)).await?;
-    }
-}
-
-async fn ask_to(news: &mpsc::Sender<News>, action: Action) -> Reply {
-    ask(news, |reply| News::Asked(action, reply)).await
-}
-
-async fn ask(
-    news: &mpsc::Sender<News>,
-    make: impl FnOnce(oneshot::Sender<Reply>) -> News,
-) -> Reply {
-    let (reply, answer) = oneshot::channel();
-    let gone = || Refusal::new("refused", "the supervisor has stopped");
-    news.send(make(reply)).await.map_err(|_| gone())?;
-    answer.await.unwrap_or_else(|_| Err(gone()))
-}
-
-/// Reads on a thread of its own: a disk that hangs must not hold up the others.
-async fn read_logs(logs: &Arc<Path>, proc: String, lines: usize) -> Reply {
-    let logs = Arc::clone(logs);
-    let read = tokio::task::spawn_blocking(move || logs::tail(&logs, &proc, lines)).await;
-    read.unwrap_or_else(|error| Err(Refusal::new("internal", error.to_string())))
-}
-
-/// The next line within the limits of time; past them an error, which closes the connection.
-async fn next(lines: &mut Lines<OwnedReadHalf>) -> io::Result<Line> {
-    let mut begun_at = None;
-    loop {
-        if let Some(line) = lines.take() {
-            return Ok(line);
-        }
-        let now = Instant::now();
-        let deadline =
-            if lines.begun() { *begun_at.get_or_insert(now) + LINE_WAIT } else { now + IDLE };
-        timeout_at(deadline, lines.fill()).await.map_err(|_| io::ErrorKind::TimedOut)??;
-    }
-}
-
-async fn write(sink: &mut OwnedWriteHalf, bytes: &[u8]) -> io::Result<()> {
-    timeout(WRITE_WAIT, sink.write_all(bytes)).await.map_err(|_| io::ErrorKind::TimedOut)?
 }

@@ -1,20 +1,24 @@
 //! The processes of one cluster as a state machine: what happened comes in as an [`Input`] with
 //! the time, what is to be done goes out as [`Effect`]s, in order.
 //!
-//! Driven by `run`, which alone starts, signals and reaps processes. `stopping` holds the part
-//! that ends them all. No I/O, clock or randomness in here, so that every rule is tested without
-//! a process.
+//! Driven by `run`, which alone starts, signals and reaps processes. `asked` holds the part that
+//! does what people ask, `stopping` the one that ends processes, `told` what others hear of it all.
+//! No I/O, clock or randomness in here, so that every rule is tested without a process.
 
 use std::time::Duration;
 
+use protocol::event::{Admin, Body, Proc as ProcEvent, ProcState};
 use protocol::ids::{Epoch, Uuid};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::server::{Proc, State};
+use super::asked::Action;
+use super::server::{Proc, State, Waiter};
 use super::stopping::Stopping;
+use super::told::{Teller, admin_event, proc_event};
 use crate::config::REAPED_MAX;
 use crate::core::restart::Verdict;
+use crate::orders::Order;
 use crate::process::ServerEvent;
 
 /// Index of a process: 0 is the coordinator, `i` is node `n{i}`.
@@ -23,6 +27,9 @@ pub(super) type ProcId = usize;
 pub(super) const COORDINATOR: ProcId = 0;
 /// How long a server may take to end after SIGTERM before it gets SIGKILL.
 pub(super) const TERM_WAIT: Duration = Duration::from_secs(10);
+
+/// The number of the signal that nothing survives.
+const SIGKILL: i32 = 9;
 
 /// The signals that the fleet sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,25 +59,6 @@ impl std::fmt::Display for Exit {
     }
 }
 
-/// What somebody asked at the supervisor's port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// All processes are told.
-    List,
-    /// It is killed, and stays down.
-    Kill(String),
-    /// It ends and starts again, and must be ready within this time.
-    Restart(String, Duration),
-    /// It starts, and must be ready within this time.
-    Start(String, Duration),
-    /// It ends in order, and stays down.
-    Stop(String),
-    /// It is stopped where it stands.
-    Pause(String),
-    /// It goes on.
-    Resume(String),
-}
-
 /// Everything that can happen to a fleet.
 #[derive(Debug)]
 pub(super) enum Input {
@@ -87,7 +75,11 @@ pub(super) enum Input {
     /// A server was reaped, its announcements were all read.
     Exited { proc: ProcId, life: u64, exit: Exit, last_lines: Vec<String> },
     /// A request; answered once by an [`Effect::Reply`] with the same token.
-    Asked { token: u64, action: Action },
+    Asked { token: u64, by: String, action: Action },
+    /// A request that was refused before it came here, to be told.
+    Refused(Admin),
+    /// Somebody asked for the end of the cluster, and was answered.
+    Shutdown { by: String },
     /// End all servers in order; asked a second time, at once.
     Stop,
 }
@@ -99,6 +91,19 @@ pub(super) enum Effect {
     Spawn { proc: ProcId, life: u64 },
     /// Send a signal to a process that has not been reaped.
     Signal { proc: ProcId, sig: Sig },
+    /// Tell a process something; nothing waits for that.
+    Order { proc: ProcId, order: Order },
+    /// Something to be told to those who listen.
+    Event {
+        /// The process that it is about.
+        about: Option<ProcId>,
+        /// Rises with each event.
+        number: u64,
+        /// The number of the one that led to it.
+        cause: Option<u64>,
+        /// What happened.
+        body: Box<Body>,
+    },
     /// Answer a request.
     Reply { token: u64, reply: Reply },
     /// Addresses, pids or the cluster's uuid changed: write `cluster.json`.
@@ -137,6 +142,9 @@ impl Refusal {
 pub(super) struct Fleet {
     pub(super) procs: Vec<Proc>,
     pub(super) stopping: Option<Stopping>,
+    /// Nodes may be ordered to have faults.
+    pub(super) lab: bool,
+    pub(super) teller: Teller,
     addresses: Option<(String, String)>,
     cluster: Option<Uuid>,
     epoch: Option<Epoch>,
@@ -146,12 +154,14 @@ pub(super) struct Fleet {
 
 impl Fleet {
     /// A fleet of one coordinator and `nodes` nodes, none of them started.
-    pub(super) fn new(nodes: u16, cluster: Option<Uuid>) -> Self {
+    pub(super) fn new(nodes: u16, cluster: Option<Uuid>, lab: bool) -> Self {
         let names = std::iter::once("coordinator".to_owned());
         let names = names.chain((1..=nodes).map(|number| format!("n{number}")));
         Self {
             procs: names.map(Proc::new).collect(),
             stopping: None,
+            lab,
+            teller: Teller::default(),
             addresses: None,
             cluster,
             epoch: None,
@@ -175,6 +185,11 @@ impl Fleet {
         self.cluster
     }
 
+    /// The coordinator's epoch, once known.
+    pub(super) fn epoch(&self) -> Option<Epoch> {
+        self.epoch
+    }
+
     /// Instances of coordinators that were reaped, newest last.
     pub(super) fn reaped(&self) -> &[Uuid] {
         &self.reaped
@@ -194,7 +209,7 @@ impl Fleet {
                 times.push(until);
             }
             times.extend(proc.kill_at);
-            times.extend(proc.waiters.iter().map(|&(_, deadline)| deadline));
+            times.extend(proc.waiters.iter().map(|waiter| waiter.deadline));
         }
         times.into_iter().min()
     }
@@ -210,11 +225,14 @@ impl Fleet {
                 spawned.pid = Some(pid);
                 spawned.instance = Some(instance);
                 spawned.policy.started(now);
+                let by = spawned.is_spawned();
+                out.push(proc_event(proc, spawned.event(ProcState::Spawned, by)));
                 out.push(Effect::Save);
             }
             Input::SpawnFailed { proc, error } => {
                 self.procs[proc].policy.started(now);
                 let exit = Exit { exit_code: None, signal: None };
+                self.tell_exit(proc, exit, &mut out);
                 self.ended(proc, now, exit, &[error], &mut out);
             }
             Input::Event { proc, life, event } => {
@@ -224,20 +242,26 @@ impl Fleet {
             }
             Input::Exited { proc, life, exit, last_lines } => {
                 if self.procs[proc].life == life {
-                    self.reap(proc);
+                    self.tell_exit(proc, exit, &mut out);
+                    self.reap(proc, &mut out);
                     out.push(Effect::Save);
                     self.ended(proc, now, exit, &last_lines, &mut out);
                 }
             }
-            Input::Asked { token, action } => self.asked(now, token, action, &mut out),
+            Input::Asked { token, by, action } => self.asked(now, (token, &by), action, &mut out),
+            Input::Refused(admin) => {
+                let about = admin.target.as_deref().and_then(|name| self.find(name));
+                out.push(admin_event(about, admin));
+            }
+            Input::Shutdown { by } => self.shut_down(now, &by, &mut out),
             Input::Stop => self.stop(now, &mut out),
         }
         self.advance_stop(now, &mut out);
-        out
+        self.tell(out)
     }
 
     /// Starts `proc`, or leaves it waiting until the coordinator's address is known.
-    fn start(&mut self, proc: ProcId, out: &mut Vec<Effect>) {
+    pub(super) fn start(&mut self, proc: ProcId, out: &mut Vec<Effect>) {
         let known = self.addresses.is_some();
         let starting = &mut self.procs[proc];
         starting.down_asked = false;
@@ -254,11 +278,33 @@ impl Fleet {
         out.push(Effect::Spawn { proc, life: starting.life });
     }
 
-    fn reap(&mut self, proc: ProcId) {
+    /// The end of a process, as it is told.
+    fn tell_exit(&mut self, proc: ProcId, exit: Exit, out: &mut Vec<Effect>) {
+        let dead = &mut self.procs[proc];
+        let killed = std::mem::take(&mut dead.killed) && exit.signal == Some(SIGKILL);
+        let by = dead.ended_by.take();
+        dead.why = Some(match &by {
+            Some(by) if killed => format!("killed by {by}"),
+            Some(by) => format!("stopped by {by}"),
+            None => format!("it died ({exit})"),
+        });
+        let state = if killed { ProcState::Killed } else { ProcState::Exited };
+        let Exit { exit_code, signal } = exit;
+        out.push(proc_event(proc, ProcEvent { exit_code, signal, ..dead.event(state, by) }));
+    }
+
+    fn reap(&mut self, proc: ProcId, out: &mut Vec<Effect>) {
         let dead = &mut self.procs[proc];
         dead.pid = None;
         dead.paused = false;
+        dead.halted = false;
         dead.kill_at = None;
+        dead.injected.clear();
+        dead.refuse_orders(out);
+        if proc == COORDINATOR {
+            self.teller.hint_anew();
+        }
+        let dead = &mut self.procs[proc];
         if proc == COORDINATOR
             && let Some(instance) = dead.instance.take()
         {
@@ -290,13 +336,22 @@ impl Fleet {
             self.start(proc, out);
             return;
         }
+        let gave_up = |dead: &Proc| {
+            let last_lines = last_lines.to_vec();
+            let event = ProcEvent { last_lines, ..dead.event(ProcState::GaveUp, None) };
+            proc_event(proc, event)
+        };
         if let Some(reason) = dead.fatal.take() {
             dead.give_up(&reason, out);
+            out.push(gave_up(dead));
             return;
         }
         match dead.policy.died(now) {
             Verdict::RestartAfter(wait) => {
                 dead.state = State::Backoff(now + wait);
+                let retry_ms = u64::try_from(wait.as_millis()).ok();
+                let event = ProcEvent { retry_ms, ..dead.event(ProcState::Backoff, None) };
+                out.push(proc_event(proc, event));
                 let seconds = wait.as_secs();
                 let name = &dead.name;
                 out.push(Effect::Note(format!("{name} died ({exit}); restart in {seconds} s")));
@@ -307,6 +362,7 @@ impl Fleet {
                     last_lines.join("\n")
                 );
                 dead.give_up(&reason, out);
+                out.push(gave_up(dead));
             }
         }
     }
@@ -343,10 +399,30 @@ impl Fleet {
                 self.became_ready(proc, now, out);
             }
             ServerEvent::Up if proc != COORDINATOR => self.became_ready(proc, now, out),
+            ServerEvent::Faults { taken, left } => self.faults_left(proc, taken, left, out),
+            ServerEvent::Halts { taken, left } => {
+                self.faults_left(proc, taken, left, out);
+                self.halts(proc, out);
+            }
             ServerEvent::Fatal { reason } => self.procs[proc].fatal = Some(reason),
             // A node's own address is the coordinator's business.
             ServerEvent::Listening { .. } | ServerEvent::Active { .. } | ServerEvent::Up => {}
         }
+    }
+
+    /// A node has come to the step after which it is to stand still: all of it does from now on.
+    fn halts(&mut self, proc: ProcId, out: &mut Vec<Effect>) {
+        let this = &mut self.procs[proc];
+        if this.kill_at.is_some() {
+            // It is to end, and could not.
+            out.push(Effect::Order { proc, order: Order::GoOn });
+            return;
+        }
+        (this.halted, this.paused) = (true, true);
+        this.why = Some("it stands still after a step, as ordered".to_owned());
+        out.push(Effect::Signal { proc, sig: Sig::Stop });
+        let by = this.armed_by.get("stop_after").cloned();
+        out.push(proc_event(proc, this.event(ProcState::Paused, by)));
     }
 
     fn became_ready(&mut self, proc: ProcId, now: Duration, out: &mut Vec<Effect>) {
@@ -355,8 +431,9 @@ impl Fleet {
         // Waiters of a restart wait for the next life, not for late news of this one.
         if ready.state == State::Starting && !ready.restart_asked {
             ready.state = State::Running;
-            for (token, _) in ready.waiters.drain(..) {
-                out.push(Effect::Reply { token, reply: Ok(json!({ "pid": ready.pid })) });
+            let pid = ready.pid;
+            for Waiter { token, .. } in ready.waiters.extract_if(.., |w| w.order.is_none()) {
+                out.push(Effect::Reply { token, reply: Ok(json!({ "pid": pid })) });
             }
         }
         let all = self.procs.iter().all(|proc| proc.state == State::Running);
@@ -374,6 +451,7 @@ impl Fleet {
                 let seconds = TERM_WAIT.as_secs();
                 let text = format!("{} did not end within {seconds} s: killed", this.name);
                 out.push(Effect::Note(text));
+                this.killed = true;
                 out.push(Effect::Signal { proc, sig: Sig::Kill });
             }
             this.expire_waiters(now, out);
@@ -382,122 +460,4 @@ impl Fleet {
             }
         }
     }
-
-    fn asked(&mut self, now: Duration, token: u64, action: Action, out: &mut Vec<Effect>) {
-        let reply = match action {
-            Action::List => Some(Ok(self.list())),
-            _ if self.stopping.is_some() => {
-                Some(Err(Refusal::new("refused", "the cluster is being stopped")))
-            }
-            Action::Kill(name) => Some(self.on(&name, |fleet, proc| fleet.kill(proc, out))),
-            Action::Stop(name) => {
-                Some(self.on(&name, |fleet, proc| fleet.stop_one(proc, now, out)))
-            }
-            Action::Pause(name) => Some(self.on(&name, |f, proc| f.pause(proc, true, out))),
-            Action::Resume(name) => Some(self.on(&name, |f, proc| f.pause(proc, false, out))),
-            Action::Start(name, timeout) | Action::Restart(name, timeout)
-                if self.find(&name).is_none() =>
-            {
-                let _ = timeout;
-                Some(Err(self.unknown(&name)))
-            }
-            Action::Start(name, timeout) => self.find(&name).and_then(|proc| {
-                if self.procs[proc].pid.is_some() {
-                    return Some(Err(already(format!("{name} runs; `restart` ends it first"))));
-                }
-                self.restart(proc, (token, now + timeout), out);
-                None
-            }),
-            Action::Restart(name, timeout) => {
-                if let Some(proc) = self.find(&name) {
-                    self.restart(proc, (token, now + timeout), out);
-                }
-                None
-            }
-        };
-        if let Some(reply) = reply {
-            out.push(Effect::Reply { token, reply });
-        }
-    }
-
-    fn on(&mut self, name: &str, deed: impl FnOnce(&mut Self, ProcId) -> Reply) -> Reply {
-        match self.find(name) {
-            Some(proc) => deed(self, proc),
-            None => Err(self.unknown(name)),
-        }
-    }
-
-    fn find(&self, name: &str) -> Option<ProcId> {
-        self.procs.iter().position(|proc| proc.name == name)
-    }
-
-    fn unknown(&self, name: &str) -> Refusal {
-        let last = self.procs.len() - 1;
-        Refusal::new(
-            "no_such_node",
-            format!("there is no process {name:?} here; give coordinator or n1 to n{last}"),
-        )
-    }
-
-    fn kill(&mut self, proc: ProcId, out: &mut Vec<Effect>) -> Reply {
-        let this = &mut self.procs[proc];
-        let pid = this.go_down(out)?;
-        out.push(Effect::Signal { proc, sig: Sig::Kill });
-        Ok(json!({ "pid": pid }))
-    }
-
-    fn stop_one(&mut self, proc: ProcId, now: Duration, out: &mut Vec<Effect>) -> Reply {
-        let pid = self.procs[proc].go_down(out)?;
-        self.terminate(proc, now, out);
-        Ok(json!({ "pid": pid }))
-    }
-
-    fn pause(&mut self, proc: ProcId, pause: bool, out: &mut Vec<Effect>) -> Reply {
-        let this = &mut self.procs[proc];
-        let Some(pid) = this.pid else {
-            return Err(already(format!("{} is not alive", this.name)));
-        };
-        if this.paused == pause {
-            let how = if pause { "paused" } else { "not paused" };
-            return Err(already(format!("{} is {how}", this.name)));
-        }
-        this.paused = pause;
-        out.push(Effect::Signal { proc, sig: if pause { Sig::Stop } else { Sig::Cont } });
-        Ok(json!({ "pid": pid }))
-    }
-
-    fn restart(&mut self, proc: ProcId, waiter: (u64, Duration), out: &mut Vec<Effect>) {
-        let this = &mut self.procs[proc];
-        this.waiters.push(waiter);
-        this.policy.forgive();
-        if this.pid.is_some() {
-            this.restart_asked = true;
-            out.push(Effect::Signal { proc, sig: Sig::Kill });
-        } else if this.state != State::Starting {
-            self.start(proc, out);
-        }
-    }
-
-    /// Asks `proc` to end; [`Fleet::tick`] kills it if it does not. A paused one is woken, since
-    /// it could not hear it else.
-    pub(super) fn terminate(&mut self, proc: ProcId, now: Duration, out: &mut Vec<Effect>) {
-        let this = &mut self.procs[proc];
-        this.kill_at.get_or_insert(now + TERM_WAIT);
-        out.push(Effect::Signal { proc, sig: Sig::Term });
-        if std::mem::take(&mut this.paused) {
-            out.push(Effect::Signal { proc, sig: Sig::Cont });
-        }
-    }
-
-    fn list(&self) -> Value {
-        json!({
-            "procs": self.procs.iter().map(Proc::view).collect::<Vec<_>>(),
-            "cluster": self.cluster.map(|uuid| uuid.to_string()),
-            "epoch": self.epoch,
-        })
-    }
-}
-
-pub(super) fn already(error: String) -> Refusal {
-    Refusal::new("already", error)
 }

@@ -4,31 +4,35 @@
 
 use std::time::Duration;
 
+use protocol::event::Body;
 use protocol::ids::{Epoch, Uuid};
 use serde_json::{Value, json};
 
-use super::fleet::{Action, Effect, Exit, Fleet, Input};
+use super::asked::Action;
+use super::fleet::{Effect, Exit, Fleet, Input};
 use crate::config::REAPED_MAX;
 use crate::process::ServerEvent;
 
-const KILLED: Exit = Exit { exit_code: None, signal: Some(9) };
+pub(super) const KILLED: Exit = Exit { exit_code: None, signal: Some(9) };
 const ENDED: Exit = Exit { exit_code: Some(0), signal: None };
 
 /// A fleet whose spawns all succeed, with the effects that a reader cares about as text.
-struct Script {
-    fleet: Fleet,
+pub(super) struct Script {
+    pub(super) fleet: Fleet,
     lives: Vec<u64>,
     now: Duration,
+    /// Events, orders and hints, as text.
+    pub(super) told: Vec<String>,
 }
 
 impl Script {
     fn new(nodes: u16) -> Self {
         let lives = vec![0; usize::from(nodes) + 1];
-        Self { fleet: Fleet::new(nodes, None), lives, now: Duration::ZERO }
+        Self { fleet: Fleet::new(nodes, None, true), lives, now: Duration::ZERO, told: none() }
     }
 
     /// All servers ready at 1 s.
-    fn ready(nodes: u16) -> Self {
+    pub(super) fn ready(nodes: u16) -> Self {
         let mut script = Self::new(nodes);
         script.at(1.0, Input::Begin);
         script.coordinator_up(1.0);
@@ -38,7 +42,7 @@ impl Script {
         script
     }
 
-    fn at(&mut self, seconds: f64, input: Input) -> Vec<String> {
+    pub(super) fn at(&mut self, seconds: f64, input: Input) -> Vec<String> {
         self.now = Duration::from_secs_f64(seconds);
         let mut out = Vec::new();
         let mut inputs = vec![input];
@@ -62,6 +66,13 @@ impl Script {
                     }
                     Effect::Ready => out.push("ready".into()),
                     Effect::Finished(all) => out.push(format!("finished {all}")),
+                    Effect::Order { proc, order } => {
+                        let order = serde_json::to_string(&order).unwrap();
+                        self.told.push(format!("{} <- {order}", self.fleet.name(proc)));
+                    }
+                    Effect::Event { number, cause, body, .. } => {
+                        self.told.push(told(number, cause, &body));
+                    }
                     Effect::Save | Effect::Note(_) => {}
                 }
             }
@@ -69,7 +80,7 @@ impl Script {
         out
     }
 
-    fn event(&mut self, seconds: f64, proc: usize, event: ServerEvent) -> Vec<String> {
+    pub(super) fn event(&mut self, seconds: f64, proc: usize, event: ServerEvent) -> Vec<String> {
         let life = self.lives[proc];
         self.at(seconds, Input::Event { proc, life, event })
     }
@@ -82,18 +93,18 @@ impl Script {
         out
     }
 
-    fn exits(&mut self, seconds: f64, proc: usize, exit: Exit) -> Vec<String> {
+    pub(super) fn exits(&mut self, seconds: f64, proc: usize, exit: Exit) -> Vec<String> {
         let life = self.lives[proc];
         self.at(seconds, Input::Exited { proc, life, exit, last_lines: vec!["bye".into()] })
     }
 
-    fn ask(&mut self, seconds: f64, token: u64, action: Action) -> Vec<String> {
-        self.at(seconds, Input::Asked { token, action })
+    pub(super) fn ask(&mut self, seconds: f64, token: u64, action: Action) -> Vec<String> {
+        self.at(seconds, Input::Asked { token, by: "eve".into(), action })
     }
 
-    fn shown(&mut self, proc: usize) -> Value {
+    pub(super) fn shown(&mut self, proc: usize) -> Value {
         let token = 999;
-        let list = Input::Asked { token, action: Action::List };
+        let list = Input::Asked { token, by: "eve".into(), action: Action::List };
         match self.fleet.handle(self.now, list).pop() {
             Some(Effect::Reply { reply: Ok(fields), .. }) => fields["procs"][proc].clone(),
             other => panic!("no list but {other:?}"),
@@ -103,6 +114,18 @@ impl Script {
     fn deadline(&self) -> Option<f64> {
         self.fleet.deadline().map(|deadline| deadline.as_secs_f64())
     }
+}
+
+/// An event as text: its number, its cause, its name and what it says, without what is absent.
+fn told(number: u64, cause: Option<u64>, body: &Body) -> String {
+    let fields = match body {
+        Body::Proc(event) => serde_json::to_value(event),
+        Body::Admin(event) => serde_json::to_value(event),
+        Body::Inject(event) => serde_json::to_value(event),
+        other => panic!("{other:?}"),
+    };
+    let cause = cause.map_or_else(String::new, |cause| format!(" of {cause}"));
+    format!("{number}{cause} {} {}", body.name(), fields.unwrap())
 }
 
 fn wait(seconds: u64) -> Duration {
@@ -206,7 +229,7 @@ fn a_server_is_given_up_after_five_quick_deaths_or_by_its_own_word() {
 
 #[test]
 fn a_program_that_cannot_be_started_is_a_death() {
-    let mut fleet = Fleet::new(1, None);
+    let mut fleet = Fleet::new(1, None, false);
     let begun = fleet.handle(Duration::ZERO, Input::Begin);
     assert_eq!(begun, [Effect::Spawn { proc: 0, life: 1 }]);
     let failed = Input::SpawnFailed { proc: 0, error: "no such file".into() };

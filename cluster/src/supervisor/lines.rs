@@ -1,6 +1,6 @@
-//! Lines from a byte stream, bounded: for the supervisor's port and for what servers announce.
+//! Lines from a byte stream, bounded: what servers announce.
 //!
-//! Used by `endpoint` and `child`. An over-long line is skipped to its newline and reported, it
+//! Used by `child`. An over-long line is skipped to its newline and reported, it
 //! never fills memory. Knows nothing of what the lines say.
 
 use std::io;

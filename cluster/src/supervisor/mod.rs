@@ -1,13 +1,17 @@
 //! `piazza up`: owns one coordinator and N nodes as child processes of this machine.
 //!
 //! In reading order: `options`, `directory` and `fresh` say whether the cluster may start here;
-//! `fleet`, `server` and `stopping` hold the rules as a state machine without I/O (with
-//! `core::restart`); `child` and `command` are one process; `run` turns the fleet's effects into
-//! deeds; `request`, `lines`, `logs` and `endpoint` are its port; `down` is the other end of
-//! `shutdown`. The supervisor never takes part in the data path and never changes membership.
+//! `fleet`, `server`, `asked`, `stopping` and `told` hold the rules as a state machine without I/O
+//! (with `core::restart`); `child` and `command` are one process; `run` turns the fleet's effects
+//! into deeds; `request`, `lines`, `logs`, `audience`, `connection` and `endpoint` are its port;
+//! `down` is the other end of `shutdown`. The supervisor never takes part in the data path and
+//! never changes membership.
 
+mod asked;
+mod audience;
 mod child;
 pub mod command;
+mod connection;
 pub mod directory;
 mod down;
 mod endpoint;
@@ -22,12 +26,16 @@ pub mod request;
 mod run;
 mod server;
 mod stopping;
+mod told;
+#[cfg(test)]
+mod told_tests;
 
 use std::io::{self, Write};
 use std::path::Path;
 
+pub use asked::{Action, Ordered};
 pub use down::down;
-pub use fleet::{Action, Refusal, Reply};
+pub use fleet::{Refusal, Reply};
 pub use run::run;
 
 /// Why a supervisor did not start; one sentence that says what to do.

@@ -67,6 +67,8 @@ pub struct ServerOptions {
     pub key_bytes_max: usize,
     /// Longest value, bytes.
     pub value_bytes_max: usize,
+    /// Nodes may be ordered to have faults, for teaching.
+    pub lab: bool,
 }
 
 /// What a directory fixes for the life of its cluster.
@@ -143,6 +145,13 @@ impl UpOptions {
         // All are held at once, so that two flags with the same port are found out too.
         let mut held = Vec::new();
         for (flag, address) in flags {
+            if self.servers.lab && !is_loopback(address.ip()) {
+                return Err(StartError::Usage(format!(
+                    "--lab lets everybody who reaches {flag} {address} order faults: leave --lab \
+                     out, or give a loopback address, as 127.0.0.1:{}",
+                    address.port()
+                )));
+            }
             if !is_loopback(address.ip()) {
                 return Err(StartError::Usage(format!(
                     "{flag} {address} can be reached from other machines, and without tokens \
@@ -209,6 +218,7 @@ pub(super) mod tests {
                 lease: Duration::from_secs(2),
                 key_bytes_max: 256,
                 value_bytes_max: 1 << 20,
+                lab: false,
             },
             program: "piazza".into(),
         }
@@ -268,6 +278,8 @@ pub(super) mod tests {
         for public in ["0.0.0.0:0", "192.168.1.1:0", "[::]:0"] {
             let mut wrong = UpOptions { listen: public.parse().unwrap(), ..options() };
             assert!(wrong.bind().unwrap_err().to_string().contains("tokens"), "{public}");
+            wrong.servers.lab = true;
+            assert!(wrong.bind().unwrap_err().to_string().contains("--lab"), "{public}");
         }
         let mut right = UpOptions { listen: "[::1]:8080".parse().unwrap(), ..options() };
         if TcpListener::bind("[::1]:0").is_ok() {

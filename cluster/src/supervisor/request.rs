@@ -1,23 +1,31 @@
 //! The requests of the supervisor's port, from a line and back to one.
 //!
-//! Called by `endpoint` for every line. Strict: an unknown or repeated field is refused by name.
+//! Called by `connection` for every line. Strict: an unknown or repeated field is refused by name.
 //! Decides nothing.
 
 use std::fmt;
 use std::time::Duration;
 
+use protocol::event::{Subscribe, Topic, Topics};
+use protocol::request::{SAMPLES_PER_S_MAX, nests_deeper};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value, json};
 
-use super::fleet::{Action, Refusal, Reply};
+use super::asked::{Action, Ordered};
+use super::fleet::{Refusal, Reply};
 use super::lines::LINE_BYTES_MAX;
 use super::logs::{LINES, LINES_MAX};
+use crate::orders::{COUNT_MAX, Fault};
 
 /// Longest `id` that is a string, bytes.
 const ID_BYTES_MAX: usize = 128;
 /// Longest `timeout_ms`.
 const TIMEOUT_MS_MAX: u64 = 60_000;
+/// Deepest nesting of objects and lists, the request itself counted.
+pub(super) const NESTING_MAX: usize = 8;
+/// How long a node may take to take an order without a `timeout_ms`.
+const ORDER_WAIT: Duration = Duration::from_secs(5);
 /// How long `start` and `restart` wait for readiness without a `timeout_ms`.
 const READY_WAIT: Duration = Duration::from_secs(30);
 
@@ -25,7 +33,14 @@ const READY_WAIT: Duration = Duration::from_secs(30);
 #[derive(Debug, PartialEq, Eq)]
 pub enum Request {
     /// Who is there.
-    Hello,
+    Hello {
+        /// What the client calls itself.
+        client: Option<String>,
+        /// The connection shall be unable to change anything.
+        read_only: bool,
+    },
+    /// Events from now on.
+    Subscribe(Subscribe),
     /// Without tokens any one is right.
     Auth,
     /// The last lines of the log of a process.
@@ -82,6 +97,10 @@ pub(super) fn too_long(actual: usize) -> Refusal {
 
 /// The request of `line`, and its `id` as far as that could be read.
 pub fn parse(line: &[u8]) -> (Option<Value>, Result<Request, Refusal>) {
+    if nests_deeper(line, NESTING_MAX) {
+        let error = format!("the request is nested more than {NESTING_MAX} deep: no request is");
+        return (None, Err(bad(None, error)));
+    }
     let fields: Fields = match serde_json::from_slice(line) {
         Ok(fields) => fields,
         Err(error) => return (None, Err(bad(None, format!("not a JSON object: {error}")))),
@@ -122,25 +141,27 @@ fn request(mut fields: Map<String, Value>) -> Result<Request, Refusal> {
     let timeout = timeout(&mut fields)?;
     let request = match op.as_str() {
         "hello" => {
-            if let Some(read_only) = fields.remove("read_only")
-                && read_only != Value::Bool(false)
-            {
-                let error = "read_only connections are for the coordinator's port".to_owned();
-                return Err(bad(Some("read_only"), error));
-            }
-            if fields.contains_key("client") {
-                text(&mut fields, "client")?;
-            }
-            Request::Hello
+            let read_only = match fields.remove("read_only") {
+                None => false,
+                Some(Value::Bool(read_only)) => read_only,
+                Some(_) => {
+                    return Err(bad(Some("read_only"), "read_only must be true or false".into()));
+                }
+            };
+            let named = fields.contains_key("client");
+            let client = if named { Some(text(&mut fields, "client")?) } else { None };
+            Request::Hello { client, read_only }
         }
+        "subscribe" => Request::Subscribe(subscribe(&mut fields)?),
         "auth" => {
             text(&mut fields, "token")?;
             Request::Auth
         }
-        "admin" => admin(&mut fields, timeout.unwrap_or(READY_WAIT))?,
+        "admin" => admin(&mut fields, timeout)?,
         _ => {
-            let error =
-                format!("there is no op {op:?} at the supervisor; it has hello, auth and admin");
+            let error = format!(
+                "there is no op {op:?} at the supervisor; it has hello, auth, subscribe and admin"
+            );
             return Err(bad(Some("op"), error));
         }
     };
@@ -150,8 +171,9 @@ fn request(mut fields: Map<String, Value>) -> Result<Request, Refusal> {
     }
 }
 
-fn admin(fields: &mut Map<String, Value>, timeout: Duration) -> Result<Request, Refusal> {
+fn admin(fields: &mut Map<String, Value>, timeout: Option<Duration>) -> Result<Request, Refusal> {
     let action = text(fields, "action")?;
+    let ready = timeout.unwrap_or(READY_WAIT);
     Ok(match action.as_str() {
         "list" => Request::Do(Action::List),
         "shutdown" => Request::Shutdown,
@@ -160,16 +182,60 @@ fn admin(fields: &mut Map<String, Value>, timeout: Duration) -> Result<Request, 
         "stop" => Request::Do(Action::Stop(text(fields, "proc")?)),
         "pause" => Request::Do(Action::Pause(text(fields, "proc")?)),
         "resume" => Request::Do(Action::Resume(text(fields, "proc")?)),
-        "start" => Request::Do(Action::Start(text(fields, "proc")?, timeout)),
-        "restart" => Request::Do(Action::Restart(text(fields, "proc")?, timeout)),
+        "start" => Request::Do(Action::Start(text(fields, "proc")?, ready)),
+        "restart" => Request::Do(Action::Restart(text(fields, "proc")?, ready)),
+        "inject" => {
+            let (proc, timeout) = (text(fields, "proc")?, timeout.unwrap_or(ORDER_WAIT));
+            Request::Do(Action::Inject(proc, ordered(fields, timeout)?))
+        }
         _ => {
             let error = format!(
                 "there is no action {action:?} at the supervisor; it has list start stop restart \
-                 kill pause resume logs shutdown, membership is the coordinator's"
+                 kill pause resume logs inject shutdown, membership is the coordinator's"
             );
             return Err(bad(Some("action"), error));
         }
     })
+}
+
+fn ordered(fields: &mut Map<String, Value>, timeout: Duration) -> Result<Ordered, Refusal> {
+    let name = text(fields, "fault")?;
+    let value = fields.remove("value");
+    let fault = Fault::named(&name, value.as_ref());
+    let fault = fault.map_err(|(field, error)| bad(Some(field), error))?;
+    let count = match fields.remove("count") {
+        None => Some(1),
+        Some(value) => value.as_u64().filter(|count| *count <= COUNT_MAX),
+    };
+    let error = || format!("count must be an integer from 0 to {COUNT_MAX}");
+    let count = count.ok_or_else(|| bad(Some("count"), error()))?;
+    Ok(Ordered { fault, count, timeout })
+}
+
+fn subscribe(fields: &mut Map<String, Value>) -> Result<Subscribe, Refusal> {
+    let all = Topics::of_supervisor();
+    let topic = |value: &Value| {
+        let named = value.as_str().and_then(Topic::named);
+        named.filter(|topic| all.has(*topic))
+    };
+    let topics = match fields.remove("topics") {
+        None => Some(all),
+        Some(Value::Array(topics)) => topics.iter().map(topic).collect(),
+        Some(_) => None,
+    };
+    let topics = topics.ok_or_else(|| {
+        bad(Some("topics"), "topics must be a list of those told here: proc, admin".into())
+    })?;
+    let max_per_s = match fields.remove("max_per_s") {
+        None => Some(Subscribe::MAX_PER_S_DEFAULT),
+        Some(value) => {
+            let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
+            number.filter(|number| (1..=SAMPLES_PER_S_MAX).contains(number))
+        }
+    };
+    let error = || format!("max_per_s must be an integer from 1 to {SAMPLES_PER_S_MAX}");
+    let max_per_s = max_per_s.ok_or_else(|| bad(Some("max_per_s"), error()))?;
+    Ok(Subscribe { topics, max_per_s, ..Subscribe::default() })
 }
 
 fn text(fields: &mut Map<String, Value>, name: &str) -> Result<String, Refusal> {
@@ -232,10 +298,21 @@ mod tests {
         let kill = br#"{"op":"admin","action":"kill","proc":"n3","id":7}"#;
         assert_eq!(parse(kill), (Some(json!(7)), Ok(Request::Do(Action::Kill("n3".into())))));
         let hello = br#"{"id":"a","op":"hello","client":"x"}"#;
-        assert_eq!(parse(hello), (Some(json!("a")), Ok(Request::Hello)));
+        let expected = Request::Hello { client: Some("x".into()), read_only: false };
+        assert_eq!(parse(hello), (Some(json!("a")), Ok(expected)));
         let restart = br#"{"op":"admin","action":"restart","proc":"n1","timeout_ms":5}"#;
         let expected = Action::Restart("n1".into(), Duration::from_millis(5));
         assert_eq!(parse(restart), (None, Ok(Request::Do(expected))));
+        let inject = br#"{"op":"admin","action":"inject","proc":"n1","fault":"drop_votes"}"#;
+        let ordered = Ordered { fault: Fault::DropVotes, count: 1, timeout: ORDER_WAIT };
+        let expected = Request::Do(Action::Inject("n1".into(), ordered));
+        assert_eq!(parse(inject), (None, Ok(expected)));
+        let all = Subscribe { topics: Topics::of_supervisor(), ..Subscribe::default() };
+        assert_eq!(parse(br#"{"op":"subscribe"}"#).1, Ok(Request::Subscribe(all.clone())));
+        let some = br#"{"op":"subscribe","topics":["admin"],"max_per_s":7}"#;
+        let topics = [Topic::Admin].into_iter().collect();
+        let expected = Subscribe { topics, max_per_s: 7, ..all };
+        assert_eq!(parse(some).1, Ok(Request::Subscribe(expected)));
         let shutdown = br#"{"op":"admin","action":"shutdown"}"#;
         assert_eq!(parse(shutdown), (None, Ok(Request::Shutdown)));
     }
@@ -263,6 +340,12 @@ mod tests {
             (r#"{"op":"admin","action":"logs"}"#, None, Some("proc")),
             (r#"{"op":"admin","action":"logs","proc":"n1","lines":0}"#, None, Some("lines")),
             (r#"{"op":"admin","action":"list","proc":"n1"}"#, None, Some("proc")),
+            (r#"{"op":"admin","action":"inject","proc":"n1"}"#, None, Some("fault")),
+            (r#"{"op":"subscribe","topics":["proc","txn"]}"#, None, Some("topics")),
+            (r#"{"op":"subscribe","topics":"proc"}"#, None, Some("topics")),
+            (r#"{"op":"subscribe","max_per_s":0}"#, None, Some("max_per_s")),
+            (r#"{"op":"subscribe","set":1}"#, None, Some("set")),
+            (r#"{"op":"hello","read_only":1}"#, None, Some("read_only")),
         ] {
             let (found, refused) = parse(line.as_bytes());
             let refusal = refused.unwrap_err();
@@ -270,7 +353,12 @@ mod tests {
             assert_eq!(refusal.fields.get("field").and_then(Value::as_str), field, "{line}");
         }
         assert!(parse(b"{\"op\":\"\xff\"}").1.is_err());
-        assert!(parse("[".repeat(60_000).as_bytes()).1.is_err());
+        for deep in
+            ["[".repeat(60_000), format!("{{\"id\":1,\"x\":{}1{}}}", "[".repeat(8), "]".repeat(8))]
+        {
+            let refusal = parse(deep.as_bytes()).1.unwrap_err();
+            assert!(refusal.error.contains("nested more than 8 deep"), "{}", refusal.error);
+        }
     }
 
     #[test]

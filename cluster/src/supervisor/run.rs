@@ -8,36 +8,49 @@ use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use protocol::event::Subscribe;
 use serde::Serialize;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
+use super::asked::Action;
+use super::audience::{Audience, SUBSCRIBERS_MAX};
 use super::child::Running;
 use super::command::ChildCommands;
 use super::directory::{Addresses, ClusterFile, Directory, pids_as_map};
-use super::fleet::{Action, COORDINATOR, Effect, Fleet, Input, ProcId, Reply};
+use super::fleet::{COORDINATOR, Effect, Fleet, Input, ProcId, Reply};
 use super::lines::LINE_BYTES_MAX;
 use super::options::UpOptions;
-use super::{StartError, endpoint, fresh, note};
+use super::request::NESTING_MAX;
+use super::{StartError, connection, endpoint, fresh, note};
+use crate::core::coordinator::ClientId;
+use crate::shell::subscribers::Subscriber;
 use crate::{process, telemetry};
 
 /// News that may wait for the supervisor; whoever has more waits.
 const NEWS_MAX: usize = 256;
 
 /// What the tasks tell the supervisor.
-#[derive(Debug)]
 pub(super) enum News {
     /// Something for the fleet as it is.
     Fleet(Input),
-    /// A request, and where its reply goes.
-    Asked(Action, oneshot::Sender<Reply>),
+    /// A request, who makes it, and where its reply goes.
+    Asked { action: Action, by: String, reply: oneshot::Sender<Reply> },
     /// The op `hello`.
     Hello(oneshot::Sender<Reply>),
-    /// The action `shutdown`, already answered.
-    Shutdown,
+    /// The op `subscribe`, and where the events go.
+    Subscribe {
+        client: ClientId,
+        wants: Subscribe,
+        subscriber: Arc<Subscriber>,
+        reply: oneshot::Sender<Reply>,
+    },
+    /// A connection has ended.
+    Gone(u64),
 }
 
 /// Runs a cluster until somebody stops it. Call it on the main thread: the servers live no longer
@@ -101,6 +114,7 @@ async fn supervise(prepared: Prepared) -> Result<bool, StartError> {
     let (sender, news) = mpsc::channel(NEWS_MAX);
     tokio::spawn(endpoint::serve(listener, sender.clone(), directory.logs().into()));
 
+    let lab = options.servers.lab;
     let commands = ChildCommands {
         program: options.program,
         shape: file.shape,
@@ -110,7 +124,8 @@ async fn supervise(prepared: Prepared) -> Result<bool, StartError> {
         supervisor: control,
     };
     let mut supervisor = Supervisor {
-        fleet: Fleet::new(file.shape.nodes, file.cluster),
+        fleet: Fleet::new(file.shape.nodes, file.cluster, lab),
+        audience: Audience::default(),
         listen: (options.listen.to_string(), options.peer_listen.to_string()),
         commands,
         directory,
@@ -130,6 +145,7 @@ async fn supervise(prepared: Prepared) -> Result<bool, StartError> {
 /// The world around the fleet.
 struct Supervisor {
     fleet: Fleet,
+    audience: Audience,
     /// Where the first coordinator listens; later ones where it did.
     listen: (String, String),
     commands: ChildCommands,
@@ -181,18 +197,24 @@ impl Supervisor {
                 }
                 Some(input)
             }
-            News::Asked(action, reply) => {
+            News::Asked { action, by, reply } => {
                 let token = self.next_token;
                 self.next_token += 1;
                 self.replies.insert(token, reply);
-                Some(Input::Asked { token, action })
+                Some(Input::Asked { token, by, action })
             }
             News::Hello(reply) => {
                 let _ = reply.send(Ok(self.hello()));
                 None
             }
-            // A second `shutdown` is no reason for haste: there may be two who want it.
-            News::Shutdown => self.fleet.stopping.is_none().then_some(Input::Stop),
+            News::Subscribe { client, wants, subscriber, reply } => {
+                let _ = reply.send(self.audience.add(&self.fleet, client, wants, subscriber));
+                None
+            }
+            News::Gone(conn) => {
+                self.audience.remove(conn);
+                None
+            }
         }
     }
 
@@ -209,6 +231,14 @@ impl Supervisor {
                         if let Some(running) = self.running.get(&proc) {
                             running.signal(sig);
                         }
+                    }
+                    Effect::Order { proc, order } => {
+                        if let Some(running) = self.running.get(&proc) {
+                            running.order(&order);
+                        }
+                    }
+                    Effect::Event { number, cause, body, .. } => {
+                        self.audience.tell(&self.fleet, number, cause, *body);
                     }
                     Effect::Reply { token, reply } => {
                         if let Some(waiting) = self.replies.remove(&token) {
@@ -284,7 +314,7 @@ impl Supervisor {
             "cluster": self.fleet.cluster().map(|uuid| uuid.to_string()),
             "dir": self.directory.path().to_string_lossy(),
             "pid": std::process::id(),
-            "limits": { "line_bytes": LINE_BYTES_MAX },
+            "limits": limits(),
         })
     }
 
@@ -312,6 +342,21 @@ impl Supervisor {
         }
         tracing::info!("all servers are ready");
     }
+}
+
+/// Those of the client protocol that there are here.
+fn limits() -> serde_json::Value {
+    let ms = |limit: Duration| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+    json!({
+        "line_bytes": LINE_BYTES_MAX,
+        "nesting": NESTING_MAX,
+        "in_flight_requests": 1,
+        "connections": endpoint::CONNECTIONS_MAX,
+        "subscribers": SUBSCRIBERS_MAX,
+        "idle_ms": ms(connection::IDLE),
+        "line_ms": ms(connection::LINE_WAIT),
+        "stalled_ms": ms(connection::WRITE_WAIT),
+    })
 }
 
 /// Waits until `deadline` after `began`; for ever without one.

@@ -1,4 +1,4 @@
-//! How a fleet ends: the coordinator first, which drains and releases its lease while all nodes
+//! How processes end, one of them or the whole fleet. The fleet: the coordinator first, which drains and releases its lease while all nodes
 //! can still answer; then the nodes, all at once.
 //!
 //! Part of `fleet`'s state machine, and as free of I/O. Every phase is bounded: SIGTERM, after
@@ -6,8 +6,13 @@
 
 use std::time::Duration;
 
-use super::fleet::{COORDINATOR, Effect, Fleet, Sig, TERM_WAIT};
+use protocol::event::Admin;
+
+use super::asked::admin;
+use super::fleet::{COORDINATOR, Effect, Fleet, ProcId, Sig, TERM_WAIT};
 use super::server::State;
+use super::told::admin_event;
+use crate::orders::Order;
 
 /// How long after SIGKILL a process may take to be reaped, before the supervisor ends without it.
 const KILL_WAIT: Duration = Duration::from_secs(5);
@@ -42,7 +47,7 @@ impl Fleet {
             if !matches!(stopping.phase, Phase::Hard | Phase::Done) {
                 *stopping = Stopping { phase: Phase::Hard, abandon_at: now + KILL_WAIT };
                 out.push(Effect::Note("stopping at once: all servers are killed".into()));
-                self.signal_alive(Sig::Kill, out);
+                self.kill_alive(out);
             }
             return;
         }
@@ -84,6 +89,43 @@ impl Fleet {
         }
     }
 
+    /// Asks `proc` to end; [`Fleet::tick`] kills it if it does not. A paused one is woken, since
+    /// it could not hear it else.
+    pub(super) fn terminate(&mut self, proc: ProcId, now: Duration, out: &mut Vec<Effect>) {
+        let this = &mut self.procs[proc];
+        this.kill_at.get_or_insert(now + TERM_WAIT);
+        out.push(Effect::Signal { proc, sig: Sig::Term });
+        if this.paused {
+            self.wake(proc, out);
+        }
+    }
+
+    /// Lets `proc` go on, wherever it stands still.
+    pub(super) fn wake(&mut self, proc: ProcId, out: &mut Vec<Effect>) {
+        let this = &mut self.procs[proc];
+        (this.paused, this.why) = (false, None);
+        out.push(Effect::Signal { proc, sig: Sig::Cont });
+        if std::mem::take(&mut this.halted) {
+            out.push(Effect::Order { proc, order: Order::GoOn });
+        }
+        if proc == COORDINATOR {
+            self.teller.hint_anew();
+        }
+    }
+
+    /// Somebody has asked for the end of the cluster. A second one is no reason for haste: there
+    /// may be two who want it.
+    pub(super) fn shut_down(&mut self, now: Duration, by: &str, out: &mut Vec<Effect>) {
+        let admin = Admin { result: "ok".to_owned(), ..admin("shutdown", None, by) };
+        out.push(admin_event(None, admin));
+        if self.stopping.is_none() {
+            for proc in &mut self.procs {
+                proc.ended_by.get_or_insert_with(|| by.to_owned());
+            }
+            self.stop(now, out);
+        }
+    }
+
     fn finish(&mut self, out: &mut Vec<Effect>) {
         let left: Vec<String> = self.pids().into_iter().map(|(name, _)| name).collect();
         if !left.is_empty() {
@@ -97,9 +139,10 @@ impl Fleet {
         }
     }
 
-    fn signal_alive(&self, sig: Sig, out: &mut Vec<Effect>) {
-        for proc in (0..self.procs.len()).filter(|&proc| self.procs[proc].pid.is_some()) {
-            out.push(Effect::Signal { proc, sig });
+    fn kill_alive(&mut self, out: &mut Vec<Effect>) {
+        for (proc, alive) in self.procs.iter_mut().enumerate().filter(|(_, p)| p.pid.is_some()) {
+            alive.killed = true;
+            out.push(Effect::Signal { proc, sig: Sig::Kill });
         }
     }
 }

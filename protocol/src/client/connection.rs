@@ -100,7 +100,7 @@ impl Connection {
 }
 
 /// A stream to the first of `addresses` that accepts, and which one that was.
-pub(super) async fn connect(
+pub(crate) async fn connect(
     addresses: &str,
     options: &Options,
 ) -> Result<(TcpStream, String), ClientError> {

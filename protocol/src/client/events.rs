@@ -39,13 +39,17 @@ impl Client {
     /// As for [`Client::get`]; [`ClientError::Retry`] where too many have subscribed.
     pub async fn subscribe(&self, wants: Subscribe) -> Result<Events, ClientError> {
         let (lines, reply) = Lines::ask(self, Op::Subscribe(Box::new(wants))).await?;
-        let begun = reply::decode::<Subscribed>(&reply).map_err(ClientError::Protocol)?;
-        begun.map_err(ClientError::from_read)?;
-        Ok(Events { lines })
+        Events::begin(lines, &reply)
     }
 }
 
 impl Events {
+    pub(super) fn begin(lines: Lines, reply: &[u8]) -> Result<Self, ClientError> {
+        let begun = reply::decode::<Subscribed>(reply).map_err(ClientError::Protocol)?;
+        begun.map_err(ClientError::from_read)?;
+        Ok(Self { lines })
+    }
+
     /// The next event, however long that takes. May be dropped while it waits.
     ///
     /// # Errors

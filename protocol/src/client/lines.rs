@@ -3,13 +3,14 @@
 //! A reader who is slow with them holds up no other call. Used by `watch` and `events`.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::connection::connect;
-use super::{Client, ClientError};
+use super::{Client, ClientError, Options};
 use crate::frame::{Frame, Framer};
 use crate::reply::{InvalidReply, REPLY_BYTES_MAX};
 use crate::request::Op;
@@ -25,11 +26,20 @@ impl Lines {
     /// Connects, asks, and gives the reply; what follows it is for [`Lines::next`].
     pub(super) async fn ask(client: &Client, op: Op<'_>) -> Result<(Self, Vec<u8>), ClientError> {
         let line = client.line(op, None);
-        let (stream, _) = connect(&client.shared.addresses, &client.shared.options).await?;
+        Self::open(&client.shared.addresses, &client.shared.options, &line, client.wait()).await
+    }
+
+    /// As `ask`, of whoever is at one of these addresses.
+    pub(super) async fn open(
+        addresses: &str,
+        options: &Options,
+        line: &[u8],
+        wait: Duration,
+    ) -> Result<(Self, Vec<u8>), ClientError> {
+        let (stream, _) = connect(addresses, options).await?;
         let mut lines = Self { stream, framer: Framer::new(REPLY_BYTES_MAX) };
-        let wait = client.wait();
         let asked = async {
-            lines.stream.write_all(&line).await.map_err(ClientError::Lost)?;
+            lines.stream.write_all(line).await.map_err(ClientError::Lost)?;
             lines.next().await
         };
         let reply = timeout(wait, asked).await.map_err(|_| ClientError::Late(wait))??;

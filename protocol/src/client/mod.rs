@@ -28,12 +28,12 @@ use crate::reply::{self, AdminReply, HelloReply, LocateReply, UpdateState, Versi
 use crate::request::{Admin, Op, Request, TIMEOUT_MS_MAX, UpdateName};
 use crate::status::Status;
 
-mod connection;
+pub(crate) mod connection;
 mod error;
 mod events;
 mod lines;
 mod link;
-mod repeat;
+pub(crate) mod repeat;
 mod scan;
 mod supervisor;
 mod txn;

@@ -9,9 +9,12 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use super::connection::Connection;
+use super::events::Events;
+use super::lines::Lines;
 use super::{ClientError, Options};
+use crate::event::{Subscribe, Topics};
 use crate::reply;
-use crate::request::TIMEOUT_MS_MAX;
+use crate::request::{Op, Request, TIMEOUT_MS_MAX};
 use crate::supervisor::{ListReply, LogsReply, ProcAction, ProcReply, SupervisorHello};
 
 /// A connection to a supervisor.
@@ -69,6 +72,22 @@ impl Supervisor {
     /// such process, [`ClientError::Retry`] where it is not ready in time.
     pub async fn act(&self, action: &ProcAction, wait: Duration) -> Result<ProcReply, ClientError> {
         self.ask(action, wait).await.and_then(|line| decoded(&line))
+    }
+
+    /// Events of its processes, and of what is asked of it, from now on; the first one is a
+    /// [`crate::event::ProcsSnapshot`]. They have a connection of their own.
+    ///
+    /// # Errors
+    /// Those of the connection; [`ClientError::Retry`] where too many have subscribed.
+    pub async fn subscribe(&self) -> Result<Events, ClientError> {
+        let wants = Subscribe { topics: Topics::of_supervisor(), ..Subscribe::default() };
+        let op = Op::Subscribe(Box::new(wants));
+        let mut line = Vec::with_capacity(96);
+        Request { id: None, timeout_ms: None, once: None, op }.write(&mut line);
+        let wait = self.timeout + self.margin;
+        let options = Options::default();
+        let (lines, reply) = Lines::open(&self.connection.address, &options, &line, wait).await?;
+        Events::begin(lines, &reply)
     }
 
     async fn ask(&self, action: &ProcAction, wait: Duration) -> Result<Vec<u8>, ClientError> {

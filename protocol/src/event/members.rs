@@ -22,9 +22,25 @@ pub struct Snapshot {
     /// Incidents that are not over.
     #[serde(default)]
     pub incidents_open: Vec<IncidentStatus>,
-    /// What administrators did lately at this server.
+    /// What administrators did lately at this server, the newest last.
     #[serde(default)]
-    pub admin_recent: Vec<serde_json::Value>,
+    pub admin_recent: Vec<Admin>,
+}
+
+/// What an administrator asked for, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admin {
+    /// Rises with each request at this server.
+    pub id: u64,
+    /// What was asked for.
+    pub action: String,
+    /// What it was about: a node, a process, a change, a setting.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// Who asked: the name that the client gave itself, else its address.
+    pub by: String,
+    /// `ok`, or the code of the refusal.
+    pub result: String,
 }
 
 /// What a reader that was too slow has missed.
@@ -77,6 +93,12 @@ pub struct MemberState {
     /// Why: `tcp_refused`, `tcp_reset`, `silence`, `no_progress`, `registered`, `caught_up`, or
     /// `lost`: its store has lost something.
     pub reason: String,
+    /// Whether its supervisor says that it stands still.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+    /// What its supervisor says of its end, for display.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
     /// Since it was last heard.
     #[serde(default)]
     pub silent_ms: u64,

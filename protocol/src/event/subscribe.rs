@@ -19,7 +19,7 @@ macro_rules! topics {
         }
 
         impl Topic {
-            /// Every topic of a coordinator.
+            /// Every topic there is.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
             /// Its name on the wire.
@@ -49,6 +49,8 @@ topics! {
     Cache "cache",
     /// What administrators do.
     Admin "admin",
+    /// The processes of one machine: only their supervisor tells of them.
+    Proc "proc",
 }
 
 impl Topic {
@@ -63,9 +65,14 @@ impl Topic {
 pub struct Topics(u16);
 
 impl Topics {
-    /// All there are.
+    /// All that a coordinator tells.
     pub fn all() -> Self {
-        Topic::ALL.iter().copied().collect()
+        Topic::ALL.iter().copied().filter(|topic| *topic != Topic::Proc).collect()
+    }
+
+    /// All that a supervisor tells.
+    pub fn of_supervisor() -> Self {
+        [Topic::Proc, Topic::Admin].into_iter().collect()
     }
 
     /// Whether the topic is among them.
@@ -200,6 +207,7 @@ impl Only {
             Body::TxnInDoubt(event) => {
                 takes_part(&event.votes) && event.key.as_ref().is_none_or(|k| key(k.as_str()))
             }
+            Body::Proc(event) => self.node.as_ref().is_none_or(|wanted| *wanted == event.name),
             Body::TxnResolved(event) => event.key.as_ref().is_none_or(|k| key(k.as_str())),
             _ => true,
         }

@@ -95,7 +95,8 @@ fn conditions_concern_the_events_that_have_what_they_ask_for() {
 
 #[test]
 fn topics_are_a_set() {
-    assert_eq!(Topics::all().iter().count(), Topic::ALL.len());
+    assert_eq!(Topics::all().and(Topics::of_supervisor()).iter().count(), Topic::ALL.len());
+    assert!(!Topics::all().has(Topic::Proc));
     let two: Topics = [Topic::Txn, Topic::Ring].into_iter().collect();
     assert!(two.has(Topic::Txn) && !two.has(Topic::Cache) && Topics::default().is_empty());
     assert_eq!(two.iter().collect::<Vec<_>>(), [Topic::Ring, Topic::Txn]);

@@ -54,13 +54,15 @@ pub(super) enum Name {
     IfRingEpoch,
     Copies,
     Token,
+    Request,
+    Run,
 }
 
 /// How many names are common.
 const COMMON: usize = Name::ReadOnly as usize + 1;
 
 /// In the order of the enum.
-const NAMES: [(Name, &str); 35] = [
+const NAMES: [(Name, &str); 37] = [
     (Name::Op, "op"),
     (Name::Key, "key"),
     (Name::Value, "value"),
@@ -96,6 +98,8 @@ const NAMES: [(Name, &str); 35] = [
     (Name::IfRingEpoch, "if_ring_epoch"),
     (Name::Copies, "copies"),
     (Name::Token, "token"),
+    (Name::Request, "request"),
+    (Name::Run, "run"),
 ];
 
 impl Name {
@@ -107,7 +111,7 @@ impl Name {
     /// of an object.
     fn is_read_later(self) -> bool {
         let list = matches!(self, Self::Keys | Self::If | Self::Then | Self::Topics | Self::Sets);
-        list || matches!(self, Self::Only)
+        list || matches!(self, Self::Only | Self::Request)
     }
 }
 
@@ -160,6 +164,14 @@ impl<'a> Fields<'a> {
                 let at = self.rare.iter().position(|(rare, _)| *rare == name)?;
                 Some(self.rare.swap_remove(at).1)
             }
+        }
+    }
+
+    /// The text of a common field, left where it is.
+    pub(super) fn text_of(&self, name: Name) -> Option<&str> {
+        match self.common.get(name as usize) {
+            Some(Some(Field::Text(text))) => Some(text),
+            _ => None,
         }
     }
 

@@ -7,13 +7,13 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::Display;
 
-use super::admin;
 use super::fields::{self, Field, Fields, Name};
 use super::{
     CLIENT_BYTES_MAX, Change, Condition, MGET_KEYS_MAX, ONCE_BYTES_MAX, ONCE_BYTES_MIN, Op,
     SCAN_ITEMS_DEFAULT, SCAN_ITEMS_MAX, TIMEOUT_MS_MAX, TXN_CONDITIONS_MAX, TXN_WRITES_MAX,
     UpdateName, Watched, Write, bad_field, cause, too_large,
 };
+use super::{admin, explain};
 use crate::error::ErrorReply;
 use crate::ids::Version;
 use crate::json;
@@ -22,8 +22,8 @@ use crate::limits::Limits;
 mod subscribe;
 
 /// The operations of this release, for the sentence about unknown ones.
-const OPS: &str = "get, put, update, cas, del, mget, txn, scan, watch, locate, outcome, \
-     subscribe, status, hello, auth, admin";
+const OPS: &str = "get, put, update, cas, del, mget, txn, scan, watch, locate, explain, \
+     outcome, subscribe, status, hello, auth, admin";
 
 pub(super) type Taken<T> = Result<T, Box<ErrorReply>>;
 
@@ -45,7 +45,9 @@ pub(super) fn request<'a>(
     line.check_problem()?;
     let timeout_ms = line.timeout()?;
     let op = line.op(&op)?;
-    let once = if op.is_update() { line.once()? } else { None };
+    // What is explained has a name of its own.
+    let named = op.is_update() && !matches!(op, Op::Explain(_));
+    let once = if named { line.once()? } else { None };
     line.check_empty(op.name())?;
     Ok((timeout_ms, once, op))
 }
@@ -87,6 +89,14 @@ impl<'a, 'l> Object<'a, 'l> {
 
     /// The object `raw` that stands in the request.
     fn within(raw: &'a str, place: Place, limits: &'l Limits) -> Taken<Self> {
+        let fields = Self::fields_of(raw, place)?;
+        let mut object = Self { fields, limits, place };
+        object.check_problem()?;
+        Ok(object)
+    }
+
+    /// The fields of the object `raw` that stands in the request, not looked at yet.
+    fn fields_of(raw: &'a str, place: Place) -> Taken<Fields<'a>> {
         let wrong = |what: String| {
             let place = place.shown().unwrap_or_default();
             bad_field(&place, format!("{place} {what}"))
@@ -101,9 +111,20 @@ impl<'a, 'l> Object<'a, 'l> {
         if fields.id.is_some() {
             return Err(wrong("takes no field id: leave it out".into()));
         }
-        let mut object = Self { fields, limits, place };
-        object.check_problem()?;
-        Ok(object)
+        Ok(fields)
+    }
+
+    /// The fields of the object `raw` that is the field `name`, not looked at yet.
+    pub(super) fn inside(&self, name: Name, raw: &'a str) -> Taken<Fields<'a>> {
+        Self::fields_of(raw, Place::Field(name))
+    }
+
+    pub(super) fn limits(&self) -> &'l Limits {
+        self.limits
+    }
+
+    pub(super) fn take(&mut self, name: Name) -> Option<Field<'a>> {
+        self.fields.take(name)
     }
 
     /// A field's name, with its place in the request.
@@ -120,7 +141,7 @@ impl<'a, 'l> Object<'a, 'l> {
         bad_field(&path, format!("{path} {what}"))
     }
 
-    fn wrong_type(&self, name: Name, wanted: &str, got: &Field<'_>) -> Box<ErrorReply> {
+    pub(super) fn wrong_type(&self, name: Name, wanted: &str, got: &Field<'_>) -> Box<ErrorReply> {
         self.wrong(name, format_args!("must be {wanted}, not {}", got.kind()))
     }
 
@@ -174,6 +195,7 @@ impl<'a, 'l> Object<'a, 'l> {
             },
             "watch" => Op::Watch { of: self.watched()? },
             "locate" => Op::Locate { key: self.key()?, copies: self.flag(Name::Copies)? },
+            "explain" => Op::Explain(Box::new(explain::take(self)?)),
             "admin" => Op::Admin(admin::take(self)?),
             "auth" => Op::Auth { token: self.token()? },
             "outcome" => Op::Outcome { of: self.update_name()? },

@@ -6,6 +6,7 @@ use crate::json;
 use crate::testing::Numbers;
 
 mod admin;
+mod explain;
 mod subscribe;
 
 fn parsed(line: &str) -> Request<'_> {
@@ -249,7 +250,7 @@ fn any_request(numbers: &mut Numbers) -> Request<'static> {
         "é\"x".repeat(4 + numbers.below(13)).into()
     }
     let n = numbers;
-    let op = match n.below(17) {
+    let op = match n.below(18) {
         0 => Op::Get { key: key(n) },
         1 => Op::Put { key: key(n), value: value(n), if_absent: n.below(2) == 0 },
         2 => Op::Update { key: key(n), value: value(n) },
@@ -283,6 +284,7 @@ fn any_request(numbers: &mut Numbers) -> Request<'static> {
         13 => Op::Locate { key: key(n), copies: n.below(2) == 0 },
         14 => Op::Auth { token: key(n) },
         15 => Op::Admin(admin::any(n)),
+        16 => Op::Explain(Box::new(explain::any(n))),
         _ => Op::Hello { client: maybe(n, key), read_only: n.below(2) == 0 },
     };
     let timeout_ms = maybe(n, |n| 1 + n.below(60_000) as u32);

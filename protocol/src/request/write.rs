@@ -5,7 +5,7 @@
 
 use bytes::BufMut;
 
-use super::{Change, Condition, Op, Request, UpdateName, Watched, Write, admin};
+use super::{Change, Condition, Op, Request, UpdateName, Watched, Write, admin, explain};
 use crate::ids::Version;
 use crate::json;
 
@@ -87,6 +87,7 @@ fn write_op(out: &mut impl BufMut, op: &Op<'_>) {
             write_text(out, "key", key);
             write_flag(out, "copies", *copies);
         }
+        Op::Explain(of) => explain::write(out, of),
         Op::Admin(admin) => admin::write(out, admin),
         Op::Auth { token } => write_text(out, "token", token),
         Op::Status => {}

@@ -1,14 +1,20 @@
 //! The supervisor's port, what its children announce to it, and `cluster.json`.
 
+use std::fmt::Debug;
 use std::path::Path;
 use std::time::Duration;
 
+use cluster::orders;
 use cluster::process::ServerEvent;
 use cluster::supervisor::Action;
 use cluster::supervisor::directory::ClusterFile;
 use cluster::supervisor::request::{Request, answer, parse};
+use protocol::event::Subscribe;
 use protocol::reply;
-use protocol::supervisor::{ProcAction, ProcReply};
+use protocol::request::{self, Op};
+use protocol::supervisor::{Order, ProcAction, ProcReply};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{any_json, assert_is_line};
@@ -37,7 +43,8 @@ fn is_understood(seen: &Value, request: &Request) {
     let text = |name: &str| seen[name].as_str().map(str::to_owned);
     let proc = || text("proc").expect("a process is named");
     let action = match request {
-        Request::Hello => return assert_eq!(text("op").as_deref(), Some("hello")),
+        Request::Hello { client, .. } => return assert_eq!(*client, text("client")),
+        Request::Subscribe(wants) => return subscribes(wants),
         Request::Auth => return assert_eq!(text("op").as_deref(), Some("auth")),
         Request::Logs { proc, lines } => ProcAction::Logs(proc.clone(), *lines as u32),
         Request::Shutdown => ProcAction::Shutdown,
@@ -48,6 +55,17 @@ fn is_understood(seen: &Value, request: &Request) {
         Request::Do(Action::Stop(_)) => ProcAction::Stop(proc()),
         Request::Do(Action::Pause(_)) => ProcAction::Pause(proc()),
         Request::Do(Action::Resume(_)) => ProcAction::Resume(proc()),
+        Request::Do(Action::Inject(_, ordered)) => {
+            let value = match &seen["value"] {
+                Value::Number(number) => Some(number.to_string()),
+                Value::String(text) => Some(text.clone()),
+                Value::Null => None,
+                // A step in another form, which no client of ours writes.
+                _ => return,
+            };
+            let fault = text("fault").expect("a fault is named");
+            ProcAction::Inject(proc(), Order { fault, value, count: ordered.count })
+        }
     };
     assert_eq!(
         (text("op").as_deref(), text("action")),
@@ -55,6 +73,7 @@ fn is_understood(seen: &Value, request: &Request) {
     );
     let wait = match request {
         Request::Do(Action::Start(_, wait) | Action::Restart(_, wait)) => *wait,
+        Request::Do(Action::Inject(_, ordered)) => ordered.timeout,
         _ => Duration::from_secs(1),
     };
     let wait_ms = u32::try_from(wait.as_millis()).expect("a wait is bounded");
@@ -68,12 +87,23 @@ fn is_understood(seen: &Value, request: &Request) {
     );
 }
 
-/// What a child announces is the same when it is written.
+fn subscribes(wants: &Subscribe) {
+    let op = Op::Subscribe(Box::new(wants.clone()));
+    let mut line = Vec::new();
+    request::Request { id: None, timeout_ms: None, once: None, op }.write(&mut line);
+    let expected = (None, Ok(Request::Subscribe(wants.clone())));
+    assert_eq!(parse(&line), expected, "the same when a client writes it");
+}
+
+/// What a child announces, and what it is told, is the same when it is written.
 pub fn announcement(data: &[u8]) {
-    let Ok(event) = serde_json::from_slice::<ServerEvent>(data) else { return };
-    let written = serde_json::to_vec(&event).expect("plain data always serializes");
-    let again: ServerEvent = serde_json::from_slice(&written).expect("an announcement");
-    assert_eq!(again, event);
+    fn same<T: Serialize + DeserializeOwned + PartialEq + Debug>(data: &[u8]) {
+        let Ok(found) = serde_json::from_slice::<T>(data) else { return };
+        let written = serde_json::to_vec(&found).expect("plain data always serializes");
+        assert_eq!(serde_json::from_slice::<T>(&written).ok(), Some(found));
+    }
+    same::<ServerEvent>(data);
+    same::<orders::Order>(data);
 }
 
 /// A `cluster.json` is the same when it is written, or refused with a sentence.

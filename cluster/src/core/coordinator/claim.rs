@@ -338,13 +338,16 @@ impl Coordinator {
     }
 
     fn too_early(&mut self, arrival: &Arrival) {
-        let error = match arrival.op {
+        let error = match &arrival.op {
             ClientOp::Get(_)
             | ClientOp::Mget(_)
             | ClientOp::Outcome(_)
             | ClientOp::Scan(_)
             | ClientOp::Watch(_)
             | ClientOp::Locate(_) => {
+                ErrorReply::unavailable("the coordinator is still recovering", None)
+            }
+            ClientOp::Explain(op) if !op.is_update() => {
                 ErrorReply::unavailable("the coordinator is still recovering", None)
             }
             _ => ErrorReply::timeout(super::RETRY_AFTER_MS),

@@ -148,6 +148,11 @@ impl Link {
             && (self.window_bytes == 0 || self.window_bytes + bytes <= WINDOW_BYTES)
     }
 
+    /// Whether a prepare would go out with the next message.
+    pub(super) fn takes_prepares(&self, batches_max: usize) -> bool {
+        self.voting.len() < batches_max
+    }
+
     pub(super) fn push_prepare(&mut self, prepare: Arc<Prepare>) {
         self.window_txns += 1;
         self.window_bytes += bytes_of(&prepare);
@@ -229,9 +234,8 @@ impl Link {
     }
 
     fn take(&mut self, now: Time, batches_max: usize) -> Option<Batch> {
-        let outbox = &mut self.outbox;
-        let slot = self.voting.len() < batches_max;
-        let prepares = slot && !outbox.prepare.is_empty();
+        let prepares = !self.outbox.prepare.is_empty() && self.takes_prepares(batches_max);
+        let outbox = &self.outbox;
         let urgent = !outbox.read.is_empty() || outbox.ask || outbox.caught_up || outbox.sync;
         let urgent = urgent || !outbox.abort.is_empty() || !outbox.adopt.is_empty();
         let urgent = urgent || !outbox.once.is_empty() || !outbox.scan.is_empty();
@@ -322,7 +326,8 @@ impl Coordinator {
                 continue;
             }
             let Some(mut batch) = link.take(now, batches_max) else { continue };
-            batch.timed = self.events.on(Topic::Txn) && !batch.prepare.is_empty();
+            let wanted = self.events.on(Topic::Txn) || self.explains_one_of(&batch.prepare);
+            batch.timed = wanted && !batch.prepare.is_empty();
             self.trace_sent(now, place, &batch);
             batch.settled = self.settled_news(now, place);
             // With what is settled they come to every node, also to one that takes part in nothing:

@@ -20,6 +20,7 @@
 //! * `scan`: pages of keys over all ranges
 //! * `locate`: where a key lies, and what its holders have
 //! * `watch`: who is told of changes
+//! * `explain`: which way a request takes
 //! * `status`: the picture of it all
 //! * `events`: what those who subscribed are told
 //!
@@ -31,6 +32,7 @@ mod conditions;
 mod decide;
 mod evaluate;
 mod events;
+mod explain;
 mod links;
 mod locate;
 mod losses;
@@ -67,6 +69,7 @@ use super::time::Time;
 pub use claim::Phase;
 pub use conditions::{Change, Test, Update, Write};
 pub use events::{Interest, Look};
+pub use explain::{CacheLook, ExplainOp, Explainable, Explained, Seen};
 pub use locate::LocateOp;
 pub use scan::ScanOp;
 pub use watch::WatchOp;
@@ -141,6 +144,8 @@ pub enum ClientOp {
     Watch(WatchOp),
     /// Where a key lies, and who holds it.
     Locate(LocateOp),
+    /// Which way a request takes, or this one has taken.
+    Explain(Box<ExplainOp>),
     /// The picture of it all.
     Status,
 }
@@ -163,6 +168,8 @@ pub enum Answer {
     Error(Box<ErrorReply>),
     /// The answer to `status`.
     Status(Box<Status>),
+    /// The answer to `explain`, whose last times are measured on its way out.
+    Explained(Box<Explained>),
 }
 
 /// What has happened.
@@ -366,6 +373,8 @@ pub struct Coordinator {
     scans: BTreeMap<u64, scan::Scan>,
     locates: BTreeMap<u64, locate::Locating>,
     watches: watch::Watches,
+    /// Requests that are carried out and explained.
+    explains: BTreeMap<ClientId, Box<explain::Explaining>>,
     reads: BTreeMap<u64, reads::Read>,
     /// Keys of all those.
     keys_read: usize,
@@ -444,6 +453,7 @@ impl Coordinator {
             locates: BTreeMap::new(),
             scans: BTreeMap::new(),
             watches: watch::Watches::default(),
+            explains: BTreeMap::new(),
             reads: BTreeMap::new(),
             keys_read: 0,
             last_read: 0,
@@ -522,6 +532,7 @@ impl Coordinator {
     }
 
     fn reply(&mut self, client: ClientId, answer: Answer) {
+        let answer = if self.explains_any() { self.explained(client, answer) } else { answer };
         self.effects.push(Effect::Reply { client, answer });
     }
 
@@ -548,6 +559,7 @@ impl Coordinator {
             ClientOp::Scan(op) => self.on_scan(now, client, op, deadline),
             ClientOp::Watch(op) => self.on_watch(now, client, op),
             ClientOp::Locate(op) => self.on_locate(now, client, op, deadline),
+            ClientOp::Explain(op) => self.on_explain(now, client, *op, once, deadline),
             ClientOp::Status => {}
         }
     }

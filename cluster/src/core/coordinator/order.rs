@@ -107,6 +107,11 @@ impl Coordinator {
         }
     }
 
+    /// Whether a connection has a request of the key here.
+    pub(super) fn has_own(&self, conn: u64, key: &Key) -> bool {
+        self.last_own_read(conn, key).is_some() || self.last_own_update(conn, key, None).is_some()
+    }
+
     fn share_a_key(&self, a: Place, b: Place) -> bool {
         match a {
             Place::Update(seq) => {

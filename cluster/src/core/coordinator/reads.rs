@@ -84,6 +84,14 @@ impl Read {
         self.parts.iter().map(|part| &part.key)
     }
 
+    /// The update that it is a look for, if it is none of a client.
+    pub(super) fn looks_for(&self) -> Option<Seq> {
+        match &self.what {
+            What::Cold(seq, _) => Some(*seq),
+            What::Get | What::Mget(_) => None,
+        }
+    }
+
     pub(super) fn has_key(&self, key: &Key) -> bool {
         self.keys().any(|own| own == key)
     }
@@ -215,6 +223,10 @@ impl Coordinator {
                 }
             }
         }
+        if self.explains_any() {
+            let asked = found.iter().filter_map(|found| found.as_ref().err().copied());
+            self.explain_read(now, id, &asked.collect::<Vec<_>>());
+        }
         for (place, (key, found)) in keys.into_iter().zip(found).enumerate() {
             match found {
                 Ok(found) => self.found(id, place, found),
@@ -225,7 +237,7 @@ impl Coordinator {
     }
 
     /// The member that is asked for a key now.
-    fn reader_of(&self, key: &Key) -> Option<MemberId> {
+    pub(super) fn reader_of(&self, key: &Key) -> Option<MemberId> {
         let able = |member: &&MemberId| {
             let node = self.node_of(**member);
             node.is_some_and(|node| node.is_up() && node.link.phase == LinkPhase::Ready)
@@ -253,7 +265,7 @@ impl Coordinator {
     }
 
     /// A transaction of an earlier epoch is first on the key.
-    fn is_in_doubt(&self, key: &Key) -> bool {
+    pub(super) fn is_in_doubt(&self, key: &Key) -> bool {
         if planted(Bug::DoubtRead) {
             return false;
         }
@@ -277,6 +289,9 @@ impl Coordinator {
             let late = planted(Bug::StaleFill);
             let at = if late { self.cache.generation(part.key.as_str()) } else { generation };
             self.cache.fill(&part.key, answer.at, tail.clone(), at);
+        }
+        if self.explains_any() {
+            self.explain_answer(now, id, answer.c);
         }
         self.found(id, place, Found { tail, at: Some(answer.at) });
         self.finish_read(now, id);
@@ -350,7 +365,7 @@ impl Coordinator {
         self.end_read(id);
     }
 
-    fn why_unreadable(&self, key: &Key) -> (&'static str, Option<String>) {
+    pub(super) fn why_unreadable(&self, key: &Key) -> (&'static str, Option<String>) {
         if self.is_in_doubt(key) {
             return ("its last update is not decided: a node that holds it is missing", None);
         }

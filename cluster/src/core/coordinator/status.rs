@@ -1,7 +1,7 @@
 //! The picture of it all, as `status` shows it.
 //!
 //! Built only when asked for. What clients asked for is counted where they are answered, by
-//! `shell::connection`, which adds it.
+//! `shell::connection`, which adds it, and what supervisors say, which no rule may know.
 
 use std::collections::BTreeMap;
 
@@ -50,6 +50,7 @@ impl Coordinator {
             changes: Vec::new(),
             incidents: Vec::new(),
             supervisor: supervisor.map(|addr| addr.to_string()).next(),
+            lab: None,
         }
     }
 
@@ -117,6 +118,7 @@ impl Coordinator {
             version: register.map(|r| r.version.clone()).unwrap_or_default(),
             state: if node.id.is_none() { NodeState::Joining } else { node.state },
             paused: false,
+            hint: None,
             addr: register.map(|r| r.addr.to_string()),
             pid: register.map(|r| r.pid),
             supervisor: register.and_then(|r| r.supervisor).map(|addr| addr.to_string()),
@@ -144,6 +146,7 @@ impl Coordinator {
                 version: String::new(),
                 state: NodeState::Down,
                 paused: false,
+                hint: None,
                 addr: None,
                 pid: None,
                 supervisor: None,

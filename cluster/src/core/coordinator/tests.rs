@@ -30,6 +30,7 @@ use super::{
 mod cache_events;
 mod conditions;
 mod events;
+mod explain;
 mod forged;
 mod holes;
 mod lease;

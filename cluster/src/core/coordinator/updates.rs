@@ -348,6 +348,7 @@ impl Coordinator {
         let Some(txn) = self.txns.get(&seq) else { return };
         let (client, deadline, id) = (txn.client, txn.deadline, txn.phase.id());
         self.deadlines.remove(&(deadline, Deadline::Update(seq)));
+        self.explain_update(now, seq, result.is_ok());
         self.trace_finished(now, seq, &result);
         if let Some(id) = id {
             self.by_id.remove(&id);
@@ -425,6 +426,7 @@ impl Coordinator {
             // The client's wait ends, the transaction does not.
             id => {
                 self.end_update_turn(seq);
+                self.explain_update(now, seq, false);
                 let client = self.txns.get_mut(&seq).and_then(|txn| txn.client.take());
                 if let Some(client) = client {
                     let error = ErrorReply::unknown_outcome(id);
@@ -473,11 +475,12 @@ impl Coordinator {
         }
         self.arrivals.retain(|arrival| arrival.client.conn != conn);
         self.end_watches_of(conn);
+        self.end_explains_of(conn);
     }
 }
 
 /// The members that hold a key that the update writes, sorted.
-fn participants_of(ring: &Ring, op: &Update) -> Vec<MemberId> {
+pub(super) fn participants_of(ring: &Ring, op: &Update) -> Vec<MemberId> {
     let mut participants = Vec::new();
     for write in &op.writes {
         participants.extend_from_slice(ring.replicas_of(&write.key));

@@ -18,7 +18,14 @@ fn files(disk: &CrashDisk) -> LogFiles {
     let state = SmallFile::open(Arc::clone(&shared), "state", identity).unwrap().0;
     let config = LogConfig { identity, segment_bytes: 2048 };
     let log = Log::open(shared, config, &mut |_, _| {}).unwrap().log;
-    LogFiles { log, state, gauge: Arc::default(), lane: Weak::new(), pause: Duration::ZERO }
+    LogFiles {
+        log,
+        state,
+        gauge: Arc::default(),
+        lane: Weak::new(),
+        pause: Duration::ZERO,
+        faults: None,
+    }
 }
 
 /// Files, and the one segment made ahead that they wait for: so they begin no thread.
@@ -100,7 +107,7 @@ fn what_is_not_done_is_not_told() {
 fn log_lane() -> Arc<LogLane> {
     let mut files = files(&CrashDisk::new());
     files.prepare_next();
-    LogLane::new(files.log, files.state, Arc::default())
+    LogLane::new(files.log, files.state, Arc::default(), None)
 }
 
 fn group(seq: u64) -> LogJob {

@@ -1,7 +1,7 @@
 //! What the keystore on disk writes: one entry for each key, and one about the whole.
 //!
-//! Called by `fjall`; pure. The bytes come back from a storage engine that has checksums of its own;
-//! they are checked all the same, and never make the reader panic.
+//! Called by `fjall`. Pure. The bytes come back from a storage engine that has checksums of its
+//! own; they are checked all the same, and never make the reader panic.
 //!
 //! entry   | field      | width | meaning (little-endian)
 //! --------|------------|-------|-----------------------------------------------------

@@ -33,11 +33,13 @@ impl Object<'_, '_> {
         if !self.fields.has(Name::Topics) {
             return Ok(Topics::all());
         }
-        let elements = self.list(Name::Topics, 0, Topic::ALL.len())?;
+        let all = Topics::all();
+        let elements = self.list(Name::Topics, 0, all.iter().count())?;
         let topic = |(at, raw): (usize, &str)| {
             let text = fields::string(raw);
-            text.as_deref().and_then(Topic::named).ok_or_else(|| {
-                let all: Vec<&str> = Topic::ALL.iter().map(|topic| topic.as_str()).collect();
+            let named = text.as_deref().and_then(Topic::named);
+            named.filter(|topic| all.has(*topic)).ok_or_else(|| {
+                let all: Vec<&str> = all.iter().map(Topic::as_str).collect();
                 let path = format!("topics[{at}]");
                 bad_field(&path, format!("{path} is none of the topics: {}", all.join(", ")))
             })

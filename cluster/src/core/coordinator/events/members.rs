@@ -119,6 +119,9 @@ impl Coordinator {
             from: seen.from,
             to: seen.to,
             reason: seen.reason.to_owned(),
+            // The shell knows what supervisors say: no rule may.
+            paused: false,
+            hint: None,
             silent_ms: now.since_us(node.last_heard) / 1_000,
             ring_share: node.id.map_or(0.0, |id| self.ring_share(id)),
             keys_one_copy: copies.by_live_copies.get(&1).copied().unwrap_or(0),

@@ -109,7 +109,7 @@ impl Coordinator {
         op: &Update,
         participants: &[MemberId],
     ) -> Option<Box<Trace>> {
-        if !self.events.traces() {
+        if !self.events.traces() && !self.is_explained(client) {
             return None;
         }
         let at = |member: &MemberId| At {
@@ -139,6 +139,19 @@ impl Coordinator {
         }))
     }
 
+    /// Whether some transaction may have a trace that is still made use of.
+    fn follows(&self) -> bool {
+        self.events.traces() || self.explains_any()
+    }
+
+    /// What is seen of a transaction that is about to be answered.
+    pub(in super::super) fn traced(&self, now: Time, seq: Seq, committed: bool) -> Option<Txn> {
+        let txn = self.txns.get(&seq)?;
+        let outcome = committed.then_some(Outcome::Committed);
+        let keys = txn.keys.clone();
+        Some(self.txn_body(now, txn.phase.id(), txn.trace.as_ref()?, keys, outcome))
+    }
+
     fn trace_mut(&mut self, id: Version) -> Option<&mut Trace> {
         match self.by_id.get(&id) {
             Some(seq) => self.txns.get_mut(seq)?.trace.as_deref_mut(),
@@ -148,7 +161,7 @@ impl Coordinator {
 
     /// A message goes to a node.
     pub(in super::super) fn trace_sent(&mut self, now: Time, place: usize, batch: &Batch) {
-        let Some(member) = self.nodes[place].id.filter(|_| self.events.traces()) else { return };
+        let Some(member) = self.nodes[place].id.filter(|_| self.follows()) else { return };
         let count = batch.prepare.len();
         if let Some(figures) = self.events.figures.as_mut().filter(|_| count > 0) {
             figures.batches.record(count as u64);
@@ -172,7 +185,7 @@ impl Coordinator {
 
     /// Votes have come.
     pub(in super::super) fn trace_votes(&mut self, now: Time, member: MemberId, up: &Up) {
-        if !self.events.traces() {
+        if !self.follows() {
             return;
         }
         let yes = up.yes.iter().map(|counter| (*counter, VoteState::Yes));
@@ -194,7 +207,7 @@ impl Coordinator {
 
     /// A participant has the decision durably.
     pub(in super::super) fn trace_confirmed(&mut self, now: Time, member: MemberId, id: Version) {
-        if !self.events.traces() {
+        if !self.follows() {
             return;
         }
         let Some(trace) = self.trace_mut(id) else { return };
@@ -221,7 +234,7 @@ impl Coordinator {
         seq: Seq,
         result: &Result<Answer, ErrorReply>,
     ) {
-        if !self.events.traces() {
+        if !self.follows() {
             return;
         }
         let Some(txn) = self.txns.get_mut(&seq) else { return };
@@ -371,7 +384,7 @@ impl Coordinator {
     }
 
     /// Whether a member is the first replica of one of these keys.
-    pub(super) fn role_of<'a>(
+    pub(in super::super) fn role_of<'a>(
         &self,
         member: MemberId,
         keys: impl IntoIterator<Item = &'a Key>,

@@ -1,0 +1,195 @@
+//! A node's lane of work at the keystore: its queue, its thread, its checkpoints.
+//!
+//! Takes jobs in order and reports to the engine; see `lanes` for what both lanes have in common.
+
+use std::sync::{Arc, Weak};
+use std::thread::{self, JoinHandle};
+
+use protocol::ids::{Key, Version};
+use tokio::sync::mpsc;
+
+use super::super::directory;
+use super::super::engine::{Engine, State};
+use super::{Done, KeyJob, Outcome, QUEUE_MAX};
+use crate::core::cache::Cache;
+use crate::core::node::{Found, Scanned};
+use crate::storage::failpoint;
+use crate::storage::keystore::{Keystore, KeystoreError, Stored};
+
+/// Answers of the keystore that are told together at most.
+const REPORTS_MAX: usize = 256;
+
+/// Where the keystore's jobs go. Its lane ends when this is dropped.
+pub(in super::super) struct KeyJobs(mpsc::Sender<KeyJob>);
+
+/// Where the keystore's jobs come from, and a way for its lane's helper to add some.
+pub(in super::super) struct KeyQueue {
+    jobs: mpsc::Receiver<KeyJob>,
+    add: mpsc::WeakSender<KeyJob>,
+}
+
+/// Both ends of the keystore's queue; `start_keys` takes the second.
+pub(in super::super) fn key_queue() -> (KeyJobs, KeyQueue) {
+    let (add, jobs) = mpsc::channel(QUEUE_MAX);
+    let weak = add.downgrade();
+    (KeyJobs(add), KeyQueue { jobs, add: weak })
+}
+
+impl KeyJobs {
+    /// Hands over a job; false if the lane is gone or hopelessly behind.
+    pub(in super::super) fn give(&self, job: KeyJob) -> bool {
+        self.0.try_send(job).is_ok()
+    }
+}
+
+/// Starts the keystore's lane.
+pub(in super::super) fn start_keys(
+    queue: KeyQueue,
+    keystore: Box<dyn Keystore>,
+    cache: Arc<Cache>,
+    engine: Weak<Engine>,
+) -> std::io::Result<JoinHandle<()>> {
+    let mut lane = KeyLane { keystore, cache, jobs: queue.add, checkpointing: false };
+    let run = move || lane.run(queue.jobs, &engine);
+    thread::Builder::new().name("keys".into()).spawn(run)
+}
+
+struct KeyLane {
+    keystore: Box<dyn Keystore>,
+    /// Only to be counted.
+    cache: Arc<Cache>,
+    jobs: mpsc::WeakSender<KeyJob>,
+    checkpointing: bool,
+}
+
+impl KeyLane {
+    /// Takes jobs in order until one fails or was the last. Reports of jobs that wait in a row are
+    /// told together.
+    fn run(&mut self, mut queue: mpsc::Receiver<KeyJob>, engine: &Weak<Engine>) {
+        let mut reports = Vec::new();
+        let mut waiting = None;
+        while let Some(job) = waiting.take().or_else(|| queue.blocking_recv()) {
+            let last = match self.work(job) {
+                Ok(Outcome::Silent) => false,
+                Ok(Outcome::Tell(report)) => {
+                    reports.push(report);
+                    false
+                }
+                Ok(Outcome::Last) => true,
+                Err(error) => {
+                    reports.push(Done::Failed(error.to_string()));
+                    true
+                }
+            };
+            if !last && reports.len() < REPORTS_MAX {
+                waiting = queue.try_recv().ok();
+            }
+            if !reports.is_empty() && waiting.is_none() {
+                let Some(engine) = engine.upgrade() else { return };
+                let tell = |state: &mut State, now| {
+                    reports.drain(..).for_each(|done| state.on_done(now, done));
+                };
+                if !engine.turn(tell) {
+                    return;
+                }
+            }
+            if last {
+                return;
+            }
+        }
+    }
+
+    fn work(&mut self, job: KeyJob) -> Result<Outcome, directory::Refusal> {
+        match job {
+            KeyJob::Apply(writes, through) => {
+                self.keystore.apply(&writes, through)?;
+                Ok(Outcome::Silent)
+            }
+            KeyJob::Read(token, key) => {
+                let stored = self.keystore.get(&key)?;
+                let found =
+                    stored.map_or(Found { version: Version::ZERO, value: None }, |stored| Found {
+                        version: stored.version,
+                        value: stored.value,
+                    });
+                Ok(Outcome::Tell(Done::Read(token, found)))
+            }
+            KeyJob::ReadOnces(token, after, limit) => {
+                Ok(Outcome::Tell(Done::Onces(token, self.keystore.onces(after, limit)?)))
+            }
+            KeyJob::Scan(token, scan) => {
+                let page = self.keystore.scan(&scan)?;
+                let item = |(key, stored): (Key, Stored)| {
+                    let version = stored.version;
+                    stored.value.map(|value| Scanned { key, version, value })
+                };
+                let items = page.items.into_iter().filter_map(item).collect();
+                Ok(Outcome::Tell(Done::Scanned(token, items, page.through)))
+            }
+            KeyJob::DropOnces(from) => {
+                self.keystore.drop_onces(from)?;
+                Ok(Outcome::Silent)
+            }
+            KeyJob::Checkpoint => {
+                self.begin_checkpoint()?;
+                Ok(Outcome::Silent)
+            }
+            KeyJob::Checkpointed(done) => {
+                self.checkpointing = false;
+                failpoint::hit("keys.checkpoint.end")?;
+                match self.keystore.end_checkpoint(done) {
+                    Ok(through) => {
+                        failpoint::hit("keys.checkpoint.report")?;
+                        Ok(Outcome::Tell(Done::Checkpointed(through)))
+                    }
+                    Err(error @ KeystoreError::NoSpace(_)) => {
+                        tracing::warn!("{error}");
+                        Ok(Outcome::Tell(Done::NotCheckpointed))
+                    }
+                    Err(error) => Err(error.into()),
+                }
+            }
+            KeyJob::Ranges(ring) => {
+                let points: Vec<u64> = ring.points().iter().map(|(point, _)| point.0).collect();
+                self.keystore.set_ranges(&points)?;
+                Ok(Outcome::Silent)
+            }
+            KeyJob::Count => {
+                let keys = self.keystore.counts().iter().map(|range| range.live).collect();
+                Ok(Outcome::Tell(Done::Counts(keys, self.cache.stats())))
+            }
+            KeyJob::Stop => {
+                if !self.checkpointing {
+                    self.last_checkpoint()?;
+                }
+                Ok(Outcome::Last)
+            }
+        }
+    }
+
+    /// Without space none is made: all of it is in the log.
+    fn last_checkpoint(&mut self) -> Result<(), KeystoreError> {
+        match self.keystore.checkpoint() {
+            Ok(_) | Err(KeystoreError::NoSpace(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The frozen state is written by a thread of its own; reads and applies go on.
+    fn begin_checkpoint(&mut self) -> Result<(), directory::Refusal> {
+        if self.checkpointing {
+            return Ok(());
+        }
+        failpoint::hit("keys.checkpoint.begin")?;
+        let Some(work) = self.keystore.begin_checkpoint() else { return Ok(()) };
+        self.checkpointing = true;
+        let jobs = self.jobs.clone();
+        thread::Builder::new().name("checkpoint".into()).spawn(move || {
+            let done = work.run();
+            if let Some(jobs) = jobs.upgrade() {
+                let _ = jobs.blocking_send(KeyJob::Checkpointed(done));
+            }
+        })?;
+        Ok(())
+    }
+}
