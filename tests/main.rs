@@ -12,7 +12,8 @@
 //! * `sim`: whole clusters in virtual time, from one seed each, with crashes and power losses.
 //! * `supervisor`: the supervisor with real processes that are not servers.
 //! * `e2e`: real processes that are killed while clients write down what they are told.
-//! * `conformance`: numbered checks of the client protocol over raw sockets, against any server.
+//! * `conformance`: numbered checks of the client protocol over raw sockets, against any server;
+//! * `contract`: is every line of the contract held by a test?
 //!
 //! Beside it are programs of their own: the models of the commit protocol in `model`, which show
 //! that its rules are enough and each of them needed (`cargo test --test model`), and the benchmarks
@@ -21,6 +22,7 @@
 mod cache_threads;
 mod check;
 mod conformance;
+mod contract;
 mod e2e;
 mod fuzz;
 mod golden;

@@ -257,6 +257,12 @@ fn pids(ready: &Value) -> Vec<Pid> {
     ready["pids"].as_object().unwrap().values().map(pid).collect()
 }
 
+/// Contract: "once all are up it prints one line ready
+/// {"dir":"...","clients":["127.0.0.1:8080"],"peers":["127.0.0.1:9090"],"supervisor":"127.0.0.1:9191","pids":{"coordinator":11,"n1":12}}"
+/// Contract: "`DIR/cluster.json` (format, cluster uuid, name, nodes, replicas, tokens, placement,
+/// current addresses and pids), `DIR/<node>/`, `DIR/logs/`; 0700"
+/// Contract: "--headless is the supervisor, in the foreground"
+/// Contract: "piazza down"
 #[test]
 fn a_cluster_comes_up_says_so_and_goes_down_in_order() {
     let place = Place::new();
@@ -300,6 +306,8 @@ fn a_cluster_comes_up_says_so_and_goes_down_in_order() {
     assert_eq!(pids(&up.ready()).len(), 4);
 }
 
+/// Contract: "What dies unasked is restarted"
+/// Contract: "a deliberate kill or stop stays down until `start`/`restart`"
 #[test]
 fn what_dies_is_restarted_and_what_is_killed_stays_down() {
     let place = Place::new();
@@ -352,6 +360,7 @@ fn a_restart_that_is_not_ready_in_time_says_so() {
     assert_eq!(up.proc("n1")["state"], "starting");
 }
 
+/// Contract: "5 deaths in a row, each within 5 s of its start: given up, last log lines shown"
 #[test]
 fn five_quick_deaths_are_given_up_with_the_last_words() {
     let place = Place::new();
@@ -376,6 +385,7 @@ fn a_server_that_says_a_restart_is_useless_is_given_up_at_once() {
     assert_eq!((&gone["restarts"], &gone["reason"]), (&json!(0), &json!("the store is lost")));
 }
 
+/// Contract: "If the supervisor dies in any way, its children end too, paused ones included"
 #[test]
 fn no_server_outlives_a_killed_supervisor_not_even_a_stopped_one() {
     let place = Place::new();
@@ -483,6 +493,10 @@ fn a_server_that_does_not_end_is_killed_and_a_paused_one_is_woken() {
     assert!(order.contains("n2"), "{order}");
 }
 
+/// Contract: "`up`: an existing DIR's `cluster.json` rules; a contradicting flag is exit 2 with what to
+/// do. DIR in use: exit 2, naming the pid and `piazza console --dir`. A port taken: exit 2 before
+/// any server starts, naming port, flag and `--any-port`"
+/// Contract: "listening on any other address is refused at start with the sentence what to do"
 #[test]
 fn what_cannot_work_is_refused_before_any_server_starts() {
     let place = Place::new();

@@ -6,7 +6,7 @@
 //! the lengths of functions and lines and from the ban on `unwrap`, and from nothing else.
 
 mod holes;
-mod source;
+pub(crate) mod source;
 
 use self::source::{Source, blank, end_of_item, sources, words};
 

@@ -11,7 +11,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use protocol::ids::{NodeName, Uuid};
+use protocol::limits::Limits;
 use serde::{Deserialize, Serialize};
+
+use crate::tokens::{PeerSecret, Tokens};
 
 /// Default size of the coordinator's cache, bytes.
 pub const CACHE_BYTES_DEFAULT: u64 = 256 << 20;
@@ -145,10 +148,10 @@ pub struct CoordinatorConfig {
     pub cache: CacheShape,
     /// Bound of the cache's memory, bytes.
     pub cache_bytes: u64,
-    /// Longest key accepted, bytes.
-    pub key_bytes_max: usize,
-    /// Longest value accepted, bytes.
-    pub value_bytes_max: usize,
+    /// What one client may use.
+    pub limits: Limits,
+    /// Who may do what at the client port, and the secret of the servers.
+    pub access: Tokens,
     /// Names this very process; another one of the same cluster has another one.
     pub instance: Uuid,
     /// Instances of coordinators that the supervisor saw dead by `waitpid`, newest last, at most
@@ -179,6 +182,8 @@ pub struct NodeConfig {
     pub supervisor: Option<SocketAddr>,
     /// The node has faults where its supervisor orders some, for teaching.
     pub lab: bool,
+    /// The secret of the servers.
+    pub peer: Option<PeerSecret>,
 }
 
 #[cfg(test)]

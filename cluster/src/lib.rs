@@ -6,6 +6,7 @@
 //! * [`inspect`]: a node's directory, looked at without a server
 //! * [`config`], [`process`], [`orders`], [`telemetry`]: what a server is told, how it is tied to
 //!   its supervisor, what that tells it, what it logs
+//! * [`tokens`]: who may do what at its ports
 
 pub mod config;
 pub mod core;
@@ -16,3 +17,4 @@ pub mod shell;
 pub mod storage;
 pub mod supervisor;
 pub mod telemetry;
+pub mod tokens;

@@ -55,7 +55,7 @@ pub enum Fault {
     RefusePrepare,
     /// The next syncs of the log take so much longer, milliseconds.
     SyncDelayMs(u64),
-    /// The next votes are lost on their way.
+    /// The next votes are lost on their way, each time with the connection.
     DropVotes,
     /// The next heartbeats are not sent.
     DropHeartbeats,

@@ -11,6 +11,7 @@ use std::sync::mpsc::{self, SyncSender, TrySendError};
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::{prctl, signal};
 use nix::unistd;
 use protocol::ids::{Epoch, Uuid};
@@ -99,6 +100,15 @@ pub fn bear_file_size_limit() -> io::Result<()> {
     let raised = tokio::signal::unix::SignalKind::from_raw(signal::Signal::SIGXFSZ as i32);
     // What is installed stays when this end of it goes.
     tokio::signal::unix::signal(raised).map(drop)
+}
+
+/// Raises how many files this process may have open, as far as it may do so itself; how many that
+/// is.
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(io::Error::from)?;
+    // Where the system refuses after all, what was allowed before stays so.
+    let raised = soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
+    Ok(if raised { hard } else { soft })
 }
 
 /// 128 bits from the system's source of randomness.

@@ -386,6 +386,31 @@ impl ErrorReply {
         )
     }
 
+    /// The connection has shown no token, and the server wants one.
+    pub fn no_token() -> Self {
+        Self::new(
+            ErrorCode::Unauthorized,
+            "this server wants a token first: send auth with one (piazza: --token-file FILE or \
+             PIAZZA_TOKEN)",
+        )
+    }
+
+    /// The token that was shown is none of the server's.
+    pub fn wrong_token() -> Self {
+        Self::new(
+            ErrorCode::Unauthorized,
+            "this token is not one of the server's: check that it belongs to this cluster",
+        )
+    }
+
+    /// The token that was shown is that of a `role` which may not do `what`.
+    pub fn not_allowed(role: &str, what: &str) -> Self {
+        Self::new(
+            ErrorCode::Forbidden,
+            format!("a {role} token does not allow {what}: show one that does"),
+        )
+    }
+
     /// A defect of the server, logged as `incident`.
     pub fn internal(incident: impl Into<String>) -> Self {
         let incident = incident.into();
@@ -426,55 +451,4 @@ pub(crate) mod version_text {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ids::Epoch;
-
-    #[test]
-    fn every_code_reads_back_and_unknown_ones_are_other() {
-        for code in ErrorCode::ALL {
-            let text = serde_json::to_string(code).unwrap();
-            assert_eq!(text, format!("\"{code}\""));
-            assert_eq!(serde_json::from_str::<ErrorCode>(&text).unwrap(), *code);
-        }
-        let newer: ErrorCode = serde_json::from_str("\"brand_new\"").unwrap();
-        assert_eq!(newer, ErrorCode::Other);
-    }
-
-    #[test]
-    fn an_error_reply_reads_back_with_all_its_details() {
-        let version = Version::new(Epoch(3), 17);
-        for error in [
-            ErrorReply::bad_field("key", "no"),
-            ErrorReply::too_large("value", 10, 11),
-            ErrorReply::line_too_long(10, 11),
-            ErrorReply::reply_too_large(10, 11),
-            ErrorReply::not_found(),
-            ErrorReply::key_not_found("a"),
-            ErrorReply::exists(version),
-            ErrorReply::version_mismatch("a", Some(version)),
-            ErrorReply::version_mismatch("a", None),
-            ErrorReply::replica_down("n1"),
-            ErrorReply::aborted("test"),
-            ErrorReply::disk_full("n1"),
-            ErrorReply::unknown_outcome(Some(version)),
-            ErrorReply::unknown_outcome(None),
-            ErrorReply::unavailable("recovering", Some("n2".into())),
-            ErrorReply::unavailable("recovering", None),
-            ErrorReply::not_leader(Some("a:1".into())),
-            ErrorReply::not_leader(None),
-            ErrorReply::overloaded("requests", 5),
-            ErrorReply::timeout(5),
-            ErrorReply::read_only("put"),
-            ErrorReply::internal("i7"),
-        ] {
-            let text = serde_json::to_string(&error).unwrap();
-            let back: ErrorReply = serde_json::from_str(&text).unwrap();
-            assert_eq!(back, error, "{text}");
-        }
-        let text = serde_json::to_string(&ErrorReply::not_leader(None)).unwrap();
-        assert!(text.ends_with(r#","leader":null}"#), "{text}");
-        let text = serde_json::to_string(&ErrorReply::unknown_outcome(Some(version))).unwrap();
-        assert!(text.ends_with(r#","version":"3.17"}"#), "{text}");
-    }
-}
+mod tests;

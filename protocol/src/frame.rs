@@ -76,6 +76,11 @@ impl Framer {
         }
     }
 
+    /// Lines may have so many bytes from now on.
+    pub fn allow(&mut self, line_bytes_max: usize) {
+        self.line_bytes_max = line_bytes_max;
+    }
+
     /// The buffer to append what was read to, with spare capacity for a read. To be called when
     /// [`Framer::next_frame`] has returned `None`.
     pub fn read_space(&mut self) -> &mut Vec<u8> {

@@ -434,6 +434,7 @@ as_text!(Point, Uuid, NodeName, OnceName);
 mod tests {
     use super::*;
 
+    /// Contract: "Epoch below 2^20 and counter below 2^44, so that a version fits 64 bits"
     #[test]
     fn a_version_is_ordered_by_epoch_then_counter_and_reads_back() {
         let small = Version::new(Epoch(1), (1 << COUNTER_BITS) - 1);

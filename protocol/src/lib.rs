@@ -30,10 +30,12 @@ pub mod json;
 pub mod limits;
 pub mod load;
 pub mod peer;
+pub mod proof;
 pub mod reply;
 pub mod request;
 pub mod status;
 pub mod supervisor;
+pub mod token;
 
 #[cfg(test)]
 mod testing;

@@ -15,27 +15,27 @@ checks! {
     204 fields_within_lists_are_named_too
         "Unknown or duplicate request fields are `bad_request`, naming the `field`"
     211 broken_json
-        "A bad line is answered, and the connection lives on: broken JSON"
+        "**A bad line is answered, and the connection lives on**: broken JSON"
     212 no_object
         "One JSON object per line"
     213 a_missing_field
-        "A bad line is answered, and the connection lives on: a missing field"
+        "**A bad line is answered, and the connection lives on** ... a missing field"
     214 a_wrong_type
-        "A bad line is answered, and the connection lives on: a wrong type"
+        "**A bad line is answered, and the connection lives on** ... a wrong type"
     215 invalid_utf8
-        "A bad line is answered, and the connection lives on: invalid UTF-8"
+        "**A bad line is answered, and the connection lives on** ... invalid UTF-8"
     216 an_unknown_op
-        "A bad line is answered, and the connection lives on: an unknown `op`"
+        "**A bad line is answered, and the connection lives on** ... an unknown `op`"
     217 an_over_long_line_is_skipped_to_its_newline
-        "A bad line is answered, and the connection lives on: an over-long line (skipped to its newline)"
+        "**A bad line is answered, and the connection lives on** ... an over-long line (skipped to its newline)"
     218 a_line_at_the_limit_is_run
         "request line 1.5 MiB"
     219 an_over_long_last_line_is_answered
         "at end of input everything received is carried out and answered, then the server closes"
     221 nesting_is_bounded
-        "nesting 8; a breach is a clear error"
+        "nesting 8"
     222 brackets_within_strings_do_not_nest
-        "nesting 8; a breach is a clear error"
+        "nesting 8"
     231 many_bad_lines_in_a_row
         "A bad line is answered, and the connection lives on"
 }

@@ -7,19 +7,19 @@ use super::{Site, checks};
 
 checks! {
     541 explain_tells_where_a_key_lies
-        "`explain` | `hash`, `nodes`, `set`, `steps`: `[{name,where,us,note}]`"
+        "`explain` | `request` ... `hash`, `nodes`, `set`, `steps`: `[{name,where,us,note}]` with names `parse cache_lookup queue node_read batch prepare append sync vote cache_update reply`"
     542 explain_without_run_does_nothing
         "`request` (a get or an update; carried out only with `run:true`)"
     543 explain_with_run_carries_out
-        "carried out only with `run:true`; `total_us`"
+        "carried out only with `run:true` ... `total_us`"
     544 explain_is_strict_within
         "Unknown or duplicate request fields are `bad_request`, naming the `field`"
     545 explain_tells_refusals_as_errors
-        "`{\"ok\":false,\"code\":\"not_found\",...}`"
+        r#"`{"ok":false,"code":"not_found","error":"one sentence that says what to do"}`"#
     546 explain_keeps_read_only
         "`read_only` optional: the server then refuses updates and admin on this connection"
     547 explain_knows_once
-        "Every update may carry `once`: repeating the update with the same `once` returns the first one's result and never runs twice"
+        "Every update may carry `once` ... returns the first one's result and never runs twice"
 }
 
 const NAMES: &[&str] = &[

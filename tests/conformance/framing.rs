@@ -19,7 +19,8 @@ checks! {
     105 a_last_line_without_newline_is_run
         "a last line without newline is run"
     106 the_end_of_input_answers_everything_then_closes
-        "at end of input everything received is carried out and answered, then the server closes"
+        "at end of input everything received is carried out and answered, then the server closes",
+        "Only these close it: end of input"
     107 a_one_liner_works
         "Pleasant by hand: `printf '{\"op\":\"get\",\"key\":\"a\"}\\n' | nc -q1 127.0.0.1 8080`"
     111 answers_come_in_the_order_sent
@@ -27,13 +28,14 @@ checks! {
     112 one_keys_requests_take_effect_in_the_order_sent
         "Requests of one connection that share a key take effect in the order sent"
     113 keys_shared_by_txn_and_mget_keep_the_order_too
-        "Requests of one connection that share a key take effect in the order sent"
+        "Requests of one connection that share a key take effect in the order sent",
+        "where their order matters, wait for the answer of one, or use `txn` and `mget`"
     114 any_number_may_be_in_flight
-        "any number may be in flight (past the limits the server stops reading until it has answered)"
+        "any number may be in flight"
     115 any_number_of_bytes_may_be_in_flight
         "in flight per connection 1,024 requests or 4 MiB"
     121 ids_are_repeated_unchanged
-        "A request may carry `id` (a string of at most 128 bytes or an integer, -2^63 to 2^64-1); its reply repeats it unchanged"
+        "A request may carry `id` (a string of at most 128 bytes or an integer, -2^63 to 2^64-1); its reply ... repeats it unchanged"
     122 errors_repeat_ids
         "its reply, an error too if the id could be read, repeats it unchanged"
     123 without_id_there_is_none
@@ -41,11 +43,12 @@ checks! {
     124 other_ids_are_refused
         "A request may carry `id` (a string of at most 128 bytes or an integer, -2^63 to 2^64-1)"
     131 timeout_ms_stands_on_every_op
-        "`timeout_ms` (1 to 60000, default 5000) may stand on every op"
+        "**timeout_ms** (1 to 60000 ... may stand on every op"
     132 other_timeouts_are_refused
-        "`timeout_ms` (1 to 60000, default 5000)"
+        "**timeout_ms** (1 to 60000"
     141 there_are_no_blanks_outside_strings
-        "no blanks outside strings"
+        "no blanks outside strings",
+        r#"`{"ok":true,...}` or"#
     142 a_refusal_has_a_code_and_a_sentence
         "`{\"ok\":false,\"code\":\"not_found\",\"error\":\"one sentence that says what to do\"}`"
 }

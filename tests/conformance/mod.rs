@@ -16,11 +16,13 @@
 //! * `bad_lines` (2xx): what is refused, by name, while the connection lives;
 //! * `values` (3xx): keys, values, versions and their limits;
 //! * `updates` (4xx): `put`, `update`, `cas`, `del`, `txn`; `once` (45x): `once` and `outcome`;
-//! * `reads` (5xx): `get`, `mget`, `scan`; `explain` (54x); `watch` (6xx);
+//! * `reads` (5xx): `get`, `mget`, `scan`; `explain` (54x); `watch` (6xx); `events` (65x): `subscribe`;
 //! * `servers` (7xx): `hello`, `status`, limits, the guard against HTTP; `supervisor` (74x on): its
-//!   port, and what administrators do;
+//!   port, and what administrators do; `admin` (77x): `admin` at the coordinator, and `locate`;
 //! * `malformed` (8xx): hundreds of bad inputs on every port;
-//! * `broken` (9xx): a node is down.
+//! * `broken` (9xx): a node is down;
+//! * `tokens` (10xx): a cluster with tokens; `limits` (11xx): one with small limits. Both are always
+//!   of one's own.
 //!
 //! The contract is the judge: a check is changed only with it.
 
@@ -32,17 +34,22 @@ use serde_json::{Value, json};
 
 use self::talk::Talk;
 use super::e2e::cluster::Cluster;
+use super::e2e::procs::TempDir;
 
+mod admin;
 mod bad_lines;
 mod broken;
+mod events;
 mod explain;
 mod framing;
+mod limits;
 mod malformed;
 mod once;
 mod reads;
 mod servers;
 mod supervisor;
 mod talk;
+mod tokens;
 mod updates;
 mod values;
 mod watch;
@@ -52,21 +59,22 @@ struct Check {
     /// For ever the same: what is taken out is not given again.
     number: u32,
     name: &'static str,
-    /// The sentence of the contract.
-    holds: &'static str,
+    /// What it holds, word by word as the contract has it.
+    holds: &'static [&'static str],
     /// Panics if it does not hold.
     run: fn(&Site),
     /// It breaks things: for a cluster of its own only.
     breaks: bool,
 }
 
-/// The checks of a file: number, function and the sentence that it holds.
+/// The checks of a file: number, function and what it holds, each a piece of the contract, or
+/// pieces of one sentence, item or row joined by " ... ".
 macro_rules! checks {
-    ($($number:literal $name:ident $holds:literal)*) => {
+    ($($number:literal $name:ident $($holds:literal),+)*) => {
         pub(super) const CHECKS: &[super::Check] = &[$(super::Check {
             number: $number,
             name: stringify!($name),
-            holds: $holds,
+            holds: &[$($holds),+],
             run: $name,
             breaks: $number >= 900,
         },)*];
@@ -84,11 +92,23 @@ const ALL: &[&[Check]] = &[
     reads::CHECKS,
     explain::CHECKS,
     watch::CHECKS,
+    events::CHECKS,
     servers::CHECKS,
     supervisor::CHECKS,
+    admin::CHECKS,
     malformed::CHECKS,
     broken::CHECKS,
 ];
+
+/// Who quotes which piece of the contract.
+pub(super) fn quotes() -> impl Iterator<Item = (String, &'static str)> {
+    let quotes = |check: &'static Check| {
+        let by = format!("conformance {} {}", check.number, check.name);
+        check.holds.iter().map(move |quote| (by.clone(), *quote))
+    };
+    let own: &[&[Check]] = &[tokens::CHECKS, limits::CHECKS];
+    ALL.iter().chain(own).copied().flatten().flat_map(quotes)
+}
 
 /// What is checked.
 struct Site {
@@ -114,6 +134,10 @@ impl Site {
                 (cluster.addr(), Some(cluster))
             }
         };
+        Self::at(addr, own)
+    }
+
+    fn at(addr: SocketAddr, own: Option<Cluster>) -> Self {
         let port = Talk::open(addr).own_port();
         let prefix = format!("conformance-{}-{port}/", std::process::id());
         Self { addr, own, prefix, keys: Cell::new(0) }
@@ -157,32 +181,65 @@ fn run(check: &Check, site: &Site) -> Result<(), String> {
     })
 }
 
-#[test]
-fn the_contract_is_kept() {
+/// Those of `lists` that are wanted.
+fn wanted(lists: &[&'static [Check]]) -> Vec<&'static Check> {
     let wanted = std::env::var("PIAZZA_CONFORMANCE").ok();
     let is_wanted = |check: &&Check| {
         let number = check.number.to_string();
         wanted.as_ref().is_none_or(|wanted| wanted.split(',').any(|one| one == number))
     };
-    let checks: Vec<&Check> = ALL.iter().copied().flatten().filter(is_wanted).collect();
-    assert!(!checks.is_empty(), "PIAZZA_CONFORMANCE names no check: {wanted:?}");
-    let site = Site::find();
+    lists.iter().copied().flatten().filter(is_wanted).collect()
+}
+
+#[test]
+fn the_contract_is_kept() {
+    let checks = wanted(ALL);
+    if !checks.is_empty() {
+        let site = Site::find();
+        keep(&checks, &site);
+        if site.own.is_none() {
+            site.clean();
+        }
+    }
+}
+
+#[test]
+fn the_contract_is_kept_with_tokens() {
+    let checks = wanted(&[tokens::CHECKS]);
+    if !checks.is_empty() {
+        let dir = TempDir::new("conformance-tokens");
+        let flags = tokens::flags(&dir);
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let cluster = Cluster::start("conformance-tokens", 2, 2, &flags);
+        keep(&checks, &Site::at(cluster.addr(), Some(cluster)));
+    }
+}
+
+#[test]
+fn the_contract_is_kept_with_small_limits() {
+    let checks = wanted(&[limits::CHECKS]);
+    if !checks.is_empty() {
+        let cluster = Cluster::start("conformance-limits", 2, 2, limits::FLAGS);
+        keep(&checks, &Site::at(cluster.addr(), Some(cluster)));
+    }
+}
+
+/// Runs them all, then says which ones failed.
+fn keep(checks: &[&Check], site: &Site) {
     let mut failures = Vec::new();
-    for check in &checks {
-        let Check { number, name, holds, .. } = check;
+    for check in checks {
+        let Check { number, name, .. } = check;
+        let holds = check.holds.join("\"\n        \"");
         if check.breaks && site.own.is_none() {
             println!("{number} SKIPPED {name}: needs a cluster of its own\n        \"{holds}\"");
             continue;
         }
-        let result = run(check, &site);
+        let result = run(check, site);
         let told = if result.is_ok() { "ok     " } else { "FAILED " };
         println!("{number} {told} {name}\n        \"{holds}\"");
         if let Err(message) = result {
             failures.push(format!("{number} {name}\n  holds: \"{holds}\"\n  {message}"));
         }
-    }
-    if site.own.is_none() {
-        site.clean();
     }
     let (failed, all) = (failures.len(), checks.len());
     assert!(failures.is_empty(), "{failed} of {all} checks failed\n\n{}", failures.join("\n\n"));
@@ -190,8 +247,14 @@ fn the_contract_is_kept() {
 }
 
 #[test]
-fn numbers_rise_and_sentences_are_there() {
-    let all: Vec<&Check> = ALL.iter().copied().flatten().collect();
+fn numbers_rise_and_quotes_are_there() {
+    let own: &[&[Check]] = &[tokens::CHECKS, limits::CHECKS];
+    let all: Vec<&Check> = ALL.iter().chain(own).copied().flatten().collect();
     assert!(all.windows(2).all(|pair| pair[0].number < pair[1].number));
-    assert!(all.iter().all(|check| check.holds.len() > 10));
+    assert!(all.iter().all(|check| !check.holds.is_empty()));
+    let wanted = std::env::var("PIAZZA_CONFORMANCE").unwrap_or_default();
+    for number in wanted.split(',').filter(|number| !number.is_empty()) {
+        let known = all.iter().any(|check| check.number.to_string() == number);
+        assert!(known, "PIAZZA_CONFORMANCE names no check: {number}");
+    }
 }

@@ -7,25 +7,27 @@ use super::{Site, checks};
 
 checks! {
     451 a_repetition_returns_the_first_result
-        "repeating the update with the same `once` returns the first one's result and never runs twice"
+        "It is stored with the update; repeating the update with the same `once` ... returns the first one's result and never runs twice"
     452 every_update_may_carry_once
         "Every update may carry `once`"
     453 repetitions_may_come_at_the_same_time
-        "repeating the update with the same `once` returns the first one's result and never runs twice"
+        "repeating the update with the same `once` ... returns the first one's result and never runs twice"
     454 another_request_is_refused
         "same `once` with another request: `bad_request`"
     455 a_refused_condition_is_not_recorded
         "a refused condition is not recorded and is evaluated afresh"
     456 once_has_16_to_64_bytes
-        "`once`, a client-chosen string of 16 to 64 bytes"
+        "`once`, a client-chosen string of 16 to 64 bytes, unique per update"
     457 id_and_timeout_are_no_part_of_the_request
-        "repeating the update with the same `once` returns the first one's result"
+        "repeating the update with the same `once` ... returns the first one's result"
+    458 status_shows_how_far_back_once_reaches
+        "`status` shows its reach"
     461 outcome_by_version
-        "`outcome` | `version` | `state`: `committed`"
+        "`outcome` | `version` ... `state`: `committed`"
     462 outcome_by_once_and_key
-        "`outcome` | `once` with `key` | `state`: `committed`"
+        "`outcome` | `version`, or `once` with `key` | `state`: `committed`"
     463 outcome_of_what_never_was
-        "`unknown` (no record: it may still be on its way, never was sent, or was decided too long ago)"
+        "`unknown` (no record: it may still be on its way, never was sent ... repeating it with its `once` settles it)"
     464 outcome_takes_one_name
         "`outcome` | `version`, or `once` with `key`"
 }
@@ -33,6 +35,14 @@ checks! {
 /// A name that no other update has.
 fn name(site: &Site) -> String {
     site.key() + "once"
+}
+
+fn status_shows_how_far_back_once_reaches(site: &Site) {
+    let (mut talk, key) = (site.open(), site.key());
+    talk.ok(&json!({"op": "put", "key": key, "value": "1", "once": name(site)}));
+    let once = site.status()["once"].clone();
+    assert!(once["entries"].as_u64() >= Some(1) && once["reach_ms"].is_u64(), "{once}");
+    assert!(once["entries_max"].as_u64() >= once["entries"].as_u64(), "{once}");
 }
 
 fn version_of(talk: &mut Talk, key: &str) -> Value {
@@ -197,6 +207,8 @@ fn outcome_of_what_never_was(site: &Site) {
     let refused = json!({"op": "update", "key": key, "value": "1", "once": name});
     talk.refused(refused.to_string(), "not_found");
     assert_eq!(talk.ok(&ask)["state"], "unknown");
+    talk.ok(&json!({"op": "put", "key": key, "value": "1", "once": name}));
+    assert_eq!(talk.ok(&ask)["state"], "committed");
 }
 
 fn outcome_takes_one_name(site: &Site) {

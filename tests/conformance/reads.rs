@@ -11,11 +11,12 @@ checks! {
     501 get_tells_value_and_version
         "`get` | `key` | `value`, `version` | `not_found`"
     511 mget_keeps_the_order
-        "`mget` | `values`: a list, in order, of `{value,version}` or `null`"
+        "`mget` | `keys` ... `values`: a list, in order, of `{value,version}` or `null`"
     512 mget_has_1_to_128_keys
         "`mget` | `keys` (1 to 128)"
     513 mget_of_too_much_is_refused
-        "`mget` | `too_large` (over 4 MiB together)"
+        "`mget` | `keys` ... `too_large` (over 4 MiB together)",
+        "A reply line is at most 4 MiB"
     514 mget_is_one_cut
         "one consistent cut"
     521 scan_tells_keys_versions_and_lengths
@@ -23,7 +24,7 @@ checks! {
     522 scan_is_sorted_by_bytes
         "sorted by key bytes"
     523 scan_goes_on_after_next
-        "`next` or `null`; keys untouched throughout appear exactly once"
+        "`next` or `null` ... keys untouched throughout appear exactly once"
     524 scan_takes_its_prefix_only
         "`scan` | `prefix` (default all)"
     525 scan_begins_after
@@ -35,7 +36,7 @@ checks! {
     528 scan_ends_a_page_at_4_mib
         "a page that would pass 4 MiB ends early with `next`"
     529 scan_is_current
-        "each item was current at some time during the call"
+        "each item was current at some time during the call ... no cut"
 }
 
 fn put(talk: &mut Talk, key: &str, value: &str) -> Value {

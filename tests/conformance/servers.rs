@@ -8,9 +8,10 @@ use super::{Site, checks};
 
 checks! {
     701 hello_tells_who_is_there
-        "`hello` | `client`, `read_only` optional | `server`, `protocol`, `cluster`, `limits`"
+        "`hello` | `client`, `read_only` optional ... `server`, `protocol`, `cluster`, `limits`"
     702 a_read_only_connection_changes_nothing
-        "`read_only` optional: the server then refuses updates and admin on this connection"
+        "`read_only` optional: the server then refuses updates and admin on this connection",
+        "`forbidden` | | credentials, or a read-only connection | pointless"
     703 read_only_is_for_ever
         "`read_only` optional: the server then refuses updates and admin on this connection"
     711 status_of_the_cluster
@@ -18,25 +19,28 @@ checks! {
     712 status_of_the_coordinator
         "`coordinator` (`name`, `epoch`, `uptime_ms`, `state`: `claiming fencing recovering active standby`)"
     713 status_of_the_ring
-        "`ring` (`epoch`, `points`: list of `{hash,node}`); ids and hashes are 16 lower-case hex digits"
+        "`ring` (`epoch`, `points`: list of `{hash,node}`)",
+        "Ids and hashes are 16 lower-case hex digits"
     714 status_of_the_nodes
-        "`nodes` (list of `{name,id,uuid,version,state,addr,pid,supervisor,incarnation,heartbeat_age_ms,heartbeats,keys_primary,keys_replica,cache:{hits,misses,evictions,sets,ways},log_bytes,fsync_us,undecided}`)"
+        "`nodes` (list of `{name,id,uuid,version,state,addr,pid,supervisor,incarnation,heartbeat_age_ms,heartbeats,keys_primary,keys_replica,cache:{hits,misses,evictions,sets,ways},log_bytes,fsync_us,undecided}`)",
+        "Node states: ... `up`",
+        "Ids and hashes are 16 lower-case hex digits"
     715 status_of_the_cache
         "`cache` (`sets`, `ways`, `hits`, `misses`, `evictions`)"
     716 status_counts_operations
         "`ops` (counters by op and outcome, and rates over the last 5 s)"
     717 status_of_all_else
-        "`txns` (counts by state), `copies` (keys by number of live copies), `keys_in_doubt`, `changes`, `incidents`, `supervisor` (address or null)"
+        "`txns` (counts by state), `copies` (keys by number of live copies), `keys_in_doubt`, `changes` ... `incidents`, `supervisor` (address or null)"
     718 limits_are_those_of_the_contract
-        "All configurable, all on by default"
+        "`cluster` (`uuid`, `name`, `replicas`, `tokens`, `limits`, times)"
     721 a_browser_is_told_and_left
-        "a first line that starts with an HTTP method (answered with one fixed `HTTP/1.1 400` text that names `piazza console`)"
+        "a first line that starts with an HTTP method (answered with one fixed `HTTP/1.1 400` text that names `piazza console`"
     722 a_browser_is_told_on_every_port
         "the same guard on every TCP port"
     723 only_a_first_line_is_taken_for_http
         "a first line that starts with an HTTP method"
     731 the_supervisor_speaks_the_same_lines
-        "Supervisor of `piazza up`: same line protocol"
+        "same line protocol"
 }
 
 const METHODS: &str = "GET POST PUT HEAD DELETE OPTIONS PATCH CONNECT TRACE";
@@ -103,20 +107,20 @@ fn read_only_is_for_ever(site: &Site) {
 }
 
 /// Whether `value` is so many lower-case hex digits.
-fn is_hex(value: &Value, digits: usize) -> bool {
+pub(super) fn is_hex(value: &Value, digits: usize) -> bool {
     let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     value.as_str().is_some_and(|text| text.len() == digits && text.bytes().all(hex))
 }
 
 /// All these fields are there, whatever they hold.
-fn has(object: &Value, fields: &str) {
+pub(super) fn has(object: &Value, fields: &str) {
     for field in fields.split_whitespace() {
         assert!(object.get(field).is_some(), "no {field} in {object}");
     }
 }
 
 /// All these fields are numbers.
-fn counts(object: &Value, fields: &str) {
+pub(super) fn counts(object: &Value, fields: &str) {
     for field in fields.split_whitespace() {
         assert!(object[field].is_u64(), "{field} is no number in {object}");
     }

@@ -10,23 +10,30 @@ use super::{Site, checks};
 
 checks! {
     741 the_supervisor_says_hello_like_the_coordinator
-        "hello: `server`, `protocol`, `cluster`, `limits`; supervisor: same line protocol"
+        "`hello auth",
+        "same line protocol"
     742 the_supervisor_holds_lines_to_its_limits
-        "Nesting 8; a request line has a limit, which `hello` tells"
+        "same line protocol",
+        "nesting 8"
     743 the_supervisor_tells_events
-        "Envelope: `event`, `seq`, `source` (`coordinator`/`supervisor`), `at_us`, `wall_ms`; first comes `snapshot`; at the supervisor `proc admin`"
+        "Envelope: `event`, `seq` (per source; a gap is a loss), `source` (`coordinator`/`supervisor`)",
+        "at the supervisor `proc admin`",
+        "`hello auth subscribe list"
     744 what_is_asked_of_the_supervisor_is_an_event
-        "`admin {id,action,target,by,result}`"
+        "admin: `admin {id,action,target,by,result}`"
     745 a_read_only_connection_to_the_supervisor_changes_nothing
         "`read_only` optional: the server then refuses updates and admin on this connection"
     746 faults_need_a_lab
-        "`inject`: for teaching and demos, only in a loopback `up` with `--lab`"
+        "for teaching and demos, only in a loopback `up` with `--lab`"
     747 there_are_not_too_many_subscribers_at_the_supervisor
-        "subscribers 16; `subscribe`: `overloaded`"
+        "subscribers 16",
+        "`subscribe` ... `overloaded`"
     751 what_is_asked_of_the_coordinator_is_an_event
-        "topics `member heartbeat coordinator ring txn stats cache admin`; `admin {id,action,target,by,result}`"
+        "admin: `admin {id,action,target,by,result}`",
+        "topics `member heartbeat coordinator ring txn stats cache admin`"
     761 a_browser_is_told_before_its_line_ends
-        "a first line that starts with an HTTP method; the same guard on every TCP port"
+        "a first line that starts with an HTTP method",
+        "the same guard on every TCP port"
 }
 
 /// A connection to the supervisor; none where the cluster is somebody else's.

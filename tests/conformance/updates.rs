@@ -7,27 +7,27 @@ use super::{Site, checks};
 
 checks! {
     401 put_sets_a_key
-        "`put` | `key`, `value` | `version`"
+        "`put` | `key`, `value` ... | `version`"
     402 put_if_absent
-        "`if_absent:true` optional | `exists` (with `version`)"
+        "`put` | `key`, `value`; `if_absent:true` optional | `version` | `exists` (with `version`)"
     403 update_only_where_the_key_exists
         "`update` | `key`, `value`: only where the key exists | `version` | `not_found`"
     404 cas_only_at_this_version
-        "`cas` | `not_found`, `version_mismatch` (with `version`, the current one, and `key`)"
+        "`cas` | `key`, `value`, `version` | `version` | `not_found`, `version_mismatch` (with `version`, the current one, and `key`)"
     405 del_removes_a_key
-        "`del` | `key` | `version` | `not_found`"
+        "`del` | `key` ... | `version` | `not_found`"
     406 del_only_at_this_version
         "`del` | `key`; `version` optional | `version` | `not_found`, `version_mismatch`"
     411 txn_writes_all
-        "`txn` | `then`: list of 1 to 128 `{op:put/update/del,...}` | `version`; all or nothing, across nodes"
+        "`txn` ... `then`: list of 1 to 128 `{op:put/update/del,...}` ... `version`; all or nothing, across nodes"
     412 txn_wants_versions
-        "`if`: list of `{key,version}` | `version_mismatch` (with `key`)"
+        "`if`: list of `{key,version}` ... `version_mismatch` (with `key`)"
     413 txn_wants_absence
         "`version:null` = must be absent"
     414 txn_may_test_what_it_does_not_write
         "`if`: list of `{key,version}`"
     415 txn_does_not_update_what_is_not_there
-        "`then`: list of `{op:put/update/del,...}` | `not_found`"
+        "`{op:put/update/del,...}` ... all or nothing, across nodes | `version_mismatch` (with `key`), `not_found`"
     416 txn_that_is_refused_does_nothing
         "all or nothing, across nodes"
     417 txn_writes_a_key_once

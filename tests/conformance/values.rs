@@ -11,31 +11,35 @@ checks! {
     302 control_characters_come_back_as_base64
         "a reply uses `value` for UTF-8 without control characters other than `\\t \\n \\r`, else `value_b64`"
     303 bytes_come_back_as_base64
-        "Values are bytes: `\"value\":\"text\"` or `\"value_b64\":\"...\"` (RFC 4648, padded) in a request"
+        r#"**Values** are bytes ... `"value":"text"` or `"value_b64":"..."` (RFC 4648, padded) in a request"#
     304 how_it_was_sent_makes_no_difference
-        "Values are bytes"
+        "**Values** are bytes"
     305 a_value_may_be_empty
-        "Values are bytes, possibly empty"
+        "**Values** are bytes, possibly empty"
     306 base64_is_strict
         "`\"value_b64\":\"...\"` (RFC 4648, padded)"
     307 a_value_is_given_once
         "`\"value\":\"text\"` or `\"value_b64\":\"...\"`"
     308 a_lone_surrogate_is_no_text
-        "JSON object per line, UTF-8"
+        "UTF-8, in both directions"
     311 a_value_may_have_1_mib
-        "value 1 MiB; a large value full of escapes is sent as `value_b64`"
+        "value 1 MiB",
+        "a large value full of escapes is sent as `value_b64`"
     312 a_longer_value_is_refused_with_its_length
-        "`too_large` with `what limit actual`"
+        "value 1 MiB",
+        "`bad_request`, `too_large` | `field`; `what limit actual` | fix the request | pointless"
     321 keys_may_hold_any_character
         "Keys are UTF-8 text, 1 to 256 bytes, any character"
     322 keys_have_1_to_256_bytes
-        "Keys are UTF-8 text, 1 to 256 bytes"
+        "Keys are UTF-8 text, 1 to 256 bytes",
+        "key 256 B"
     323 a_longer_key_is_refused_with_its_length
-        "`too_large` with `what limit actual`"
+        "key 256 B",
+        "`bad_request`, `too_large` | `field`; `what limit actual` | fix the request | pointless"
     324 keys_are_told_apart_by_their_bytes
         "Keys are UTF-8 text, 1 to 256 bytes, any character"
     331 a_version_is_that_of_the_last_update
-        "**version** is an opaque string, `\"EPOCH.COUNTER\"`: the id of the transaction that wrote the value"
+        "**version** is an opaque string, `\"EPOCH.COUNTER\"`: the id of the transaction that wrote the value. Compare it for equality only"
 }
 
 const VALUE_BYTES_MAX: usize = 1 << 20;

@@ -9,7 +9,7 @@ use super::{Site, checks};
 
 checks! {
     601 watch_a_key
-        "`watch` | `key` | `version` (now); then a line per committed change `{\"watch\":\"put\"/\"del\",\"key\":..,\"value\":..,\"version\":..}`"
+        r#"`watch` | `key` ... `version` (now); then a line per committed change `{"watch":"put"/"del","key":..,"value":..,"version":..}`"#
     602 watch_a_prefix
         "`watch` | `key` or `prefix`"
     603 every_change_is_told_in_order
@@ -23,7 +23,8 @@ checks! {
     607 other_requests_go_on
         "any number may be in flight"
     608 a_reader_far_behind_is_told_and_closed
-        "a reader 4 MiB behind gets `{\"watch\":\"lost\"}` and the close"
+        r#"a reader 4 MiB behind ... gets `{"watch":"lost"}` and the close, and reads again before it watches again"#,
+        "Only these close it ... a lost watch"
     609 watch_takes_a_key_or_a_prefix
         "`watch` | `key` or `prefix`"
 }

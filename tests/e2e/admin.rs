@@ -18,6 +18,9 @@ fn state(cluster: &Cluster, proc: &str) -> String {
     found.flatten().next().expect("it is listed").to_owned()
 }
 
+/// Contract: "piazza admin
+/// kill|stop|start|restart|pause|resume|evict|remove|add|rebalance|repair|cancel|set"
+/// Contract: "[--dry-run] [--yes] [--no-wait]"
 #[test]
 fn admin() {
     let cluster = Cluster::start("admin", 3, 2, &[]);
@@ -100,6 +103,7 @@ fn by_hand(cluster: &Cluster, data: &str) {
     assert_eq!(evict["code"], "bad_request");
 }
 
+/// Contract: "· locate ·"
 fn locate(cluster: &Cluster, run: &dyn Fn(&[&str]) -> Ran) {
     let put = ask(cluster.addr(), &json!({"op": "put", "key": "where", "value": "v"}));
     let version = put.expect("an answer")["version"].clone();

@@ -70,6 +70,7 @@ async fn until(running: &mut Running, what: &str, is_so: impl Fn(&Report) -> boo
     assert!(waited.is_ok(), "no {what}: {:?}", running.report());
 }
 
+/// Contract: "piazza bench ..."
 #[test]
 fn bench() {
     let mut cluster = Cluster::start("bench", 3, 2, &[]);
@@ -80,6 +81,8 @@ fn bench() {
     ctrl_c_ends_it_early(&cluster);
     a_node_is_killed_meanwhile(&cluster);
     cluster.kill_everything();
+    // A process that has not quite ended may still take a connection.
+    wait_for("nobody to listen", WAIT_MAX, || Conn::open(cluster.addr()).err());
     assert!(run(&cluster, &[]).ended(3).err.contains("cannot connect"));
     assert_eq!(run(&cluster, &["--json"]).ended(3).object()["code"], "not_connected");
 }
@@ -123,7 +126,10 @@ fn it_adds_up(cluster: &Cluster) {
     let mix = ["--mix", "get=5,put=2,update=1,cas=1,del=1", "--distribution", "zipf:1.1", "--json"];
     let object = run(cluster, &[&arguments[..], &mix].concat()).ended(0).object();
     check(&object);
-    assert_eq!((&object["ops"], &object["errors"]), (&json!(3000), &json!({})), "{object}");
+    assert_eq!(object["ops"], 3000, "{object}");
+    // A node may refuse an update where it does not know of what that rests on.
+    let errors = object["errors"].as_object().expect("errors");
+    assert!(errors.keys().all(|code| code == "aborted"), "{object}");
     assert_eq!((&object["keys_left"], &object["interrupted"]), (&json!(0), &json!(false)));
     assert_eq!(object["kinds"].as_object().map(serde_json::Map::len), Some(5));
     assert_eq!(keys(cluster, "bench:"), [""; 0]);

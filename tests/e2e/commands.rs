@@ -4,6 +4,7 @@
 //! binary, started once a call.
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::process::{Child, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -86,6 +87,10 @@ impl Ran {
     }
 }
 
+/// Contract: "Exit codes: 0 done; 1 not there, condition not met; 2 wrong usage, `bad_request`,
+/// `too_large`; 3 refused and safe to retry, or never connected; 4 unknown outcome"
+/// Contract: "`--json` on every client command (one object a line), human text otherwise; errors to
+/// stderr"
 #[test]
 fn commands() {
     let mut cluster = Cluster::start("commands", 3, 2, &[]);
@@ -104,11 +109,15 @@ fn commands() {
     watch(&shell);
     a_replica_is_down(&shell);
     cluster.kill_everything();
+    // A process that has not quite ended may still take a connection.
+    wait_for("nobody to listen", WAIT_MAX, || TcpStream::connect(cluster.addr()).err());
     let shell = Shell(&cluster);
     shell.run(&["put", "k", "v"]).failed(3, "cannot connect");
     shell.run(&["put", "k", "v", "--json"]).failed_with(3, &json!({"code": "not_connected"}));
 }
 
+/// Contract: "put KEY [VALUE|-]"
+/// Contract: "`--raw` exact bytes"
 fn put_if_absent(shell: &Shell<'_>) {
     let version = shell.run(&["put", "new", "1", "--if-absent", "--json"]).version();
     let there = format!("is there already, with version {version}");
@@ -123,6 +132,7 @@ fn put_if_absent(shell: &Shell<'_>) {
     shell.run(&["get", "input", "--raw"]).printed("from\ninput");
 }
 
+/// Contract: "· update ·"
 fn update(shell: &Shell<'_>) {
     shell.run(&["update", "up", "1"]).failed(1, "there is no key \"up\"");
     shell.run(&["update", "up", "1", "--json"]).failed_with(1, &json!({"code": "not_found"}));
@@ -133,6 +143,7 @@ fn update(shell: &Shell<'_>) {
     shell.run(&["get", "up"]).printed("3\n");
 }
 
+/// Contract: "cas KEY VALUE VERSION"
 fn cas(shell: &Shell<'_>) {
     let first = shell.run(&["put", "swap", "1", "--json"]).version();
     shell.run(&["cas", "none", "2", &first]).failed(1, "there is no key \"none\"");
@@ -146,6 +157,7 @@ fn cas(shell: &Shell<'_>) {
     shell.run(&["get", "swap"]).printed("2\n");
 }
 
+/// Contract: "· del ·"
 fn del(shell: &Shell<'_>) {
     let first = shell.run(&["put", "gone", "1", "--json"]).version();
     let second = shell.run(&["put", "gone", "2", "--json"]).version();
@@ -163,6 +175,7 @@ fn del(shell: &Shell<'_>) {
     }
 }
 
+/// Contract: "· mget ·"
 fn mget(shell: &Shell<'_>) {
     let version = shell.run(&["put", "m1", "one", "--json"]).version();
     shell.run_with(&["put", "m2"], b"\0\xff").ended_quietly(0);
@@ -186,6 +199,7 @@ fn mget(shell: &Shell<'_>) {
     keys.iter().for_each(|key| drop(shell.run(&["del", key]).ended_quietly(0)));
 }
 
+/// Contract: "txn FILE|-"
 fn txn(shell: &Shell<'_>) {
     let both = br#"{"if":[{"key":"t1","version":null}],
         "then":[{"op":"put","key":"t1","value":"1"},{"op":"put","key":"t2","value":"2"}]}"#;
@@ -214,6 +228,7 @@ fn txn(shell: &Shell<'_>) {
     shell.run(&["txn", "/nowhere/txn.json"]).failed(2, "cannot read /nowhere/txn.json");
 }
 
+/// Contract: "outcome VERSION"
 fn outcome(shell: &Shell<'_>) {
     let version = shell.run(&["put", "fate", "1", "--json"]).version();
     let ran = shell.run(&["outcome", &version]).ended_quietly(0);
@@ -227,6 +242,7 @@ fn outcome(shell: &Shell<'_>) {
     shell.run(&["outcome", "nonsense"]).wrong_usage("versions look like");
 }
 
+/// Contract: "· scan ·"
 fn scan(shell: &Shell<'_>) {
     let versions: Vec<String> = (1..=5)
         .map(|number| format!("scan/{number}"))
@@ -249,6 +265,7 @@ fn scan(shell: &Shell<'_>) {
     shell.run(&["scan", "--after", ""]).failed(2, "a key must have at least one byte");
 }
 
+/// Contract: "import FILE|- · export [FILE] (NDJSON {key,value} or value_b64; --csv)"
 fn export(shell: &Shell<'_>) {
     let all = shell.run(&["export"]).ended_quietly(0);
     let keys: Vec<Value> = all.objects().into_iter().map(|object| object["key"].clone()).collect();
@@ -334,6 +351,8 @@ impl Watching {
     }
 }
 
+/// Contract: "watch KEY|--prefix P"
+/// Contract: "Ctrl-C 130"
 fn watch(shell: &Shell<'_>) {
     let one = Watching::start(shell, &["watch", "seen/1"]).begun(shell, "seen/1");
     let all = Watching::start(shell, &["watch", "--prefix", "seen/", "--json"]);

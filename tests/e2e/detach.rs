@@ -10,6 +10,12 @@ use super::procs::{Mark, TempDir, wait_for};
 /// For a machine that stalls.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
+/// Contract: "[--headless|--detach] [--fresh]"
+/// Contract: "logs [NAME]"
+/// Contract: "`--fresh` deletes only a directory with a valid `cluster.json` and no running
+/// supervisor"
+/// Contract: "piazza token new · completions SHELL · man DIR"
+/// Contract: "(files 0600, 32 bytes or more; `piazza token new`)"
 #[test]
 fn up_goes_into_the_background_and_begins_afresh() {
     let _alone = alone();

@@ -20,6 +20,7 @@ fn closing(ran: &Ran) -> &str {
     ran.out.lines().last().expect("a sentence")
 }
 
+/// Contract: "locate · explain · watch"
 #[test]
 fn explain() {
     let cluster = Cluster::start("explain", 3, 2, &[]);
@@ -40,7 +41,7 @@ fn explain() {
     assert!(put.out.contains("ok, version 1."), "{}", put.out);
     assert!(closing(&put).starts_with("of ") && closing(&put).contains(" us were "));
     let hit = run(&["get", "a", "--run"]).ended(0);
-    assert!(hit.out.contains("so no node") && !hit.out.contains("node_read"), "{}", hit.out);
+    assert!(hit.out.contains("a hit in set") && !hit.out.contains("node_read"), "{}", hit.out);
     let object = run(&["get", "a", "--run", "--json"]).ended(0).object();
     assert!(object["ok"] == true && object["total_us"].is_u64(), "{object}");
     let refused = run(&["put", "a", "2", "--if-absent", "--run", "--json"]).ended(1);

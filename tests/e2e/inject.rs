@@ -124,6 +124,11 @@ impl Lab {
     }
 }
 
+/// Contract: "`inject {proc,fault,count}` with `refuse_prepare`, `sync_delay_ms`, `drop_votes`,
+/// `drop_heartbeats`"
+/// Contract: "rebalance|repair|cancel|set|inject"
+/// Contract: "`inject {...}`"
+/// Contract: "[--lab]"
 #[test]
 fn injected_refusals_delays_and_losses() {
     let mut lab = Lab::start("inject");
@@ -181,6 +186,9 @@ fn injected_refusals_delays_and_losses() {
     lab.put_ok("after it all");
 }
 
+/// Contract: "`stop_after: append|sync|vote`"
+/// Contract: "It tells the coordinator of kills and pauses, as a hint for display only"
+/// Contract: "plus `paused:true` where the supervisor says so"
 #[test]
 fn a_node_stops_after_each_step_as_ordered() {
     let mut lab = Lab::start("stop-after");

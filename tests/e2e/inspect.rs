@@ -36,6 +36,8 @@ fn content(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 /// H47: a running node's directory is nobody else's, to look at or to serve from; one that is
 /// stopped is shown whole and stays as it is.
+/// Contract: "piazza inspect DIR [--log|--keystore] [--plain] a node's log and keystore, readable,
+/// without a server"
 #[test]
 fn inspect_shows_a_stopped_node_and_refuses_a_running_one() {
     let mut cluster = Cluster::start("inspect", 3, 2, &[]);
@@ -107,6 +109,7 @@ fn shows_what_it_holds(ran: &Ran, name: &str, ring: &super::cluster::Ring) {
 }
 
 /// A node that is behind another one is found out, key by key.
+/// Contract: "--compare DIR DIR"
 #[test]
 fn inspect_compares_two_nodes() {
     let mut cluster = Cluster::start("compare", 2, 2, &[]);

@@ -16,6 +16,7 @@ use crate::check::{durable, linear};
 const OK_MIN: u64 = 300;
 const OK_MAX_WAIT: Duration = Duration::from_secs(120);
 
+/// Contract: "An update answered `ok` is on stable storage on every one of its replicas"
 #[test]
 fn kill_everything_under_load() {
     let (seed, repeat) = from_env("PIAZZA_KILL_ALL_SEED");

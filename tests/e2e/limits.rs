@@ -4,13 +4,16 @@
 //! Limits are set on running servers by `prlimit`, of util-linux. Says so where that is missing.
 
 use std::fs;
-use std::io::Write as _;
-use std::process::Command;
+use std::io::{BufRead, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::cluster::Cluster;
-use super::procs::wait_for;
-use super::wire::{Conn, Reply};
+use serde_json::{Value, json};
+
+use super::cluster::{Cluster, alone, binary};
+use super::procs::{Mark, TempDir, wait_for};
+use super::wire::{Conn, Reply, ask};
 
 const WAIT_MAX: Duration = Duration::from_secs(120);
 /// More than a segment of the log, less than a table of the keystore.
@@ -110,4 +113,36 @@ fn h59_without_descriptors_connections_wait() {
         assert_eq!(answer["ok"], true, "{answer}");
     }
     assert_eq!(cluster.pid("coordinator"), Some(pid), "the same process");
+}
+
+/// Where the system allows too few descriptors, fewer clients may connect, and that is said.
+/// Contract: "At start the descriptor limit is raised as far as allowed; if that is too low, the
+/// limits shrink and it is said"
+#[test]
+fn h59_few_descriptors_are_few_connections() {
+    let _alone = alone();
+    let (mark, dir) = (Mark::new(), TempDir::new("few-descriptors"));
+    let errors = dir.path().join("errors");
+    let mut command = Command::new("prlimit");
+    command.arg("--nofile=256:256").arg("--").arg(binary());
+    command.args(["coordinator", "--listen", "127.0.0.1:0", "--peer-listen", "127.0.0.1:0"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command.stderr(fs::File::create(&errors).expect("a file"));
+    let Ok(mut child) = mark.put_on(&mut command).spawn() else {
+        let _ = writeln!(std::io::stderr(), "SKIPPED a test of limits: no prlimit");
+        return;
+    };
+    let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let line = lines.next().expect("a line").expect("text");
+    let said: Value = serde_json::from_str(&line).expect("JSON");
+    let addr: SocketAddr =
+        said["client"].as_str().and_then(|addr| addr.parse().ok()).expect("an address");
+    let hello = ask(addr, &json!({"op": "hello"})).expect("an answer");
+    let connections = hello["limits"]["connections"].as_u64().expect("a number");
+    assert!((1..256).contains(&connections), "{hello}");
+    mark.kill_all();
+    child.wait().expect("it is our child");
+    let told = fs::read_to_string(&errors).expect("a file");
+    assert!(told.contains(&format!("at most {connections} clients")), "{told}");
+    assert!(told.contains("ulimit -n"), "{told}");
 }

@@ -11,12 +11,14 @@
 //! * `conversation`: what a user meets who talks to the port by hand;
 //! * `node_cache`: what is read again is answered by a node's cache, and `status` shows it;
 //! * `commands`: the same at the command line: exit codes, JSON, sentences;
+//! * `contract`: flags, processes, commands and terminals, as `protocol/PROTOCOL.md` has them;
 //! * `bench`: the load generator, as a library and as a command, while nodes are there and are not;
 //! * `shell`: a person at a terminal, and a script in a pipe; `terminal` is that terminal;
 //! * `events`: what those who subscribe are told while a node dies and comes back;
 //! * `admin`: processes at the supervisor, membership at the coordinator, and `locate`;
 //! * `explain`: the way of requests, as a picture;
 //! * `inject`: faults on order, what is met of them and what is told;
+//! * `tokens`: who is let in by which token, and that without one no port is open to others;
 //! * `detach`: `up` in the background, and afresh; what needs no cluster;
 //! * `inspect`: a stopped node's files are shown, a running one's refused, damage is told;
 //! * `readme`: what the README shows at a terminal is typed in, and prints what it shows;
@@ -29,6 +31,7 @@
 //!   paused and connections cut; what must hold of each kind is checked;
 //! * `image_cut`: the same, and whatever was not synced is lost (only on demand, as root);
 //! * `limits`: the system allows a server no longer files, or no more descriptors;
+//! * `exhaustion`: clients that take all they can get;
 //! * `failpoints`: nodes end between any two steps of making something durable (with the feature
 //!   of that name: `cargo test --features failpoints failpoints`).
 
@@ -41,10 +44,12 @@ pub(crate) mod workload;
 mod admin;
 mod bench;
 mod commands;
+mod contract;
 mod conversation;
 mod detach;
 mod disk_full;
 mod events;
+mod exhaustion;
 mod explain;
 #[cfg(feature = "failpoints")]
 mod failpoints;
@@ -61,4 +66,5 @@ mod readme;
 mod replica_down;
 mod shell;
 mod terminal;
+mod tokens;
 mod words;

@@ -103,11 +103,35 @@ impl Terminal {
 
     /// Waits until the last row that is not empty is `row`, and the cursor stands behind it.
     pub(super) fn wait_row(&self, row: &str) {
-        self.wait(&format!("the row {row:?}"), |screen| {
+        self.wait(&format!("the row {row:?}"), |screen| self.is_row(screen, row));
+    }
+
+    /// Waits until the last row that is not empty is `row`, and the cursor stands behind it; types
+    /// `again` whenever the last row ends with `sorry` instead.
+    pub(super) fn wait_row_or(&mut self, row: &str, sorry: &str, again: &str) {
+        let is = |screen: &str, sorry: &str| {
             let last = screen.trim_end_matches('\n').lines().last().unwrap_or_default();
-            let column = usize::from(lock(&self.screen).screen().cursor_position().1);
-            last.trim_end() == row.trim_end() && column == row.chars().count()
-        });
+            last.trim_end().ends_with(sorry)
+        };
+        let begin = std::time::Instant::now();
+        while begin.elapsed() < WAIT_MAX {
+            self.wait(&format!("the row {row:?}"), |screen| {
+                self.is_row(screen, row) || is(screen, sorry)
+            });
+            let screen = self.screen();
+            if self.is_row(&screen, row) {
+                return;
+            }
+            self.type_keys(again);
+            self.wait("another screen", |now| now != screen);
+        }
+        panic!("waited in vain for the row {row:?}; the screen:\n{}", self.screen());
+    }
+
+    fn is_row(&self, screen: &str, row: &str) -> bool {
+        let last = screen.trim_end_matches('\n').lines().last().unwrap_or_default();
+        let column = usize::from(lock(&self.screen).screen().cursor_position().1);
+        last.trim_end() == row.trim_end() && column == row.chars().count()
     }
 
     /// Waits until the cursor stands behind `row`, whatever is below it.

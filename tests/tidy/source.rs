@@ -9,21 +9,21 @@ use std::path::Path;
 const FOLDERS: [&str; 5] = ["protocol", "cluster", "tui", "tests", "demos"];
 
 /// One source file.
-pub(super) struct Source {
+pub(crate) struct Source {
     /// From the repository's root, with `/`.
-    pub(super) path: String,
-    pub(super) text: String,
+    pub(crate) path: String,
+    pub(crate) text: String,
     /// `text` with comments and texts blanked out, line by line.
-    pub(super) code: Vec<String>,
+    pub(crate) code: Vec<String>,
     /// Per line, whether it is test code.
-    pub(super) test: Vec<bool>,
+    pub(crate) test: Vec<bool>,
 }
 
 impl Source {
-    pub(super) fn new(path: &str, text: &str) -> Self {
+    pub(crate) fn new(path: &str, text: &str) -> Self {
         let code: Vec<String> = blank(text).lines().map(str::to_owned).collect();
         let all_test =
-            path.starts_with("tests/") || path.contains("/tests/") || path.ends_with("/tests.rs");
+            path.starts_with("tests/") || path.contains("/tests/") || path.ends_with("tests.rs");
         let mut test = vec![all_test; code.len()];
         for (at, line) in code.iter().enumerate() {
             // Other tests may use it, so it may be visible to them.
@@ -40,19 +40,19 @@ impl Source {
     }
 
     /// The lines, counted from 1, of code that is no test.
-    pub(super) fn product_code(&self) -> impl Iterator<Item = (usize, &String)> {
+    pub(crate) fn product_code(&self) -> impl Iterator<Item = (usize, &String)> {
         let lines = self.code.iter().enumerate().filter(|(at, _)| !self.test[*at]);
         lines.map(|(at, line)| (at + 1, line))
     }
 
     /// Every path that the code names, with the line: `use` trees spelled out, `super` and the
     /// crate's own name resolved as far as folders go, and paths within expressions.
-    pub(super) fn paths(&self) -> Vec<(usize, Vec<String>)> {
+    pub(crate) fn paths(&self) -> Vec<(usize, Vec<String>)> {
         let mut paths = Vec::new();
         let mut statement: Option<(usize, String)> = None;
         for (at, line) in self.code.iter().enumerate() {
             let trimmed = line.trim_start();
-            let body = ["pub use ", "pub(crate) use ", "pub(super) use ", "use "]
+            let body = ["pub use ", "pub(crate) use ", "pub(crate) use ", "use "]
                 .iter()
                 .find_map(|start| trimmed.strip_prefix(start));
             if let (None, Some(body)) = (&statement, body) {
@@ -118,7 +118,7 @@ fn spell_out(prefix: &str, tree: &str, found: &mut impl FnMut(String)) {
 }
 
 /// `text` with every comment, text and character replaced by blanks; lines stay where they are.
-pub(super) fn blank(text: &str) -> String {
+pub(crate) fn blank(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
@@ -174,7 +174,7 @@ fn token_end(chars: &[char], at: usize, in_word: bool) -> usize {
 
 /// The line, from 0, on which the item that begins on line `start` ends: with the brace that closes
 /// its first one, or with a semicolon before any. `None` if it does not end.
-pub(super) fn end_of_item(code: &[String], start: usize) -> Option<usize> {
+pub(crate) fn end_of_item(code: &[String], start: usize) -> Option<usize> {
     let (mut braces, mut others) = (0_usize, 0_usize);
     for (at, line) in code.iter().enumerate().skip(start) {
         for c in line.chars() {
@@ -193,7 +193,7 @@ pub(super) fn end_of_item(code: &[String], start: usize) -> Option<usize> {
 }
 
 /// The words of a line of code: names, each with whether a `!` follows.
-pub(super) fn words(line: &str) -> impl Iterator<Item = (&str, bool)> {
+pub(crate) fn words(line: &str) -> impl Iterator<Item = (&str, bool)> {
     let inside = |c: char| c.is_alphanumeric() || c == '_';
     line.split(move |c| !inside(c)).filter(|word| !word.is_empty()).map(move |word| {
         let end = word.as_ptr() as usize - line.as_ptr() as usize + word.len();
@@ -202,7 +202,7 @@ pub(super) fn words(line: &str) -> impl Iterator<Item = (&str, bool)> {
 }
 
 /// All source files of the repository.
-pub(super) fn sources() -> Vec<Source> {
+pub(crate) fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
     let mut folders: Vec<_> = FOLDERS.iter().map(|folder| root.join(folder)).collect();

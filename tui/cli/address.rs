@@ -203,9 +203,12 @@ mod tests {
         "peers":["127.0.0.1:3"],"supervisor":"127.0.0.1:4"},"pids":{"supervisor":10,"n1":12}}"#;
 
     fn common(addr: Option<&str>, dir: Option<&Path>) -> Common {
-        Common { addr: addr.map(Into::into), dir: dir.map(Into::into), json: false }
+        Common { addr: addr.map(Into::into), dir: dir.map(Into::into), ..Common::default() }
     }
 
+    /// Contract: "`--addr`/`PIAZZA_ADDR` (default 127.0.0.1:8080"
+    /// Contract: "or `--dir DIR` (reads the addresses in `DIR/cluster.json`) or neither
+    /// (`./piazza-data` if it is running, else the default)"
     #[test]
     fn what_is_named_more_explicitly_wins() {
         let dir = Dir::new("order", FILE);

@@ -240,10 +240,11 @@ fn at_supervisor(args: ProcArgs, action: impl FnOnce(String) -> ProcAction) -> E
 }
 
 async fn act(args: ProcArgs, action: ProcAction) -> Result<Exit, Failure> {
+    let token = args.common.credentials.token()?;
     let address = supervisor(&args).await?;
-    let supervisor = Supervisor::connect(&address, args.timeout).await.map_err(|error| {
+    let supervisor = Supervisor::connect(&address, args.timeout, token).await.map_err(|error| {
         let hint = "name the supervisor of `piazza up` with --supervisor, or its --dir";
-        Failure::connecting(&error, hint)
+        Failure::connecting(error, hint)
     })?;
     // The supervisor answers a start when the server is ready: an early deadline is how one says
     // that nobody waits.
@@ -286,7 +287,7 @@ async fn supervisor(args: &ProcArgs) -> Result<String, Failure> {
     }
     let told = address::supervisor(&args.common);
     let asked = match address::resolve(&args.common) {
-        Ok(target) => ask_coordinator(&target.addresses).await,
+        Ok(target) => ask_coordinator(&target.addresses, &args.common).await?,
         Err(failure) if told.is_none() => return Err(failure),
         Err(_) => None,
     };
@@ -309,21 +310,31 @@ async fn supervisor(args: &ProcArgs) -> Result<String, Failure> {
 }
 
 /// The supervisor as the coordinator knows it; `None` if the coordinator does not answer.
-async fn ask_coordinator(addresses: &str) -> Option<Option<String>> {
-    let status = quick_client(addresses).await?.status().await.ok()?;
-    Some(status.supervisor)
+async fn ask_coordinator(
+    addresses: &str,
+    common: &Common,
+) -> Result<Option<Option<String>>, Failure> {
+    let asked = async { quick_client(addresses, common).await?.status().await };
+    match asked.await {
+        Ok(status) => Ok(Some(status.supervisor)),
+        // It does answer: whoever asks is not let in.
+        Err(error @ ClientError::Fix(_)) => Err(error.into()),
+        Err(_) => Ok(None),
+    }
 }
 
 /// A client that gives up soon: the coordinator may be the one that hangs.
-async fn quick_client(addresses: &str) -> Option<Client> {
+async fn quick_client(addresses: &str, common: &Common) -> Result<Client, ClientError> {
     let options = Options {
         connect_timeout: STATUS_WAIT,
         timeout: STATUS_WAIT,
         margin: Duration::ZERO,
         repeat_for: Duration::ZERO,
+        // A wrong one has been told of before.
+        token: common.credentials.token().unwrap_or_default(),
         ..Options::default()
     };
-    Client::connect(addresses, options).await.ok()
+    Client::connect(addresses, options).await
 }
 
 async fn wait_for_end(
@@ -350,7 +361,7 @@ async fn wait_for_end(
 /// message promises. It is no failure if it cannot be asked, or takes its time.
 async fn wait_for_notice(args: &ProcArgs) {
     let Ok(target) = address::resolve(&args.common) else { return };
-    let Some(client) = quick_client(&target.addresses).await else { return };
+    let Ok(client) = quick_client(&target.addresses, &args.common).await else { return };
     let begun = Instant::now();
     while begun.elapsed() < NOTICE_WAIT
         && let Ok(status) = client.status().await

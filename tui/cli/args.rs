@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use protocol::ids::Version;
 use protocol::request::MGET_KEYS_MAX;
 
+use crate::credentials::Credentials;
 use crate::duration::duration;
 
 /// A replicated key-value store that you can watch think.
@@ -86,6 +87,8 @@ pub(crate) struct Common {
     /// Answer in JSON, one object a line.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) credentials: Credentials,
 }
 
 /// `get`.
@@ -284,38 +287,4 @@ pub(crate) struct ExportArgs {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_grammar_is_consistent() {
-        Args::command().debug_assert();
-    }
-
-    #[test]
-    fn a_value_may_be_a_negative_number_or_a_dash() {
-        for value in ["-5", "-", "", "a b"] {
-            let args = Args::try_parse_from(["piazza", "put", "k", value, "--json"]).unwrap();
-            let Command::Asked(crate::asked::Asked::Put(put)) = args.command else {
-                panic!("{args:?}")
-            };
-            assert_eq!(put.value, Some(value.into()));
-            assert!(put.common.json);
-        }
-        assert!(Args::try_parse_from(["piazza", "get", "k", "--addr", "a", "--dir", "b"]).is_err());
-        assert!(Args::try_parse_from(["piazza", "wait", "rady"]).is_err());
-    }
-
-    #[test]
-    fn versions_and_targets_are_checked_before_anything_is_sent() {
-        let right = |typed: &str| Args::try_parse_from(typed.split(' ')).is_ok();
-        assert!(right("piazza cas k -5 3.17") && right("piazza del k --if-version 3.17"));
-        assert!(right("piazza watch k") && right("piazza watch --prefix k"));
-        assert!(right("piazza scan") && right("piazza scan p --values --limit 5"));
-        assert!(right("piazza export") && right("piazza export f --csv") && right("piazza txn -"));
-        for wrong in ["cas k v", "cas k v 3", "outcome 3.", "mget", "watch", "watch k --prefix p"] {
-            assert!(!right(&format!("piazza {wrong}")), "{wrong}");
-        }
-    }
-}
+mod tests;

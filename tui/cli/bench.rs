@@ -118,7 +118,8 @@ impl BenchArgs {
 }
 
 async fn bench(args: BenchArgs) -> Result<Exit, Failure> {
-    let plan = args.plan();
+    let token = args.common.credentials.token()?;
+    let plan = Plan { token, ..args.plan() };
     plan.check().map_err(|wrong| Failure::usage(wrong.0))?;
     let target = address::resolve(&args.common)?;
     let system = |error: io::Error| Failure::new(Exit::Other, "system", error.to_string());
@@ -177,9 +178,10 @@ impl Bench {
     async fn prepare(&mut self, yes: bool) -> Result<(), Failure> {
         let (target, plan) = (&self.target, &self.plan);
         let look = async {
-            let options = Options { repeat_refused: false, ..Options::default() };
+            let token = plan.token.clone();
+            let options = Options { repeat_refused: false, token, ..Options::default() };
             let client = Client::connect(&target.addresses, options).await;
-            let client = client.map_err(|error| Failure::connecting(&error, &target.hint))?;
+            let client = client.map_err(|error| Failure::connecting(error, &target.hint))?;
             let limits = client.hello("piazza bench", true).await?.limits;
             if plan.value_bytes > limits.value_bytes || plan.key(0).len() > limits.key_bytes {
                 return Err(Failure::usage(format!(
@@ -340,7 +342,7 @@ impl Bench {
         match error {
             StartError::Plan(wrong) => Failure::usage(wrong.0),
             StartError::Connect(error @ ClientError::NotConnected(_)) => {
-                Failure::connecting(&error, &self.target.hint)
+                Failure::connecting(error, &self.target.hint)
             }
             StartError::Connect(error) => error.into(),
             StartError::System(_) => Failure::new(Exit::Other, "system", error.to_string()),

@@ -1,7 +1,7 @@
 //! `piazza explain`: which way a request takes and, if it is carried out, where its time went.
 //!
-//! Called by `asked`. The picture is made in `picture`; what was refused is shown with the way that it
-//! took, and ends with the exit code that the request itself would have.
+//! Called by `asked`. The picture is made in `picture`; what was refused is shown with the way that
+//! it took, and ends with the exit code that the request itself would have.
 
 use std::borrow::Cow;
 use std::io::{self, Write};

@@ -41,10 +41,14 @@ pub(crate) fn run(args: ImportArgs) -> ExitCode {
     let json = args.common.json;
     let result = open(&args).and_then(|(input, bytes)| {
         let target = address::resolve(&args.common)?;
+        // Puts are repeated here, so that all end when one has failed for good.
+        let token = args.common.credentials.token()?;
+        let options = Options { repeat_for: Duration::ZERO, token, ..Options::default() };
+        let line = (target, options);
         let format = if args.csv { Format::Csv } else { Format::Json };
         let bar = progress_bar(bytes);
         // Cleared here too: Ctrl-C drops the import where it stands.
-        let result = print::block_on(import(input, format, target, &bar, json));
+        let result = print::block_on(import(input, format, line, &bar, json));
         bar.finish_and_clear();
         result
     });
@@ -89,11 +93,11 @@ fn progress_bar(bytes: Option<u64>) -> ProgressBar {
 async fn import(
     input: Input,
     format: Format,
-    target: Target,
+    line: (Target, Options),
     bar: &ProgressBar,
     json: bool,
 ) -> Result<Exit, Failure> {
-    let line = Arc::new(Line::connect(target).await?);
+    let line = Arc::new(Line::connect(line.0, line.1).await?);
     let limits = line.client().await?.hello("piazza import", false).await?.limits;
     let (sender, mut records) = mpsc::channel(READ_AHEAD);
     // A thread of its own, which may wait for input for ever: Ctrl-C does not wait for it.
@@ -264,6 +268,7 @@ async fn put_until_done(line: Arc<Line>, record: Record) -> Result<Record, Failu
 /// The connection, made anew when it is lost.
 struct Line {
     target: Target,
+    options: Options,
     connection: Mutex<Connection>,
     /// The import has failed: nothing is repeated any more.
     given_up: AtomicBool,
@@ -275,18 +280,13 @@ struct Connection {
     failed: Option<(Instant, io::ErrorKind, String)>,
 }
 
-/// Puts are repeated here, so that all end when one has failed for good.
-fn options() -> Options {
-    Options { repeat_for: Duration::ZERO, ..Options::default() }
-}
-
 impl Line {
-    async fn connect(target: Target) -> Result<Self, Failure> {
-        let client = Client::connect(&target.addresses, options())
+    async fn connect(target: Target, options: Options) -> Result<Self, Failure> {
+        let client = Client::connect(&target.addresses, options.clone())
             .await
-            .map_err(|error| Failure::connecting(&error, &target.hint))?;
+            .map_err(|error| Failure::connecting(error, &target.hint))?;
         let connection = Mutex::new(Connection { client, failed: None });
-        Ok(Self { target, connection, given_up: AtomicBool::new(false) })
+        Ok(Self { target, options, connection, given_up: AtomicBool::new(false) })
     }
 
     async fn client(&self) -> Result<Client, ClientError> {
@@ -301,7 +301,7 @@ impl Line {
         {
             return Err(ClientError::NotConnected(io::Error::new(*kind, text.as_str())));
         }
-        match Client::connect(&self.target.addresses, options()).await {
+        match Client::connect(&self.target.addresses, self.options.clone()).await {
             Ok(client) => {
                 *connection = Connection { client: client.clone(), failed: None };
                 Ok(client)

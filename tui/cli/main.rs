@@ -8,6 +8,7 @@ mod admin;
 mod args;
 mod asked;
 mod bench;
+mod credentials;
 mod duration;
 mod explain;
 mod export;

@@ -120,6 +120,7 @@ mod tests {
 
     use super::*;
 
+    /// Contract: "(files 0600, 32 bytes or more; `piazza token new`)"
     #[test]
     fn tokens_are_private_and_never_overwritten() {
         let path = std::env::temp_dir().join(format!("piazza-token-{}", std::process::id()));

@@ -60,11 +60,8 @@ impl Failure {
     }
 
     /// The failure of an attempt to connect; `hint` says how to start or find the cluster.
-    pub(crate) fn connecting(error: &ClientError, hint: &str) -> Self {
-        let cause = match error {
-            ClientError::NotConnected(cause) => cause.to_string(),
-            other => other.to_string(),
-        };
+    pub(crate) fn connecting(error: ClientError, hint: &str) -> Self {
+        let ClientError::NotConnected(cause) = error else { return error.into() };
         Self::new(Exit::Refused, "not_connected", format!("cannot connect to {cause}: {hint}"))
     }
 
@@ -152,10 +149,11 @@ pub(crate) fn with_client(
 /// A connection to the cluster that `common` names.
 pub(crate) async fn connect(common: &Common) -> Result<Client, Failure> {
     let target = address::resolve(common)?;
+    let token = common.credentials.token()?;
     // A refusal is for the one who typed to see: the exit code says that a retry is safe.
-    let options = Options { repeat_refused: false, ..Options::default() };
+    let options = Options { repeat_refused: false, token, ..Options::default() };
     let client = Client::connect(&target.addresses, options).await;
-    client.map_err(|error| Failure::connecting(&error, &target.hint))
+    client.map_err(|error| Failure::connecting(error, &target.hint))
 }
 
 /// Runs `work` to its end or to Ctrl-C.
@@ -255,6 +253,8 @@ mod tests {
     use super::*;
     use protocol::ids::Version;
 
+    /// Contract: "control characters in anything from outside (keys, values, names, log lines) are
+    /// escaped"
     #[test]
     fn failures_are_told_to_people_and_to_programs() {
         let reply = Box::new(ErrorReply::replica_down("n\x1b1"));
@@ -289,6 +289,9 @@ mod tests {
         assert!(unknown.ends_with("(ask: piazza outcome 3.17)"), "{unknown}");
     }
 
+    /// Contract: "2 wrong usage, `bad_request`, `too_large`; 3 refused and safe to retry, or never
+    /// connected; 4 unknown outcome, or the connection was lost after an update was sent and could
+    /// not be settled with `once`; 5 anything else; SIGPIPE is silent"
     #[test]
     fn exit_codes_follow_who_must_act() {
         let exit = |error: ErrorReply| Failure::from(ClientError::Fix(Box::new(error))).exit;

@@ -15,9 +15,10 @@ use cluster::config::{
 };
 use cluster::process::{self, Orders};
 use cluster::telemetry;
+use cluster::tokens::{Audience, TokenError, TokenFiles};
 use protocol::ids::{NodeName, Uuid};
 
-use crate::up::LimitArgs;
+use crate::up::{LimitArgs, TokenArgs};
 
 /// Runs one coordinator.
 #[derive(Debug, Args)]
@@ -40,6 +41,8 @@ pub(crate) struct CoordinatorArgs {
     #[arg(long, value_name = "T", default_value_t = 1,
           value_parser = clap::value_parser!(u16).range(1..))]
     tokens: u16,
+    #[command(flatten)]
+    access: TokenArgs,
     #[command(flatten)]
     limits: LimitArgs,
     /// Names this very process [default: random]
@@ -73,6 +76,9 @@ pub(crate) struct NodeArgs {
     /// Shape of the node's cache
     #[arg(long, value_name = "SETSxWAYS", default_value_t = CacheShape::NODE)]
     node_cache: CacheShape,
+    /// The token that the servers prove to each other
+    #[arg(long, value_name = "FILE")]
+    peer_token_file: Option<PathBuf>,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -113,8 +119,10 @@ pub(crate) fn node(
 ) -> ExitCode {
     let common = args.common.clone();
     let name = args.name.clone();
-    let config = node_config(args);
-    begin(common, name.as_str(), |orders| serve(config, orders))
+    match node_config(args) {
+        Ok(config) => begin(common, name.as_str(), |orders| serve(config, orders)),
+        Err(error) => usage(&error),
+    }
 }
 
 fn coordinator_config(args: CoordinatorArgs) -> Result<CoordinatorConfig, String> {
@@ -127,6 +135,11 @@ fn coordinator_config(args: CoordinatorArgs) -> Result<CoordinatorConfig, String
     if args.reaped.len() > REAPED_MAX {
         return Err(format!("--reaped has {} instances: give {REAPED_MAX}", args.reaped.len()));
     }
+    let said = |error: TokenError| error.to_string();
+    let limits = args.limits.limits();
+    let access = args.access.files().load().map_err(said)?;
+    access.check_reach("--listen", args.listen, Audience::Clients).map_err(said)?;
+    access.check_reach("--peer-listen", args.peer_listen, Audience::Servers).map_err(said)?;
     let instance = args.instance.map_or_else(process::random_uuid, Ok);
     Ok(CoordinatorConfig {
         listen: args.listen,
@@ -138,8 +151,8 @@ fn coordinator_config(args: CoordinatorArgs) -> Result<CoordinatorConfig, String
         lease: args.limits.lease_ms,
         cache: args.limits.cache,
         cache_bytes: args.limits.cache_bytes,
-        key_bytes_max: args.limits.key_bytes_max,
-        value_bytes_max: args.limits.value_bytes_max,
+        limits,
+        access,
         instance: instance.map_err(|error| format!("no random numbers: {error}"))?,
         reaped: args.reaped,
         supervisor: args.common.supervisor,
@@ -147,8 +160,13 @@ fn coordinator_config(args: CoordinatorArgs) -> Result<CoordinatorConfig, String
     })
 }
 
-fn node_config(args: NodeArgs) -> NodeConfig {
-    NodeConfig {
+fn node_config(args: NodeArgs) -> Result<NodeConfig, String> {
+    let said = |error: TokenError| error.to_string();
+    let files = TokenFiles { peer: args.peer_token_file, ..TokenFiles::default() };
+    let access = files.load().map_err(said)?;
+    // A node listens where it can be reached from the coordinator's machine.
+    access.check_reach("--join", args.join, Audience::Servers).map_err(said)?;
+    Ok(NodeConfig {
         join: args.join,
         dir: args.dir,
         name: args.name,
@@ -157,7 +175,8 @@ fn node_config(args: NodeArgs) -> NodeConfig {
         cache: args.node_cache,
         supervisor: args.common.supervisor,
         lab: args.common.lab,
-    }
+        peer: access.peer().cloned(),
+    })
 }
 
 /// Ties the process to its supervisor, opens its log, serves.
@@ -193,6 +212,8 @@ mod tests {
     use clap::Parser;
     use cluster::supervisor::command::ChildCommands;
     use cluster::supervisor::options::{ServerOptions, Shape};
+    use cluster::tokens::Tokens;
+    use protocol::limits::Limits;
 
     use super::*;
 
@@ -208,6 +229,11 @@ mod tests {
         args: NodeArgs,
     }
 
+    fn limits() -> Limits {
+        let all = Limits { key_bytes: 20, value_bytes: 1_000, ..Limits::default() };
+        Limits { connections: 7, idle_ms: 800, ..all }
+    }
+
     fn commands() -> ChildCommands {
         ChildCommands {
             program: "piazza".into(),
@@ -218,10 +244,10 @@ mod tests {
                 node_cache: CacheShape::new(16, 3).unwrap(),
                 heartbeat: Duration::from_millis(50),
                 lease: Duration::from_millis(300),
-                key_bytes_max: 20,
-                value_bytes_max: 1_000,
+                limits: limits(),
                 lab: true,
             },
+            token_files: TokenFiles::default(),
             dir: "/d i r".into(),
             logs: "/d i r/logs".into(),
             supervisor: "127.0.0.1:3".parse().unwrap(),
@@ -244,8 +270,8 @@ mod tests {
             lease: Duration::from_millis(300),
             cache: CacheShape::new(8, 2).unwrap(),
             cache_bytes: 12_345,
-            key_bytes_max: 20,
-            value_bytes_max: 1_000,
+            limits: limits(),
+            access: Tokens::default(),
             instance: Uuid(9),
             reaped: vec![Uuid(7), Uuid(8)],
             supervisor: "127.0.0.1:3".parse().ok(),
@@ -270,8 +296,9 @@ mod tests {
             cache: CacheShape::new(16, 3).unwrap(),
             supervisor: "127.0.0.1:3".parse().ok(),
             lab: true,
+            peer: None,
         };
-        assert_eq!(node_config(args), expected);
+        assert_eq!(node_config(args), Ok(expected));
     }
 
     #[test]

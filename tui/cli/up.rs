@@ -15,7 +15,12 @@ use clap::Args;
 use cluster::config::{CACHE_BYTES_DEFAULT, CacheShape, StorageKind, parse_ms};
 use cluster::supervisor;
 use cluster::supervisor::options::{ServerOptions, UpOptions};
+use cluster::tokens::TokenFiles;
 use protocol::ids::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use protocol::limits::Limits;
+
+use crate::credentials::Credentials;
+use crate::print;
 
 /// Runs a whole cluster on this machine, each server a process of its own.
 #[derive(Debug, Args)]
@@ -63,6 +68,8 @@ pub(crate) struct UpArgs {
     #[arg(long)]
     lab: bool,
     #[command(flatten)]
+    access: TokenArgs,
+    #[command(flatten)]
     limits: LimitArgs,
     /// Shape of each node's cache
     #[arg(long, value_name = "SETSxWAYS", default_value_t = CacheShape::NODE)]
@@ -94,6 +101,62 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "BYTES", default_value_t = VALUE_BYTES_MAX,
           value_parser = value_bytes)]
     pub(crate) value_bytes_max: usize,
+    /// Another limit of what one client may use, as `status --json` names them; may be repeated
+    #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = limit)]
+    pub(crate) limit: Vec<(String, u64)>,
+}
+
+impl LimitArgs {
+    /// All limits of a client.
+    pub(crate) fn limits(&self) -> Limits {
+        let mut limits = Limits {
+            key_bytes: self.key_bytes_max,
+            value_bytes: self.value_bytes_max,
+            ..Limits::default()
+        };
+        for (name, value) in &self.limit {
+            // It has been tried when it was read.
+            let _ = limits.set(name, *value);
+        }
+        limits
+    }
+}
+
+/// The private files that say who may do what; `piazza token new` makes them.
+#[derive(Debug, Args)]
+pub(crate) struct TokenArgs {
+    /// The token of those who may read and update keys
+    #[arg(long, value_name = "FILE")]
+    client_token_file: Option<PathBuf>,
+    /// The token of those who may look at everything
+    #[arg(long, value_name = "FILE")]
+    viewer_token_file: Option<PathBuf>,
+    /// The token of those who may do everything
+    #[arg(long, value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
+    /// The token that the servers prove to each other
+    #[arg(long, value_name = "FILE")]
+    peer_token_file: Option<PathBuf>,
+}
+
+impl TokenArgs {
+    /// Where they are.
+    pub(crate) fn files(self) -> TokenFiles {
+        TokenFiles {
+            client: self.client_token_file,
+            viewer: self.viewer_token_file,
+            admin: self.admin_token_file,
+            peer: self.peer_token_file,
+        }
+    }
+}
+
+fn limit(text: &str) -> Result<(String, u64), String> {
+    let wrong = || format!("{text:?} is no limit: write NAME=VALUE, as connections=100");
+    let (name, value) = text.split_once('=').ok_or_else(wrong)?;
+    let value = value.parse().map_err(|_| wrong())?;
+    Limits::default().set(name, value).map_err(|error| error.to_string())?;
+    Ok((name.to_owned(), value))
 }
 
 /// Stops the cluster in a directory.
@@ -102,6 +165,8 @@ pub(crate) struct DownArgs {
     /// The cluster's directory
     #[arg(long, default_value = "./piazza-data")]
     dir: PathBuf,
+    #[command(flatten)]
+    credentials: Credentials,
 }
 
 fn key_bytes(text: &str) -> Result<usize, String> {
@@ -150,14 +215,14 @@ pub(crate) fn up(args: UpArgs) -> ExitCode {
         control_listen: args.control_listen,
         any_port: args.any_port,
         fresh: args.fresh,
+        token_files: args.access.files(),
         servers: ServerOptions {
             cache: args.limits.cache,
             cache_bytes: args.limits.cache_bytes,
             node_cache: args.node_cache,
             heartbeat: args.limits.heartbeat_ms,
             lease: args.limits.lease_ms,
-            key_bytes_max: args.limits.key_bytes_max,
-            value_bytes_max: args.limits.value_bytes_max,
+            limits: args.limits.limits(),
             lab: args.lab,
         },
         program: program.into(),
@@ -166,5 +231,8 @@ pub(crate) fn up(args: UpArgs) -> ExitCode {
 
 /// Runs `piazza down`.
 pub(crate) fn down(args: &DownArgs) -> ExitCode {
-    supervisor::down(&args.dir)
+    match args.credentials.token() {
+        Ok(token) => supervisor::down(&args.dir, token.as_ref()),
+        Err(failure) => print::finish(Err(failure), false),
+    }
 }

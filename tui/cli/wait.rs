@@ -32,6 +32,10 @@ async fn wait(args: WaitArgs) -> Result<Exit, Failure> {
             Ok(()) => break,
             Err(failure) => failure,
         };
+        // No time mends a token.
+        if failure.exit == Exit::Other && failure.reply.is_some() {
+            return Err(failure);
+        }
         if begun.elapsed() + INTERVAL > args.timeout {
             return Err(failure.within(&format!("gave up after {:?}", args.timeout)));
         }
@@ -63,11 +67,12 @@ async fn look(client: &mut Option<Client>, args: &WaitArgs, left: Duration) -> R
                 connect_timeout: patience,
                 timeout: patience,
                 margin: INTERVAL,
+                token: args.common.credentials.token()?,
                 ..Options::default()
             };
             Client::connect(&target.addresses, options)
                 .await
-                .map_err(|error| Failure::connecting(&error, &target.hint))?
+                .map_err(|error| Failure::connecting(error, &target.hint))?
         }
     };
     let status = client.insert(connection).status().await?;

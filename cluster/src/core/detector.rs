@@ -248,6 +248,8 @@ mod tests {
         }
     }
 
+    /// Contract: "`suspect` (connection lost, or 3 heartbeat intervals of silence or of no
+    /// progress), `down` (connection refused"
     #[test]
     fn the_table_of_verdicts() {
         use Reason::{NoProgress, Silence, TcpRefused, TcpReset};

@@ -98,6 +98,7 @@ mod tests {
         }
     }
 
+    /// Contract: "(back-off from 1 s; 5 deaths in a row, each within 5 s of its start: given up"
     #[test]
     fn five_quick_deaths_in_a_row_are_given_up_ready_or_not() {
         let never = (None, 10);
@@ -123,6 +124,7 @@ mod tests {
         ]);
     }
 
+    /// Contract: "a server that was ready for 5 s starts count and back-off anew"
     #[test]
     fn five_seconds_of_readiness_start_count_and_back_off_anew() {
         check(&[

@@ -1,10 +1,11 @@
 //! One subscriber's events: which of them it wants, how many, and what becomes of those that it
 //! does not take in time.
 //!
-//! The shell, and the supervisor, keep one for each subscribed connection, offers it every event and takes out what the
-//! connection can write. Control events are never left out silently: when too many wait, all that
-//! waits is replaced by one `lagged` and a fresh snapshot, which the owner makes. Telemetry goes
-//! before that, oldest first. What `max_per_s` leaves out has no number and is no loss.
+//! The shell and the supervisor keep one for each subscribed connection, offer it every event and
+//! take out what the connection can write. Control events are never left out silently: when too
+//! many wait, all that waits is replaced by one `lagged` and a fresh snapshot, which the owner
+//! makes. Telemetry goes before that, oldest first. What `max_per_s` leaves out has no number and
+//! is no loss.
 //!
 //! Never: formats an event that nobody wants (the owner is asked for the text then); waits; reads a
 //! clock.

@@ -1,14 +1,12 @@
-//! What the client port answers to `admin` and `auth`, and how it tells of that.
+//! What the client port answers to `admin`, and how it tells of that.
 //!
 //! Called by `connection`; `coordinator` keeps what was asked lately, for those who subscribe.
-//! Membership is fixed at the founding, so every change of it is refused; without tokens everybody
-//! who reaches the port is admin.
+//! Membership is fixed at the founding, so every change of it is refused.
 
 use std::collections::VecDeque;
 
 use protocol::error::{ErrorCode, ErrorReply};
 use protocol::event;
-use protocol::reply::Role;
 use protocol::request::{Admin, AdminAction, Op};
 
 use super::coordinator::Event;
@@ -41,11 +39,6 @@ pub(super) fn refuse(admin: &Admin<'_>) -> ErrorReply {
     let sentence =
         format!("{action} is refused, because membership is fixed at the founding: {instead}");
     ErrorReply { reason: Some(FIXED.into()), ..ErrorReply::new(ErrorCode::Refused, sentence) }
-}
-
-/// The role of everybody while there are no tokens.
-pub(super) fn role() -> Role {
-    Role::Admin
 }
 
 /// The name that a client gives itself, as far as it is told.

@@ -3,9 +3,8 @@
 //! A `get` that the cache can answer is answered here, in the connection's own task: one read,
 //! all whole lines of it, one write. Everything else goes to the core, and so does a `get` of a
 //! key for which this connection has any request there: program order. The lease is checked after
-//! the value was read (R11).
+//! the value was read (R11). What the connection may do is asked of `access`, before anything else.
 
-use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +16,7 @@ use protocol::error::{ErrorCode, ErrorReply};
 use protocol::frame::{Frame, Framer, HTTP_RESPONSE};
 use protocol::ids::Uuid;
 use protocol::limits::Limits;
-use protocol::reply::{self, HelloReply};
+use protocol::reply::{self, AuthReply, HelloReply};
 use protocol::request::{self, Op, Request};
 use protocol::status::Status;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,24 +25,33 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::access::Access;
 use super::admin;
+use super::budget::{Budget, FREE_LINE_BYTES, Share};
 use super::clock;
 use super::coordinator::Event;
 use super::counters::Counters;
 use super::feed::{self, FeedReader};
 use super::hints::Hints;
 use super::ops::{self, KeyHashes};
+use super::places::Place;
+use super::slots::Slots;
 use super::subscribers::{self, Subscriber};
 use crate::core::cache::Cache;
 use crate::core::coordinator::{Answer, ClientId, Input};
 use crate::core::time::Time;
+use crate::tokens::Tokens;
 
 mod explain;
 
 /// Replies are written out when this many bytes have gathered.
 const OUT_BYTES: usize = 64 << 10;
-/// How often a connection's time limits are looked at.
-const LOOK_AROUND: Duration = Duration::from_millis(2_500);
+/// How often a connection's time limits are looked at, at least four times in each.
+const LOOK_AROUND_MS: u64 = 2_500;
+/// How long a client may take to notice that its connection is over.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// What it may still have sent until then, bytes.
+const FAREWELL_BYTES: u64 = 8 << 20;
 
 /// What all client connections share.
 pub(super) struct Shared {
@@ -51,6 +59,9 @@ pub(super) struct Shared {
     /// Until when the cache's content may be told, microseconds of the core's clock.
     pub(super) lease_until: AtomicU64,
     pub(super) limits: Limits,
+    /// What all clients together may make us hold.
+    pub(super) budget: Arc<Budget>,
+    pub(super) tokens: Arc<Tokens>,
     /// Once it is known.
     pub(super) cluster: OnceLock<Uuid>,
     pub(super) counters: Counters,
@@ -81,16 +92,8 @@ impl Shared {
 pub(super) struct Reply {
     pub(super) slot: u64,
     pub(super) answer: Answer,
-}
-
-/// A request whose reply is not written yet.
-struct Slot {
-    id: Option<Box<str>>,
-    op: usize,
-    /// Its keys, while the core has the request.
-    keys: KeyHashes,
-    bytes: usize,
-    reply: Option<(Option<ErrorCode>, Bytes)>,
+    /// What it holds of the budget of all clients, if it is long.
+    pub(super) share: Option<Share>,
 }
 
 /// Why a connection is over.
@@ -107,24 +110,22 @@ pub(super) struct Connection {
     shared: Arc<Shared>,
     writer: OwnedWriteHalf,
     out: Vec<u8>,
-    slots: VecDeque<Slot>,
-    first_slot: u64,
-    in_flight_bytes: usize,
-    /// Requests in the core by key hash.
-    in_core: HashMap<u64, u32>,
-    read_only: bool,
+    slots: Slots,
+    access: Access,
     /// Who asks: the name that the client gave itself, else its address.
     who: String,
     /// It has asked to be told of changes.
     watches: bool,
     /// Where events come from, once it has asked for some.
     subscriber: Option<Arc<Subscriber>>,
+    /// For a long line that has begun.
+    line_share: Option<Share>,
     last_active: Instant,
     line_since: Option<Instant>,
 }
 
 /// Serves a client until either side has had enough.
-pub(super) async fn serve(id: u64, stream: TcpStream, shared: Arc<Shared>) {
+pub(super) async fn serve(id: u64, stream: TcpStream, shared: Arc<Shared>, place: Place) {
     let (replies_in, replies) = mpsc::channel(shared.limits.in_flight_requests + 1);
     let (feed, watched) = feed::feed();
     if shared.core.send(Event::Client { conn: id, replies: replies_in, feed }).await.is_err() {
@@ -133,19 +134,18 @@ pub(super) async fn serve(id: u64, stream: TcpStream, shared: Arc<Shared>) {
     let core = shared.core.clone();
     let who = stream.peer_addr().map_or_else(|_| String::new(), |addr| addr.to_string());
     let (reader, writer) = stream.into_split();
+    let access = Access::new(&shared.tokens, place);
     let connection = Connection {
         id,
         shared,
         writer,
         out: Vec::new(),
-        slots: VecDeque::new(),
-        first_slot: 0,
-        in_flight_bytes: 0,
-        in_core: HashMap::new(),
-        read_only: false,
+        slots: Slots::default(),
+        access,
         who,
         watches: false,
         subscriber: None,
+        line_share: None,
         last_active: Instant::now(),
         line_since: None,
     };
@@ -163,16 +163,23 @@ impl Connection {
         mut watched: FeedReader,
     ) -> io::Result<()> {
         let mut framer = Framer::new(self.shared.limits.line_bytes);
-        let mut look_around = tokio::time::interval(LOOK_AROUND);
+        let limits = &self.shared.limits;
+        let look_around_ms = LOOK_AROUND_MS.min(limits.idle_ms / 4).min(limits.line_ms / 4);
+        let mut look_around = tokio::time::interval(Duration::from_millis(look_around_ms.max(1)));
         look_around.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut open = true;
         while open || !self.slots.is_empty() {
-            let may_read = open && self.has_room();
-            let first_slot = self.first_slot;
+            let may_read = open && self.has_room() && self.may_hold(&framer);
+            if !may_read {
+                // It is not the client that a line waits for.
+                self.line_since = None;
+            }
+            let first_slot = self.slots.first();
             tokio::select! {
                 biased;
                 reply = replies.recv() => {
                     let Some(reply) = reply else { return Ok(()) };
+                    self.last_active = Instant::now();
                     self.on_reply(reply);
                     while let Ok(reply) = replies.try_recv() {
                         self.on_reply(reply);
@@ -197,15 +204,21 @@ impl Connection {
                 Some(End::Input) => open = false,
                 None => {}
             }
-            if self.watches && !watched.write(&mut self.out, OUT_BYTES, self.first_slot) {
+            self.write_answered().await?;
+            open &= !self.access.is_to_go();
+            let first_slot = self.slots.first();
+            if self.watches && !watched.write(&mut self.out, OUT_BYTES, first_slot) {
                 return self.flush().await;
             }
             if let Some(subscriber) = &self.subscriber {
-                subscriber.write(&mut self.out, OUT_BYTES, self.first_slot);
+                subscriber.write(&mut self.out, OUT_BYTES, first_slot);
             }
             self.flush().await?;
         }
-        self.flush().await
+        if self.access.is_to_go() {
+            part(reader, self.writer).await;
+        }
+        Ok(())
     }
 
     /// Runs the whole lines that have come, as far as the limits of one connection allow.
@@ -265,10 +278,21 @@ impl Connection {
         }
     }
 
+    /// Whether another request may be taken.
     fn has_room(&self) -> bool {
-        let limits = &self.shared.limits;
-        self.slots.len() < limits.in_flight_requests
-            && (self.in_flight_bytes == 0 || self.in_flight_bytes < limits.in_flight_bytes)
+        self.slots.has_room(&self.shared.limits) && !self.access.is_to_go()
+    }
+
+    /// Whether more of a line may come: a long one needs a share of what all clients may use.
+    fn may_hold(&mut self, framer: &Framer) -> bool {
+        if framer.held_bytes() <= FREE_LINE_BYTES {
+            self.line_share = None;
+            return true;
+        }
+        if self.line_share.is_none() {
+            self.line_share = self.shared.budget.take(self.shared.limits.line_bytes);
+        }
+        self.line_share.is_some()
     }
 
     fn on_too_long(&mut self, actual: usize) {
@@ -288,24 +312,22 @@ impl Connection {
                 return None;
             }
         };
+        if let Some(error) = self.access.refusal(&request.op) {
+            let (op, tail) = (Counters::op(request.op.name()), reply::error_tail(&error));
+            self.answer(request.id, op, Some(error.code), tail);
+            return admin::asked(&request.op, &self.who, Some(error.code));
+        }
         if let Op::Get { key } = &request.op
             && self.answer_hit(&request, key)
         {
             return None;
-        }
-        let changes = request.op.is_update() || matches!(request.op, Op::Admin(_));
-        if self.read_only && changes {
-            let error = ErrorReply::read_only(request.op.name());
-            let (op, tail) = (Counters::op(request.op.name()), reply::error_tail(&error));
-            self.answer(request.id, op, Some(error.code), tail);
-            return admin::asked(&request.op, &self.who, Some(error.code));
         }
         self.pass_on(&request, line.len())
     }
 
     /// A hit, told only if the lease holds after the value was read.
     fn answer_hit(&mut self, request: &Request<'_>, key: &str) -> bool {
-        if !self.in_core.is_empty() && self.in_core.contains_key(&ops::hash(key)) {
+        if !self.slots.is_empty() && self.slots.is_in_core(ops::hash(key)) {
             return false;
         }
         let shared = &self.shared;
@@ -323,7 +345,9 @@ impl Connection {
     fn pass_on(&mut self, request: &Request<'_>, bytes: usize) -> Option<Event> {
         match &request.op {
             Op::Hello { read_only, client } => {
-                self.read_only |= *read_only;
+                if *read_only {
+                    self.access.only_read();
+                }
                 if let Some(client) = client {
                     self.who = admin::shortened(client);
                 }
@@ -346,41 +370,31 @@ impl Connection {
         let op = ops::for_core(&request.op)?;
         let once = ops::once_of(request);
         self.watches |= matches!(request.op, Op::Watch { .. });
-        let client = self.take_core_slot(request, bytes, KeyHashes::of(&request.op));
+        let client = self.take_slot(request, bytes, KeyHashes::of(&request.op));
         let timeout_ms = request.timeout_ms.map_or(self.shared.limits.op_ms, u64::from);
         Some(Event::Core(Input::Request { client, op, once, timeout_ms }))
     }
 
-    /// A place for the reply of the core to a request of these keys.
-    fn take_core_slot(&mut self, of: &Request<'_>, bytes: usize, keys: KeyHashes) -> ClientId {
-        for key in keys.as_slice() {
-            *self.in_core.entry(*key).or_default() += 1;
-        }
-        self.take_slot(of, bytes, keys)
-    }
-
     /// A place for the reply to a request.
     fn take_slot(&mut self, request: &Request<'_>, bytes: usize, keys: KeyHashes) -> ClientId {
-        let slot = self.first_slot + self.slots.len() as u64;
-        let id = request.id.map(Into::into);
-        let counted = Counters::op(request.op.name());
-        self.in_flight_bytes += bytes;
-        self.slots.push_back(Slot { id, op: counted, keys, bytes, reply: None });
-        ClientId { conn: self.id, slot }
+        let op = Counters::op(request.op.name());
+        ClientId { conn: self.id, slot: self.slots.take(request.id, op, keys, bytes) }
     }
 
     /// What is about who may do what needs no core: the code of the answer, `None` within if it is
     /// ok; `None` if it is about anything else.
     fn answer_admin(&mut self, request: &Request<'_>) -> Option<Option<ErrorCode>> {
-        let (code, tail) = match &request.op {
-            Op::Admin(asked) => {
-                let error = admin::refuse(asked);
-                (Some(error.code), reply::error_tail(&error))
-            }
-            Op::Auth { .. } => {
-                (None, reply::object_tail(&reply::AuthReply { role: admin::role() }))
-            }
+        let answer = match &request.op {
+            Op::Admin(asked) => Err(admin::refuse(asked)),
+            Op::Auth { token } => match self.access.show(token) {
+                Some(role) => Ok(AuthReply { role }),
+                None => Err(ErrorReply::wrong_token()),
+            },
             _ => return None,
+        };
+        let (code, tail) = match answer {
+            Ok(reply) => (None, reply::object_tail(&reply)),
+            Err(error) => (Some(error.code), reply::error_tail(&error)),
         };
         self.answer(request.id, Counters::op(request.op.name()), code, tail);
         Some(code)
@@ -403,15 +417,11 @@ impl Connection {
             reply::write_reply(&mut self.out, id, code.is_none(), &tail);
             return;
         }
-        let id = id.map(Into::into);
-        let reply = Some((code, tail));
-        self.slots.push_back(Slot { id, op, keys: KeyHashes::None, bytes: 0, reply });
+        self.slots.push(id, op, (code, tail));
     }
 
     fn on_reply(&mut self, reply: Reply) {
-        let place = reply.slot.checked_sub(self.first_slot).and_then(|p| usize::try_from(p).ok());
-        let Some(slot) = place.and_then(|place| self.slots.get_mut(place)) else { return };
-        let (code, tail) = match reply.answer {
+        let outcome = match reply.answer {
             Answer::Ok(tail) => (None, tail),
             Answer::Error(error) => (Some(error.code), reply::error_tail(&error)),
             Answer::Status(mut status) => {
@@ -420,22 +430,21 @@ impl Connection {
             }
             Answer::Explained(explained) => explained.finish(clock::now()),
         };
-        slot.reply = Some((code, tail));
-        for key in std::mem::replace(&mut slot.keys, KeyHashes::None).as_slice() {
-            let Some(count) = self.in_core.get_mut(key) else { continue };
-            *count -= 1;
-            if *count == 0 {
-                self.in_core.remove(key);
+        self.slots.settle(reply.slot, outcome, reply.share);
+    }
+
+    /// Writes out the replies whose turn it is, a portion at a time: what waits for a slow client
+    /// stays where it is counted.
+    async fn write_answered(&mut self) -> io::Result<()> {
+        while let Some(answered) = self.slots.next_answered() {
+            let (code, tail) = answered.reply;
+            self.shared.counters.count(answered.op, code);
+            reply::write_reply(&mut self.out, answered.id.as_deref(), code.is_none(), &tail);
+            if self.out.len() >= OUT_BYTES {
+                self.flush().await?;
             }
         }
-        while self.slots.front().is_some_and(|slot| slot.reply.is_some()) {
-            let Some(slot) = self.slots.pop_front() else { break };
-            self.first_slot += 1;
-            self.in_flight_bytes -= slot.bytes;
-            let Some((code, tail)) = slot.reply else { break };
-            self.shared.counters.count(slot.op, code);
-            reply::write_reply(&mut self.out, slot.id.as_deref(), code.is_none(), &tail);
-        }
+        Ok(())
     }
 
     /// Writes out what there is; a socket that takes nothing for too long is given up.
@@ -475,4 +484,12 @@ impl Connection {
         let listens = self.watches || self.subscriber.as_ref().is_some_and(|s| s.is_subscribed());
         (idle && self.slots.is_empty() && !listens) || slow
     }
+}
+
+/// Ends a connection whose client may still be sending, so that it gets what was written last:
+/// closing with input unread would take that away from it.
+pub(super) async fn part(reader: OwnedReadHalf, mut writer: OwnedWriteHalf) {
+    let _ = writer.shutdown().await;
+    let (mut rest, mut nowhere) = (reader.take(FAREWELL_BYTES), tokio::io::sink());
+    let _ = tokio::time::timeout(FAREWELL, tokio::io::copy(&mut rest, &mut nowhere)).await;
 }

@@ -22,12 +22,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::alarm::Alarm;
+use super::budget::{Budget, FREE_REPLY_BYTES, Share};
 use super::connection::{Reply, Shared};
 use super::counters::Counters;
 use super::feed::Feed;
 use super::hints::Hints;
 use super::link::Link;
 use super::outlet::Outlet;
+use super::places::Places;
 use super::subscribers::{Subscriber, Subscribers};
 use super::{admin, clock, listener, registration, wall};
 use crate::config::CoordinatorConfig;
@@ -45,6 +47,11 @@ const CLIENT_LANE: usize = 16_384;
 const PEER_LANE: usize = 4_096;
 /// Inputs between two flushes at most.
 const TURN_MAX: usize = 4_096;
+
+/// Descriptors that are not connections: ports, log, clocks, those of libraries.
+const OWN_DESCRIPTORS: usize = 64;
+/// Descriptors for each node: link and registration, and the next ones while those end.
+const NODE_DESCRIPTORS: usize = 4;
 
 /// Named updates that are remembered (R16): at most some 800 MB.
 const ONCE_ENTRIES_MAX: usize = 4_000_000;
@@ -147,7 +154,9 @@ async fn run(config: CoordinatorConfig, orders: Option<Orders>) -> io::Result<()
     let shared = Arc::new(Shared {
         cache: Arc::clone(&cache),
         lease_until: AtomicU64::new(0),
-        limits: limits_of(&config),
+        budget: Budget::new(config.limits.clients_bytes),
+        limits: fitting(&config.limits, process::raise_descriptor_limit()?, config.nodes),
+        tokens: Arc::new(config.access.clone()),
         cluster: OnceLock::new(),
         counters: Counters::new(),
         supervisor: config.supervisor,
@@ -170,8 +179,9 @@ async fn run(config: CoordinatorConfig, orders: Option<Orders>) -> io::Result<()
         released: false,
     };
     tokio::spawn(listener::accept(clients, Arc::clone(&shared)));
-    tokio::spawn(registration::accept(peers, peer_lane.clone()));
-    tokio::spawn(registration::heartbeats(udp, peer_lane.clone()));
+    let secret = config.access.peer().cloned();
+    tokio::spawn(registration::accept(peers, peer_lane.clone(), secret.clone()));
+    tokio::spawn(registration::heartbeats(udp, peer_lane.clone(), secret));
     tokio::spawn(count_seconds(shared));
     tokio::spawn(stop_on_signal(peer_lane));
     tracing::info!(client = %client_addr, peer = %peer_addr, "coordinator listens");
@@ -203,12 +213,24 @@ async fn bind_peer_port(
     Err(io::Error::new(last.kind(), format!("heartbeat port {addr}: {last}")))
 }
 
-fn limits_of(config: &CoordinatorConfig) -> Limits {
-    Limits {
-        key_bytes: config.key_bytes_max,
-        value_bytes: config.value_bytes_max,
-        ..Limits::default()
+/// The limits, with no more connections than there are descriptors for.
+fn fitting(wanted: &Limits, descriptors: u64, nodes: u16) -> Limits {
+    let others = OWN_DESCRIPTORS + NODE_DESCRIPTORS * usize::from(nodes);
+    let free = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(others);
+    let mut limits = wanted.clone();
+    let too_many = Places::most(&limits).saturating_sub(free);
+    limits.connections = limits.connections.saturating_sub(too_many).max(1);
+    if too_many > 0 {
+        let connections = limits.connections;
+        let text = format!(
+            "the system allows this process {descriptors} open files, so at most {connections} \
+             clients may connect instead of {}: allow more (ulimit -n)",
+            wanted.connections
+        );
+        tracing::warn!("{text}");
+        eprintln!("piazza coordinator: {text}");
     }
+    limits
 }
 
 fn core_config(config: &CoordinatorConfig, cluster_if_founded: Uuid) -> Config {
@@ -326,7 +348,24 @@ impl Driver {
     fn reply(&self, client: ClientId, answer: Answer) {
         // A connection has room for the answer to each request that it may have open.
         if let Some((replies, _)) = self.clients.get(&client.conn) {
-            let _ = replies.try_send(Reply { slot: client.slot, answer });
+            let (answer, share) = self.held(answer);
+            let _ = replies.try_send(Reply { slot: client.slot, answer, share });
+        }
+    }
+
+    /// The answer with its share of what clients may make us hold; without one it is refused, which
+    /// only a read can be: an update's answer is short.
+    fn held(&self, answer: Answer) -> (Answer, Option<Share>) {
+        let Answer::Ok(tail) = &answer else { return (answer, None) };
+        if tail.len() <= FREE_REPLY_BYTES {
+            return (answer, None);
+        }
+        match self.shared.budget.take(tail.len()) {
+            None => {
+                let error = ErrorReply::overloaded("replies that nobody takes", 1_000);
+                (Answer::Error(Box::new(error)), None)
+            }
+            share => (answer, share),
         }
     }
 
@@ -342,7 +381,7 @@ impl Driver {
         let reply =
             Subscribed { topics: wants.topics.iter().collect(), max_per_s: wants.max_per_s };
         if !self.subscribers.add(client, wants, subscriber, most) {
-            let error = ErrorReply::overloaded("too many subscribers are there", 1_000);
+            let error = ErrorReply::overloaded("subscribers", 1_000);
             self.reply(client, Answer::Error(Box::new(error)));
             return;
         }
@@ -416,7 +455,8 @@ impl Driver {
                 }
             }
             Effect::Dial { session, addr } => {
-                let link = Link::dial(session, addr, self.events.clone());
+                let secret = self.shared.tokens.peer().cloned();
+                let link = Link::dial(session, addr, self.events.clone(), secret);
                 self.links.insert(session, (link, None));
             }
             Effect::HangUp { session } => {

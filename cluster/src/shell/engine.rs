@@ -308,6 +308,8 @@ impl State {
         if let Some(faults) = &self.faults {
             Faults::explain(&mut self.spoiled, &mut up);
             if faults.drops(&up) {
+                // Nothing is lost between two ends that both live: its connection goes with it.
+                self.on_disconnected(now, conn);
                 return;
             }
         }

@@ -1,9 +1,9 @@
 //! The faults that a node has on order, for teaching: only in a cluster started with `--lab`.
 //!
 //! `engine`, `lanes` and `node` ask at their edges whether one is due. Each is something that may
-//! happen anyway: a lost message, a slow disk, a process that stands still, a prepare that a node
-//! must refuse. So no promise depends on there being none, and no rule knows of them. What is left
-//! is announced to the supervisor, on a thread of its own.
+//! happen anyway: a lost connection, a slow disk, a process that stands still, a prepare that a
+//! node must refuse. So no promise depends on there being none, and no rule knows of them. What is
+//! left is announced to the supervisor, on a thread of its own.
 
 mod disk;
 
@@ -140,7 +140,7 @@ impl Faults {
         self.use_up(1, |fault| fault == Fault::DropHeartbeats).is_some()
     }
 
-    /// Whether this message is to be lost, for the votes in it.
+    /// Whether this message is to be lost, for the votes in it, and its connection with it.
     pub(super) fn drops(&self, up: &Up) -> bool {
         let votes = (up.yes.len() + up.no.len()) as u64;
         votes > 0 && self.use_up(votes, |fault| fault == Fault::DropVotes).is_some()

@@ -21,6 +21,11 @@ impl LineReader {
         Self { socket, framer: Framer::new(line_bytes_max) }
     }
 
+    /// Lines may have so many bytes from now on.
+    pub(super) fn allow(&mut self, line_bytes_max: usize) {
+        self.framer.allow(line_bytes_max);
+    }
+
     /// The next message; `None` at the end of the connection.
     pub(super) async fn next<T: Message>(&mut self) -> io::Result<Option<T>> {
         loop {

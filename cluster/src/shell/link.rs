@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use protocol::peer::{PEER_LINE_BYTES_MAX, Up};
+use protocol::proof::PROOF_LINE_BYTES_MAX;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -16,7 +17,9 @@ use tokio::task::JoinHandle;
 use super::coordinator::Event;
 use super::lines::LineReader;
 use super::outlet;
+use super::proof::{Proving, Purpose};
 use crate::core::coordinator::Input;
+use crate::tokens::PeerSecret;
 
 /// How long a dial may take.
 const DIAL: Duration = Duration::from_secs(1);
@@ -26,11 +29,19 @@ pub(super) struct Link(JoinHandle<()>);
 
 impl Link {
     /// Begins to dial. Reports to `events` what becomes of it.
-    pub(super) fn dial(session: u64, addr: SocketAddr, events: mpsc::Sender<Event>) -> Self {
+    pub(super) fn dial(
+        session: u64,
+        addr: SocketAddr,
+        events: mpsc::Sender<Event>,
+        secret: Option<PeerSecret>,
+    ) -> Self {
         Self(tokio::spawn(async move {
-            let refused = match run(session, addr, &events).await {
+            let refused = match run(session, addr, &events, secret.as_ref()).await {
                 Ok(()) => false,
                 Err(error) => {
+                    if error.kind() == io::ErrorKind::PermissionDenied {
+                        tracing::warn!(%addr, %error, "a node is not let in");
+                    }
                     tracing::debug!(session, %addr, %error, "link ended");
                     error.kind() == io::ErrorKind::ConnectionRefused
                 }
@@ -47,15 +58,25 @@ impl Drop for Link {
     }
 }
 
-async fn run(session: u64, addr: SocketAddr, events: &mpsc::Sender<Event>) -> io::Result<()> {
+async fn run(
+    session: u64,
+    addr: SocketAddr,
+    events: &mpsc::Sender<Event>,
+    secret: Option<&PeerSecret>,
+) -> io::Result<()> {
     let dial = tokio::time::timeout(DIAL, TcpStream::connect(addr));
     let stream = dial.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     stream.set_nodelay(true)?;
-    let (reader, writer) = stream.into_split();
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = LineReader::new(reader, PROOF_LINE_BYTES_MAX);
+    if let Some(secret) = secret {
+        let (reader, writer) = (&mut reader, &mut writer);
+        Proving { secret, purpose: Purpose::Link, reader, writer }.dial().await?;
+    }
+    reader.allow(PEER_LINE_BYTES_MAX);
     let (outlet, rest) = outlet::new(writer);
     let _ = events.send(Event::Linked { session, outlet }).await;
     let read = async {
-        let mut reader = LineReader::new(reader, PEER_LINE_BYTES_MAX);
         while let Some(up) = reader.next::<Up>().await? {
             let up = Box::new(up);
             let _ = events.send(Event::Core(Input::Up { session, up })).await;
@@ -94,7 +115,7 @@ mod tests {
     async fn h61_two_ends_that_both_write_do_not_wait_for_each_other() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (events, mut came) = mpsc::channel(4);
-        let _link = Link::dial(1, listener.local_addr().unwrap(), events);
+        let _link = Link::dial(1, listener.local_addr().unwrap(), events, None);
         let (mut node, _) = listener.accept().await.unwrap();
         let Some(Event::Linked { outlet, .. }) = came.recv().await else { panic!("no link") };
         let reason = "x".repeat(1 << 20);

@@ -1,9 +1,8 @@
-//! Binds ports; accepts clients, up to the limit of connections.
+//! Binds ports; accepts clients while there are places for them.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use protocol::error::ErrorReply;
@@ -12,9 +11,13 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 use super::connection::{self, Shared};
+use super::places::Places;
 
 /// How long accepting rests when the system has no descriptor left (H59).
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
+
+/// How long a client that finds no place may take to hear so.
+const TURN_AWAY: Duration = Duration::from_secs(1);
 
 /// Binds a port for listening; taken back at once after a restart of this server.
 pub(super) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
@@ -40,7 +43,7 @@ pub(super) async fn heartbeat_socket(join: SocketAddr) -> io::Result<UdpSocket> 
 
 /// Accepts for ever.
 pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    let open = Arc::new(AtomicUsize::new(0));
+    let places = Places::new(&shared.limits);
     let mut next_id = 0;
     loop {
         let stream = match listener.accept().await {
@@ -52,23 +55,25 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             }
         };
         let _ = stream.set_nodelay(true);
-        if open.load(Ordering::Relaxed) >= shared.limits.connections {
-            tokio::spawn(turn_away(stream));
-            continue;
+        if let Some(place) = places.take() {
+            next_id += 1;
+            tokio::spawn(connection::serve(next_id, stream, Arc::clone(&shared), place));
+        } else if let Some(permit) = places.turn_away() {
+            tokio::spawn(async move {
+                turn_away(stream).await;
+                drop(permit);
+            });
         }
-        next_id += 1;
-        open.fetch_add(1, Ordering::Relaxed);
-        let (shared, open) = (Arc::clone(&shared), Arc::clone(&open));
-        tokio::spawn(async move {
-            connection::serve(next_id, stream, shared).await;
-            open.fetch_sub(1, Ordering::Relaxed);
-        });
     }
 }
 
-async fn turn_away(mut stream: TcpStream) {
-    let error = ErrorReply::overloaded("too many connections are open", 1_000);
+/// Says that there is no place.
+async fn turn_away(stream: TcpStream) {
+    let error = ErrorReply::overloaded("connections", 1_000);
     let mut line = Vec::new();
     reply::write_reply(&mut line, None, false, &reply::error_tail(&error));
-    let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(&line)).await;
+    let (reader, mut writer) = stream.into_split();
+    if let Ok(Ok(())) = tokio::time::timeout(TURN_AWAY, writer.write_all(&line)).await {
+        connection::part(reader, writer).await;
+    }
 }

@@ -5,6 +5,8 @@
 //! * `lines`: JSON lines on a socket, both ways
 //! * `counters`: what clients asked for and what became of it
 //! * `connection`: one client; answers cache hits by itself
+//! * `access`: what it may do; `places`: how many there may be
+//! * `slots`: its requests that are not answered yet
 //! * `ops`: its requests as the core takes them
 //! * `feed`: lines of watches on their way to a connection
 //! * `subscribers`: events on their way to those who asked for them
@@ -28,8 +30,10 @@
 //! one for its links, one for heartbeats and registration, and one for each lane that blocks; its
 //! core belongs to whichever has something for it.
 
+mod access;
 pub(crate) mod admin;
 mod alarm;
+mod budget;
 pub mod clock;
 mod connection;
 pub mod coordinator;
@@ -47,8 +51,11 @@ pub mod node;
 mod node_link;
 mod ops;
 mod outlet;
+mod places;
+mod proof;
 mod pulse;
 mod registration;
+mod slots;
 pub(crate) mod subscribers;
 pub(crate) mod wall;
 

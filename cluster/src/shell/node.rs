@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use protocol::ids::{Epoch, GroupSeq};
 use protocol::peer::{PEER_PROTOCOL, Register};
@@ -24,7 +23,7 @@ use super::faults::{Faults, FaultyDisk};
 use super::lanes::{self, LogGauge, LogLane};
 use super::node_link;
 use super::pulse::Pulse;
-use super::{clock, listener};
+use super::{clock, listener, proof};
 use crate::config::{NODE_CACHE_BYTES, NodeConfig, StorageKind};
 use crate::core::cache::{Cache, CacheShape};
 use crate::core::node::{CHECKPOINT_BYTES, Effect, Input, NodeCore, Restart};
@@ -122,12 +121,14 @@ async fn run(
         lanes::start_keys(key_queue, keystore, cache, Arc::downgrade(&engine))?,
     ];
     engine.lock().ok_or(PANICKED)?.perform(clock::now(), effects);
-    node_link::start(sockets, Arc::clone(&engine))?;
-    tokio::spawn(node_link::stay_registered(config.join, registered, Arc::clone(&engine)));
+    let secret = config.peer.clone();
+    node_link::start(sockets, Arc::clone(&engine), secret.clone())?;
+    let engine_of = Arc::clone(&engine);
+    tokio::spawn(node_link::stay_registered(config.join, registered, engine_of, secret));
     tokio::spawn(stop_on_signal(Arc::clone(&engine)));
     tracing::info!(%addr, incarnation, "node listens");
     announcer.node_listening(addr);
-    match serve(&engine, &udp, config.heartbeat, faults.as_deref()).await? {
+    match serve(&engine, &udp, &config, faults.as_deref()).await? {
         End::Fatal(reason) => Ok(End::Fatal(reason)),
         End::Stopped => stop(&engine, lanes),
     }
@@ -137,11 +138,11 @@ async fn run(
 async fn serve(
     engine: &Engine,
     udp: &UdpSocket,
-    heartbeat: Duration,
+    config: &NodeConfig,
     faults: Option<&Faults>,
 ) -> Result<End, Refusal> {
     let mut alarm = Alarm::new();
-    let mut beat = tokio::time::interval(heartbeat);
+    let mut beat = tokio::time::interval(config.heartbeat);
     let mut deadline = None;
     loop {
         let mut beats = false;
@@ -167,7 +168,7 @@ async fn serve(
             && !faults.is_some_and(Faults::drops_heartbeat)
         {
             // An error concerns this one only.
-            let _ = udp.send(&datagram).await;
+            let _ = udp.send(&proof::seal(config.peer.as_ref(), datagram)).await;
         }
     }
 }

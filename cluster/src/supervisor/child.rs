@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, PipeWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use tokio::net::unix::pipe;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -45,7 +45,7 @@ pub(super) struct Running {
     reaped: Arc<AtomicBool>,
     /// Where it reads orders. When this is dropped, or this process ends, the server reads the end
     /// of its stdin and ends.
-    lifeline: pipe::Sender,
+    lifeline: PipeWriter,
 }
 
 impl Running {
@@ -60,7 +60,7 @@ impl Running {
     ) -> io::Result<(Self, u32)> {
         let (errors, errors_start) = open_stderr(&stderr)?;
         let (stdin, lifeline) = io::pipe()?;
-        let lifeline = pipe::Sender::from_owned_fd(lifeline.into())?;
+        fcntl(&lifeline, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let mut child = Command::new(program)
             .args(args)
             .stdin(stdin)
@@ -85,7 +85,7 @@ impl Running {
         let Ok(mut line) = serde_json::to_vec(order) else { return };
         line.push(b'\n');
         let fits = line.len() <= LINE_BYTES_MAX + 1;
-        if !fits || !matches!(self.lifeline.try_write(&line), Ok(count) if count == line.len()) {
+        if !fits || !matches!((&self.lifeline).write(&line), Ok(count) if count == line.len()) {
             tracing::warn!(pid = self.pid.as_raw(), ?order, "a server does not take its orders");
         }
     }

@@ -8,8 +8,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use protocol::ids::Uuid;
+use protocol::limits::Limits;
 
 use super::options::{ServerOptions, Shape};
+use crate::tokens::TokenFiles;
 
 /// What all command lines of one cluster have in common.
 #[derive(Debug, Clone)]
@@ -20,6 +22,8 @@ pub struct ChildCommands {
     pub shape: Shape,
     /// What is handed on.
     pub servers: ServerOptions,
+    /// Where the tokens are, absolute.
+    pub token_files: TokenFiles,
     /// The cluster's directory, absolute.
     pub dir: PathBuf,
     /// Where the servers' logs go.
@@ -49,8 +53,17 @@ impl ChildCommands {
         line.add("--lease-ms", servers.lease.as_millis().to_string());
         line.add("--cache", servers.cache.to_string());
         line.add("--cache-bytes", servers.cache_bytes.to_string());
-        line.add("--key-bytes-max", servers.key_bytes_max.to_string());
-        line.add("--value-bytes-max", servers.value_bytes_max.to_string());
+        line.add("--key-bytes-max", servers.limits.key_bytes.to_string());
+        line.add("--value-bytes-max", servers.limits.value_bytes.to_string());
+        let usual = Limits::default().settings();
+        for ((name, value), usual) in servers.limits.settings().into_iter().zip(usual) {
+            if (name, value) != usual {
+                line.add("--limit", format!("{name}={value}"));
+            }
+        }
+        for (flag, path) in self.token_files.flags() {
+            line.add_path(flag, path);
+        }
         line.add("--instance", instance.to_string());
         if !reaped.is_empty() {
             let list: Vec<String> = reaped.iter().map(Uuid::to_string).collect();
@@ -68,6 +81,7 @@ impl ChildCommands {
         line.add("--heartbeat-ms", self.servers.heartbeat.as_millis().to_string());
         line.add("--storage", self.shape.storage.to_string());
         line.add("--node-cache", self.servers.node_cache.to_string());
+        line.add_path("--peer-token-file", self.token_files.peer.as_deref());
         self.end(line)
     }
 
@@ -97,5 +111,11 @@ impl Line {
     fn add(&mut self, flag: &str, value: impl Into<OsString>) {
         self.0.push(flag.into());
         self.0.push(value.into());
+    }
+
+    fn add_path(&mut self, flag: &str, path: Option<&Path>) {
+        if let Some(path) = path {
+            self.add(flag, path);
+        }
     }
 }

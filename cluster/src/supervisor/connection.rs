@@ -11,7 +11,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use protocol::error::ErrorReply;
 use protocol::frame::{Frame, Framer, HTTP_RESPONSE};
+use protocol::reply::Role;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -20,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
 use super::asked::admin;
+use super::endpoint::Endpoint;
 use super::fleet::{Input, Refusal, Reply};
 use super::lines::LINE_BYTES_MAX;
 use super::logs;
@@ -28,6 +31,7 @@ use super::run::News;
 use crate::core::coordinator::ClientId;
 use crate::shell::admin::shortened;
 use crate::shell::subscribers::{self, Subscriber};
+use crate::tokens::Visitor;
 
 /// A connection without requests is closed after this, unless it has subscribed.
 pub(super) const IDLE: Duration = Duration::from_secs(300);
@@ -35,6 +39,10 @@ pub(super) const IDLE: Duration = Duration::from_secs(300);
 pub(super) const LINE_WAIT: Duration = Duration::from_secs(30);
 /// A client that takes nothing for this long is closed.
 pub(super) const WRITE_WAIT: Duration = Duration::from_secs(30);
+/// How long a client may take to notice that its connection is over.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// What it may still have sent until then, bytes.
+const FAREWELL_BYTES: u64 = 1 << 20;
 /// Events are written out when this many bytes have gathered.
 const OUT_BYTES: usize = 64 << 10;
 
@@ -57,6 +65,7 @@ pub(super) struct Connection {
     /// Who asks: the name that the client gave itself, else its address.
     who: String,
     read_only: bool,
+    visitor: Visitor,
     pending: Option<Pending>,
     /// Requests that were answered.
     served: u64,
@@ -67,7 +76,8 @@ pub(super) struct Connection {
 }
 
 /// Serves a client until either side has had enough.
-pub(super) async fn serve(id: u64, stream: TcpStream, news: mpsc::Sender<News>, logs: Arc<Path>) {
+pub(super) async fn serve(id: u64, stream: TcpStream, endpoint: Endpoint) {
+    let Endpoint { news, logs, tokens } = endpoint;
     let who = stream.peer_addr().map_or_else(|_| String::new(), |addr| addr.to_string());
     let _ = stream.set_nodelay(true);
     let (source, sink) = stream.into_split();
@@ -79,6 +89,7 @@ pub(super) async fn serve(id: u64, stream: TcpStream, news: mpsc::Sender<News>, 
         logs,
         who,
         read_only: false,
+        visitor: Visitor::new(tokens),
         pending: None,
         served: 0,
         subscriber: None,
@@ -101,7 +112,13 @@ impl Connection {
             }
             let (idle, deadline) = (self.pending.is_none(), self.deadline());
             tokio::select! {
-                reply = answered(&mut self.pending) => self.reply(reply).await?,
+                reply = answered(&mut self.pending) => {
+                    self.reply(reply).await?;
+                    if self.visitor.is_to_go() {
+                        self.part(source).await;
+                        return Ok(());
+                    }
+                }
                 () = subscribers::wait(self.subscriber.as_deref(), self.served) => {
                     self.write_events().await?;
                 }
@@ -172,7 +189,12 @@ impl Connection {
                 self.read_only |= read_only;
                 self.ask(News::Hello)
             }
-            Ok(Request::Auth) => Box::pin(future::ready(Ok(json!({ "role": "admin" })))),
+            Ok(Request::Auth(token)) => {
+                let role = self.visitor.show(&token);
+                let shown = role.map(|role| json!({ "role": role }));
+                let reply = shown.ok_or_else(|| refusal(&ErrorReply::wrong_token()));
+                Box::pin(future::ready(reply))
+            }
             Ok(Request::Subscribe(wants)) => {
                 let subscriber = Arc::clone(self.subscriber.get_or_insert_default());
                 let client = ClientId { conn: self.id, slot: self.served };
@@ -194,22 +216,41 @@ impl Connection {
         Pending { id, answer, then }
     }
 
-    /// The request, if this connection may make it. What is refused of those that change something
-    /// is told.
+    /// The request, if this connection may make it: who shows no token only shows one, a viewer or
+    /// client looks, an admin acts. What is refused of those that change something is told.
     fn authorised(&self, request: Request) -> Result<Request, Refusal> {
+        if matches!(request, Request::Hello { .. } | Request::Auth(_)) {
+            return Ok(request);
+        }
+        let Some(role) = self.visitor.role() else { return Err(refusal(&ErrorReply::no_token())) };
         let told = match &request {
             Request::Do(action) => action.told(),
             Request::Shutdown => Some(("shutdown", "")),
             _ => None,
         };
-        let Some((action, target)) = told.filter(|_| self.read_only) else { return Ok(request) };
+        let Some((action, target)) = told else { return Ok(request) };
+        let error = if role != Role::Admin {
+            "only an admin token allows that at the supervisor: show one".to_owned()
+        } else if self.read_only {
+            format!("this connection is read-only: {action} needs another")
+        } else {
+            return Ok(request);
+        };
         let code = "forbidden";
         let target = Some(target).filter(|target| !target.is_empty());
         let mut refused = admin(action, target, &self.who);
         refused.result = code.to_owned();
         // Only told: it may be lost where everything is too much.
         let _ = self.news.try_send(News::Fleet(Input::Refused(refused)));
-        Err(Refusal::new(code, format!("this connection is read-only: {action} needs another")))
+        Err(Refusal::new(code, error))
+    }
+
+    /// Ends the stream of a client that may still be sending: what comes is read for a moment, else
+    /// it could lose what was written last.
+    async fn part(&mut self, mut source: OwnedReadHalf) {
+        let _ = self.sink.shutdown().await;
+        let mut rest = (&mut source).take(FAREWELL_BYTES);
+        let _ = timeout(FAREWELL, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
     }
 
     fn ask(&self, make: impl FnOnce(oneshot::Sender<Reply>) -> News + Send + 'static) -> Answer {
@@ -253,6 +294,10 @@ async fn answered(pending: &mut Option<Pending>) -> Reply {
         Some(pending) => pending.answer.as_mut().await,
         None => future::pending().await,
     }
+}
+
+fn refusal(error: &ErrorReply) -> Refusal {
+    Refusal::new(error.code.as_str(), error.error.to_string())
 }
 
 /// Reads on a thread of its own: a disk that hangs must not hold up the others.

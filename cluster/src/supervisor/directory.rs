@@ -323,6 +323,7 @@ mod tests {
         fs::remove_dir_all(dir).unwrap();
     }
 
+    /// Contract: "A newer format refuses to start and names the version that wrote it"
     #[test]
     fn newer_damaged_and_foreign_directories_are_refused() {
         let dir = temp("refused");

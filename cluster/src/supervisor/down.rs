@@ -10,6 +10,8 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use protocol::json;
+use protocol::token::Token;
 use serde_json::Value;
 
 use super::directory::{ClusterFile, holder, lock_file};
@@ -36,9 +38,10 @@ enum DownError {
     Usage(String),
 }
 
-/// Stops the cluster in `dir`. Returns once its supervisor has ended.
-pub fn down(dir: &Path) -> ExitCode {
-    let code = match stop(dir) {
+/// Stops the cluster in `dir`, by `token` if its supervisor wants one. Returns once the supervisor
+/// has ended.
+pub fn down(dir: &Path, token: Option<&Token>) -> ExitCode {
+    let code = match stop(dir, token) {
         Ok(()) => {
             note(&format!("the cluster in {} is stopped", dir.display()));
             return ExitCode::SUCCESS;
@@ -51,7 +54,7 @@ pub fn down(dir: &Path) -> ExitCode {
     ExitCode::from(code.0)
 }
 
-fn stop(dir: &Path) -> Result<(), DownError> {
+fn stop(dir: &Path, token: Option<&Token>) -> Result<(), DownError> {
     let shown = dir.display();
     let file = ClusterFile::read(dir)
         .map_err(|error| DownError::Usage(error.to_string()))?
@@ -77,12 +80,27 @@ fn stop(dir: &Path) -> Result<(), DownError> {
             "the supervisor of {shown} (pid {pid}) {why}; end it and its servers with `kill {pid}`"
         ))
     };
-    let reply = ask(&mut stream, r#"{"op":"admin","action":"shutdown"}"#)
-        .map_err(|error| not_stopped(format!("broke off: {error}")))?;
+    let broke_off = |error: io::Error| not_stopped(format!("broke off: {error}"));
+    if let Some(token) = token {
+        let mut line = b"{\"op\":\"auth\",\"token\":".to_vec();
+        json::write_string(&mut line, token.secret());
+        line.push(b'}');
+        let reply = ask(&mut stream, &String::from_utf8_lossy(&line)).map_err(broke_off)?;
+        not_denied(&reply)?;
+    }
+    let reply = ask(&mut stream, r#"{"op":"admin","action":"shutdown"}"#).map_err(broke_off)?;
+    not_denied(&reply)?;
     if reply["ok"] != true {
         return Err(not_stopped(format!("refused: {reply}")));
     }
     wait_for_end(stream, dir).map_err(|error| not_stopped(format!("has not ended yet ({error})")))
+}
+
+/// The supervisor's own words where the token is missing, wrong, or not that of an admin.
+fn not_denied(reply: &Value) -> Result<(), DownError> {
+    let is_denied = reply["code"] == "unauthorized" || reply["code"] == "forbidden";
+    let sentence = reply["error"].as_str().unwrap_or_default();
+    if is_denied { Err(DownError::NotStopped(sentence.to_owned())) } else { Ok(()) }
 }
 
 /// A connection to the supervisor of `dir`, sure to be that one.

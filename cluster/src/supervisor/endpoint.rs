@@ -12,35 +12,49 @@ use tokio::sync::{Semaphore, mpsc};
 use super::fleet::Refusal;
 use super::run::News;
 use super::{connection, request};
+use crate::tokens::Tokens;
 
 /// Connections served at a time.
 pub(super) const CONNECTIONS_MAX: usize = 64;
 /// The pause after a failed accept (no descriptors left): trying at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts until it is dropped. `logs` is where the servers' logs are.
-pub(super) async fn serve(listener: TcpListener, news: mpsc::Sender<News>, logs: Arc<Path>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut last_id = 0;
-    loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
+/// What all connections share.
+#[derive(Clone)]
+pub(super) struct Endpoint {
+    /// Where requests go.
+    pub(super) news: mpsc::Sender<News>,
+    /// Where the servers' logs are.
+    pub(super) logs: Arc<Path>,
+    /// Who may do what.
+    pub(super) tokens: Arc<Tokens>,
+}
+
+impl Endpoint {
+    /// Accepts until it is dropped.
+    pub(super) async fn serve(self, listener: TcpListener) {
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut last_id = 0;
+        loop {
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            match places.clone().try_acquire_owned() {
+                Ok(place) => {
+                    let endpoint = self.clone();
+                    last_id += 1;
+                    tokio::spawn(async move {
+                        connection::serve(last_id, stream, endpoint).await;
+                        drop(place);
+                    });
+                }
+                Err(_) => refuse(&stream),
             }
-        };
-        match places.clone().try_acquire_owned() {
-            Ok(place) => {
-                let (news, logs) = (news.clone(), Arc::clone(&logs));
-                last_id += 1;
-                tokio::spawn(async move {
-                    connection::serve(last_id, stream, news, logs).await;
-                    drop(place);
-                });
-            }
-            Err(_) => refuse(&stream),
         }
     }
 }

@@ -67,7 +67,7 @@ impl Script {
                     Effect::Ready => out.push("ready".into()),
                     Effect::Finished(all) => out.push(format!("finished {all}")),
                     Effect::Order { proc, order } => {
-                        let order = serde_json::to_string(&order).unwrap();
+                        let order = serde_json::to_string(&order).expect("JSON");
                         self.told.push(format!("{} <- {order}", self.fleet.name(proc)));
                     }
                     Effect::Event { number, cause, body, .. } => {
@@ -125,7 +125,7 @@ fn told(number: u64, cause: Option<u64>, body: &Body) -> String {
         other => panic!("{other:?}"),
     };
     let cause = cause.map_or_else(String::new, |cause| format!(" of {cause}"));
-    format!("{number}{cause} {} {}", body.name(), fields.unwrap())
+    format!("{number}{cause} {} {}", body.name(), fields.expect("an object"))
 }
 
 fn wait(seconds: u64) -> Duration {

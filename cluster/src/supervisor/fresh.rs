@@ -62,6 +62,8 @@ mod tests {
     use super::*;
     use crate::config::StorageKind;
 
+    /// Contract: "`--fresh` deletes only a directory with a valid `cluster.json` and no running
+    /// supervisor"
     #[test]
     fn only_a_cluster_that_does_not_run_is_deleted() {
         let dir = std::env::temp_dir().join(format!("piazza-fresh-{}", std::process::id()));

@@ -6,15 +6,17 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use protocol::limits::Limits;
 use serde::{Deserialize, Serialize};
 
 use super::StartError;
 use super::directory::ClusterFile;
 use crate::config::{CacheShape, StorageKind};
+use crate::tokens::{Audience, TokenError, TokenFiles, Tokens};
 
 /// Most nodes that one supervisor runs.
 pub const NODES_MAX: u16 = 256;
@@ -44,6 +46,8 @@ pub struct UpOptions {
     pub any_port: bool,
     /// Delete the cluster that is in the directory first.
     pub fresh: bool,
+    /// Where the tokens are; read by each server itself.
+    pub token_files: TokenFiles,
     /// Flags that are handed on to the servers as they are.
     pub servers: ServerOptions,
     /// The program whose `coordinator` and `node` commands the servers are.
@@ -63,10 +67,8 @@ pub struct ServerOptions {
     pub heartbeat: Duration,
     /// Length of the coordinator's lease.
     pub lease: Duration,
-    /// Longest key, bytes.
-    pub key_bytes_max: usize,
-    /// Longest value, bytes.
-    pub value_bytes_max: usize,
+    /// What one client may use.
+    pub limits: Limits,
     /// Nodes may be ordered to have faults, for teaching.
     pub lab: bool,
 }
@@ -134,8 +136,22 @@ impl UpOptions {
         Ok(shape)
     }
 
-    /// Checks that all three ports are of this machine only and free, and keeps the supervisor's.
-    /// The other two are free again on return, for the coordinator to bind.
+    /// The tokens, without which all three ports must be of this machine only.
+    pub fn tokens(&self) -> Result<Tokens, StartError> {
+        let usage = |error: TokenError| StartError::Usage(error.to_string());
+        let tokens = self.token_files.load().map_err(usage)?;
+        for (flag, address, audience) in [
+            ("--listen", self.listen, Audience::Clients),
+            ("--peer-listen", self.peer_listen, Audience::Servers),
+            ("--control-listen", self.control_listen, Audience::Clients),
+        ] {
+            tokens.check_reach(flag, address, audience).map_err(usage)?;
+        }
+        Ok(tokens)
+    }
+
+    /// Checks that all three ports are free, and keeps the supervisor's. The other two are free
+    /// again on return, for the coordinator to bind.
     pub fn bind(&mut self) -> Result<TcpListener, StartError> {
         let flags = [
             ("--listen", &mut self.listen),
@@ -145,17 +161,10 @@ impl UpOptions {
         // All are held at once, so that two flags with the same port are found out too.
         let mut held = Vec::new();
         for (flag, address) in flags {
-            if self.servers.lab && !is_loopback(address.ip()) {
+            if self.servers.lab && !crate::tokens::is_loopback(address.ip()) {
                 return Err(StartError::Usage(format!(
                     "--lab lets everybody who reaches {flag} {address} order faults: leave --lab \
                      out, or give a loopback address, as 127.0.0.1:{}",
-                    address.port()
-                )));
-            }
-            if !is_loopback(address.ip()) {
-                return Err(StartError::Usage(format!(
-                    "{flag} {address} can be reached from other machines, and without tokens \
-                     everybody who reaches it is admin: give a loopback address, as 127.0.0.1:{}",
                     address.port()
                 )));
             }
@@ -169,10 +178,6 @@ impl UpOptions {
             .map_err(|error| taken("--peer-listen", self.peer_listen, &error))?;
         held.pop().ok_or(StartError::Usage("no port to listen on".into()))
     }
-}
-
-fn is_loopback(ip: IpAddr) -> bool {
-    ip.to_canonical().is_loopback()
 }
 
 fn listener(flag: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -210,20 +215,22 @@ pub(super) mod tests {
             control_listen: ([127, 0, 0, 1], 0).into(),
             any_port: true,
             fresh: false,
+            token_files: TokenFiles::default(),
             servers: ServerOptions {
                 cache: CacheShape::COORDINATOR,
                 cache_bytes: 1 << 20,
                 node_cache: CacheShape::NODE,
                 heartbeat: Duration::from_millis(500),
                 lease: Duration::from_secs(2),
-                key_bytes_max: 256,
-                value_bytes_max: 1 << 20,
+                limits: Limits::default(),
                 lab: false,
             },
             program: "piazza".into(),
         }
     }
 
+    /// Contract: "piazza up [--nodes 5] [--replicas 2] [--tokens 1]"
+    /// Contract: "an existing DIR's `cluster.json` rules"
     #[test]
     fn flags_fill_an_empty_directory_and_obey_a_full_one() {
         let none = options();
@@ -261,6 +268,8 @@ pub(super) mod tests {
         }
     }
 
+    /// Contract: "A port taken: exit 2 ... naming port, flag and `--any-port`"
+    /// Contract: "listening on any other address is refused at start with the sentence what to do"
     #[test]
     fn a_taken_or_public_port_is_refused_by_name() {
         let other = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -277,13 +286,13 @@ pub(super) mod tests {
 
         for public in ["0.0.0.0:0", "192.168.1.1:0", "[::]:0"] {
             let mut wrong = UpOptions { listen: public.parse().unwrap(), ..options() };
-            assert!(wrong.bind().unwrap_err().to_string().contains("tokens"), "{public}");
+            assert!(wrong.tokens().unwrap_err().to_string().contains("tokens"), "{public}");
             wrong.servers.lab = true;
             assert!(wrong.bind().unwrap_err().to_string().contains("--lab"), "{public}");
         }
         let mut right = UpOptions { listen: "[::1]:8080".parse().unwrap(), ..options() };
         if TcpListener::bind("[::1]:0").is_ok() {
-            assert!(right.bind().is_ok());
+            assert!(right.tokens().is_ok() && right.bind().is_ok());
         }
     }
 }

@@ -41,8 +41,8 @@ pub enum Request {
     },
     /// Events from now on.
     Subscribe(Subscribe),
-    /// Without tokens any one is right.
-    Auth,
+    /// Shows a token.
+    Auth(String),
     /// The last lines of the log of a process.
     Logs {
         /// Which.
@@ -153,10 +153,7 @@ fn request(mut fields: Map<String, Value>) -> Result<Request, Refusal> {
             Request::Hello { client, read_only }
         }
         "subscribe" => Request::Subscribe(subscribe(&mut fields)?),
-        "auth" => {
-            text(&mut fields, "token")?;
-            Request::Auth
-        }
+        "auth" => Request::Auth(text(&mut fields, "token")?),
         "admin" => admin(&mut fields, timeout)?,
         _ => {
             let error = format!(

@@ -29,6 +29,7 @@ use super::request::NESTING_MAX;
 use super::{StartError, connection, endpoint, fresh, note};
 use crate::core::coordinator::ClientId;
 use crate::shell::subscribers::Subscriber;
+use crate::tokens::{TokenFiles, Tokens};
 use crate::{process, telemetry};
 
 /// News that may wait for the supervisor; whoever has more waits.
@@ -84,9 +85,15 @@ struct Prepared {
     file: ClusterFile,
     listener: TcpListener,
     control: SocketAddr,
+    tokens: Tokens,
+    /// By paths that hold wherever the servers run.
+    token_files: TokenFiles,
 }
 
 fn prepare(mut options: UpOptions) -> Result<Prepared, StartError> {
+    let system = |error: io::Error| StartError::System(format!("cannot start: {error}"));
+    let tokens = options.tokens()?;
+    let token_files = options.token_files.absolute().map_err(system)?;
     if options.fresh {
         // Whatever else is wrong is found out before anything is deleted.
         options.shape(None)?;
@@ -96,29 +103,34 @@ fn prepare(mut options: UpOptions) -> Result<Prepared, StartError> {
     let directory = Directory::claim(&options.dir)?;
     let shape = options.shape(directory.existing())?;
     let listener = options.bind()?;
-    let system = |error: io::Error| StartError::System(format!("cannot start: {error}"));
     let control = listener.local_addr().map_err(system)?;
     let mut file =
         directory.existing().cloned().unwrap_or(ClusterFile::new(directory.name(), shape));
     file.written_by = env!("CARGO_PKG_VERSION").into();
-    Ok(Prepared { options, directory, file, listener, control })
+    Ok(Prepared { options, directory, file, listener, control, tokens, token_files })
 }
 
 async fn supervise(prepared: Prepared) -> Result<bool, StartError> {
     let system = |error: io::Error| StartError::System(format!("cannot start: {error}"));
-    let Prepared { options, directory, file, listener, control } = prepared;
+    let Prepared { options, directory, file, listener, control, tokens, token_files } = prepared;
     let mut interrupts = signal(SignalKind::interrupt()).map_err(system)?;
     let mut terminations = signal(SignalKind::terminate()).map_err(system)?;
     listener.set_nonblocking(true).map_err(system)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(system)?;
     let (sender, news) = mpsc::channel(NEWS_MAX);
-    tokio::spawn(endpoint::serve(listener, sender.clone(), directory.logs().into()));
+    let endpoint = endpoint::Endpoint {
+        news: sender.clone(),
+        logs: directory.logs().into(),
+        tokens: Arc::new(tokens),
+    };
+    tokio::spawn(endpoint.serve(listener));
 
     let lab = options.servers.lab;
     let commands = ChildCommands {
         program: options.program,
         shape: file.shape,
         servers: options.servers,
+        token_files,
         dir: directory.path().to_owned(),
         logs: directory.logs(),
         supervisor: control,

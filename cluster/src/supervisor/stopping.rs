@@ -1,5 +1,5 @@
-//! How processes end, one of them or the whole fleet. The fleet: the coordinator first, which drains and releases its lease while all nodes
-//! can still answer; then the nodes, all at once.
+//! How processes end, one or the whole fleet. The fleet: first the coordinator, which drains and
+//! gives up its lease while all nodes can still answer; then the nodes, all at once.
 //!
 //! Part of `fleet`'s state machine, and as free of I/O. Every phase is bounded: SIGTERM, after
 //! 10 s SIGKILL, and a process that even that does not end is left to the system.

@@ -36,6 +36,7 @@ fn order(fault: Fault, count: u64) -> Action {
     Action::Inject(name("n1"), Ordered { fault, count, timeout: WAIT })
 }
 
+/// Contract: "Supervisor: `proc {name,pid,state:spawned ... |killed ... signal ... by"
 #[test]
 fn what_was_asked_leads_to_what_becomes_of_a_process() {
     let mut script = Script::ready(1);
@@ -63,6 +64,8 @@ fn what_was_asked_leads_to_what_becomes_of_a_process() {
     assert_eq!(results, ["ok", "already", "ok"]);
 }
 
+/// Contract: "Supervisor: `proc ... |exited| ... backoff|gave_up ... exit_code ...
+/// retry_ms,last_lines}`"
 #[test]
 fn an_unasked_death_is_told_with_its_restart_and_its_end() {
     let mut script = Script::ready(1);
@@ -84,6 +87,8 @@ fn an_unasked_death_is_told_with_its_restart_and_its_end() {
     assert!(last[1].ends_with(r#"proc gave_up - - - - ["bye"]"#), "{last:?}");
 }
 
+/// Contract: "Supervisor: `proc ... |paused|resumed|"
+/// Contract: "It tells the coordinator of kills and pauses"
 #[test]
 fn a_pause_is_told_and_a_new_coordinator_is_told_again() {
     let mut script = Script::ready(1);
@@ -100,10 +105,10 @@ fn a_pause_is_told_and_a_new_coordinator_is_told_again() {
     script.exits(3.0, 0, KILLED);
     script.at(5.0, Input::Tick);
     let again = told(&mut script, "state node paused");
-    assert_eq!(again.last().unwrap(), "coordinator <- - n1 true", "{again:?}");
+    assert_eq!(again.last().expect("a line"), "coordinator <- - n1 true", "{again:?}");
     script.ask(6.0, 2, Action::Resume(name("n1")));
     let resumed = told(&mut script, "state node paused");
-    assert_eq!(resumed.last().unwrap(), "coordinator <- - n1 false", "{resumed:?}");
+    assert_eq!(resumed.last().expect("a line"), "coordinator <- - n1 false", "{resumed:?}");
     assert!(resumed[1].ends_with("proc resumed - -"), "{resumed:?}");
 }
 
@@ -124,13 +129,15 @@ fn a_shutdown_is_told_with_all_that_ends() {
     );
 }
 
+/// Contract: "every use is an event"
 #[test]
 fn a_fault_is_ordered_taken_met_and_over() {
     let mut script = Script::ready(2);
     told(&mut script, "");
     let out = script.ask(2.0, 1, order(Fault::SyncDelayMs(200), 2));
     assert_eq!(out, Vec::<String>::new(), "answered when it is taken");
-    let line = r#"n1 <- {"order":"inject","number":1,"fault":{"fault":"sync_delay_ms","value":200},"count":2}"#;
+    let fault = r#"{"fault":"sync_delay_ms","value":200}"#;
+    let line = format!(r#"n1 <- {{"order":"inject","number":1,"fault":{fault},"count":2}}"#);
     assert_eq!(script.told, [line]);
     script.told.clear();
     let left = |left| vec![Fault::SyncDelayMs(200).shown(2, left)];
@@ -185,7 +192,7 @@ fn faults_are_refused_where_they_cannot_be() {
     let refused = |script: &mut Script, action| {
         let out = script.ask(2.0, 1, action);
         assert_eq!(out.len(), 1, "{out:?}");
-        out.into_iter().next().unwrap()
+        out.into_iter().next().expect("a line")
     };
     let mut script = Script::ready(1);
     let Action::Inject(_, ordered) = order(Fault::DropVotes, 1) else { return };

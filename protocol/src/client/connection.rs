@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::auth;
 use super::link::{Call, Command, Link, Loss, Lost};
 use super::{ClientError, Options, UnknownCause};
 
@@ -99,7 +100,7 @@ impl Connection {
     }
 }
 
-/// A stream to the first of `addresses` that accepts, and which one that was.
+/// A stream to the first of `addresses` that accepts, and which one that was; the token is shown.
 pub(crate) async fn connect(
     addresses: &str,
     options: &Options,
@@ -112,12 +113,17 @@ pub(crate) async fn connect(
             Ok(result) => result,
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")),
         };
-        match result.and_then(|stream| stream.set_nodelay(true).map(|()| stream)) {
+        let opened = match result.and_then(|stream| stream.set_nodelay(true).map(|()| stream)) {
+            Ok(stream) => auth::begin(stream, options).await,
+            Err(error) => Err(ClientError::NotConnected(error)),
+        };
+        match opened {
             Ok(stream) => return Ok((stream, address.to_owned())),
-            Err(error) => {
+            Err(ClientError::NotConnected(error)) => {
                 kind = error.kind();
                 failures.push(format!("{address}: {error}"));
             }
+            Err(refused) => return Err(refused),
         }
     }
     if failures.is_empty() {

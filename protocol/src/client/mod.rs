@@ -11,6 +11,7 @@
 //! - `txn`, `scan`, `watch`, `events`: the calls that take more than one line to make
 //! - `lines`: a connection of its own for what comes unasked
 //! - `supervisor`: the one that owns the servers' processes
+//! - `auth`: the token that a connection begins with
 //! - `connection`: one connection and the deadlines of its calls; `link`: the task that owns it
 
 use std::borrow::Cow;
@@ -27,7 +28,9 @@ use crate::ids::{Key, Version};
 use crate::reply::{self, AdminReply, HelloReply, LocateReply, UpdateState, Versioned};
 use crate::request::{Admin, Op, Request, TIMEOUT_MS_MAX, UpdateName};
 use crate::status::Status;
+use crate::token::Token;
 
+mod auth;
 pub(crate) mod connection;
 mod error;
 mod events;
@@ -69,6 +72,8 @@ pub struct Options {
     /// Whether that holds for what was certainly refused for now too, such as an update of a key of
     /// which a replica is down. If not, only an update is repeated whose outcome is not known.
     pub repeat_refused: bool,
+    /// The token that every connection begins with, where the cluster wants one.
+    pub token: Option<Token>,
 }
 
 impl Default for Options {
@@ -81,6 +86,7 @@ impl Default for Options {
             in_flight_bytes: 2 << 20,
             repeat_for: repeat::REPEAT_MAX,
             repeat_refused: true,
+            token: None,
         }
     }
 }
@@ -148,10 +154,11 @@ struct Shared {
 
 impl Client {
     /// Connects to the first of `addresses` (`host:port`, or several with commas between them)
-    /// that accepts. Must be called within a tokio runtime.
+    /// that accepts, and shows it [`Options::token`]. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// [`ClientError::NotConnected`], naming every address and what was wrong with it.
+    /// [`ClientError::NotConnected`], naming every address and what was wrong with it;
+    /// [`ClientError::Fix`] where the token is wrong.
     pub async fn connect(addresses: &str, options: Options) -> Result<Self, ClientError> {
         let options = Options {
             in_flight_requests: options.in_flight_requests.max(1),

@@ -16,6 +16,7 @@ use crate::event::{Subscribe, Topics};
 use crate::reply;
 use crate::request::{Op, Request, TIMEOUT_MS_MAX};
 use crate::supervisor::{ListReply, LogsReply, ProcAction, ProcReply, SupervisorHello};
+use crate::token::Token;
 
 /// A connection to a supervisor.
 #[derive(Debug)]
@@ -27,12 +28,16 @@ pub struct Supervisor {
 
 impl Supervisor {
     /// Connects to the supervisor at `address`. `timeout` is how long a process may take to be
-    /// ready, 1 ms to 60 s. Must be called within a tokio runtime.
+    /// ready, 1 ms to 60 s; `token` is shown first. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// [`ClientError::NotConnected`].
-    pub async fn connect(address: &str, timeout: Duration) -> Result<Self, ClientError> {
-        let options = Options { in_flight_requests: 1, ..Options::default() };
+    /// [`ClientError::NotConnected`]; [`ClientError::Fix`] where the token is wrong.
+    pub async fn connect(
+        address: &str,
+        timeout: Duration,
+        token: Option<Token>,
+    ) -> Result<Self, ClientError> {
+        let options = Options { in_flight_requests: 1, token, ..Options::default() };
         let connection = Connection::open(address, &options).await?;
         Ok(Self { connection, timeout, margin: options.margin })
     }

@@ -314,6 +314,7 @@ async fn a_server_that_refuses_the_connection_is_quoted() {
     assert!(error.to_string().contains("overloaded: too many"), "{error}");
 }
 
+/// Contract: "a comma list tries each"
 #[tokio::test]
 async fn every_address_is_tried_and_named() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -431,6 +432,7 @@ async fn conditional_calls_are_written_to_the_letter_and_their_answers_understoo
     peer.await.unwrap();
 }
 
+/// Contract: "The client library always sets it, and so may retry updates by itself"
 #[tokio::test]
 async fn an_update_is_repeated_under_one_name_until_it_is_settled() {
     let (client, server) = repeating(vec![
@@ -475,6 +477,7 @@ async fn what_is_settled_or_wrong_is_not_repeated() {
 }
 
 /// H68: a server that never settles anything is asked for as long as was said, and no longer.
+/// Contract: "may retry updates by itself, for at most 30 s"
 #[tokio::test]
 async fn h68_repeating_ends_when_patience_does() {
     let replies = [

@@ -102,3 +102,27 @@ fn topics_are_a_set() {
     assert_eq!(two.iter().collect::<Vec<_>>(), [Topic::Ring, Topic::Txn]);
     assert!(Topic::ALL.iter().all(|topic| Topic::named(topic.as_str()) == Some(*topic)));
 }
+
+/// What a cluster that is well never tells has the names that readers look for, too.
+///
+/// Contract: "`lagged {dropped:{topic:n},from_seq,to_seq}`"
+/// Contract: "`link {peer,state,retry_ms}`"
+/// Contract: "`incident` (id, if part of one)"
+#[test]
+fn rare_events_have_the_names_of_the_contract() {
+    let object = |body: &Body| {
+        let value: serde_json::Value = serde_json::from_slice(&line(9, Some(4), body)).unwrap();
+        value
+    };
+    let dropped = [("txn".to_owned(), 4)].into();
+    let lagged = object(&Body::Lagged(Lagged { dropped, from_seq: 2, to_seq: 5 }));
+    assert_eq!(lagged["event"], "lagged");
+    assert_eq!((&lagged["dropped"]["txn"], &lagged["from_seq"]), (&4.into(), &2.into()));
+    assert_eq!((&lagged["to_seq"], &lagged["cause"]), (&5.into(), &4.into()));
+    let link = Link { peer: node("n2"), state: LinkState::Refused, retry_ms: Some(20) };
+    let link = object(&Body::Link(link));
+    assert_eq!((&link["peer"], &link["state"]), (&"n2".into(), &"refused".into()));
+    assert_eq!(link["retry_ms"], 20);
+    let text = br#"{"event":"link","seq":1,"source":"supervisor","incident":"i7","peer":"n1","state":"up"}"#;
+    assert_eq!(decode(text).unwrap().incident.as_deref(), Some("i7"));
+}

@@ -12,14 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::IgnoredAny;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::Shared;
 use super::draw::Draws;
 use super::flight::{Flight, Next, Sent};
-use super::plan::{Kind, Token, Work, write_key};
+use super::plan::{Kind, Work, write_key};
 use super::tally::{CONNECTION_LOST, INVALID_REPLY, OK, Tally};
 use crate::client::connection::connect;
 use crate::client::{ClientError, Options};
@@ -28,6 +27,7 @@ use crate::frame::{Frame, Framer};
 use crate::ids::Version;
 use crate::reply::{self, REPLY_BYTES_MAX};
 use crate::request::{Op, Request};
+use crate::token::Token;
 
 /// Pauses between attempts to connect anew grow from this to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(10);
@@ -45,26 +45,8 @@ pub(super) async fn open(
     token: Option<&Token>,
     wait: Duration,
 ) -> Result<TcpStream, ClientError> {
-    let (mut stream, _) = connect(addresses, &Options::default()).await?;
-    let Some(token) = token else { return Ok(stream) };
-    let mut line = Vec::new();
-    let op = Op::Auth { token: Cow::Borrowed(&token.0) };
-    Request { id: None, timeout_ms: None, once: None, op }.write(&mut line);
-    let answered = async {
-        stream.write_all(&line).await.map_err(ClientError::Lost)?;
-        let mut framer = Framer::new(REPLY_BYTES_MAX);
-        loop {
-            if let Some(Frame::Line(line)) = framer.next_frame() {
-                let reply = reply::decode::<IgnoredAny>(line).map_err(ClientError::Protocol)?;
-                return reply.map(drop).map_err(ClientError::Fix);
-            }
-            if stream.read_buf(framer.read_space()).await.map_err(ClientError::Lost)? == 0 {
-                return Err(ClientError::Lost(closed()));
-            }
-        }
-    };
-    timeout(wait, answered).await.map_err(|_| ClientError::Late(wait))??;
-    Ok(stream)
+    let options = Options { token: token.cloned(), connect_timeout: wait, ..Options::default() };
+    Ok(connect(addresses, &options).await?.0)
 }
 
 fn closed() -> io::Error {

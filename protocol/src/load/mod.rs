@@ -49,7 +49,7 @@ use flight::Schedule;
 use pace::Pace;
 pub use plan::{
     CONNECTIONS_MAX, DEPTH_MAX, Distribution, InvalidPlan, KEY_MARK, KEYS_MAX, Kind, Mix, Plan,
-    RATE_MAX, THETA_MAX, Token, Work,
+    RATE_MAX, THETA_MAX, Work,
 };
 use tally::Tally;
 pub use tally::{CONNECTION_LOST, INVALID_REPLY, KindReport, Latency, OK, Report, Sample};

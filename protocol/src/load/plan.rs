@@ -194,18 +194,8 @@ pub enum Work {
     EachKey(Kind),
 }
 
-/// A token that every connection shows before anything else. It is never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(pub String);
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(..)")
-    }
-}
-
 /// A load.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     /// What is asked.
     pub work: Work,
@@ -233,7 +223,7 @@ pub struct Plan {
     /// How long an answer is waited for before the connection counts as lost.
     pub answer_wait: Duration,
     /// What every connection shows first, if anything.
-    pub token: Option<Token>,
+    pub token: Option<crate::token::Token>,
 }
 
 impl Default for Plan {

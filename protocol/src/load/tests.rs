@@ -10,7 +10,10 @@ use tokio::time::timeout;
 use super::*;
 use crate::frame::{Frame, Framer};
 use crate::reply::REPLY_BYTES_MAX;
+use crate::token::Token;
 
+/// What connections show.
+const SECRET: &str = "a token of forty bytes, as long as needed";
 /// For a machine that stalls.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
@@ -117,15 +120,20 @@ fn a_seed_asks_the_same_again() {
 #[test]
 fn each_key_is_asked_for_once_behind_the_token() {
     run(async {
-        let (address, asked) = serve(ok).await;
-        let token = Some(Token("secret".into()));
+        let (address, asked) = serve(|number, line| match line.contains("auth") {
+            true => Some("{\"ok\":true,\"role\":\"client\"}\n".into()),
+            false => ok(number, line),
+        })
+        .await;
+        let token = Some(Token::new(SECRET).unwrap());
         let work = Work::EachKey(Kind::Put);
         let plan = Plan { work, keys: 100, connections: 4, depth: 3, token, ..Plan::default() };
-        assert!(!format!("{plan:?}").contains("secret"));
+        assert!(!format!("{plan:?}").contains(SECRET));
         let report = done(&address, plan.clone()).await;
         assert_eq!(report.kinds[&Kind::Put].count, 100);
         let asked = asked.lock().unwrap();
-        assert_eq!(asked[..4], [r#"{"op":"auth","token":"secret"}"#; 4]);
+        let auth = format!(r#"{{"op":"auth","token":"{SECRET}"}}"#);
+        assert!(asked[..4].iter().all(|line| *line == auth), "{:?}", asked[0]);
         let key = |line: &String| line.split('"').nth(7).unwrap().to_owned();
         let keys: BTreeSet<String> = asked[4..].iter().map(key).collect();
         assert_eq!((keys.len(), asked.len()), (100, 104), "{:?}", asked[4]);
@@ -140,7 +148,7 @@ fn a_refused_token_is_told() {
         let refuse: Answer =
             |_, _| Some("{\"ok\":false,\"code\":\"unauthorized\",\"error\":\"no\"}\n".into());
         let (address, _) = serve(refuse).await;
-        let token = Some(Token("wrong".into()));
+        let token = Some(Token::new(SECRET).unwrap());
         let result = start(&address, Plan { token, ops: Some(1), ..Plan::default() }).await;
         let Err(StartError::Connect(ClientError::Fix(reply))) = result else { panic!() };
         assert_eq!(reply.code.as_str(), "unauthorized");

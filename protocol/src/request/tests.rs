@@ -289,7 +289,9 @@ fn any_request(numbers: &mut Numbers) -> Request<'static> {
     };
     let timeout_ms = maybe(n, |n| 1 + n.below(60_000) as u32);
     let id = maybe(n, |_| "\"i\\n\"");
-    let once = if op.is_update() { maybe(n, once) } else { None };
+    // What is explained has a name of its own.
+    let named = op.is_update() && !matches!(op, Op::Explain(_));
+    let once = if named { maybe(n, once) } else { None };
     Request { id, timeout_ms, once, op }
 }
 

@@ -7,8 +7,8 @@ use protocol::frame::{Frame, Framer, READ_BYTES, is_http};
 use protocol::ids::Version;
 use protocol::limits::Limits;
 use protocol::reply::{
-    self, AdminReply, AuthReply, HelloReply, InvalidReply, LocateReply, MgetTail, ScanTail,
-    Versioned, WatchLine,
+    self, AdminReply, AuthReply, ExplainReply, HelloReply, InvalidReply, LocateReply, MgetTail,
+    ScanTail, Versioned, WatchLine,
 };
 use protocol::request::{self, Op, Rejected, Request};
 use protocol::status::Status;
@@ -191,6 +191,8 @@ pub fn reply(data: &[u8]) {
     same(data, reply::decode_outcome, |state| (reply::outcome_tail(state), state));
     same(data, reply::decode_values, values);
     same(data, reply::decode_page, page);
+    explained(data);
+    same_object::<ExplainReply>(data);
     same_object::<HelloReply>(data);
     same_object::<AuthReply>(data);
     same_object::<AdminReply>(data);
@@ -201,6 +203,18 @@ pub fn reply(data: &[u8]) {
     same_object::<LogsReply>(data);
     same_object::<ProcReply>(data);
     same_object::<SupervisorHello>(data);
+}
+
+/// A refusal that tells its way is the same refusal to those who do not ask for that.
+fn explained(line: &[u8]) {
+    let Ok(Err(refusal)) = reply::decode_explained(line) else { return };
+    assert_eq!(reply::decode_version(line), Ok(Err(refusal.error.clone())));
+    let Some(explained) = &refusal.explained else { return };
+    let tail = reply::refusal_tail(&refusal.error, explained);
+    let mut again = Vec::new();
+    reply::write_reply(&mut again, None, false, &tail);
+    assert_is_line(&again);
+    assert_eq!(reply::decode_explained(&again), Ok(Err(refusal)), "the same when written");
 }
 
 type Read<T> = Result<Result<T, Box<ErrorReply>>, InvalidReply>;

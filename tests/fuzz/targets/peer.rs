@@ -6,6 +6,9 @@ use std::fmt::Debug;
 use cluster::core::node::{is_ring, ring_of};
 use protocol::ids::{Key, NodeName, Uuid};
 use protocol::peer::{Down, Heartbeat, Message, Register, Registered, RingRecord, Up};
+use protocol::proof::{Challenge, Proof, Proven};
+
+use super::any_json;
 
 /// Longest datagram that a coordinator takes, bytes.
 const DATAGRAM_BYTES_MAX: usize = 2048;
@@ -19,9 +22,13 @@ fn both<M: Message + PartialEq + Debug>(data: &[u8]) -> Option<M> {
     let message = by_hand.ok()?;
     let mut written = Vec::new();
     message.write(&mut written);
-    let text = serde_json::to_string(&message).expect("plain data always serializes");
-    assert_eq!(written, text.as_bytes(), "written by hand, and by serde");
     assert!(!written.contains(&b'\n'), "a message is one line");
+    let text = serde_json::to_string(&message).expect("plain data always serializes");
+    // The same but for how a control character is escaped.
+    assert_eq!(any_json(&written), any_json(text.as_bytes()), "written by hand, and by serde");
+    let text = String::from_utf8(written).expect("text");
+    let by_serde = serde_json::from_str::<M>(&text).expect("what was written can be read");
+    assert_eq!(by_serde, message, "the same when written by hand");
     let again = M::read(&text).expect("what was written can be read");
     assert_eq!(again, message, "the same when written");
     Some(message)
@@ -40,6 +47,9 @@ pub fn peer_up(data: &[u8]) {
 /// A node's first line and its answer; a ring in it is a ring, or refused.
 pub fn registration(data: &[u8]) {
     both::<Registered>(data);
+    both::<Challenge>(data);
+    both::<Proven>(data);
+    both::<Proof>(data);
     let registered = both::<Register>(data).and_then(|register| register.ring);
     let Some(record) = registered.or_else(|| serde_json::from_slice::<RingRecord>(data).ok())
     else {

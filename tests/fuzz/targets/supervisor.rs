@@ -24,8 +24,8 @@ use super::{any_json, assert_is_line};
 pub fn supervisor_request(data: &[u8]) {
     let (id, parsed) = parse(data);
     let seen = any_json(data);
-    if let Some(id) = &id {
-        assert!(seen.as_ref().is_none_or(|seen| seen.get("id") == Some(id)));
+    if let (Some(seen), Ok(_)) = (&seen, &parsed) {
+        assert_eq!(seen.get("id"), id.as_ref(), "the id that was sent");
     }
     let line = match parsed {
         Ok(request) => {
@@ -45,7 +45,7 @@ fn is_understood(seen: &Value, request: &Request) {
     let action = match request {
         Request::Hello { client, .. } => return assert_eq!(*client, text("client")),
         Request::Subscribe(wants) => return subscribes(wants),
-        Request::Auth => return assert_eq!(text("op").as_deref(), Some("auth")),
+        Request::Auth(token) => return assert_eq!(Some(token), text("token").as_ref()),
         Request::Logs { proc, lines } => ProcAction::Logs(proc.clone(), *lines as u32),
         Request::Shutdown => ProcAction::Shutdown,
         Request::Do(Action::List) => ProcAction::List,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use cluster::config::{CacheShape, StorageKind, parse_ms};
 use protocol::ids::{Key, NodeName, OnceName, Point, Uuid, Version};
 use protocol::limits::Limits;
+use protocol::token::Token;
 
 use super::any_json;
 
@@ -51,6 +52,10 @@ pub fn values(data: &[u8]) {
     for again in texts.into_iter().flatten() {
         assert_eq!(again, text);
     }
+    if let Ok(token) = Token::new(text) {
+        assert_eq!(token.secret(), text);
+        assert!(!format!("{token:?}").contains(text), "a token is not shown");
+    }
     if let Ok(name) = text.parse::<NodeName>() {
         let name = name.as_str();
         assert!(!name.contains('/') && name != "." && name != "..", "{name} is a file's name");
@@ -64,7 +69,9 @@ pub fn import_json(data: &[u8]) {
     let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let mut lines = lines.filter(|line| !line.is_empty());
     for record in &found {
-        let line = any_json(lines.next().expect("a line a record")).expect("JSON");
+        // What stands in a field that is ignored may be more than that reader takes.
+        let line = lines.next().expect("a line a record");
+        let Some(line) = any_json(line) else { continue };
         assert_eq!(line["key"].as_str(), Some(record.key.as_str()));
         if let Some(text) = line["value"].as_str() {
             assert_eq!(text.as_bytes(), record.value);

@@ -1,5 +1,5 @@
-//! The way of a request as a picture of 80 columns: steps below each other, what goes on at the same
-//! time as branches, and bars that show when each step began and how long it took.
+//! The way of a request as a picture of 80 columns: steps below each other, what goes on at the
+//! same time as branches, and bars that show when each step began and how long it took.
 //!
 //! Pure: the same reply gives the same text.
 
@@ -124,10 +124,19 @@ fn closing(explained: &ExplainReply, branches: &[Branch<'_>]) -> String {
         StepName::Sync => format!("the sync at {node}"),
         StepName::Vote => format!("the way to {node} and back"),
         StepName::CacheUpdate => "deciding it and updating the cache".into(),
-        StepName::Reply => "making the reply".into(),
+        StepName::Reply => match silent(&explained.steps) {
+            Some(node) => format!("waiting in vain for the vote of {node}"),
+            None => "making the reply".into(),
+        },
         StepName::Other => format!("a step at {node}"),
     };
     format!("of {total} us, {us} us were {what}")
+}
+
+/// The node that has not voted, if there is one.
+fn silent(steps: &[Step]) -> Option<String> {
+    let silent = steps.iter().find(|step| step.name == StepName::Vote && step.us.is_none())?;
+    Some(escaped(silent.place.as_bytes(), false))
 }
 
 /// What the lines have in common.
@@ -277,7 +286,7 @@ hash 00000000000000ff · on n2, n3 · set 17
 client
 └─ coordinator
    parse             10 us ▏                  understood
-   batch             10 us  ▏                 alone in its batch
+   batch             10 us ▏                  alone in its batch
    ├─ n2
    │  prepare        10 us ▏
    │  append         10 us  ▏
@@ -286,9 +295,9 @@ client
    └─ n3
       prepare        10 us ▏
       append         10 us  ▏
-      sync          301 us  ███████████████
-      vote           10 us                 ▏
-   reply             10 us                 ▏  ok, version 1.7, and a note that
+      sync          301 us  ████████████████
+      vote           10 us                  ▏
+   reply             10 us                  ▏ ok, version 1.7, and a note that
                                               takes two lines
 
 of 361 us, 301 us were the sync at n3
@@ -335,6 +344,9 @@ of 361 us, 301 us were the sync at n3
         assert!(drawn.ends_with("of 155 us, 80 us were the sync at n3\n"), "{drawn}");
         let yellow = drawn.lines().find(|line| line.contains(YELLOW)).unwrap();
         assert!(yellow.contains("sync") && drawn.matches(YELLOW).count() == 1, "{drawn}");
+        let late = [step("vote", "n3", "null", "none yet"), step("reply", COORDINATOR, "9", "")];
+        let drawn = draw("put", &reply(&late.join(","), "9"), false);
+        assert!(drawn.ends_with("9 us were waiting in vain for the vote of n3\n"), "{drawn}");
         let nothing = draw("get", &reply("", "0"), false);
         assert!(nothing.ends_with("\n0 us in all\n"), "{nothing}");
     }

@@ -62,7 +62,9 @@ async fn imported(script: Vec<Does>, text: &str) -> (Result<Exit, Failure>, Stor
     let (addresses, stored) = server(script).await;
     let input = Box::new(io::Cursor::new(text.as_bytes().to_vec()));
     let target = Target { addresses, hint: String::new() };
-    let result = import(input, Format::Csv, target, &ProgressBar::hidden(), false).await;
+    let options = Options { repeat_for: Duration::ZERO, ..Options::default() };
+    let line = (target, options);
+    let result = import(input, Format::Csv, line, &ProgressBar::hidden(), false).await;
     (result, stored)
 }
 

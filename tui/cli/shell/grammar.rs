@@ -109,17 +109,18 @@ pub(super) fn read(line: &str) -> Result<Read, Problem> {
 
 /// The grammar, without what a line of the shell cannot have.
 fn command() -> clap::Command {
-    let mut command = Line::command();
-    command.build();
-    command.mut_subcommands(|command| {
-        let hidden = ["addr", "dir"]
+    let mut command = Line::command().mut_subcommands(|command| {
+        let hidden = ["addr", "dir", "token_file"]
             .into_iter()
             .filter(|name| command.get_arguments().any(|arg| arg.get_id() == name))
             .collect::<Vec<_>>();
         hidden
             .into_iter()
             .fold(command, |command, name| command.mut_arg(name, |arg| arg.hide(true)))
-    })
+    });
+    // Only now: places of arguments that are known already would not be theirs any more.
+    command.build();
+    command
 }
 
 /// What can be typed, for completion and help.
@@ -219,7 +220,10 @@ fn problem(line: &str, words: &[Word], error: &clap::Error) -> Problem {
             let told: Vec<&str> = told.lines().map(str::trim).collect();
             let told = told.join(" ");
             let told = told.strip_prefix("error: ").unwrap_or(&told);
-            Problem::new(place(&wrong.unwrap_or(argument)), told)
+            // Of two that exclude each other, the one that was typed by its name.
+            let named = [wrong, Some(argument), context(ContextKind::PriorArg)];
+            let named = named.iter().flatten().find_map(|text| self::place(words, text));
+            Problem::new(named.unwrap_or(0..line.len()), told)
         }
     }
 }
@@ -317,7 +321,7 @@ mod tests {
         assert_eq!(scan.options[0].takes, Some(Takes::Key));
         assert!(catalog.command(b"mget").expect("mget").repeats);
         let help = super::help(None).expect("help");
-        assert!(help.contains("get ") && help.contains("Print the value of a key."), "{help}");
+        assert!(help.contains("get ") && help.contains("Print the value of a key"), "{help}");
         assert!(super::help(Some("get")).expect("help").contains("<KEY>"));
         assert_eq!(super::help(Some("dance")), None);
     }

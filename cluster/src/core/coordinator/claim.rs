@@ -328,9 +328,12 @@ impl Coordinator {
     /// A request before results may be told waits in line.
     pub(super) fn on_early_request(&mut self, arrival: Arrival) {
         let stopping = matches!(self.phase, Phase::Stopping { .. } | Phase::Stopped);
-        if stopping || self.arrivals.len() >= super::ARRIVALS_MAX {
-            let what = if stopping { "this coordinator is stopping" } else { "too many requests" };
-            let error = ErrorReply::overloaded(what, super::RETRY_AFTER_MS);
+        if stopping {
+            self.reply_error(arrival.client, ErrorReply::not_leader(None));
+            return;
+        }
+        if self.arrivals.len() >= super::ARRIVALS_MAX {
+            let error = ErrorReply::overloaded("requests", super::RETRY_AFTER_MS);
             self.reply_error(arrival.client, error);
             return;
         }

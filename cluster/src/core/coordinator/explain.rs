@@ -1,10 +1,10 @@
 //! `explain`: which way a request takes, or has just taken, and where its time went.
 //!
 //! One that is not carried out is answered at once, from what is known here (`plan`). One that is
-//! goes the way of every other request; hooks in `reads`, `evaluate` and `updates` note here when it
-//! came how far, its transaction is followed with a `Trace`, and its answer, on the way out, becomes
-//! a list of steps (`steps`). Nobody else pays for it: each hook first asks whether anything at all
-//! is being explained.
+//! goes the way of every other request; hooks in `reads` and `updates` note here when it came how
+//! far, its transaction is followed with a `Trace`, and its answer, on the way out, becomes a list
+//! of steps (`steps`). Nobody else pays for it: each hook first asks whether anything at all is
+//! being explained.
 //!
 //! The core's clock is read once a turn, so what happens within one turn takes no time in it. What
 //! lies at both ends is measured by the connection ([`Seen`]) and by the loop ([`Explained`]).

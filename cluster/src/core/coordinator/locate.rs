@@ -55,7 +55,7 @@ impl Coordinator {
             return;
         }
         if self.locates.len() + holders.len() > READS_MAX {
-            let error = ErrorReply::overloaded("too many reads are waiting", RETRY_AFTER_MS);
+            let error = ErrorReply::overloaded("reads", RETRY_AFTER_MS);
             self.reply_error(client, error);
             return;
         }

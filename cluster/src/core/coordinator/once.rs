@@ -140,8 +140,7 @@ impl Coordinator {
         if self.onces.open.contains_key(&once.name) || self.onces.has_room(now, max) {
             return None;
         }
-        let what = "too many updates with once were made in the last minute";
-        Some(ErrorReply::overloaded(what, RETRY_AFTER_MS))
+        Some(ErrorReply::overloaded("updates with once within a minute", RETRY_AFTER_MS))
     }
 
     /// The first update of a name has it until it is decided.

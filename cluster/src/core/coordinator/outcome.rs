@@ -55,7 +55,7 @@ impl Coordinator {
         deadline: Time,
     ) {
         if self.outcomes.len() >= READS_MAX {
-            let error = ErrorReply::overloaded("too many questions are waiting", RETRY_AFTER_MS);
+            let error = ErrorReply::overloaded("questions", RETRY_AFTER_MS);
             self.reply_error(client, error);
             return;
         }

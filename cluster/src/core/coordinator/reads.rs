@@ -135,7 +135,7 @@ impl Coordinator {
 
     fn on_read(&mut self, now: Time, client: ClientId, what: What, keys: Vec<Key>, deadline: Time) {
         if self.keys_read + keys.len() > READS_MAX {
-            let error = ErrorReply::overloaded("too many reads are waiting", RETRY_AFTER_MS);
+            let error = ErrorReply::overloaded("reads", RETRY_AFTER_MS);
             self.reply_error(client, error);
             return;
         }

@@ -112,7 +112,7 @@ impl Coordinator {
     pub(super) fn on_scan(&mut self, now: Time, client: ClientId, op: ScanOp, deadline: Time) {
         let Some(ring) = &self.ring else { return };
         if self.scans.len() >= SCANS_MAX {
-            let error = ErrorReply::overloaded("too many scans are under way", RETRY_AFTER_MS);
+            let error = ErrorReply::overloaded("scans", RETRY_AFTER_MS);
             self.reply_error(client, error);
             return;
         }

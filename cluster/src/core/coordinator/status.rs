@@ -3,9 +3,9 @@
 //! Built only when asked for. What clients asked for is counted where they are answered, by
 //! `shell::connection`, which adds it, and what supervisors say, which no rule may know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::ids::MemberId;
+use protocol::ids::{Key, MemberId};
 use protocol::status::{
     ClusterStatus, CoordinatorState, CoordinatorStatus, NodeState, NodeStatus, OpsStatus,
     PointStatus, RingStatus, Status,
@@ -188,8 +188,18 @@ impl Coordinator {
         copies
     }
 
+    /// Keys with an update that an earlier epoch left open, or that waits for the vote of a
+    /// participant which is not there.
     pub(super) fn keys_in_doubt(&self) -> u64 {
-        let held = self.txns.values().filter(|txn| matches!(txn.phase, TxnPhase::Recovered(_)));
-        held.map(|txn| txn.keys.len() as u64).sum()
+        let is_away = |member: &&MemberId| !self.node_of(**member).is_some_and(Node::is_up);
+        let in_doubt = self.txns.values().filter(|txn| match &txn.phase {
+            TxnPhase::Recovered(_) => true,
+            TxnPhase::Sent { yes, .. } => {
+                txn.participants.iter().filter(is_away).any(|member| !yes.contains(member))
+            }
+            _ => false,
+        });
+        let keys: BTreeSet<&Key> = in_doubt.flat_map(|txn| &txn.keys).collect();
+        keys.len() as u64
     }
 }

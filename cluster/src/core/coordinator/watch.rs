@@ -64,7 +64,7 @@ impl Coordinator {
             return;
         }
         if self.watches.count >= WATCHES_MAX {
-            let error = ErrorReply::overloaded("too many watches are open", RETRY_AFTER_MS);
+            let error = ErrorReply::overloaded("watches", RETRY_AFTER_MS);
             self.reply_error(client, error);
             return;
         }

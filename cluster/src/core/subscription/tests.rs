@@ -59,6 +59,7 @@ fn wanting(topics: &[Topic]) -> Subscription {
     Subscription::new(Subscribe { topics, ..Subscribe::default() })
 }
 
+/// Contract: "Nothing is built or formatted for nobody"
 #[test]
 fn what_is_not_wanted_is_not_formatted_and_has_no_number() {
     let mut subscription = wanting(&[Topic::Stats]);
@@ -82,6 +83,7 @@ fn both_queues_are_told_in_one_order() {
     assert!(subscription.is_empty());
 }
 
+/// Contract: "(sampled to `max_per_s`; aborted, slow and watched ones always)"
 #[test]
 fn samples_are_spread_and_what_is_always_told_is_not_one() {
     let mut subscription = Subscription::new(Subscribe { max_per_s: 100, ..Subscribe::default() });
@@ -115,6 +117,8 @@ fn a_watched_transaction_is_always_told() {
     }
 }
 
+/// Contract: "`seq` (per source; a gap is a loss)"
+/// Contract: "Telemetry is dropped first and counted"
 #[test]
 fn telemetry_goes_first_and_leaves_a_gap() {
     let mut subscription = Subscription::new(Subscribe::default());
@@ -128,6 +132,8 @@ fn telemetry_goes_first_and_leaves_a_gap() {
     assert_eq!(told[..2], [(1, "heartbeat_missed"), (7, "stats")]);
 }
 
+/// Contract: "a full control queue (1,024) is replaced by `lagged
+/// {dropped:{topic:n},from_seq,to_seq}` and a fresh `snapshot`"
 #[test]
 fn too_much_control_is_replaced_and_what_is_lost_is_told() {
     let mut subscription = Subscription::new(Subscribe::default());

@@ -36,7 +36,7 @@ impl Connection {
             _ => CacheLook::None,
         };
         let keys = if explain.run { KeyHashes::of(&explain.request.op) } else { KeyHashes::None };
-        let client = self.take_core_slot(request, bytes, keys);
+        let client = self.take_slot(request, bytes, keys);
         let once = ops::once_of(&explain.request);
         let timeout_ms = explain.request.timeout_ms.or(request.timeout_ms);
         let timeout_ms = timeout_ms.map_or(self.shared.limits.op_ms, u64::from);
@@ -47,7 +47,7 @@ impl Connection {
 
     /// As a `get` is answered from the cache; its reply is made, but told only in the steps.
     fn look(&self, key: &str) -> CacheLook {
-        if self.in_core.contains_key(&ops::hash(key)) {
+        if self.slots.is_in_core(ops::hash(key)) {
             return CacheLook::None;
         }
         let found = self.shared.cache.get(key);

@@ -117,6 +117,8 @@ fn decoded(bytes: &[u8]) -> Result<Vec<LogRecord>, BadRecord> {
     decode(bytes).collect()
 }
 
+/// Contract: "Log and keystore records have room from the start for flags (u32), an expiry time and
+/// `once`"
 #[test]
 fn generated_records_read_back() {
     let mut source = Source(1);

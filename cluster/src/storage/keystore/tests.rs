@@ -323,6 +323,7 @@ fn memory_does_what_the_model_does_and_crashes_to_any_prefix() {
     }
 }
 
+/// Contract: "Per-range key counts ... are part of the checkpoint, not recounted at start"
 #[test]
 fn fjall_does_what_the_model_does_and_restarts_at_its_checkpoint() {
     for seed in 100..104 {
@@ -489,6 +490,7 @@ fn a_half_made_keystore_is_made_anew() {
     check(&directory.open().unwrap(), &Model::default(), &[]);
 }
 
+/// Contract: "Every data file begins with a magic, a format number, cluster and store uuid"
 #[test]
 fn a_strangers_keystore_is_refused() {
     let directory = Directory::new();

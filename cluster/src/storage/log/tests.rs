@@ -369,6 +369,8 @@ fn a_disk_that_stays_full_refuses_new_segments_and_poisons_half_written_groups()
     }
 }
 
+/// Contract: "Every data file begins with a magic, a format number, cluster and store uuid"
+/// Contract: "A newer format refuses to start and names the version that wrote it"
 #[test]
 fn strangers_and_newer_logs_are_refused() {
     let disk = disk_with(4096, &groups(25, 3, 30));

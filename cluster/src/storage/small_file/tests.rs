@@ -178,6 +178,8 @@ fn a_full_disk_takes_what_fits_the_old_copies() {
     file.save(b"still usable").unwrap();
 }
 
+/// Contract: "Every data file begins with a magic, a format number, cluster and store uuid"
+/// Contract: "A newer format refuses to start and names the version that wrote it"
 #[test]
 fn a_strangers_or_newer_file_is_refused() {
     let disk = saved(1);

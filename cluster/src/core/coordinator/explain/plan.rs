@@ -50,8 +50,8 @@ impl Coordinator {
         }
         plan.here(StepName::CacheLookup, format!("a miss: the key is not in set {set}"));
         if self.is_in_doubt(key) {
-            let note = "its last update, of an earlier coordinator, is in doubt: the read waits for \
-                        its fate, at most until its deadline, then `unavailable`";
+            let note = "its last update, of an earlier coordinator, is in doubt: the read waits \
+                        for its fate, at most until its deadline, then `unavailable`";
             plan.here(StepName::Queue, note);
             return plan.0;
         }

@@ -114,6 +114,7 @@ fn r16_a_refused_condition_is_not_recorded() {
     }
 }
 
+/// Contract: "also across any restart"
 #[test]
 fn r16_a_new_coordinator_knows_what_was_committed_before_it() {
     let mut world = World::founded();
@@ -224,6 +225,7 @@ fn r16_what_an_earlier_epoch_left_open_is_repeated_when_it_is_decided() {
     }
 }
 
+/// Contract: "within 60 s (longer while the server's table has room"
 #[test]
 fn r16_the_table_is_bounded_and_keeps_each_entry_a_minute() {
     let mut world = World::blank();

@@ -97,6 +97,7 @@ fn node_times_are_asked_for_only_while_somebody_listens() {
     assert_eq!(timed(&world), 0);
 }
 
+/// Contract: "for one older than 20 ms"
 #[test]
 fn an_old_transaction_is_told_while_it_is_open() {
     let mut world = World::founded();
@@ -122,6 +123,7 @@ fn an_old_transaction_is_told_while_it_is_open() {
     assert!(world.sides[0].core.txns_open(world.now).is_empty());
 }
 
+/// Contract: "for one older than 20 ms or watched"
 #[test]
 fn a_watched_transaction_is_told_while_it_is_young() {
     let mut world = World::founded();

@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// Contract: "`aborted` | `reason` | certainly did not and will not happen | safe"
 #[test]
 fn aborted_updates_are_counted() {
     let mut world = World::founded();

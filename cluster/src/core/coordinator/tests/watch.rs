@@ -46,6 +46,7 @@ fn a_watch_is_told_of_every_change_in_the_order_of_commits() {
     assert_eq!((world.told(5).len(), world.told(7).len()), (7, 7));
 }
 
+/// Contract: "or a change of coordinator, gets `{"watch":"lost"}`"
 #[test]
 fn what_is_aborted_is_not_told_and_a_new_epoch_ends_the_watch() {
     let mut world = World::founded();

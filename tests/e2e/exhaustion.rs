@@ -1,0 +1,221 @@
+//! Clients that take all they can get: the servers' memory stays bounded, everybody else is served,
+//! and nothing has to be restarted.
+//!
+//! Prints what it measured; only what must hold on every machine is asserted. Longer, and with more:
+//! `PIAZZA_EXHAUSTION=full cargo test exhaustion -- --nocapture`.
+
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::cluster::Cluster;
+use super::wire::{Conn, Reply, ask};
+
+/// What all clients together may make the coordinator hold, MiB.
+const BUDGET_MIB: u64 = 64;
+/// What it may have beyond that and its connections' free shares: its cache, queues, allocator, MiB.
+const SLACK_MIB: u64 = 300;
+/// Between two requests of the client that is watched.
+const PACE: Duration = Duration::from_millis(2);
+/// Fewest of its requests while something goes on, or is still held.
+const OPS_MIN: usize = 400;
+/// What the buffer of a line may have before it counts, KiB.
+const FREE_KIB: usize = 128;
+const LARGE_BYTES: usize = 512 << 10;
+
+/// How much of everything.
+struct Much {
+    slow: usize,
+    slow_seconds: u64,
+    long_lines: usize,
+    deaf: usize,
+    parked: usize,
+}
+
+impl Much {
+    fn wanted() -> Self {
+        if std::env::var_os("PIAZZA_EXHAUSTION").is_some_and(|much| much == "full") {
+            Self { slow: 1_000, slow_seconds: 25, long_lines: 2_000, deaf: 50, parked: 10_000 }
+        } else {
+            Self { slow: 1_000, slow_seconds: 3, long_lines: 700, deaf: 10, parked: 10_000 }
+        }
+    }
+}
+
+/// A client that asks one thing after the other and must be served all the time.
+struct Watched {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Vec<Duration>>,
+}
+
+impl Watched {
+    fn start(addr: SocketAddr, key: &str) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, key) = (Arc::clone(&stop), key.to_owned());
+        let thread = thread::spawn(move || {
+            let mut conn = Conn::open(addr).expect("there is a place");
+            let mut took = Vec::new();
+            while took.len() < OPS_MIN || !stopped.load(Ordering::Relaxed) {
+                let begin = Instant::now();
+                let put = conn.put(&key, "v");
+                assert!(matches!(put, Reply::Ok(_)), "{put:?}");
+                took.push(begin.elapsed());
+                let begin = Instant::now();
+                assert!(matches!(conn.get(&key), Reply::Ok(_)));
+                took.push(begin.elapsed());
+                thread::sleep(PACE);
+            }
+            took
+        });
+        Self { stop, thread }
+    }
+
+    /// Its operations, with the slowest of a hundred, in words.
+    fn end(self) -> String {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut took = self.thread.join().expect("it was served");
+        took.sort();
+        let p99 = took[took.len() * 99 / 100];
+        format!("{} operations of another client, p99 {p99:?}", took.len())
+    }
+}
+
+/// Resident memory of a process, MiB.
+fn resident_mib(pid: i32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a line");
+    let kib = line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok());
+    kib.expect("a number") >> 10
+}
+
+/// Writes as much of `bytes` as the server takes.
+fn pour(stream: &mut TcpStream, bytes: &[u8]) -> usize {
+    stream.set_nonblocking(true).expect("a socket");
+    let mut sent = 0;
+    while sent < bytes.len() {
+        match stream.write(&bytes[sent..]) {
+            Ok(written) => sent += written,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => panic!("the server closed it after {sent} bytes: {error}"),
+        }
+    }
+    sent
+}
+
+fn connected(addr: SocketAddr, count: usize) -> Vec<TcpStream> {
+    let connect = |_| TcpStream::connect(addr).expect("there is a place");
+    (0..count).map(connect).collect()
+}
+
+/// A thousand lines, a byte a second each.
+fn slow(addr: SocketAddr, much: &Much) -> usize {
+    let mut streams = connected(addr, much.slow);
+    let line = b"{\"op\":\"put\",\"key\":\"slow\",\"value\":\"and slower";
+    for second in 0..much.slow_seconds as usize {
+        for stream in &mut streams {
+            stream.write_all(&line[second..=second]).expect("it is not closed yet");
+        }
+        thread::sleep(Duration::from_secs(1));
+    }
+    much.slow * much.slow_seconds as usize
+}
+
+/// Lines that are nearly as long as they may be, and never end.
+fn long_lines(addr: SocketAddr, much: &Much, held: &mut Vec<TcpStream>) -> usize {
+    let line = [b"{\"op\":\"put\",\"key\":\"long\",\"value\":\"", &[b'x'; 1 << 20][..]].concat();
+    let mut streams = connected(addr, much.long_lines);
+    let mut sent = 0;
+    for round in 0..20 {
+        // In turns, so that all of them are under way at once.
+        let part = round * line.len() / 20..(round + 1) * line.len() / 20;
+        sent += streams.iter_mut().map(|stream| pour(stream, &line[part.clone()])).sum::<usize>();
+    }
+    held.append(&mut streams);
+    sent
+}
+
+/// Readers that never read: each asks for far more than it could take.
+fn deaf(addr: SocketAddr, much: &Much, held: &mut Vec<TcpStream>) -> usize {
+    let lines = b"{\"op\":\"get\",\"key\":\"large\"}\n".repeat(1_024);
+    let mut streams = connected(addr, much.deaf);
+    let sent = streams.iter_mut().map(|stream| pour(stream, &lines)).sum();
+    held.append(&mut streams);
+    sent
+}
+
+/// Updates of a node that stands still: all of them wait, and all are answered.
+fn parked(cluster: &Cluster, victim: &str, keys: &[String], much: &Much) -> usize {
+    assert_eq!(cluster.admin("pause", victim)["ok"], true);
+    let mut conns: Vec<Conn> =
+        (0..20).map(|_| Conn::open(cluster.addr()).expect("a place")).collect();
+    let each = much.parked / conns.len();
+    for (number, conn) in conns.iter_mut().enumerate() {
+        let put = |n: usize| {
+            let key = &keys[n % keys.len()];
+            format!("{}\n", json!({"op": "put", "key": key, "value": format!("{number}-{n}")}))
+        };
+        let lines: String = (0..each).map(put).collect();
+        conn.send(lines).expect("it is open");
+    }
+    assert_eq!(cluster.admin("resume", victim)["ok"], true);
+    let mut answers = 0;
+    for conn in &mut conns {
+        for _ in 0..each {
+            let answer = conn.receive().expect("every request is answered");
+            let known = ["replica_down", "unknown_outcome", "overloaded", "timeout"];
+            let code = answer["code"].as_str().unwrap_or_default();
+            assert!(answer["ok"] == true || known.contains(&code), "{answer}");
+            answers += 1;
+        }
+    }
+    answers
+}
+
+#[test]
+fn exhaustion() {
+    let much = Much::wanted();
+    let budget = format!("clients_bytes={}", BUDGET_MIB << 20);
+    let cluster = Cluster::start("exhaustion", 3, 2, &["--limit", &budget]);
+    cluster.wait_healthy(None);
+    let addr = cluster.addr();
+    let ring = cluster.ring();
+    let victim = ring.names().pop_last().expect("a node");
+    let all = || (0..10_000).map(|n| format!("key:{n}"));
+    let mut free = all().filter(|key| !ring.holders(key).contains(&victim));
+    let hit: Vec<String> =
+        all().filter(|key| ring.holders(key).contains(&victim)).take(500).collect();
+    let key = free.next().expect("a key that the victim has no copy of");
+    let large = json!({"op": "put", "key": "large", "value": "l".repeat(LARGE_BYTES)});
+    assert_eq!(ask(addr, &large).expect("an answer")["ok"], true);
+    let pids = cluster.pids();
+    let pid = cluster.pid("coordinator").expect("it runs");
+    let before = resident_mib(pid);
+    let mut held = Vec::new();
+    let mut phase = |what: &str, run: &mut dyn FnMut(&mut Vec<TcpStream>) -> usize| {
+        let watched = Watched::start(addr, &key);
+        let amount = run(&mut held);
+        let told = watched.end();
+        let now = resident_mib(pid);
+        println!("exhaustion: {what} ({amount}): coordinator {before} -> {now} MiB; {told}");
+        let free_shares = (held.len() * (FREE_KIB << 10)) as u64 >> 20;
+        let most = before + BUDGET_MIB + free_shares + SLACK_MIB;
+        assert!(now <= most, "{what}: {now} MiB, at most {most}");
+    };
+    phase("nothing", &mut |_| {
+        thread::sleep(Duration::from_secs(1));
+        0
+    });
+    phase("a byte a second", &mut |_| slow(addr, &much));
+    phase("long lines", &mut |held| long_lines(addr, &much, held));
+    phase("readers that never read", &mut |held| deaf(addr, &much, held));
+    phase("parked operations", &mut |_| parked(&cluster, &victim, &hit, &much));
+    drop(held);
+    cluster.wait_healthy(None);
+    assert_eq!(cluster.pids(), pids, "nothing was restarted");
+}
