@@ -5,6 +5,7 @@
 //!
 //! * `tidy`: the rules of the code that a machine keeps: purity, imports, lengths.
 //! * `cache_threads`: the cache, hammered by several threads.
+//! * `fuzz`: what must hold of every parser, over the inputs that fuzzing has kept.
 //! * `check`: is a recorded history right? The linearizability and durability checkers, used by all
 //!   that follow, and their own tests.
 //! * `golden`: scenarios of the commit protocol, one a file, with the trace that each must reproduce.
@@ -23,6 +24,7 @@ mod check;
 mod conformance;
 mod contract;
 mod e2e;
+mod fuzz;
 mod golden;
 mod sim;
 mod supervisor;

@@ -199,7 +199,7 @@ impl NodeDirectory {
             damage.push(format!("the log cannot be read: {error}"));
         }
         let through = keystore.through();
-        if let Some(first) = first.filter(|first| first.0 > through.0 + 1) {
+        if let Some(first) = first.filter(|first| first.0.saturating_sub(1) > through.0) {
             damage.push(format!(
                 "the keystore ends at group {} and the log begins at group {}: what was decided \
                  between them is lost",

@@ -168,7 +168,7 @@ struct SetArgs {
 
 /// A wait that the supervisor keeps: 1 ms to 60 s.
 fn wait(text: &str) -> Result<Duration, String> {
-    let wait = crate::args::duration(text)?;
+    let wait = crate::duration::duration(text)?;
     let allowed = Duration::from_millis(1)..=Duration::from_secs(60);
     if allowed.contains(&wait) { Ok(wait) } else { Err("give 1ms to 60s".into()) }
 }

@@ -12,6 +12,7 @@ use protocol::ids::Version;
 use protocol::request::MGET_KEYS_MAX;
 
 use crate::credentials::Credentials;
+use crate::duration::duration;
 
 /// A replicated key-value store that you can watch think.
 #[derive(Debug, Parser)]
@@ -283,24 +284,6 @@ pub(crate) struct ExportArgs {
     pub(crate) csv: bool,
     #[command(flatten)]
     pub(crate) common: Common,
-}
-
-/// A duration as it is typed: a number with `ms`, `s`, `m` or `h`; without: seconds.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let wrong = || format!("{text:?} is not a duration: durations look like 500ms, 30s or 2m");
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let unit_ms = match unit {
-        "ms" => 1,
-        "" | "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err(wrong()),
-    };
-    // A year is beyond any use, and keeps every sum of times far from overflow.
-    let ms = number.checked_mul(unit_ms).filter(|ms| *ms <= 31_536_000_000).ok_or_else(wrong)?;
-    Ok(Duration::from_millis(ms))
 }
 
 #[cfg(test)]

@@ -23,7 +23,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use crate::address::{self, Target};
-use crate::args::{Common, duration};
+use crate::args::Common;
+use crate::duration::duration;
 use crate::print::{self, Exit, Failure};
 use show::Measured;
 

@@ -8,13 +8,12 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use protocol::client::{Client, Scan};
-use protocol::json;
 use protocol::reply::Item;
 use protocol::request::SCAN_ITEMS_MAX;
 
 use crate::args::ExportArgs;
 use crate::print::{self, Exit, Failure};
-use crate::records::Format;
+use crate::records::{self, Format};
 
 /// `piazza export [FILE]`.
 pub(crate) fn run(args: ExportArgs) -> ExitCode {
@@ -63,39 +62,8 @@ fn write_record(out: &mut Vec<u8>, item: &Item, format: Format) -> Result<(), Fa
         let sentence = "the server sent a key without its value: is it a Piazza cluster?";
         return Err(Failure::new(Exit::Other, "protocol", sentence));
     };
-    match format {
-        Format::Json => {
-            out.extend_from_slice(b"{\"key\":");
-            json::write_string(out, item.key.as_str());
-            out.push(b',');
-            json::write_value(out, value.as_bytes());
-            out.push(b'}');
-        }
-        Format::Csv => {
-            write_field(out, item.key.as_bytes());
-            out.push(b',');
-            write_field(out, value.as_bytes());
-        }
-    }
-    out.push(b'\n');
+    records::write(out, format, item.key.as_str(), value.as_bytes());
     Ok(())
-}
-
-/// In quotes where a reader would take it for anything but the field.
-fn write_field(out: &mut Vec<u8>, field: &[u8]) {
-    let special = |b: &u8| matches!(b, b'"' | b',' | b'\r' | b'\n');
-    if !field.iter().any(special) && !field.starts_with(b"\xef\xbb\xbf") {
-        out.extend_from_slice(field);
-        return;
-    }
-    out.push(b'"');
-    for b in field {
-        if *b == b'"' {
-            out.push(b'"');
-        }
-        out.push(*b);
-    }
-    out.push(b'"');
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod args;
 mod asked;
 mod bench;
 mod credentials;
+mod duration;
 mod explain;
 mod export;
 mod import;

@@ -1,7 +1,8 @@
-//! The lines of an import: JSON objects, or `key,value` with the quotes of RFC 4180.
+//! The lines of an import or export: JSON objects, or `key,value` with the quotes of RFC 4180.
 //!
-//! Read by `import`, one record at a time, in memory bounded by the largest record allowed. Pure
-//! but for the reader it is given. The first bad line ends it: what comes after is never looked at.
+//! Read by `import`, one record at a time, in memory bounded by the largest record allowed; written
+//! by `export`. Pure but for the reader it is given. The first bad line ends the reading: what
+//! comes after is never looked at.
 
 use std::borrow::Cow;
 use std::io::{BufRead, Read};
@@ -227,6 +228,42 @@ fn csv_field(text: &[u8]) -> Result<(Vec<u8>, Option<&[u8]>), String> {
             }
         }
     }
+}
+
+/// Appends one record, as [`Records`] reads it back.
+pub(crate) fn write(out: &mut Vec<u8>, format: Format, key: &str, value: &[u8]) {
+    match format {
+        Format::Json => {
+            out.extend_from_slice(b"{\"key\":");
+            json::write_string(out, key);
+            out.push(b',');
+            json::write_value(out, value);
+            out.push(b'}');
+        }
+        Format::Csv => {
+            write_csv_field(out, key.as_bytes());
+            out.push(b',');
+            write_csv_field(out, value);
+        }
+    }
+    out.push(b'\n');
+}
+
+/// In quotes where a reader would take it for anything but the field.
+fn write_csv_field(out: &mut Vec<u8>, field: &[u8]) {
+    let special = |b: &u8| matches!(b, b'"' | b',' | b'\r' | b'\n');
+    if !field.iter().any(special) && !field.starts_with(b"\xef\xbb\xbf") {
+        out.extend_from_slice(field);
+        return;
+    }
+    out.push(b'"');
+    for b in field {
+        if *b == b'"' {
+            out.push(b'"');
+        }
+        out.push(*b);
+    }
+    out.push(b'"');
 }
 
 fn quotes(text: &[u8]) -> usize {

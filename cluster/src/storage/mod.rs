@@ -19,3 +19,8 @@ pub mod log;
 pub mod small_file;
 
 pub mod keystore;
+
+/// The highest number of a segment, a group or a save that is read. At a million a second it is
+/// reached after a hundred thousand years: so there is always a next one, and a file that says more
+/// is damaged or forged.
+const NUMBER_MAX: u64 = 1 << 62;

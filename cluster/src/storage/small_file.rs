@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use protocol::ids::Uuid;
 
+use super::NUMBER_MAX;
 use super::codec::{BadRecord, Reader};
 use super::disk::Disk;
 use super::failpoint;
@@ -323,6 +324,9 @@ impl SmallFile {
         if !self.identity.accepts(&head.identity) {
             let Identity { cluster, store } = head.identity;
             return Err(SmallFileError::Foreign { name: self.name.clone(), store, cluster });
+        }
+        if copy.generation > NUMBER_MAX {
+            return Ok(Err("has a generation beyond the limit"));
         }
         Ok(Ok(copy))
     }

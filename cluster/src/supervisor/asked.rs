@@ -15,24 +15,34 @@ use crate::orders::{Fault, Order};
 
 /// What somebody asked at the supervisor's port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Action {
+pub enum Action {
+    /// All processes are told.
     List,
+    /// It is killed, and stays down.
     Kill(String),
+    /// It ends and starts again, and must be ready within this time.
     Restart(String, Duration),
+    /// It starts, and must be ready within this time.
     Start(String, Duration),
+    /// It ends in order, and stays down.
     Stop(String),
+    /// It is stopped where it stands.
     Pause(String),
+    /// It goes on.
     Resume(String),
+    /// It is to have a fault.
     Inject(String, Ordered),
 }
 
 /// A fault that is ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ordered {
-    pub(super) fault: Fault,
-    pub(super) count: u64,
+pub struct Ordered {
+    /// Which.
+    pub fault: Fault,
+    /// How often; 0 takes it back.
+    pub count: u64,
     /// How long the node may take to take it.
-    pub(super) timeout: Duration,
+    pub timeout: Duration,
 }
 
 impl Action {

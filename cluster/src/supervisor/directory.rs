@@ -107,7 +107,11 @@ impl ClusterFile {
         Self::parse(&path, &text).map(Some)
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Self, StartError> {
+    /// The file that `text` is; `path`, where it was read, is for the sentence about a bad one.
+    ///
+    /// # Errors
+    /// [`StartError::Usage`] where it is damaged or of a newer format.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, StartError> {
         /// The fields that every format has.
         #[derive(Deserialize)]
         struct Head {

@@ -117,11 +117,11 @@ pub(super) enum Effect {
 }
 
 /// The fields of an ok reply next to `ok`, or a refusal.
-pub(super) type Reply = Result<Value, Refusal>;
+pub type Reply = Result<Value, Refusal>;
 
 /// An error reply.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Refusal {
+pub struct Refusal {
     pub(super) code: &'static str,
     pub(super) error: String,
     /// Fields next to `code` and `error`.

@@ -22,7 +22,7 @@ mod fresh;
 mod lines;
 mod logs;
 pub mod options;
-mod request;
+pub mod request;
 mod run;
 mod server;
 mod stopping;
@@ -33,7 +33,9 @@ mod told_tests;
 use std::io::{self, Write};
 use std::path::Path;
 
+pub use asked::{Action, Ordered};
 pub use down::down;
+pub use fleet::{Refusal, Reply};
 pub use run::run;
 
 /// Why a supervisor did not start; one sentence that says what to do.

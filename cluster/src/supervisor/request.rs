@@ -31,7 +31,8 @@ const READY_WAIT: Duration = Duration::from_secs(30);
 
 /// What a line asks.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Request {
+pub enum Request {
+    /// Who is there.
     Hello {
         /// What the client calls itself.
         client: Option<String>,
@@ -44,10 +45,14 @@ pub(super) enum Request {
     Auth(String),
     /// The last lines of the log of a process.
     Logs {
+        /// Which.
         proc: String,
+        /// How many lines at most.
         lines: usize,
     },
+    /// Something about processes.
     Do(Action),
+    /// All servers end, then the supervisor.
     Shutdown,
 }
 
@@ -91,7 +96,7 @@ pub(super) fn too_long(actual: usize) -> Refusal {
 }
 
 /// The request of `line`, and its `id` as far as that could be read.
-pub(super) fn parse(line: &[u8]) -> (Option<Value>, Result<Request, Refusal>) {
+pub fn parse(line: &[u8]) -> (Option<Value>, Result<Request, Refusal>) {
     if nests_deeper(line, NESTING_MAX) {
         let error = format!("the request is nested more than {NESTING_MAX} deep: no request is");
         return (None, Err(bad(None, error)));
@@ -260,7 +265,7 @@ fn timeout(fields: &mut Map<String, Value>) -> Result<Option<Duration>, Refusal>
 }
 
 /// The line that answers a request with this `id`, newline included.
-pub(super) fn answer(id: Option<Value>, reply: Reply) -> Vec<u8> {
+pub fn answer(id: Option<Value>, reply: Reply) -> Vec<u8> {
     // By hand, so that `ok` comes first for those who read with their eyes.
     let mut line = format!("{{\"ok\":{}", reply.is_ok());
     let mut add = |name: &str, value: &Value| {

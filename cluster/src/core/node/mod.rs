@@ -43,7 +43,7 @@ use serde::{Deserialize, Serialize};
 
 pub use restart::Restart;
 pub use scan::Scanned;
-pub(crate) use session::{is_ring, ring_of};
+pub use session::{is_ring, ring_of};
 pub use space::RESERVE_BYTES;
 
 use super::cache::Cache;

@@ -410,7 +410,7 @@ impl Session {
 
 /// Whether a record describes a ring at all: to be asked of each one that comes from outside,
 /// before anything is made of it.
-pub(crate) fn is_ring(record: &RingRecord) -> bool {
+pub fn is_ring(record: &RingRecord) -> bool {
     let members = &record.members;
     let mut points: Vec<Point> = members.iter().flat_map(|m| m.points.clone()).collect();
     let mut uuids: Vec<Uuid> = members.iter().map(|member| member.uuid).collect();
@@ -431,7 +431,10 @@ fn rises<T: Ord>(all: &[T]) -> bool {
 }
 
 /// The ring that a record describes.
-pub(crate) fn ring_of(record: &RingRecord) -> Ring {
+///
+/// # Panics
+/// If it is none: see [`is_ring`].
+pub fn ring_of(record: &RingRecord) -> Ring {
     let points = record.members.iter().flat_map(|m| m.points.iter().map(|p| (*p, m.id)));
     Ring::new(points.collect(), record.replicas)
 }

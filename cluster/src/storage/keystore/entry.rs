@@ -1,7 +1,7 @@
 //! What the keystore on disk writes: one entry for each key, and one about the whole.
 //!
-//! Called by `fjall`. The bytes come back from a storage engine that has checksums of its own;
-//! they are checked all the same, and never make the reader panic.
+//! Called by `fjall`. Pure. The bytes come back from a storage engine that has checksums of its
+//! own; they are checked all the same, and never make the reader panic.
 //!
 //! entry   | field      | width | meaning (little-endian)
 //! --------|------------|-------|-----------------------------------------------------
@@ -28,6 +28,7 @@ use protocol::peer::OnceEntry;
 
 use super::ranges::Ranges;
 use super::{KeystoreError, Stored};
+use crate::storage::NUMBER_MAX;
 use crate::storage::codec::{BadRecord, Reader, put_once};
 use crate::storage::identity::{Identity, put_program, read_program};
 
@@ -37,7 +38,8 @@ const MAGIC: &[u8; 8] = b"piazzaKS";
 const FORMAT: u32 = 1;
 const CRC_AT: usize = 12;
 
-pub(super) fn encode(stored: &Stored) -> Vec<u8> {
+/// The bytes of a key's entry.
+pub fn encode(stored: &Stored) -> Vec<u8> {
     let value = stored.value.as_ref().map_or(&[][..], Value::as_bytes);
     let mut bytes = Vec::with_capacity(25 + value.len());
     bytes.push(if stored.is_live() { VALUE } else { TOMBSTONE });
@@ -50,7 +52,7 @@ pub(super) fn encode(stored: &Stored) -> Vec<u8> {
 }
 
 /// The entry in `bytes`; `None` if they are none.
-pub(super) fn decode(bytes: &[u8]) -> Option<Stored> {
+pub fn decode(bytes: &[u8]) -> Option<Stored> {
     let read = || -> Result<Option<Stored>, BadRecord> {
         let mut reader = Reader::new(bytes);
         let kind = reader.u8()?;
@@ -69,7 +71,8 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Stored> {
     read().ok().flatten()
 }
 
-pub(super) fn encode_once(entry: &OnceEntry) -> Vec<u8> {
+/// The bytes of a named update.
+pub fn encode_once(entry: &OnceEntry) -> Vec<u8> {
     let mut bytes = vec![0; 4];
     bytes.extend_from_slice(&entry.point.0.to_le_bytes());
     put_once(&entry.once, &mut bytes);
@@ -79,7 +82,7 @@ pub(super) fn encode_once(entry: &OnceEntry) -> Vec<u8> {
 }
 
 /// The named update in `bytes`; `None` if they are none.
-pub(super) fn decode_once(version: Version, bytes: &[u8]) -> Option<OnceEntry> {
+pub fn decode_once(version: Version, bytes: &[u8]) -> Option<OnceEntry> {
     let read = || -> Result<Option<OnceEntry>, BadRecord> {
         let mut reader = Reader::new(bytes);
         let crc = reader.u32()?;
@@ -100,14 +103,18 @@ fn once_crc(version: Version, rest: &[u8]) -> u32 {
 
 /// What is said about the whole.
 #[derive(Debug, Clone)]
-pub(super) struct Whole {
-    pub(super) identity: Identity,
-    pub(super) through: GroupSeq,
-    pub(super) ranges: Ranges,
+pub struct Whole {
+    /// Whose keystore it is.
+    pub identity: Identity,
+    /// All decisions in the log's groups up to and including this one are in.
+    pub through: GroupSeq,
+    /// The live keys, by range.
+    pub ranges: Ranges,
 }
 
 impl Whole {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    /// Its bytes.
+    pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&FORMAT.to_le_bytes());
@@ -123,7 +130,10 @@ impl Whole {
     }
 
     /// Reads it, and refuses what is not for `ours`.
-    pub(super) fn read(bytes: &[u8], ours: &Identity) -> Result<Self, KeystoreError> {
+    ///
+    /// # Errors
+    /// `Corrupt`, `Newer`, `Foreign`.
+    pub fn read(bytes: &[u8], ours: &Identity) -> Result<Self, KeystoreError> {
         let corrupt = || KeystoreError::Corrupt("its header cannot be read".into());
         let whole = bytes.len() >= CRC_AT + 4
             && bytes[..MAGIC.len()] == *MAGIC
@@ -142,7 +152,13 @@ impl Whole {
             return Err(KeystoreError::Foreign { store, cluster });
         }
         let through = GroupSeq(reader.u64().map_err(|_| corrupt())?);
+        if through.0 > NUMBER_MAX {
+            return Err(corrupt());
+        }
         let ranges = Ranges::decode(&mut reader).ok().flatten().ok_or_else(corrupt)?;
+        if reader.left() > 0 {
+            return Err(corrupt());
+        }
         Ok(Self { identity: *ours, through, ranges })
     }
 
@@ -160,4 +176,32 @@ fn crc(bytes: &[u8]) -> u32 {
     crc.update(&bytes[..CRC_AT]);
     crc.update(&bytes[CRC_AT + 4..]);
     crc.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There is always a next group.
+    #[test]
+    fn a_group_that_no_log_reaches_is_damage() {
+        let identity = Identity { cluster: Uuid(0), store: Uuid(7) };
+        let read = |through: u64| {
+            let whole = Whole { identity, through: GroupSeq(through), ranges: Ranges::default() };
+            Whole::read(&whole.encode(), &identity).map(|whole| whole.through)
+        };
+        assert!(matches!(read(7), Ok(GroupSeq(7))));
+        assert!(matches!(read(u64::MAX), Err(KeystoreError::Corrupt(_))));
+    }
+
+    #[test]
+    fn bytes_behind_the_last_range_are_damage() {
+        let identity = Identity { cluster: Uuid(0), store: Uuid(7) };
+        let ranges = Ranges::new(&[1, 2]);
+        let mut bytes = Whole { identity, through: GroupSeq(7), ranges }.encode();
+        bytes.push(0);
+        let crc = crc(&bytes);
+        bytes[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+        assert!(matches!(Whole::read(&bytes, &identity), Err(KeystoreError::Corrupt(_))));
+    }
 }

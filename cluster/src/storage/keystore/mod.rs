@@ -17,7 +17,7 @@ use protocol::peer::OnceEntry;
 use super::codec;
 use crate::core::record::Committed;
 
-mod entry;
+pub mod entry;
 pub mod fjall;
 pub mod inspect;
 mod manifest;
@@ -26,7 +26,7 @@ mod ranges;
 #[cfg(test)]
 mod tests;
 
-pub use self::ranges::{RANGES_MAX, RangeCount, point_of};
+pub use self::ranges::{RANGES_MAX, RangeCount, Ranges, point_of};
 
 /// What is stored under a key.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -31,7 +31,7 @@ pub struct RangeCount {
 ///
 /// Invariants: `points` rise; `counts` are as many.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Ranges {
+pub struct Ranges {
     points: Vec<u64>,
     counts: Vec<RangeCount>,
 }
@@ -44,11 +44,13 @@ impl Ranges {
         Self { points: points.to_vec(), counts: vec![RangeCount::default(); points.len()] }
     }
 
-    pub(super) fn points(&self) -> &[u64] {
+    /// The ring's points: a range ends at each.
+    pub fn points(&self) -> &[u64] {
         &self.points
     }
 
-    pub(super) fn counts(&self) -> &[RangeCount] {
+    /// What lies in each range.
+    pub fn counts(&self) -> &[RangeCount] {
         &self.counts
     }
 

@@ -23,6 +23,7 @@ use std::io;
 use protocol::ids::{GroupSeq, Uuid};
 
 use super::LogError;
+use crate::storage::NUMBER_MAX;
 use crate::storage::codec::{BadRecord, Reader};
 use crate::storage::disk::{Disk, DiskFile, SECTOR, is_full};
 use crate::storage::failpoint;
@@ -118,6 +119,9 @@ impl SegmentHeader {
         }
         if header.number != number {
             return Err(lost("has another segment's name"));
+        }
+        if header.number > NUMBER_MAX || header.first.0 > NUMBER_MAX {
+            return Err(lost("has a number beyond the limit"));
         }
         if header.length != length {
             return Err(lost("has a wrong length"));

@@ -200,6 +200,20 @@ fn a_strangers_or_newer_file_is_refused() {
     assert_eq!((format, written_by.as_str()), (2, env!("CARGO_PKG_VERSION")));
 }
 
+/// There is always a next generation.
+#[test]
+fn a_generation_that_no_file_reaches_is_damage() {
+    let disk = saved(1);
+    for suffix in SUFFIXES {
+        disk.rot(&format!("fence.{suffix}"), |bytes| {
+            bytes[80..88].copy_from_slice(&u64::MAX.to_le_bytes());
+            let crc = crc(&bytes[..HEADER_BYTES + content(1).len()]);
+            bytes[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+        });
+    }
+    assert!(matches!(open(&disk), Err(SmallFileError::Lost { .. })));
+}
+
 #[test]
 fn a_peek_shows_what_an_open_finds_and_changes_nothing() {
     let disk = saved(3);

@@ -155,6 +155,21 @@ fn garbage_files_never_panic() {
     }
 }
 
+/// There is always a next group and a next segment.
+#[test]
+fn numbers_that_no_log_reaches_are_damage() {
+    for (number, first) in [(1, u64::MAX), (u64::MAX, 1)] {
+        let (identity, first) = (STORE, GroupSeq(first));
+        let header = SegmentHeader { identity, number, first, length: 4096, cut_after: None };
+        let mut bytes = header.encode();
+        group::seal(Place { store: STORE.store, segment: number }, first, 0, &[], &mut bytes);
+        bytes.resize(4096, 0);
+        let disk = CrashDisk::new();
+        disk.put(&segment::name(number), bytes);
+        assert!(matches!(open(&disk, 4096), Err(LogError::Lost { .. })));
+    }
+}
+
 /// H50: a length that is garbage.
 #[test]
 fn lengths_are_checked_before_allocation() {
