@@ -330,9 +330,9 @@ pub fn json(data: &[u8]) {
     for compact in [false, true] {
         let mut field = b"{".to_vec();
         if compact {
-            write_value_compact(&mut field, data)
+            write_value_compact(&mut field, data);
         } else {
-            write_value(&mut field, data)
+            write_value(&mut field, data);
         }
         field.push(b'}');
         let read = any_json(&field).expect("JSON");

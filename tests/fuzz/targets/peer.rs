@@ -65,8 +65,10 @@ pub fn registration(data: &[u8]) {
     assert!(holders.iter().all(|holder| record.members.iter().any(|one| one.id == *holder)));
     let mut names: Vec<&NodeName> = record.members.iter().map(|member| &member.name).collect();
     let mut stores: Vec<Uuid> = record.members.iter().map(|member| member.uuid).collect();
-    (names.sort_unstable(), stores.sort_unstable());
-    (names.dedup(), stores.dedup());
+    names.sort_unstable();
+    stores.sort_unstable();
+    names.dedup();
+    stores.dedup();
     assert_eq!((names.len(), stores.len()), (record.members.len(), record.members.len()));
 }
 

@@ -225,9 +225,9 @@ pub fn log_files(data: &[u8]) {
         }
     }
     looking_changes_nothing(&disk);
-    let (shown, tail) = match opened(&disk, config) {
-        Some(opened) => opened,
-        None => return assert!(touched, "an untouched log opens"),
+    let Some((shown, tail)) = opened(&disk, config) else {
+        assert!(touched, "an untouched log opens");
+        return;
     };
     if !forged {
         assert!(written.starts_with(&shown), "what is shown was written");
@@ -345,9 +345,9 @@ pub fn small_file(data: &[u8]) {
     let before = disk.operations();
     let seen = small_file::peek(&shared, "state", IDENTITY);
     assert_eq!(disk.operations(), before, "looking changes nothing");
-    let found = match open() {
-        Ok((_, found)) => found,
-        Err(_) => return assert!(forged || hit == [true; 2], "one whole copy is enough"),
+    let Ok((_, found)) = open() else {
+        assert!(forged || hit == [true; 2], "one whole copy is enough");
+        return;
     };
     if let Ok(seen) = &seen {
         assert_eq!(seen.content, found, "looking finds what opening finds");
