@@ -199,12 +199,14 @@ impl Connection {
                     continue;
                 }
             }
+            // First, so that there is room for lines that have come already: nothing else may ever
+            // come.
+            self.write_answered().await?;
             match self.take_lines(&mut framer, open).await? {
                 Some(End::Closed) => return self.flush().await,
                 Some(End::Input) => open = false,
                 None => {}
             }
-            self.write_answered().await?;
             open &= !self.access.is_to_go();
             let first_slot = self.slots.first();
             if self.watches && !watched.write(&mut self.out, OUT_BYTES, first_slot) {
