@@ -95,6 +95,11 @@ fn updates(key: &str) -> Vec<Value> {
     ]
 }
 
+/// Of a request that is carried out it needs the right to it, of another only that to look.
+fn explain(key: &str, run: bool) -> Value {
+    json!({"op": "explain", "run": run, "request": {"op": "put", "key": key, "value": "1"}})
+}
+
 fn admin() -> Value {
     json!({"op": "admin", "action": "add", "dry_run": true})
 }
@@ -177,6 +182,8 @@ fn a_viewer_looks(site: &Site) {
         talk.refused(update.to_string(), "forbidden");
     }
     talk.refused(admin().to_string(), "forbidden");
+    talk.ok(&explain(&key, false));
+    talk.refused(explain(&key, true).to_string(), "forbidden");
     talk.refused(json!({"op": "get", "key": key}).to_string(), "not_found");
     talk.ok(&json!({"op": "watch", "key": key}));
     let version = open(site, "client").ok(&updates(&key)[0])["version"].clone();
@@ -193,6 +200,7 @@ fn a_client_reads_and_updates(site: &Site) {
     talk.ok(&updates(&key)[2]);
     talk.refused(updates(&key)[3].to_string(), "version_mismatch");
     talk.ok(&updates(&key)[5]);
+    talk.ok(&explain(&key, true));
     talk.refused(admin().to_string(), "forbidden");
     talk.ok(&json!({"op": "subscribe", "topics": ["admin"]}));
 }
@@ -238,6 +246,7 @@ fn the_supervisor_has_the_same_tokens(site: &Site) {
             talk.refused(act(action).to_string(), "forbidden");
         }
         talk.refused(r#"{"op":"admin","action":"shutdown"}"#, "forbidden");
+        talk.ok(&json!({"op": "subscribe", "topics": ["proc"]}));
     }
     let mut talk = open_at(supervisor(site), "admin");
     talk.ok(&list);

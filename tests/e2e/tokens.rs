@@ -5,6 +5,11 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use protocol::client::{Client, Options, Supervisor};
+use protocol::event::{Subscribe, Topic};
+use protocol::token::Token;
 
 use super::cluster::{Cluster, alone, binary};
 use super::procs::{Mark, TempDir};
@@ -74,6 +79,24 @@ fn all_text(dir: &Path) -> String {
             _ => String::from_utf8_lossy(&fs::read(entry.path()).expect("a file")).into_owned(),
         })
         .collect()
+}
+
+/// The client library shows its token on each connection, those of events too.
+fn events_are_told(cluster: &Cluster, viewer: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let secret = fs::read_to_string(viewer).expect("a token");
+        let token = Some(Token::new(secret.trim_end()).expect("a token"));
+        let options = Options { token: token.clone(), ..Options::default() };
+        let client = Client::connect(&cluster.addr().to_string(), options).await.expect("let in");
+        let wants =
+            Subscribe { topics: [Topic::Member].into_iter().collect(), ..Subscribe::default() };
+        client.subscribe(wants).await.expect("let in").next().await.expect("a snapshot");
+        let address = cluster.supervisor_addr().to_string();
+        let wait = Duration::from_secs(30);
+        let supervisor = Supervisor::connect(&address, wait, token).await.expect("let in");
+        supervisor.subscribe().await.expect("let in").next().await.expect("a snapshot");
+    });
 }
 
 /// A cluster that other machines can reach, and all commands with its tokens.
@@ -146,6 +169,8 @@ fn commands_show_their_token() {
     by(&admin, &["admin", "restart", "coordinator"]).ended(0);
     by(&viewer, &["wait", "healthy", "--timeout", "60s"]).ended(0);
     assert_eq!(by(&viewer, &["get", "k"]).ended(0).out, "w\n");
+
+    events_are_told(&cluster, &viewer);
 
     let logs = all_text(&cluster.data().join("logs"));
     for file in [&client, &viewer, &admin, &peer] {

@@ -100,6 +100,7 @@ mod tests {
         r#"{"op":"watch","key":"a"}"#,
         r#"{"op":"locate","key":"a"}"#,
         r#"{"op":"outcome","version":"1.1"}"#,
+        r#"{"op":"explain","request":{"op":"put","key":"a","value":"b"}}"#,
     ];
     const UPDATES: &[&str] = &[
         r#"{"op":"put","key":"a","value":"b"}"#,
@@ -107,6 +108,7 @@ mod tests {
         r#"{"op":"cas","key":"a","value":"b","version":"1.1"}"#,
         r#"{"op":"del","key":"a"}"#,
         r#"{"op":"txn","if":[],"then":[{"op":"del","key":"a"}]}"#,
+        r#"{"op":"explain","run":true,"request":{"op":"del","key":"a"}}"#,
     ];
     const LOOKS: &[&str] = &[r#"{"op":"status"}"#, r#"{"op":"subscribe","topics":["txn"]}"#];
     const ADMIN: &[&str] = &[r#"{"op":"admin","action":"add"}"#];

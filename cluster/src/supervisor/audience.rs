@@ -69,7 +69,6 @@ fn snapshot(fleet: &Fleet) -> ProcsSnapshot {
     ProcsSnapshot {
         procs: fleet.procs.iter().map(|proc| proc.status()).collect::<Vec<ProcStatus>>(),
         cluster: fleet.cluster().map(|uuid| uuid.to_string()),
-        epoch: fleet.epoch(),
         lab: fleet.lab,
         admin_recent: fleet.teller.recent(),
     }

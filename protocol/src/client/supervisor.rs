@@ -24,6 +24,8 @@ pub struct Supervisor {
     connection: Connection,
     timeout: Duration,
     margin: Duration,
+    /// For connections that are made later.
+    token: Option<Token>,
 }
 
 impl Supervisor {
@@ -39,7 +41,7 @@ impl Supervisor {
     ) -> Result<Self, ClientError> {
         let options = Options { in_flight_requests: 1, token, ..Options::default() };
         let connection = Connection::open(address, &options).await?;
-        Ok(Self { connection, timeout, margin: options.margin })
+        Ok(Self { connection, timeout, margin: options.margin, token: options.token })
     }
 
     /// Whose supervisor it is.
@@ -90,7 +92,7 @@ impl Supervisor {
         let mut line = Vec::with_capacity(96);
         Request { id: None, timeout_ms: None, once: None, op }.write(&mut line);
         let wait = self.timeout + self.margin;
-        let options = Options::default();
+        let options = Options { token: self.token.clone(), ..Options::default() };
         let (lines, reply) = Lines::open(&self.connection.address, &options, &line, wait).await?;
         Events::begin(lines, &reply)
     }

@@ -4,7 +4,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::Admin;
-use crate::ids::Epoch;
 use crate::supervisor::ProcStatus;
 
 /// How things are at a supervisor when a subscription begins.
@@ -15,8 +14,6 @@ pub struct ProcsSnapshot {
     pub procs: Vec<ProcStatus>,
     /// The cluster, once known.
     pub cluster: Option<String>,
-    /// The coordinator's epoch, once known.
-    pub epoch: Option<Epoch>,
     /// Whether faults may be ordered.
     pub lab: bool,
     /// What administrators did lately at this supervisor, the newest last.
