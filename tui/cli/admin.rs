@@ -1,8 +1,8 @@
 //! `piazza admin`: what is done to processes, at their supervisor, and to the membership, at the
 //! coordinator.
 //!
-//! Called by `main`. On a terminal it asks before it takes anything away. Decides nothing: either may
-//! refuse.
+//! Called by `main`. On a terminal it asks before it takes anything away. Decides nothing: either
+//! may refuse.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;

@@ -164,7 +164,7 @@ fn limit(text: &str) -> Result<(String, u64), String> {
 /// Stops a cluster of this machine.
 #[derive(Debug, Args)]
 pub(crate) struct DownArgs {
-    /// The cluster's directory [default: ./piazza-data, else as `status` or the supervisor tells it]
+    /// The cluster's directory [default: ./piazza-data, else as the supervisor tells it]
     #[arg(long)]
     dir: Option<PathBuf>,
     /// An address of its coordinator

@@ -1,3 +1,5 @@
+//! The last place where a supervisor is looked for, and directories that are elsewhere.
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::thread;
