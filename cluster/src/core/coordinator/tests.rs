@@ -269,10 +269,12 @@ impl World {
             Effect::Registered { answer: Registered::Welcome(greeting), .. } => {
                 it.greetings.push(greeting);
             }
-            Effect::Watched { client, line } => {
-                assert!(it.answers.contains_key(&client), "told before it was answered");
+            Effect::Watched { clients, line } => {
                 let line = String::from_utf8_lossy(&line).into_owned();
-                it.lines.push((client.conn, line));
+                for client in clients {
+                    assert!(it.answers.contains_key(&client), "told before it was answered");
+                    it.lines.push((client.conn, line.clone()));
+                }
             }
             Effect::WatchLost(conn) => it.lines.push((conn, "lost".into())),
             Effect::Lease(until) => it.lease = until,
