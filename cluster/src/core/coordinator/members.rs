@@ -402,7 +402,6 @@ impl Coordinator {
             link,
             last_heard: node.last_heard,
             asked_oldest: node.link.asked_oldest(),
-            exited: false,
         };
         match observed.verdict(self.config.heartbeat_ms, now) {
             Verdict::Up if node.caught_up => (NodeState::Up, "caught_up"),
