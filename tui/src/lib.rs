@@ -11,6 +11,7 @@
 //! - `text`: text that a terminal shows and does not obey
 
 pub mod commands;
+pub mod console;
 pub mod history_file;
 pub mod prompt;
 pub mod terminal;
