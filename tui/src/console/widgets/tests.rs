@@ -1,0 +1,1 @@
+//! What holds for all widgets: any size, any text, any look.
