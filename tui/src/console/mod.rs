@@ -7,6 +7,7 @@
 //! - `model`: what is known, a fold over what comes in
 //! - `state`: what a person has chosen; inputs in, effects out; `action`, `keys`, `effect`: its words
 //! - `views`: the six views; `screen`: the whole of what is drawn, around them
+//! - `recording`: what a console was fed, as a file's lines
 //! - `look`: colours and glyphs; `widgets`: what views are made of: they know nothing of clusters
 
 pub mod action;
@@ -14,7 +15,11 @@ pub mod effect;
 pub mod keys;
 pub mod look;
 pub mod model;
+pub mod recording;
 pub mod screen;
 pub mod state;
 pub mod views;
 pub mod widgets;
+
+#[cfg(test)]
+mod testing;

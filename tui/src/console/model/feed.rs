@@ -8,6 +8,7 @@ use protocol::event::Event;
 
 use super::clock::At;
 use super::rate::Rate;
+use crate::console::recording::{self, Record, What};
 
 /// Where events come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,5 +114,20 @@ impl Feed {
             let total = self.dropped.entry(topic).or_default();
             *total = total.saturating_add(count);
         }
+    }
+}
+
+impl From<Record> for (At, Fed) {
+    fn from(record: Record) -> Self {
+        let name = match record.feed {
+            recording::Feed::Coordinator => FeedName::Coordinator,
+            recording::Feed::Supervisor => FeedName::Supervisor,
+        };
+        let fed = match record.what {
+            What::Connected => Fed::Link(name, FeedState::Live),
+            What::Lost(why) => Fed::Link(name, FeedState::Lost(why)),
+            What::Event(event) => Fed::Event(name, event),
+        };
+        (At(record.at_us), fed)
     }
 }
