@@ -278,7 +278,9 @@ pub(crate) fn on_terminal() -> bool {
 
 /// Whether standard output should be coloured.
 pub(crate) fn in_colour() -> bool {
-    !is_shown() && on_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    !is_shown()
+        && on_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 #[cfg(test)]

@@ -45,6 +45,14 @@ pub(crate) struct ConsoleArgs {
     pub(crate) appearance: Appearance,
 }
 
+impl ConsoleArgs {
+    /// The console of the cluster in `dir`.
+    pub(crate) fn of_dir(dir: PathBuf, appearance: Appearance) -> Self {
+        let common = Common { dir: Some(dir), ..Common::default() };
+        Self { common, appearance, ..Self::default() }
+    }
+}
+
 /// How the console looks and asks.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Appearance {
@@ -117,14 +125,9 @@ pub(crate) fn show(args: ConsoleArgs, owns_cluster: bool) -> Result<End, Failure
     on_screen(Console::new(settings), prompt, wiring)
 }
 
-fn on_screen(
-    console: Console,
-    mut prompt: prompt::Prompt,
-    wiring: Wiring,
-) -> Result<End, Failure> {
-    let failed = |error: io::Error| {
-        Failure::new(Exit::Other, "terminal", format!("the terminal: {error}"))
-    };
+fn on_screen(console: Console, mut prompt: prompt::Prompt, wiring: Wiring) -> Result<End, Failure> {
+    let failed =
+        |error: io::Error| Failure::new(Exit::Other, "terminal", format!("the terminal: {error}"));
     let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let mouse = console.mouse;
     let ended = runtime.block_on(async {
