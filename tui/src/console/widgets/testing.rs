@@ -1,4 +1,8 @@
 //! Pictures of buffers that a person can read and a test can compare.
+//!
+//! The larger ones are files in `tui/src/console/pictures/`: rows of text, and below them the
+//! styles. To draw them anew, and read in the difference what changed:
+//! `PIAZZA_DRAW=1 cargo test -p tui console`.
 
 use std::fmt::Write as _;
 
@@ -30,7 +34,11 @@ pub(crate) fn area(width: u16, height: u16) -> Rect {
 }
 
 /// What `draw` draws into so many columns and rows.
-pub(crate) fn drawn(width: u16, height: u16, draw: impl FnOnce(Rect, &mut Buffer)) -> Buffer {
+pub(crate) fn drawn<T>(
+    width: u16,
+    height: u16,
+    draw: impl FnOnce(Rect, &mut Buffer) -> T,
+) -> Buffer {
     let mut buf = Buffer::empty(area(width, height));
     draw(buf.area, &mut buf);
     buf
@@ -84,6 +92,25 @@ pub(crate) fn styles(buf: &Buffer) -> String {
         let _ = writeln!(out, "{letter} = {}{bg}{modifier}", colors[0]);
     }
     out.trim_end().to_owned()
+}
+
+/// Compares what was drawn with the picture of this name.
+#[track_caller]
+pub(crate) fn expect_picture(name: &str, buf: &Buffer) {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/console/pictures");
+    let path = format!("{folder}/{name}.txt");
+    let (rows, styles) = (text(buf), styles(buf));
+    let drawn = format!("{}\n\n{styles}\n", rows.trim_end());
+    if std::env::var_os("PIAZZA_DRAW").is_some() {
+        std::fs::create_dir_all(folder).unwrap();
+        std::fs::write(&path, &drawn).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        expected == drawn,
+        "{path} has\n{expected}\nbut this was drawn\n{drawn}\n\
+         if that is right: PIAZZA_DRAW=1 cargo test -p tui console"
+    );
 }
 
 fn letter(legend: &mut Vec<Style>, style: Style) -> char {

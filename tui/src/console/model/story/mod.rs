@@ -245,7 +245,13 @@ impl Story {
         if self.open_of(COORDINATOR).is_some() {
             return self.open_of(node).map(|incident| incident.id);
         }
-        let began = model.nodes.get(node).and_then(|node| node.heard).unwrap_or(now);
+        let Some(seen) = model.nodes.get(node) else { return None };
+        let began = seen.heard.unwrap_or(now).max(seen.state_since);
+        let beat_ms = model.cluster.as_ref().map_or(0, |cluster| cluster.heartbeat_ms);
+        // One that has just come back is still counted by what it missed while it was away.
+        if now.ms_since(began) < SILENT_BEATS * beat_ms && self.open_of(node).is_none() {
+            return None;
+        }
         let incident = self.begin(node, Cause::Silent, began);
         incident.reach(Step::Silent, now);
         Some(incident.id)

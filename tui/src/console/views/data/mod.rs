@@ -44,3 +44,8 @@ impl View for State {
 
     fn draw(&self, _seen: &Seen<'_>, _area: Rect, _buf: &mut Buffer) {}
 }
+
+impl State {
+    /// What may be typed.
+    pub fn set_catalog(&mut self, _catalog: crate::commands::Catalog) {}
+}
