@@ -10,8 +10,14 @@ fn pictures() {
         let (w, h) = parts[2].split_once('x').unwrap();
         let (w, h) = (w.parse().unwrap(), h.parse().unwrap());
         console.size = (w, h);
-        if parts[1] == "ring" { console.act_now(crate::console::action::Action::Go(crate::console::action::ViewName::Ring)); }
-        if let Some(keys) = parts.get(3) { crate::console::testing::press(&mut console, keys); }
+        if parts[1] == "ring" {
+            console.act_now(crate::console::action::Action::Go(
+                crate::console::action::ViewName::Ring,
+            ));
+        }
+        if let Some(keys) = parts.get(3) {
+            crate::console::testing::press(&mut console, keys);
+        }
         println!("=== {show}\n{}", frame(&console, w, h));
     }
 }
