@@ -29,6 +29,6 @@ pub mod waterfall;
 
 mod dots;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
