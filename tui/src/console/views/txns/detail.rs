@@ -147,9 +147,9 @@ fn pane(
     }
     let caption = match (state.open, state.waterfall) {
         (_, true) => "w messages  a node's work is drawn amid its way: when it began is unknown",
-        (false, false) => "w where time went  < > step by step  no time: by the node's clock",
+        (false, false) => "w where time went  ← → step by step  no time: by the node's clock",
         (true, false) => {
-            "w where time went  < > step by step  times: the coordinator's; none: a node's own, \
+            "w where time went  ← → step by step  times: the coordinator's; none: a node's own, \
              durations by its clock"
         }
     };
