@@ -159,22 +159,21 @@ pub(super) fn txns_rows(seen: &Seen<'_>) -> Vec<Vec<Span>> {
     let aborted = if told("aborted") > 0 { Tone::Warn } else { Tone::Text };
     let finished = vec![
         number(told("committed"), Tone::Good),
-        span(" committed ", Tone::Dim),
+        span(" committed, ", Tone::Dim),
         number(told("aborted"), aborted),
-        span(" aborted ", Tone::Dim),
-        number(told("refused"), Tone::Text),
-        span(" refused", Tone::Dim),
+        span(" aborted", Tone::Dim),
     ];
+    let refused = [number(told("refused"), Tone::Text), span(" refused, ", Tone::Dim)];
     let open = model.txns.doubts().filter(|(_, doubt)| doubt.resolved.is_none());
     let oldest = open.map(|(_, doubt)| model.now.ms_since(doubt.since)).max();
-    let doubts = match oldest {
+    let in_doubt = match oldest {
         None => vec![span("none in doubt", Tone::Dim)],
         Some(age) => vec![
             span(format!("{} IN DOUBT", count(model.txns.in_doubt_now() as u64)), Tone::Bad),
             span(format!(", oldest {}", ago(age)), Tone::Warn),
         ],
     };
-    let mut rows = vec![under_way, finished, doubts];
+    let mut rows = vec![under_way, finished, [&refused[..], &in_doubt].concat()];
     rows.push(phases_head());
     rows.extend(phases(seen));
     rows
@@ -214,7 +213,11 @@ pub(super) fn events(seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
     let mut rows = area.rows();
     for entry in model.record.control().take(LOOKED_MAX) {
         let told = sentence(entry);
-        let repeats = matches!(told.kind, "beat" | "copies" | "feed");
+        let repeats = matches!(told.kind, "beat" | "copies" | "link");
+        // That a picture of all has come says nothing of the cluster.
+        if told.kind == "feed" && told.mood == Mood::Plain {
+            continue;
+        }
         if repeats && !repeated.insert((told.server.clone(), told.kind)) {
             continue;
         }
@@ -238,6 +241,10 @@ fn event(told: &Sentence) -> Vec<Span> {
         Mood::Worry => Tone::Warn,
         Mood::Bad => Tone::Bad,
     };
-    let about = if told.server.is_empty() { told.kind } else { &told.server };
-    vec![span(format!("{about} "), Tone::Bright), span(told.text.as_str(), tone)]
+    let about = match (told.server.as_str(), told.kind) {
+        ("", "copies") => String::new(),
+        ("", kind) => format!("{kind} "),
+        (server, _) => format!("{server} "),
+    };
+    vec![span(about, Tone::Bright), span(told.text.as_str(), tone)]
 }

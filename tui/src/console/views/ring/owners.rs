@@ -13,7 +13,7 @@ use crate::console::widgets::meter::Meter;
 use crate::console::widgets::text::{self, Span, span};
 
 /// Rows below the nodes': what is true of the whole ring.
-const SUMMARY_ROWS: u16 = 4;
+const SUMMARY_ROWS: u16 = 6;
 /// Columns of the longest name that is shown whole.
 const NAME_COLUMNS: u16 = 12;
 
@@ -133,10 +133,13 @@ pub(super) fn summary(seen: &Seen<'_>) -> Vec<Vec<Span>> {
         span(format!("{number}, {points} points, {tokens} a node"), Tone::Text),
     ];
     let durable = match model.ring.durable_on.as_slice() {
-        [] => vec![span("durable on nodes that were not told", Tone::Dim)],
+        [] => vec![span("durable on: not told to this console", Tone::Dim)],
         nodes => vec![span("durable on ", Tone::Dim), span(nodes.join(" "), Tone::Text)],
     };
-    vec![balanced, picture::copies_words(seen), ring, durable]
+    let mut rows = vec![balanced, picture::copies_words(seen)];
+    rows.extend(picture::unwritable_words(seen).map(|words| vec![words]));
+    rows.extend([ring, durable]);
+    rows
 }
 
 /// Draws the points, clockwise: where each is, whose, and how much of the ring ends there.

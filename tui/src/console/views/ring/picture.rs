@@ -243,7 +243,7 @@ pub(in crate::console::views) fn grey(seen: &Seen<'_>, area: Rect, buf: &mut Buf
     }
 }
 
-/// How many keys have how many live copies, and how many cannot be written.
+/// How many keys have how many live copies.
 pub(in crate::console::views) fn copies_words(seen: &Seen<'_>) -> Vec<Span> {
     let model = seen.model;
     let mut spans = vec![span("live copies ", Tone::Dim)];
@@ -256,14 +256,16 @@ pub(in crate::console::views) fn copies_words(seen: &Seen<'_>) -> Vec<Span> {
             copies if copies < model.replicas() => Tone::Warn,
             _ => Tone::Good,
         };
-        let keys = count(*keys);
-        spans.push(span(format!("{copies}: {keys} keys  "), tone));
-    }
-    if model.copies.unwritable > 0 {
-        let keys = count(model.copies.unwritable);
-        spans.push(span(format!("{keys} cannot be written"), Tone::Bad));
+        spans.push(span(format!("{copies}: {} keys  ", count(*keys)), tone));
     }
     spans
+}
+
+/// How many keys cannot be written; none: all can.
+pub(in crate::console::views) fn unwritable_words(seen: &Seen<'_>) -> Option<Span> {
+    let keys = seen.model.copies.unwritable;
+    let words = format!("{} keys are read, but cannot be written", count(keys));
+    (keys > 0).then(|| span(words, Tone::Bad))
 }
 
 /// Whether the coordinator serves, in words where it does not.
