@@ -7,6 +7,7 @@
 //! - `model`: what is known, a fold over what comes in
 //! - `state`: what a person has chosen; inputs in, effects out; `action`, `keys`, `effect`: its words
 //! - `views`: the six views; `screen`: the whole of what is drawn, around them
+//! - `run`: the loop, the only part with sockets and a clock
 //! - `recording`: what a console was fed, as a file's lines
 //! - `look`: colours and glyphs; `widgets`: what views are made of: they know nothing of clusters
 
@@ -16,6 +17,7 @@ pub mod keys;
 pub mod look;
 pub mod model;
 pub mod recording;
+pub mod run;
 pub mod screen;
 pub mod state;
 pub mod views;

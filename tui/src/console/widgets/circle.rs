@@ -29,6 +29,8 @@ pub struct Circle<'a> {
 
 /// With a smaller radius, in points, a circle is none.
 const RADIUS_MIN: f64 = 5.0;
+/// Shorter arcs, in points, have no names: there would be no telling whose they are.
+const NAMED_MIN: f64 = 10.0;
 /// How far inside of the ring the walk goes, in points.
 const WALK_INSIDE: f64 = 5.0;
 
@@ -70,7 +72,9 @@ impl Circle<'_> {
         }
         let mut arcs: Vec<_> = self.arcs.iter().filter_map(|a| Some((a, a.span()?))).collect();
         arcs.sort_by(|(_, (_, a)), (_, (_, b))| b.total_cmp(a));
-        for (arc, (from, length)) in arcs.into_iter().filter(|(arc, _)| !arc.label.is_empty()) {
+        let long = |length: f64| length * TAU * radius >= NAMED_MIN;
+        arcs.retain(|(arc, (_, length))| !arc.label.is_empty() && long(*length));
+        for (arc, (from, length)) in arcs {
             let tone = if arc.broken { Tone::Bad } else { Tone::Node(arc.node) };
             plot.label(look, buf, from + length / 2.0, &arc.label, tone, 4.0);
         }
@@ -96,7 +100,7 @@ impl Plot {
         let mut along = gap;
         while along <= points - gap {
             let turn = from + along / (TAU * self.radius);
-            let dash = (along / 2.5).floor() % 2.0 == 0.0;
+            let dash = along.rem_euclid(7.0) < 3.5;
             if !arc.broken || dash {
                 for inside in [0.0, 1.0] {
                     let (x, y) = self.at(turn, self.radius - inside);

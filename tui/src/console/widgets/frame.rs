@@ -89,7 +89,7 @@ impl Frame<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{ascii, drawn, look, styles, text};
+    use super::super::testing::{ascii, drawn, look, text};
     use super::*;
 
     fn frame() -> Frame<'static> {
@@ -115,7 +115,7 @@ mod tests {
     fn the_focused_one_is_told_without_colour() {
         let focused =
             Frame { focused: true, remarks: &[text::span("5 up", Tone::Good)], ..frame() };
-        let buf = drawn(28, 3, |area, buf| drop(focused.draw(&ascii(), area, buf)));
+        let buf = drawn(28, 3, |area, buf| focused.draw(&ascii(), area, buf));
         assert_eq!(
             text(&buf),
             "\
@@ -123,7 +123,6 @@ mod tests {
 |                          |
 +- 2 for the full view ----+"
         );
-        assert!(styles(&buf).starts_with("a2 b1 c4"), "{}", styles(&buf));
     }
 
     #[test]
@@ -136,7 +135,7 @@ mod tests {
         assert_eq!(inner(28, 2), Rect::new(0, 1, 28, 1));
         assert_eq!(inner(28, 1), Rect::new(0, 0, 28, 1));
         assert_eq!(inner(3, 9), Rect::new(0, 1, 3, 8));
-        let buf = drawn(12, 3, |area, buf| drop(frame().draw(&look(), area, buf)));
+        let buf = drawn(12, 3, |area, buf| frame().draw(&look(), area, buf));
         assert_eq!(text(&buf), "┌─ Ring ───┐\n│          │\n└─ 2 for… ─┘");
     }
 }

@@ -71,10 +71,15 @@ impl Grid<'_> {
             let selected = self.selected == Some(at);
             self.number(look, row, buf, set, selected);
             let bits = within(row, digits + 3, ways);
-            for (way, bit) in set.ways.iter().enumerate() {
+            for way in 0..set.ways.len() {
                 let offset = u16::try_from(way).unwrap_or(u16::MAX).saturating_mul(WAY_COLUMNS);
                 let place = within(bits, offset, WAY_COLUMNS);
-                self.bit(look, place, buf, set, way, *bit, selected);
+                bit(look, place, buf, (set, way));
+                if selected && self.way == Some(way) {
+                    // Told apart without colour, and in a row that is selected itself.
+                    let style = Modifier::BOLD | Modifier::UNDERLINED;
+                    buf.set_style(within(place, 0, 3), style);
+                }
             }
             let right = within(row, digits.saturating_add(4).saturating_add(ways), u16::MAX);
             text::put_spans(look, right, buf, &set.right);
@@ -147,32 +152,17 @@ impl Grid<'_> {
         let tone = if selected { Tone::Bright } else { Tone::Dim };
         text::put_right(look, within(row, 1, self.digits()), buf, &set.number.to_string(), tone);
     }
+}
 
-    #[allow(clippy::too_many_arguments)]
-    fn bit(
-        &self,
-        look: &Look,
-        place: Rect,
-        buf: &mut Buffer,
-        set: &Set,
-        way: usize,
-        bit: Way,
-        selected: bool,
-    ) {
-        let victim = set.victim == Some(way);
-        if set.hand == Some(way) {
-            text::put(look, place, buf, look.glyphs.pointer, Tone::Accent);
-        }
-        let (glyph, tone) = glyph(look, bit, victim);
-        text::put(look, within(place, 1, 1), buf, glyph, tone);
-        if victim {
-            text::put(look, within(place, 2, 1), buf, look.glyphs.victim, Tone::Warn);
-        }
-        if selected && self.way == Some(way) {
-            // Told apart without colour, and in a row that is selected itself.
-            let style = Modifier::BOLD | Modifier::UNDERLINED;
-            buf.set_style(within(place, 0, 3), style);
-        }
+fn bit(look: &Look, place: Rect, buf: &mut Buffer, (set, way): (&Set, usize)) {
+    let victim = set.victim == Some(way);
+    if set.hand == Some(way) {
+        text::put(look, place, buf, look.glyphs.pointer, Tone::Accent);
+    }
+    let (glyph, tone) = glyph(look, set.ways[way], victim);
+    text::put(look, within(place, 1, 1), buf, glyph, tone);
+    if victim {
+        text::put(look, within(place, 2, 1), buf, look.glyphs.victim, Tone::Warn);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Pictures of caches.
 
-use super::super::testing::{ascii, drawn, look, styles, text};
+use super::super::testing::{ascii, drawn, expect_picture, look};
 use super::*;
 
 fn sets() -> Vec<Set> {
@@ -27,12 +27,18 @@ fn grid(sets: &[Set]) -> Grid<'_> {
 }
 
 #[test]
-fn print() {
+fn bits_hands_and_victims() {
     let sets = sets();
-    for look in [look(), ascii()] {
-        let buf = drawn(56, 8, |area, buf| drop(grid(&sets).draw(&look, area, buf)));
-        println!("{}\n{}", text(&buf), styles(&buf));
-        let buf = drawn(50, 5, |area, buf| drop(grid(&sets).draw_compact(&look, area, buf)));
-        println!("{}", text(&buf));
-    }
+    let wide = |look: &Look| drawn(56, 8, |area, buf| grid(&sets).draw(look, area, buf));
+    expect_picture("grid-56x8", &wide(&look()));
+    expect_picture("grid-ascii-56x8", &wide(&ascii()));
+}
+
+#[test]
+fn several_columns_of_sets() {
+    let sets = sets();
+    let mut room = 0;
+    let buf = drawn(50, 5, |area, buf| room = grid(&sets).draw_compact(&look(), area, buf));
+    expect_picture("grid-compact-50x5", &buf);
+    assert_eq!(room, 10);
 }

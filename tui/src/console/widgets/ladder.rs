@@ -166,18 +166,19 @@ impl Ladder<'_> {
             let x = plan.x(lane);
             text::put(look, plan.part(y, x, x.saturating_add(1)), buf, line, Tone::Border);
         }
+        let row = Row { look, plan, lanes: self.lanes, y };
         match &step.what {
             Happening::Message { from, to, text, lost } if from != to => {
-                self.message(look, buf, plan, y, (*from, *to), text, *lost);
+                row.message(buf, (*from, *to), text, *lost);
             }
             Happening::Message { from: lane, text, .. } => {
-                self.note(look, buf, plan, y, *lane, (look.glyphs.branch_right, Tone::Text), text);
+                row.note(buf, *lane, look.glyphs.branch_right, text, Tone::Text);
             }
             Happening::Note { lane, text, tone } => {
-                self.note(look, buf, plan, y, *lane, (look.glyphs.square, *tone), text);
+                row.note(buf, *lane, look.glyphs.square, text, *tone);
             }
             Happening::Wait { lane, text } => {
-                self.note(look, buf, plan, y, *lane, (look.glyphs.dashes_down, Tone::Dim), text);
+                row.note(buf, *lane, look.glyphs.dashes_down, text, Tone::Dim);
             }
         }
         if selected {
@@ -185,71 +186,63 @@ impl Ladder<'_> {
             buf.set_style(row, look.style(Tone::Selected));
         }
     }
+}
 
-    #[allow(clippy::too_many_arguments)]
-    fn note(
-        &self,
-        look: &Look,
-        buf: &mut Buffer,
-        plan: &Plan,
-        y: u16,
-        lane: usize,
-        (glyph, tone): (&str, Tone),
-        what: &str,
-    ) {
+/// One row that is drawn.
+struct Row<'a> {
+    look: &'a Look,
+    plan: &'a Plan,
+    lanes: &'a [Lane],
+    y: u16,
+}
+
+impl Row<'_> {
+    /// One column.
+    fn cell(&self, buf: &mut Buffer, x: u16, glyph: &str, tone: Tone) {
+        text::put(self.look, self.plan.part(self.y, x, x.saturating_add(1)), buf, glyph, tone);
+    }
+
+    fn note(&self, buf: &mut Buffer, lane: usize, glyph: &str, what: &str, tone: Tone) {
         if lane >= self.lanes.len() {
             return;
         }
-        let x = plan.x(lane);
-        text::put(look, plan.part(y, x, x.saturating_add(1)), buf, glyph, tone);
-        let room = plan.part(y, x.saturating_add(2), plan.area.right());
-        let taken = text::put_elided(look, room, buf, what, tone);
+        let x = self.plan.x(lane);
+        self.cell(buf, x, glyph, tone);
+        let room = self.plan.part(self.y, x.saturating_add(2), self.plan.area.right());
+        let taken = text::put_elided(self.look, room, buf, what, tone);
         // A lane that goes through a text would be read as part of it.
-        text::put(look, plan.part(y, room.x + taken, room.x + taken + 1), buf, " ", tone);
+        self.cell(buf, room.x + taken, " ", tone);
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn message(
-        &self,
-        look: &Look,
-        buf: &mut Buffer,
-        plan: &Plan,
-        y: u16,
-        (from, to): (usize, usize),
-        what: &str,
-        lost: bool,
-    ) {
+    fn message(&self, buf: &mut Buffer, (from, to): (usize, usize), what: &str, lost: bool) {
         if from.max(to) >= self.lanes.len() {
             return;
         }
-        let glyphs = look.glyphs;
+        let (look, plan, glyphs) = (self.look, self.plan, self.look.glyphs);
         let tone = if lost { Tone::Bad } else { Tone::Text };
         let line_tone = if lost { Tone::Bad } else { self.lanes[from].tone };
         let (begin, end) = (plan.x(from), plan.x(to));
-        let (left, right) = (begin.min(end), begin.max(end));
         let line = if lost { glyphs.dashes } else { glyphs.horizontal };
-        for x in left.saturating_add(1)..right {
-            text::put(look, plan.part(y, x, x + 1), buf, line, line_tone);
+        for x in begin.min(end).saturating_add(1)..begin.max(end).min(plan.area.right()) {
+            self.cell(buf, x, line, line_tone);
         }
         for lane in from.min(to) + 1..from.max(to) {
-            let x = plan.x(lane);
-            text::put(look, plan.part(y, x, x.saturating_add(1)), buf, glyphs.cross, line_tone);
+            self.cell(buf, plan.x(lane), glyphs.cross, line_tone);
         }
         let (head, at) = match end > begin {
             true => (glyphs.head_right, end.saturating_sub(1)),
             false => (glyphs.head_left, end.saturating_add(1)),
         };
-        let head = if lost { glyphs.lost } else { head };
-        text::put(look, plan.part(y, at, at.saturating_add(1)), buf, head, line_tone);
+        self.cell(buf, at, if lost { glyphs.lost } else { head }, line_tone);
         // The text stands in the gap beside its sender, where the eye begins.
         let gap = plan.spacing - 1;
         let near = if end > begin { begin.saturating_add(1) } else { begin.saturating_sub(gap) };
-        let room = gap.saturating_sub(4);
-        let label = format!(" {} ", text::elided(look, what, room));
+        let label = format!(" {} ", text::elided(look, what, gap.saturating_sub(3)));
         let width = text::width(look, &label);
-        let x = near.saturating_add((gap.saturating_sub(width)) / 2);
-        let place = plan.part(y, x, x.saturating_add(width));
-        text::put(look, place, buf, &label, tone);
+        let spare = gap.saturating_sub(width);
+        // The head has one column of the gap, on one side or the other.
+        let x = near.saturating_add(if end > begin { spare / 2 } else { spare.div_ceil(2) });
+        text::put(look, plan.part(self.y, x, x.saturating_add(width)), buf, &label, tone);
     }
 }
 

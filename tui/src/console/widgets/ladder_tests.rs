@@ -1,6 +1,6 @@
 //! Pictures of messages.
 
-use super::super::testing::{ascii, drawn, look, text};
+use super::super::testing::{ascii, drawn, expect_picture, look, mono, text};
 use super::*;
 
 fn message(at: &str, from: usize, to: usize, text: &str, lost: bool) -> Step {
@@ -37,12 +37,26 @@ fn steps() -> Vec<Step> {
 }
 
 #[test]
-fn print() {
+fn messages_between_lanes() {
     let (lanes, steps) = (lanes(), steps());
-    for (look, width) in [(look(), 78), (ascii(), 60), (look(), 40)] {
-        let ladder =
-            Ladder { lanes: &lanes, steps: &steps, first: 0, selected: Some(4), unit: "ms" };
-        let buf = drawn(width, 10, |area, buf| drop(ladder.draw(&look, area, buf)));
-        println!("{}", text(&buf));
-    }
+    let ladder = Ladder { lanes: &lanes, steps: &steps, first: 0, selected: Some(4), unit: "ms" };
+    let draw =
+        |look: &Look, width, height| drawn(width, height, |area, buf| ladder.draw(look, area, buf));
+    expect_picture("ladder-78x10", &draw(&look(), 78, 10));
+    expect_picture("ladder-ascii-60x10", &draw(&ascii(), 60, 10));
+    expect_picture("ladder-40x10", &draw(&look(), 40, 10));
+    expect_picture("ladder-mono-78x6", &draw(&mono(), 78, 6));
+}
+
+#[test]
+fn a_step_of_a_lane_that_is_not_there_is_no_step() {
+    let lanes = lanes();
+    let steps = [
+        message("0", 0, 9, "x", false),
+        message("1", 9, 9, "x", false),
+        note(None, usize::MAX, "x", Tone::Bad),
+    ];
+    let ladder = Ladder { lanes: &lanes, steps: &steps, first: 0, selected: None, unit: "ms" };
+    let buf = drawn(70, 4, |area, buf| ladder.draw(&look(), area, buf));
+    assert!(!text(&buf).contains('x'), "{}", text(&buf));
 }

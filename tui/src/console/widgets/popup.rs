@@ -120,10 +120,10 @@ pub fn clear(buf: &mut Buffer, area: Rect) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{ascii, drawn, look, text};
+    use super::super::testing::{ascii, drawn, expect_picture, look};
     use super::*;
 
-    fn popup(look: &Look, width: u16, height: u16, input: Option<&str>) -> String {
+    fn popup(look: &Look, width: u16, height: u16, input: Option<&str>) -> Buffer {
         let body = [
             vec![text::span("Kill n3 with SIGKILL?", Tone::Bright)],
             vec![],
@@ -142,17 +142,28 @@ mod tests {
             focused: 0,
             caption: "piazza admin kill n3",
         };
-        text(&drawn(width, height, |area, buf| {
+        drawn(width, height, |area, buf| {
             let dots = "字".repeat(usize::from(width) / 2);
-            area.rows().for_each(|row| drop(text::put(look, row, buf, &dots, Tone::Dim)));
+            for row in area.rows() {
+                text::put(look, row, buf, &dots, Tone::Dim);
+            }
             popup.draw(look, area, buf);
-        }))
+        })
     }
 
     #[test]
-    fn print() {
-        println!("{}", popup(&look(), 60, 12, None));
-        println!("{}", popup(&look(), 59, 12, Some("n3")));
-        println!("{}", popup(&ascii(), 40, 9, None));
+    fn a_question_stands_over_everything_else() {
+        expect_picture("popup-60x12", &popup(&look(), 60, 12, None));
+        expect_picture("popup-input-59x12", &popup(&look(), 59, 12, Some("n3")));
+        expect_picture("popup-ascii-40x9", &popup(&ascii(), 40, 9, None));
+    }
+
+    #[test]
+    fn where_the_buttons_are() {
+        let buttons = [text::span("No", Tone::Key), text::span("Yes", Tone::Danger)];
+        let popup = Popup { title: "Kill", buttons: &buttons, ..Popup::default() };
+        let mut places = Vec::new();
+        drawn(30, 6, |area, buf| places = popup.draw(&look(), area, buf));
+        assert_eq!(places, [Rect::new(6, 3, 6, 1), Rect::new(14, 3, 7, 1)]);
     }
 }

@@ -94,7 +94,7 @@ impl Spark<'_> {
         text::set(buf, x, area.y, look.glyphs.head_up, look.style(Tone::Accent));
         let label = text::width(look, what);
         let free = (x - area.x).saturating_sub(since + 1);
-        if label + 1 <= free {
+        if label < free {
             let at = Rect { x: x - label - 1, width: label, ..area };
             text::put(look, at, buf, what, Tone::Accent);
         } else if label + 1 + 4 <= after {
@@ -139,8 +139,8 @@ mod tests {
 20▕                             █
   ▕                             █
   ▕              ██████▄█████████
- 0▕            ▁████████████████
-   -20 s    n3 killed ▲        now",
+ 0▕            ▁█████████████████
+   -20 s     n3 killed ▲      now",
             "{}",
             text(&buf)
         );

@@ -76,9 +76,10 @@ impl Table<'_> {
         for (column, place) in &columns {
             let column = &self.columns[*column];
             let row = Rect { height: head, ..*place };
-            match column.right {
-                true => text::put_right(look, row, buf, column.name, Tone::Title),
-                false => drop(text::put_elided(look, row, buf, column.name, Tone::Title)),
+            if column.right {
+                text::put_right(look, row, buf, column.name, Tone::Title);
+            } else {
+                text::put_elided(look, row, buf, column.name, Tone::Title);
             }
         }
         let body = Rect { y: area.y + head, height: area.height - head, ..area };
@@ -86,9 +87,10 @@ impl Table<'_> {
             for (column, place) in &columns {
                 let Some(cell) = row.get(*column) else { continue };
                 let place = Rect { y: line.y, height: 1, ..*place };
-                match self.columns[*column].right {
-                    true => text::put_spans_right(look, place, buf, cell),
-                    false => drop(text::put_spans(look, place, buf, cell)),
+                if self.columns[*column].right {
+                    text::put_spans_right(look, place, buf, cell);
+                } else {
+                    text::put_spans(look, place, buf, cell);
                 }
             }
             if self.selected == Some(at) {
@@ -134,7 +136,7 @@ impl Table<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{ascii, drawn, look, mono, styles, text};
+    use super::super::testing::{ascii, drawn, expect_picture, look, mono};
     use super::*;
 
     fn table(look: &Look, width: u16, height: u16) -> Buffer {
@@ -164,13 +166,13 @@ mod tests {
         ];
         let table =
             Table { columns: &columns, rows: &rows, first: 1, selected: Some(2), head: true };
-        drawn(width, height, |area, buf| drop(table.draw(look, area, buf)))
+        drawn(width, height, |area, buf| table.draw(look, area, buf))
     }
 
     #[test]
-    fn print() {
-        println!("{}\n{}", text(&table(&look(), 48, 4)), styles(&table(&look(), 48, 4)));
-        println!("{}\n{}", text(&table(&mono(), 26, 4)), styles(&table(&mono(), 26, 4)));
-        println!("{}", text(&table(&ascii(), 22, 4)));
+    fn rows_stand_in_columns_and_the_least_go_first() {
+        expect_picture("table-48x4", &table(&look(), 48, 4));
+        expect_picture("table-mono-26x4", &table(&mono(), 26, 4));
+        expect_picture("table-ascii-22x4", &table(&ascii(), 22, 4));
     }
 }

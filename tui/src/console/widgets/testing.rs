@@ -1,4 +1,8 @@
 //! Pictures of buffers that a person can read and a test can compare.
+//!
+//! The larger ones are files in `tui/src/console/pictures/`: rows of text, and below them the
+//! styles. To draw them anew, and read in the difference what changed:
+//! `PIAZZA_DRAW=1 cargo test -p tui console`.
 
 use std::fmt::Write as _;
 
@@ -30,7 +34,11 @@ pub(crate) fn area(width: u16, height: u16) -> Rect {
 }
 
 /// What `draw` draws into so many columns and rows.
-pub(crate) fn drawn(width: u16, height: u16, draw: impl FnOnce(Rect, &mut Buffer)) -> Buffer {
+pub(crate) fn drawn<T>(
+    width: u16,
+    height: u16,
+    draw: impl FnOnce(Rect, &mut Buffer) -> T,
+) -> Buffer {
     let mut buf = Buffer::empty(area(width, height));
     draw(buf.area, &mut buf);
     buf
@@ -44,7 +52,7 @@ pub(crate) fn text(buf: &Buffer) -> String {
         while x < buf.area.right() {
             let symbol = buf[(x, y)].symbol();
             row.push_str(symbol);
-            x += u16::try_from(safe::width(symbol).max(1)).unwrap();
+            x += safe::width(symbol).max(1) as u16;
         }
         row.trim_end().to_owned()
     };
@@ -72,7 +80,7 @@ pub(crate) fn styles(buf: &Buffer) -> String {
         let _ = writeln!(out, "{}", runs.join(" "));
     }
     for (at, style) in legend.iter().enumerate() {
-        let letter = char::from(b'a' + u8::try_from(at).unwrap() % 26);
+        let letter = char::from(b'a' + (at % 26) as u8);
         let colors = [style.fg, style.bg].map(|color| color.unwrap_or_default());
         let bg = if colors[1] == Default::default() {
             String::new()
@@ -86,6 +94,25 @@ pub(crate) fn styles(buf: &Buffer) -> String {
     out.trim_end().to_owned()
 }
 
+/// Compares what was drawn with the picture of this name.
+#[track_caller]
+pub(crate) fn expect_picture(name: &str, buf: &Buffer) {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/console/pictures");
+    let path = format!("{folder}/{name}.txt");
+    let (rows, styles) = (text(buf), styles(buf));
+    let drawn = format!("{}\n\n{styles}\n", rows.trim_end());
+    if std::env::var_os("PIAZZA_DRAW").is_some() {
+        std::fs::create_dir_all(folder).expect("a folder for pictures");
+        std::fs::write(&path, &drawn).expect("a picture");
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        expected == drawn,
+        "{path} has\n{expected}\nbut this was drawn\n{drawn}\n\
+         if that is right: PIAZZA_DRAW=1 cargo test -p tui console"
+    );
+}
+
 fn letter(legend: &mut Vec<Style>, style: Style) -> char {
     if style == ratatui::buffer::Cell::EMPTY.style() {
         return '.';
@@ -94,7 +121,7 @@ fn letter(legend: &mut Vec<Style>, style: Style) -> char {
         legend.push(style);
         legend.len() - 1
     });
-    char::from(b'a' + u8::try_from(at).unwrap() % 26)
+    char::from(b'a' + (at % 26) as u8)
 }
 
 /// Whether a terminal would only show what is in `buf`: each cell one character, as wide as its
@@ -105,7 +132,7 @@ pub(crate) fn assert_safe(buf: &Buffer, ascii: bool, what: &str) {
         let (x, _) = buf.pos_of(at);
         assert_eq!(cell.diff_option, CellDiffOption::None, "{what}");
         assert_eq!(safe::shown(symbol), symbol, "{what}: {symbol:?}");
-        let columns = u16::try_from(safe::width(symbol)).unwrap();
+        let columns = safe::width(symbol) as u16;
         assert!((1..=2).contains(&columns), "{what}: {symbol:?}");
         assert!(x + columns <= buf.area.right(), "{what}: {symbol:?} is cut in half");
         assert!(!ascii || symbol.is_ascii(), "{what}: {symbol:?}");

@@ -3,9 +3,11 @@
 //! Used by every widget, and by views for what is no widget. A grapheme is drawn whole or not at
 //! all; what a terminal would obey is drawn as an escape.
 
+use std::borrow::Cow;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
+use ratatui::style::{Modifier, Style};
 use unicode_segmentation::UnicodeSegmentation;
 
 use crate::console::look::{Glyphs, Look, Tone};
@@ -23,21 +25,30 @@ pub fn span(text: impl Into<String>, tone: Tone) -> Span {
 }
 
 /// The graphemes of `text` as they are drawn, each with its columns. An escape is several.
-fn cells(look: &Look, text: &str) -> impl Iterator<Item = (String, usize)> {
+fn cells<'a>(look: &Look, text: &'a str) -> impl Iterator<Item = (Cow<'a, str>, usize)> {
     let ascii = look.glyphs.ascii;
-    let whole = text.graphemes(true).map(|grapheme| {
+    text.graphemes(true).flat_map(move |grapheme| {
         let first = grapheme.chars().next().map_or(0, char::len_utf8);
         let long = grapheme.len() > GRAPHEME_BYTES_MAX;
-        text::shown(if long { &grapheme[..first] } else { grapheme })
-    });
-    whole.flat_map(move |shown| {
-        let shown = match ascii && !shown.is_ascii() {
-            true => Glyphs::plain(&shown, text::width(&shown)),
-            false => shown.into_owned(),
+        let (one, several) = match text::shown(if long { &grapheme[..first] } else { grapheme }) {
+            Cow::Borrowed(one) if one.len() == 1 => (Some((Cow::Borrowed(one), 1)), Vec::new()),
+            shown if ascii && !shown.is_ascii() => {
+                (None, apart(&Glyphs::plain(&shown, text::width(&shown))))
+            }
+            Cow::Borrowed(one) if text::width(one) > 2 => (
+                None,
+                one.chars().flat_map(|c| apart(&text::shown(c.encode_utf8(&mut [0; 4])))).collect(),
+            ),
+            Cow::Borrowed(one) => (Some((Cow::Borrowed(one), text::width(one))), Vec::new()),
+            Cow::Owned(escape) => (None, apart(&escape)),
         };
-        let each: Vec<_> = shown.graphemes(true).map(|g| (g.to_owned(), text::width(g))).collect();
-        each
+        one.into_iter().chain(several)
     })
+}
+
+/// The graphemes of what is shown.
+fn apart<'a>(shown: &str) -> Vec<(Cow<'a, str>, usize)> {
+    shown.graphemes(true).map(|one| (Cow::Owned(one.to_owned()), text::width(one))).collect()
 }
 
 /// The columns that `text` takes when it is drawn.
@@ -51,7 +62,8 @@ pub fn spans_width(look: &Look, spans: &[Span]) -> u16 {
     spans.iter().fold(0, |sum, (text, _)| sum.saturating_add(width(look, text)))
 }
 
-/// Sets one cell, if it is in the buffer. Half of a wide character left of it goes.
+/// Sets one cell, if it is in the buffer. Its background stays, reversed or not, where `style` has
+/// none; half of a wide character left of it goes.
 pub fn set(buf: &mut Buffer, x: u16, y: u16, symbol: &str, style: Style) {
     if x > 0
         && let Some(left) = buf.cell_mut((x - 1, y))
@@ -60,7 +72,12 @@ pub fn set(buf: &mut Buffer, x: u16, y: u16, symbol: &str, style: Style) {
     {
         left.set_symbol(" ");
     }
+    set_cell(buf, x, y, symbol, style);
+}
+
+fn set_cell(buf: &mut Buffer, x: u16, y: u16, symbol: &str, style: Style) {
     if let Some(cell) = buf.cell_mut((x, y)) {
+        cell.modifier &= Modifier::REVERSED;
         cell.set_symbol(symbol).set_style(style);
     }
 }
@@ -84,18 +101,11 @@ pub fn put_styled(look: &Look, area: Rect, buf: &mut Buffer, text: &str, style: 
         }
         set(buf, area.x + taken, area.y, &symbol, style);
         for rest in 1..columns {
-            set_rest(buf, area.x + taken + rest, area.y, style);
+            set_cell(buf, area.x + taken + rest, area.y, " ", style);
         }
         taken += columns;
     }
     taken
-}
-
-/// The columns of a wide character after its first are blank.
-fn set_rest(buf: &mut Buffer, x: u16, y: u16, style: Style) {
-    if let Some(cell) = buf.cell_mut((x, y)) {
-        cell.set_symbol(" ").set_style(style);
-    }
 }
 
 /// Puts `text` at the right end of the first row of `area`, its begin cut if it is too long.

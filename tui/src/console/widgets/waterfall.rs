@@ -94,12 +94,12 @@ fn segments(look: &Look, row: Rect, buf: &mut Buffer, party: &Party, until_us: u
         let next = party.segments.get(at + 1).map(|next| columns(row, next, until_us).0);
         let (begin, end) = match segment.waiting {
             true => (from + 1, to),
-            false => (to + 1, next.unwrap_or(row.width)),
+            false => (to, next.unwrap_or(row.width)),
         };
-        let width = text::width(look, &segment.text);
-        if width > 0 && begin.saturating_add(width) < end.saturating_add(1) {
-            let text = format!("{} ", segment.text);
-            let place = Rect { x: row.x + begin, width: (end - begin).min(width + 1), ..row };
+        let text = format!(" {} ", segment.text);
+        let width = text::width(look, &text);
+        if !segment.text.is_empty() && width <= end.saturating_sub(begin).saturating_add(1) {
+            let place = Rect { x: row.x + begin, width: end - begin, ..row };
             text::put(look, place, buf, &text, segment.tone);
         }
     }
@@ -152,7 +152,7 @@ fn axis(look: &Look, row: Rect, buf: &mut Buffer, until_us: u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{ascii, drawn, look, text};
+    use super::super::testing::{ascii, drawn, expect_picture, look, text};
     use super::*;
 
     fn segment(from_us: u64, to_us: u64, tone: Tone, waiting: bool, text: &str) -> Segment {
@@ -182,14 +182,30 @@ mod tests {
         ]
     }
 
-    fn picture(look: &Look, width: u16) -> String {
+    fn picture(look: &Look, width: u16) -> Buffer {
         let parties = parties();
         let waterfall = Waterfall { parties: &parties, first: 0 };
-        text(&drawn(width, 4, |area, buf| drop(waterfall.draw(look, area, buf))))
+        drawn(width, 4, |area, buf| waterfall.draw(look, area, buf))
     }
 
     #[test]
-    fn print() {
-        println!("{}\n{}\n{}", picture(&look(), 74), picture(&ascii(), 50), picture(&look(), 20));
+    fn where_the_time_went() {
+        expect_picture("waterfall-74x4", &picture(&look(), 74));
+        expect_picture("waterfall-ascii-50x4", &picture(&ascii(), 50));
+        expect_picture("waterfall-20x4", &picture(&look(), 20));
+    }
+
+    #[test]
+    fn ticks_stand_at_even_times() {
+        let ticks = |until_us| {
+            let row = drawn(60, 1, |area, buf| axis(&look(), area, buf, until_us));
+            text(&row).split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(ticks(1), "0 1 us");
+        assert_eq!(ticks(900), "0 200 400 600 800 us");
+        assert_eq!(ticks(7_100), "0 2 4 6 ms");
+        assert_eq!(ticks(2_500), "0 0.5 1 1.5 2 2.5 ms");
+        assert_eq!(ticks(30_000_000), "0 5 10 15 20 25 30 s");
+        assert!(ticks(u64::MAX).starts_with("0 "));
     }
 }
