@@ -245,7 +245,7 @@ impl Story {
         if self.open_of(COORDINATOR).is_some() {
             return self.open_of(node).map(|incident| incident.id);
         }
-        let Some(seen) = model.nodes.get(node) else { return None };
+        let seen = model.nodes.get(node)?;
         let began = seen.heard.unwrap_or(now).max(seen.state_since);
         let beat_ms = model.cluster.as_ref().map_or(0, |cluster| cluster.heartbeat_ms);
         // One that has just come back is still counted by what it missed while it was away.

@@ -271,7 +271,9 @@ impl State {
     }
 
     fn completed(&mut self, prefix: &str, found: Option<&(Vec<String>, bool)>) {
-        let Some(question) = self.completing.take_if(|asked| asked.prefix == prefix) else { return };
+        let Some(question) = self.completing.take_if(|asked| asked.prefix == prefix) else {
+            return;
+        };
         let outcome = match found {
             Some((keys, more)) => self.editor.offer(question.answer(keys, *more)),
             None => Outcome::Refused("the cluster does not tell its keys now"),

@@ -140,7 +140,8 @@ fn draw_lines(state: &State, seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
         rows.extend(wrapped.into_iter().rev());
     }
     if rows.is_empty() {
-        let words = "  as in the shell: get K, put K V, scan PREFIX, locate K, status; help tells all";
+        let words =
+            "  as in the shell: get K, put K V, scan PREFIX, locate K, status; help tells all";
         rows.push(vec![span(words, Tone::Dim)]);
     }
     let first = room.saturating_sub(rows.len());
@@ -243,7 +244,8 @@ fn draw_keys(state: &State, seen: &Seen<'_>, areas: &Areas, buf: &mut Buffer) {
         if is_selected {
             text::put(seen.look, place, buf, seen.look.glyphs.pointer, Tone::Accent);
         }
-        let name = Rect { x: place.x + place.width.min(2), width: place.width.saturating_sub(2), ..place };
+        let name =
+            Rect { x: place.x + place.width.min(2), width: place.width.saturating_sub(2), ..place };
         text::put_elided(seen.look, name, buf, &list.keys()[at], Tone::Text);
         if is_selected {
             buf.set_style(place.intersection(buf.area), seen.look.style(Tone::Selected));

@@ -127,9 +127,11 @@ impl Place {
         };
         for node in self.nodes(reply, seen) {
             row.push(span("  ", Tone::Text));
-            row.extend(node.into_iter().filter(|(text, _)| !text.trim().is_empty()).map(
-                |(text, tone)| span(format!("{} ", text.trim_end()), tone),
-            ));
+            row.extend(
+                node.into_iter()
+                    .filter(|(text, _)| !text.trim().is_empty())
+                    .map(|(text, tone)| span(format!("{} ", text.trim_end()), tone)),
+            );
         }
         row
     }
@@ -193,11 +195,7 @@ impl Place {
 }
 
 /// A node's state as the console knows it now, else as the answer told it.
-fn state(
-    seen: &Seen<'_>,
-    name: &str,
-    told: Option<NodeState>,
-) -> (&'static str, String, Tone) {
+fn state(seen: &Seen<'_>, name: &str, told: Option<NodeState>) -> (&'static str, String, Tone) {
     let node = seen.model.nodes.get(name);
     let paused = node.is_some_and(|node| node.paused);
     let state = node.and_then(|node| node.state).or(told);
