@@ -6,7 +6,7 @@
 
 use std::num::NonZeroU16;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
@@ -136,6 +136,7 @@ fn killed_from_outside(cluster: &Cluster) {
 
 fn paused(cluster: &Cluster) {
     let mut shown = Shown::of(cluster, &[]);
+    let _writers = Writers::start(cluster);
     shown.select("n4");
     shown.terminal.type_keys("P");
     shown.wait("the question", "pause-asked", &["Pause n4", "Cancel"]);
@@ -143,10 +144,36 @@ fn paused(cluster: &Cluster) {
     shown.wait(
         "the pause",
         "paused",
-        &["n4 was paused (SIGSTOP) by you", "suspected", "paused: P lets it go on"],
+        &["n4 was paused (SIGSTOP) by you", "suspected", "paused: P lets it go on", "in doubt"],
     );
+    // What was under way is shown as what it is: nobody can say yet.
+    shown.terminal.type_keys("4");
+    let doubt = ["IN DOUBT", "nothing can be concluded", "has it durably"];
+    shown.wait("the updates in doubt", "doubt", &doubt);
     shown.terminal.type_keys("P");
     shown.wait("the end of the story", "paused-healthy", &["healthy: n4 is back after"]);
+    shown.wait("their end", "doubt-resolved", &["in doubt, resolved:", "committed"]);
+}
+
+/// Clients that write all the time, until this is dropped.
+struct Writers(Child);
+
+impl Writers {
+    fn start(cluster: &Cluster) -> Self {
+        let mut command = cluster.command();
+        command.args(["bench", "--mix", "put=100", "--keys", "200", "--no-fill", "--rate", "100"]);
+        command.args(["--connections", "8", "--duration", "10m", "--addr"]);
+        command.arg(cluster.addr().to_string());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        Self(command.spawn().expect("the program starts"))
+    }
+}
+
+impl Drop for Writers {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn the_coordinator(cluster: &Cluster) {
