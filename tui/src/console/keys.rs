@@ -264,6 +264,8 @@ const NAMED: &[Key] = &[
     Key::Right,
     Key::Up,
     Key::Down,
+    Key::PageUp,
+    Key::PageDown,
     Key::Home,
     Key::End,
     Key::Escape,

@@ -29,6 +29,8 @@ use crate::prompt::Key;
 
 /// Finished transactions a second that the console asks for.
 const TXNS_PER_S: u32 = 200;
+/// A page, for views that have no better: so many times up or down.
+const PAGE: usize = 10;
 /// Remarks that are kept, and for how long one is shown, milliseconds.
 const REMARKS_MAX: usize = 8;
 const REMARK_MS: u64 = 6_000;
@@ -299,8 +301,11 @@ impl Console {
         if taken {
             return;
         }
-        if let Some(binding) = self.settings.keys.action(view, key) {
-            self.act(binding.action, out);
+        match (self.settings.keys.action(view, key), key) {
+            (Some(binding), _) => self.act(binding.action, out),
+            (None, Key::PageDown) => (0..PAGE).for_each(|_| self.key(&Key::Down, out)),
+            (None, Key::PageUp) => (0..PAGE).for_each(|_| self.key(&Key::Up, out)),
+            _ => {}
         }
     }
 
@@ -340,6 +345,7 @@ impl Console {
             Done::Exported(Err(why)) => self.remark(why.clone()),
             Done::Located(..) => {
                 of_view!(&mut *self, ViewName::Ring, |state, seen| state.done(done, &seen, out));
+                of_view!(&mut *self, ViewName::Cache, |state, seen| state.done(done, &seen, out));
                 of_view!(&mut *self, ViewName::Data, |state, seen| state.done(done, &seen, out));
             }
             Done::Scanned(..) | Done::Completed(..) | Done::Printed(_) | Done::Ended(_) => {

@@ -63,12 +63,13 @@ impl Line<'_> {
         }
         text::set(buf, part.x, part.y, look.glyphs.branch_right, look.style(Tone::Border));
         let room = Rect { x: part.x + 1, width: part.width - 1, ..part };
-        // A name that is cut could be that of another node.
-        if named && !arc.label.is_empty() && text::width(look, &arc.label) <= room.width {
-            let taken = text::put(look, room, buf, &arc.label, tone);
-            if arc.broken && taken < room.width {
-                text::set(buf, room.x + taken, room.y, " ", look.style(tone));
-            }
+        // A name that is cut could be that of another node: its first word or nothing.
+        let word = arc.label.split(' ').next().unwrap_or_default();
+        let fits = |name: &&str| !name.is_empty() && text::width(look, name) <= room.width;
+        let name = [arc.label.as_str(), word].into_iter().find(fits).filter(|_| named);
+        let taken = text::put(look, room, buf, name.unwrap_or_default(), tone);
+        if name.is_some() && arc.broken && taken < room.width {
+            text::set(buf, room.x + taken, room.y, " ", look.style(tone));
         }
     }
 
