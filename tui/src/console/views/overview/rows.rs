@@ -189,12 +189,12 @@ fn coordinator_words(seen: &Seen<'_>) -> Vec<Span> {
     let model = seen.model;
     let process = model.procs.get(COORDINATOR);
     if process.is_some_and(|process| process.pid.is_none()) {
-        return vec![span("its process has ended", Tone::Bad)];
+        return vec![span("no process", Tone::Bad)];
     }
     match model.stale_ms() {
-        Some(age) => vec![span(format!("not heard for {}", ago(age)), Tone::Bad)],
+        Some(_) => vec![span("not heard", Tone::Bad)],
         None if model.is_served() => vec![span("serves", Tone::Good)],
-        None => vec![span("does not serve yet", Tone::Warn)],
+        None => vec![span("not yet", Tone::Warn)],
     }
 }
 

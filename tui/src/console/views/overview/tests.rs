@@ -30,9 +30,9 @@ fn drawn(seen: &Seen<'_>, columns: u16, rows: u16) -> Buffer {
 
 /// Small sizes, one by one, and larger ones here and there.
 fn sizes() -> impl Iterator<Item = (u16, u16)> {
-    let sides = |step| (0..8).chain((8..130).step_by(step));
-    let plain =
-        sides(13).flat_map(move |columns| sides(9).map(move |rows| (columns, rows.min(40))));
+    let columns = (0..8).chain((8..130).step_by(17));
+    let plain = columns
+        .flat_map(|columns| (0..8).chain((8..41).step_by(8)).map(move |rows| (columns, rows)));
     plain.chain([(80, 19), (119, 29), (120, 30), (130, 40), (250, 90)])
 }
 

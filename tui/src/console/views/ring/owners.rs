@@ -31,21 +31,22 @@ fn shown(seen: &Seen<'_>, rows: u16) -> Vec<String> {
     names.into_iter().skip(first).take(usize::from(rows)).collect()
 }
 
-/// How many rows of `area` the nodes have.
-fn node_rows(area: Rect) -> u16 {
-    area.height - SUMMARY_ROWS.min(area.height / 2)
+/// How many rows of `area` the nodes have: all that they need, if there are as many.
+fn node_rows(seen: &Seen<'_>, area: Rect) -> u16 {
+    let nodes = u16::try_from(seen.model.nodes.len()).unwrap_or(u16::MAX);
+    if nodes <= area.height { nodes } else { area.height - SUMMARY_ROWS.min(area.height / 3) }
 }
 
 /// The node whose row of the ownership in `area` this is.
 pub(super) fn node_at(seen: &Seen<'_>, area: Rect, row: u16) -> Option<String> {
     let at = row.checked_sub(area.y)?;
-    shown(seen, node_rows(area)).get(usize::from(at)).cloned()
+    shown(seen, node_rows(seen, area)).get(usize::from(at)).cloned()
 }
 
 /// Draws a bar for each node, and below them what is true of the whole.
 pub(super) fn draw(seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
     let area = area.intersection(buf.area);
-    let nodes = shown(seen, node_rows(area));
+    let nodes = shown(seen, node_rows(seen, area));
     let shares = seen.model.ring.shares();
     let most = shares.values().copied().fold(0.0, f64::max);
     let names = nodes.iter().map(|name| text::width(seen.look, name)).max().unwrap_or(0);

@@ -190,7 +190,7 @@ fn writes(seen: &Seen<'_>, located: &LocateReply) -> Vec<Span> {
     match undecided {
         0 => vec![title, span("yes: all its nodes are up", Tone::Good)],
         more => {
-            let said = format!("yes, after {} that are undecided", count(more));
+            let said = format!("yes, once {} undecided are decided", count(more));
             vec![title, span(said, Tone::Warn)]
         }
     }
@@ -205,7 +205,8 @@ fn written(seen: &Seen<'_>, located: &LocateReply) -> Option<Vec<Span>> {
         let words = "they differ: an update reaches one by one";
         return Some(vec![span("copies ", Tone::Title), span(words, Tone::Warn)]);
     }
-    let silent = copies.iter().filter(|copy| copy.cached.is_none());
+    let away = |copy: &&Copy| copy.cached.is_none() && !is_well(seen.model, copy.node.as_str());
+    let silent = copies.iter().filter(away);
     let silent: Vec<&str> = silent.map(|copy| copy.node.as_str()).collect();
     if silent.is_empty() || seen.model.stale_ms().is_some() {
         return None;
