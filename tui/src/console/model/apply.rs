@@ -56,7 +56,7 @@ impl Model {
         if !changed {
             return;
         }
-        let incident = self.with_story(|story, model| story.link(model, name, state, now));
+        let incident = self.story.link(name, state, now);
         self.record.push(now, name, What::Link(state.clone()), incident);
     }
 

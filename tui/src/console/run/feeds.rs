@@ -121,6 +121,7 @@ impl Feeder {
             tokio::select! {
                 line = events.next_line() => match line {
                     Ok(line) => self.tell(line).await?,
+                    Err(ClientError::Lost(error)) => return Ok(error.to_string()),
                     Err(error) => return Ok(error.to_string()),
                 },
                 changed = self.orders.wants.changed(), if wants_known => {
