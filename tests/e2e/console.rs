@@ -7,18 +7,20 @@
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::cluster::{Cluster, binary};
-use super::procs::TempDir;
+use super::procs::{Mark, TempDir, wait_for};
 use super::terminal::Terminal;
 use super::wire::Conn;
 
 const COLUMNS: NonZeroU16 = NonZeroU16::new(120).expect("columns");
 const ROWS: NonZeroU16 = NonZeroU16::new(36).expect("rows");
+/// For a machine that stalls.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Keys, so that there is something to have one copy of.
 const KEYS: usize = 400;
 
@@ -262,4 +264,56 @@ fn stopped_and_continued(cluster: &Cluster) {
     terminal.wait("the shell again", |screen| screen.trim_end().ends_with("bash:"));
     terminal.type_keys("exit\r");
     assert_eq!(terminal.ended(), 0);
+}
+
+/// Contract: "On a terminal it starts the supervisor in a session of its own and is itself the
+/// console"
+/// Contract: "Ctrl-Z stops only the console; `q` in `piazza up` asks stop all / leave running /
+/// cancel; a console that dies leaves the cluster running"
+#[test]
+fn console_of_up() {
+    let place = TempDir::new("console-up");
+    let procs = Mark::new();
+    let data = place.path().join("data");
+    let mut command = Command::new(binary());
+    procs.put_on(&mut command);
+    command.args(["up", "--nodes", "2", "--any-port", "--dir"]).arg(&data);
+    let mut terminal = Terminal::of_size(&command, place.path(), COLUMNS, ROWS);
+    terminal.wait("the console", |screen| screen.contains("2/2 up"));
+    // Cancelled: it goes on.
+    terminal.type_keys("q");
+    terminal.wait("the question", |screen| screen.contains("What becomes of it?"));
+    terminal.type_keys("c");
+    terminal.wait("the console again", |screen| !screen.contains("What becomes of it?"));
+    // Left running: another console shows it, and may die.
+    terminal.type_keys("q");
+    terminal.wait("the question", |screen| screen.contains("What becomes of it?"));
+    terminal.type_keys("l");
+    terminal.wait("the farewell", |screen| screen.contains("the cluster goes on"));
+    assert_eq!(terminal.ended(), 0);
+    let mut command = Command::new(binary());
+    procs.put_on(&mut command);
+    command.arg("console").arg("--dir").arg(&data);
+    let terminal = Terminal::of_size(&command, place.path(), COLUMNS, ROWS);
+    terminal.wait("the second console", |screen| screen.contains("2/2 up"));
+    kill(Pid::from_raw(terminal.pid()), Signal::SIGKILL).expect("it runs");
+    drop(terminal);
+    let mut command = Command::new(binary());
+    procs.put_on(&mut command);
+    let status = command.args(["wait", "healthy", "--dir"]).arg(&data).status().expect("it starts");
+    assert!(status.success(), "{status}");
+    // Once more, and stopped by its own console.
+    let mut command = Command::new(binary());
+    procs.put_on(&mut command);
+    let status = command.args(["down", "--dir"]).arg(&data).status().expect("it starts");
+    assert!(status.success(), "{status}");
+    let mut command = Command::new(binary());
+    procs.put_on(&mut command);
+    command.args(["up", "--any-port", "--dir"]).arg(&data);
+    let mut terminal = Terminal::of_size(&command, place.path(), COLUMNS, ROWS);
+    terminal.wait("the console", |screen| screen.contains("2/2 up"));
+    terminal.type_keys("qs");
+    terminal.wait("the farewell", |screen| screen.contains("the cluster is stopped"));
+    assert_eq!(terminal.ended(), 0);
+    wait_for("the servers' end", WAIT_MAX, || procs.pids().is_empty().then_some(()));
 }
