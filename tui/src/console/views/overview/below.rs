@@ -139,11 +139,13 @@ pub(super) fn row_of_throughput(seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
 /// Two-phase commits in one row: what is under way, what came of those that were told, doubts.
 pub(super) fn txns_row(seen: &Seen<'_>) -> Vec<Span> {
     let mut spans = vec![span("2PC ", Tone::Title)];
-    for (at, row) in txns_rows(seen).into_iter().take(3).enumerate() {
+    let rows = txns_rows(seen);
+    // What is in doubt goes before what is finished.
+    for (at, row) in [0, 2, 1].into_iter().filter_map(|row| rows.get(row)).enumerate() {
         if at > 0 {
             spans.push(span(" · ", Tone::Border));
         }
-        spans.extend(row);
+        spans.extend_from_slice(row);
     }
     spans
 }

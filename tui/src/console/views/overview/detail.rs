@@ -167,11 +167,12 @@ fn of_coordinator(model: &Model) -> Vec<Vec<Span>> {
     }
     first.push(format!("connections {}", count(stats.conns)));
     first.push(format!("subscribers {}", count(stats.subscribers)));
-    first.extend(coordinator.pid.map(|pid| format!("pid {pid}")));
     let mut second = Vec::new();
-    second.extend(
-        coordinator.began.map(|began| format!("runs for {}", ago(model.now.ms_since(began)))),
-    );
+    if !stale {
+        first.extend(coordinator.pid.map(|pid| format!("pid {pid}")));
+        let runs = coordinator.began.map(|began| ago(model.now.ms_since(began)));
+        second.extend(runs.map(|runs| format!("runs for {runs}")));
+    }
     second.push(format!("version {}", known(&coordinator.version)));
     second.push(format!(
         "left by earlier epochs: {} in doubt, {} resolved",
@@ -188,6 +189,7 @@ fn of_coordinator(model: &Model) -> Vec<Vec<Span>> {
 fn of_node(model: &Model, server: &str, node: &Node) -> Vec<Vec<Span>> {
     let tone = if model.stale_ms().is_some() || !node.is_well() { Tone::Stale } else { Tone::Dim };
     let mut first = Vec::new();
+    first.extend(stands_in(model, server));
     first.extend(node.status.as_ref().and_then(|status| status.addr.as_deref()).map(address));
     let process = model.procs.get(server);
     let pid = process.map_or_else(|| node.pid(), |process| process.pid);
@@ -220,6 +222,20 @@ fn of_node(model: &Model, server: &str, node: &Node) -> Vec<Vec<Span>> {
     third.extend(node.status.as_ref().map(|told| format!("version {}", known(&told.version))));
     third.extend(process.map(|process| format!("{} restarts", count(process.restarts))));
     [first, second, third].map(|parts| joined(parts, tone)).into()
+}
+
+/// For whom a node answers reads, beside its own.
+fn stands_in(model: &Model, server: &str) -> Option<String> {
+    if model.stale_ms().is_some() {
+        return None;
+    }
+    let stands_in = |node: &Node| {
+        let change = node.last_change.as_ref().filter(|_| !node.is_well());
+        change.is_some_and(|change| change.reads_by.iter().any(|by| by.as_str() == server))
+    };
+    let away = model.nodes.iter().filter(|(_, node)| stands_in(node));
+    let away: Vec<&str> = away.map(|(name, _)| name.as_str()).collect();
+    (!away.is_empty()).then(|| format!("answers reads for {}", away.join(" ")))
 }
 
 /// An address; of one on the console's own machine, the port says it all.

@@ -212,6 +212,7 @@ impl View for State {
         for (row, spans) in place.rows().zip(below::txns_rows(seen)) {
             text::put_spans(seen.look, row, buf, &spans);
         }
+        picture::grey(seen, place, buf);
         let frame = Frame { title: "Events", caption: "6 for all", ..Frame::default() };
         below::events(seen, frame.draw(seen.look, parts.events, buf), buf);
     }
@@ -264,6 +265,7 @@ fn draw_compact(seen: &Seen<'_>, parts: &Parts, buf: &mut Buffer) {
     text::put_spans(seen.look, below, buf, &words);
     below::row_of_throughput(seen, parts.ops, buf);
     text::put_spans(seen.look, parts.txns, buf, &below::txns_row(seen));
+    picture::grey(seen, parts.txns, buf);
     below::events(seen, parts.events, buf);
 }
 

@@ -97,6 +97,8 @@ fn a_server_that_is_away_says_why_and_what_brings_it_back() {
         assert!(text.contains("killed (kill -9) by 127.0.0.1:"), "{text}");
         assert!(text.contains("ago · R starts it"), "{text}");
     }
+    console.selected = "n4".into();
+    assert!(frame(&console, 120, 36).contains("answers reads for n3"));
     let later = frame(&played("kill", 5_500), 120, 36);
     assert!(later.contains("xxxxxxx"), "missed heartbeats go on while a node is down: {later}");
     let back = frame(&played("kill", 7_000), 120, 36);

@@ -37,14 +37,15 @@ struct Saw {
     states: Vec<&'static str>,
     doubts: usize,
     ring: String,
+    served: bool,
     /// The newest finished update of the key.
     txn: Option<u64>,
 }
 
 impl Saw {
     fn is_older_than(&self, now: &Self) -> bool {
-        let same = self.states == now.states && self.doubts == now.doubts && self.ring == now.ring;
-        !same || now.txn > self.txn
+        let part = |saw: &Self| (saw.doubts, saw.served, saw.ring.clone());
+        self.states != now.states || part(self) != part(now) || now.txn > self.txn
     }
 }
 
@@ -150,6 +151,9 @@ impl Lookup {
         for (_, ticks) in &mut self.asked {
             *ticks += 1;
         }
+        // A question that is never answered is asked once more.
+        let lost = |(text, ticks): &(String, u32)| *ticks >= ASKED_TICKS && *text == self.text;
+        self.due |= self.asked.iter().any(lost) && !self.text.is_empty();
         self.asked.retain(|(_, ticks)| *ticks < ASKED_TICKS);
         if let Some(answer) = &self.answer
             && answer.saw.is_older_than(&self.saw(model, answer.told.as_deref().ok()))
@@ -193,6 +197,12 @@ impl Lookup {
         let known = |row: &&TxnRow| row.txn.key.is_some();
         let mut newest = model.txns.past().take(TXNS_LOOKED).filter(known);
         let txn = newest.find(of_key).map(|row| row.no);
-        Saw { states, doubts: model.txns.in_doubt_now(), ring: model.ring.number.clone(), txn }
+        Saw {
+            states,
+            doubts: model.txns.in_doubt_now(),
+            ring: model.ring.number.clone(),
+            served: model.is_served(),
+            txn,
+        }
     }
 }

@@ -160,6 +160,14 @@ fn a_key_is_asked_again_when_its_nodes_have_changed() {
 }
 
 #[test]
+fn a_question_that_is_lost_is_asked_once_more() {
+    let mut console = opened("calm", 4_000);
+    press(&mut console, "/k\n");
+    let asked: usize = (0..100).map(|_| tick(&mut console).len()).sum();
+    assert!((2..=4).contains(&asked), "{asked}");
+}
+
+#[test]
 fn nothing_is_asked_while_nobody_would_answer() {
     let mut console = opened("calm", 4_000);
     let lost = FeedState::Lost("closed".into());
