@@ -79,6 +79,8 @@ impl Node {
         self.push(Beat::Came((beat.delay_us as f64 / interval_us as f64) as f32));
         self.heard = Some(now);
         self.missed = 0;
+        // What its supervisor said of it is older than this.
+        self.paused = false;
         self.incarnation = self.incarnation.max(beat.incarnation.0);
         let at_us = beat.figures.uptime_ms.saturating_mul(1_000);
         self.reads_per_s.count(at_us, beat.figures.reads);

@@ -35,7 +35,7 @@ pub struct Entry {
 #[derive(Debug, Clone)]
 pub enum What {
     /// An event.
-    Event(Event),
+    Event(Box<Event>),
     /// The console's own connection is another.
     Link(FeedState),
 }

@@ -116,6 +116,8 @@ pub struct Wiring {
 #[derive(Debug)]
 struct Told {
     wants: watch::Sender<Subscribe>,
+    /// Never changes; a feed ends with whoever could tell it where to go.
+    _coordinator: watch::Sender<Option<String>>,
     supervisor: watch::Sender<Option<String>>,
     hurry: watch::Sender<u64>,
 }
@@ -135,6 +137,7 @@ pub async fn run(
     console.views.data.set_catalog(commands.catalog());
     let (to, fed) = mpsc::channel(feeds::QUEUE);
     let (wants, wants_seen) = watch::channel(console.subscribe());
+    let (coordinator, coordinator_seen) = watch::channel(Some(wiring.coordinator.clone()));
     let (supervisor, supervisor_seen) = watch::channel(wiring.supervisor.clone());
     let (hurry, hurry_seen) = watch::channel(0);
     let mut tasks = JoinSet::new();
@@ -146,9 +149,8 @@ pub async fn run(
         let records = file::read(path)?;
         tasks.spawn(player::play(records, to));
     } else {
-        let (_, coordinator) = watch::channel(Some(wiring.coordinator.clone()));
         for (name, address) in
-            [(FeedName::Coordinator, coordinator), (FeedName::Supervisor, supervisor_seen)]
+            [(FeedName::Coordinator, coordinator_seen), (FeedName::Supervisor, supervisor_seen)]
         {
             let (wants, hurry) = (wants_seen.clone(), hurry_seen.clone());
             let orders = feeds::Orders { address, wants, hurry };
@@ -161,7 +163,7 @@ pub async fn run(
     }
     let name = console.settings.own_name.clone();
     let hands = deeds::Hands::new(wiring.coordinator, wiring.token, name);
-    let told = Told { wants, supervisor, hurry };
+    let told = Told { wants, _coordinator: coordinator, supervisor, hurry };
     let turns = turn::Turns::new(console, surface, commands, hands, told, tasks, record);
     turns.run(inputs, fed).await
 }

@@ -13,7 +13,7 @@ pub use words::{StepView, Told, Weight};
 
 use std::collections::VecDeque;
 
-use protocol::event::{Admin, Body, Event, Outcome, Proc, ProcState, RecoveryPhase};
+use protocol::event::{Admin, Body, Event, Proc, ProcState, RecoveryPhase};
 use protocol::status::{CoordinatorState, NodeState};
 
 use super::clock::At;
@@ -245,7 +245,7 @@ impl Story {
         if self.open_of(COORDINATOR).is_some() {
             return self.open_of(node).map(|incident| incident.id);
         }
-        let Some(seen) = model.nodes.get(node) else { return None };
+        let seen = model.nodes.get(node)?;
         let began = seen.heard.unwrap_or(now).max(seen.state_since);
         let beat_ms = model.cluster.as_ref().map_or(0, |cluster| cluster.heartbeat_ms);
         // One that has just come back is still counted by what it missed while it was away.
@@ -354,17 +354,20 @@ impl Story {
     }
 
     fn doubt(&mut self, body: &Body) -> Option<u32> {
-        // Of several that are open, the newest is the likeliest to have left it behind.
-        let at = self.incidents.iter().rposition(Incident::is_open)?;
-        let incident = &mut self.incidents[at];
         match body {
-            Body::TxnInDoubt(_) => incident.doubts += 1,
-            Body::TxnResolved(told) if told.outcome == Outcome::Committed => {
-                incident.resolved.0 += 1;
+            Body::TxnInDoubt(told) => {
+                // Of several that are open, the newest is the likeliest to have left it behind.
+                let mut newest = self.incidents.iter_mut().rev();
+                let incident = newest.find(|incident| incident.is_open())?;
+                told.tx.into_iter().for_each(|version| incident.doubt(version));
+                Some(incident.id)
             }
-            Body::TxnResolved(_) => incident.resolved.1 += 1,
-            _ => {}
+            Body::TxnResolved(told) => {
+                let version = told.tx?;
+                let mut newest = self.incidents.iter_mut().rev();
+                newest.find_map(|one| one.resolve(version, told.outcome).then_some(one.id))
+            }
+            _ => None,
         }
-        Some(incident.id)
     }
 }
