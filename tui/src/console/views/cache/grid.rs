@@ -87,7 +87,7 @@ pub(super) fn draw(
     if !is_told {
         let told = known.rows().is_some() && known.stale_ms().is_none();
         let words = match told {
-            true => format!("Sets {first} to {}…", (first + count).saturating_sub(1)),
+            true => format!("Sets {first} to {} are asked for…", (first + count).saturating_sub(1)),
             false => known.awaited(),
         };
         return paragraph(seen, area, buf, &[span(words, Tone::Info)]);

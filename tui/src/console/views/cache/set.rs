@@ -86,7 +86,7 @@ pub(super) fn draw(
     }
     let Some((told, set)) = known.closely(state.set) else {
         let words = match known.rows().is_some() && known.stale_ms().is_none() {
-            true => format!("Set {}…", state.set),
+            true => format!("Set {} is asked for…", state.set),
             false => "What is in the selected set is told together with the sets.".into(),
         };
         return paragraph(seen, area, buf, &[span(words, Tone::Dim)]);

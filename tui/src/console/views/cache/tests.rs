@@ -424,7 +424,8 @@ fn what_would_happen_is_told_apart_from_what_did() {
     assert!(text.contains("PRETEND") && text.contains("pretend"), "{text}");
     fixture.ticks(20);
     let text = fixture.flat();
-    assert!(text.contains("way 3 ← the new key, its bit clear; the hand stops at way 0"), "{text}");
+    let outcome = "way 3 ← the new key, its bit clear; the hand stops at way 0";
+    assert!(text.contains(outcome), "{text}");
     assert!(text.contains("Why way 3: ways 1 and 2 had been used"), "{text}");
     fixture.tell(Body::CacheEvict(sweep(6, "user:9")));
     fixture.press("i");

@@ -54,8 +54,10 @@ fn view_alone(console: &Console) {
             compact,
             read_only: false,
         };
-        for (width, height) in (0..70).flat_map(|width| (0..24).map(move |height| (width, height)))
-        {
+        let widths = [0, 1, 2, 3, 4, 20, 34, 35, 36, 37, 38, 50, 69];
+        let heights = [0, 1, 2, 3, 7, 8, 9, 10, 11, 23];
+        let sizes = widths.iter().flat_map(|width| heights.iter().map(move |rows| (*width, *rows)));
+        for (width, height) in sizes {
             let area = Rect::new(3, 2, width, height);
             let mut buf = Buffer::empty(Rect::new(0, 0, 80, 30));
             console.views.cache.draw(&seen, area, &mut buf);
