@@ -117,7 +117,7 @@ fn draw_picture(
 /// Says that there is more than is shown.
 fn cut(seen: &Seen<'_>, state: &State, row: &Row<'_>, needs: u16, inner: Rect, buf: &mut Buffer) {
     let hint = match row.told {
-        None => "Its messages were not told: they are of an earlier coordinator.",
+        None => "Its messages are not known: an earlier coordinator sent them.",
         Some(_) if state.open => "A larger window shows its messages.",
         Some(_) => "x shows its messages.",
     };

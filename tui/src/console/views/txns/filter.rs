@@ -92,8 +92,11 @@ impl Filter {
     /// What `text` asks for.
     pub(super) fn of(text: &str) -> Self {
         let mut filter = Self::default();
-        for word in text.split_whitespace() {
-            if !filter.word(word) && filter.unknown.is_none() {
+        let mut words = text.split_whitespace().peekable();
+        while let Some(word) = words.next() {
+            let is_last = words.peek().is_none() && text.ends_with(word);
+            let half_typed = is_last && begins_one(word);
+            if !filter.word(word) && !half_typed && filter.unknown.is_none() {
                 filter.unknown = Some(word.to_owned());
             }
         }
@@ -134,6 +137,12 @@ impl Filter {
     }
 }
 
+/// Whether more letters could make it a word that is understood.
+fn begins_one(word: &str) -> bool {
+    let outcomes = Outcomes::EACH.iter().map(|one| one.word());
+    outcomes.chain(["key:", "node:", "slow:", "id:"]).any(|whole| whole.starts_with(word))
+}
+
 /// The microseconds of `5ms`, `800us`, `1.5s`; a bare number is milliseconds.
 fn micros_of(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -164,7 +173,8 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_named_and_what_is_half_typed_is_not_wrong() {
         assert_eq!(Filter::of("key:a aborted wat").unknown.as_deref(), Some("wat"));
-        for text in ["", "slow:", "node:", "key:", "doubt flight", HELP] {
+        assert_eq!(Filter::of("re ").unknown.as_deref(), Some("re"), "no more is typed to it");
+        for text in ["", "slow:", "node:", "key:", "re", "doubt flight", HELP] {
             assert_eq!(Filter::of(text).unknown, None, "{text}");
         }
         assert_eq!(Filter::of("slow:5parsecs").unknown.as_deref(), Some("slow:5parsecs"));

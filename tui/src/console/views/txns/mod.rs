@@ -1,4 +1,4 @@
-//! The view 2PC: transactions, each with its messages, where its time went, and why one is in doubt.
+//! The view 2PC: transactions, each with its messages, its time, and why one is in doubt.
 //!
 //! One of the six; see `views`. A selection names a transaction, not a row.
 //!

@@ -68,7 +68,11 @@ fn pieces(row: &Row<'_>, txn: &Txn, model: &Model) -> Vec<Piece> {
     }
     if let (Some(last), Some(answered)) = (us.last_vote, us.answered) {
         let us = answered.saturating_sub(last);
-        pieces.push(was(us, "deciding it and updating the cache"));
+        let what = match row.fate {
+            Fate::Aborted => "waiting until no node holds it any more: only then is it told",
+            _ => "deciding it and updating the cache",
+        };
+        pieces.push(was(us, what));
     }
     pieces
 }

@@ -13,7 +13,7 @@ use crate::console::model::Model;
 use crate::console::model::clock::{At, micros};
 use crate::console::model::txns::{Doubt, TxnRow};
 
-/// What names a transaction: its id, or, where it was never handed over, its place in what was told.
+/// What names a transaction: its id, or its place in what was told where it was never handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Name {
     /// By its id.

@@ -1,7 +1,7 @@
 //! A transaction as messages between its client, the coordinator and its nodes.
 //!
-//! Times are the coordinator's, from the request's arrival. What a node says of itself are durations:
-//! they stand in its lane without a time. Each step has a sentence that says what it means.
+//! Times are the coordinator's, from the request's arrival. What a node says of itself are
+//! durations: they stand in its lane without a time. Each step has a sentence that says what it is.
 
 use protocol::event::{Decide, NodeUs, Txn, Vote, VoteState};
 
@@ -23,6 +23,8 @@ const SIDES: u16 = 26;
 const LANE: (u16, u16) = (12, 24);
 /// Columns left of a note in the first lane: of the times and around the lane.
 const NOTE: u16 = 14;
+/// Columns right of the last lane, at least.
+const TAIL: u16 = 11;
 
 /// The messages of a transaction.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +56,6 @@ struct Drawing<'a> {
     model: &'a Model,
     votes: Vec<&'a Vote>,
     columns: u16,
-    spacing: u16,
     timed: Vec<Timed>,
 }
 
@@ -64,9 +65,7 @@ pub(super) fn ladder(row: &Row<'_>, model: &Model, columns: u16) -> Option<Ladde
     let most = usize::from((columns.saturating_sub(SIDES) / LANE.0).max(2)) + 1 - NO_NODES;
     let votes = chosen(txn, most);
     let left_out = txn.votes.len() - votes.len();
-    let gaps = u16::try_from(votes.len() + NO_NODES - 1).unwrap_or(u16::MAX);
-    let spacing = (columns.saturating_sub(SIDES) / gaps).clamp(LANE.0, LANE.1);
-    let mut drawing = Drawing { row, txn, model, votes, columns, spacing, timed: Vec::new() };
+    let mut drawing = Drawing { row, txn, model, votes, columns, timed: Vec::new() };
     drawing.request();
     for at in 0..drawing.votes.len() {
         drawing.node(at);
@@ -98,7 +97,7 @@ fn worked(NodeUs { queue, append, sync }: NodeUs, columns: u16) -> (String, Stri
     let why = format!(
         "How long it took the node, by the node's clock: {long}. When it began is not known."
     );
-    let short = format!("{queue}+{append}+{sync} us");
+    let short = format!("{queue}+{append}+{sync}us");
     let sum = queue.saturating_add(append).saturating_add(sync);
     let fits = |text: &String| text.len() <= usize::from(columns);
     let text = [long, short].into_iter().find(fits);
@@ -117,6 +116,16 @@ impl Drawing<'_> {
     /// A row that belongs to the one after it, and has no time of its own.
     fn add_timeless(&mut self, us: Option<u64>, rank: u8, what: Happening, why: &str) {
         self.timed.push(Timed { us, rank, what, why: why.into(), shows_time: false });
+    }
+
+    /// Columns right of a lane, at least: lanes lie as far apart as there is room, within bounds.
+    fn room(&self, lane: usize) -> u16 {
+        let of = |lanes: usize, columns: u16| {
+            u16::try_from(lanes).unwrap_or(u16::MAX).saturating_mul(columns)
+        };
+        let gaps = (self.votes.len() + NO_NODES - 1).saturating_sub(lane);
+        let apart = self.columns.saturating_sub(of(lane, LANE.1).saturating_add(NOTE));
+        of(gaps, LANE.0).saturating_add(TAIL).max(apart)
     }
 
     fn is_open(&self) -> bool {
@@ -195,8 +204,7 @@ impl Drawing<'_> {
     fn voted(&mut self, vote: &Vote, lane: usize, recv: u64) {
         let name = vote.node.as_str();
         if let Some(us) = vote.node_us {
-            let left = u16::try_from(lane).unwrap_or(u16::MAX).saturating_mul(self.spacing);
-            let (text, why) = worked(us, self.columns.saturating_sub(left.saturating_add(NOTE)));
+            let (text, why) = worked(us, self.room(lane));
             self.add_timeless(Some(recv), 4, note(lane, text, Tone::Dim), &why);
         }
         let text = words::vote(vote.vote);
@@ -226,23 +234,34 @@ impl Drawing<'_> {
             };
             self.add(None, 5, lost, why.clone());
         }
-        let text = hindrance.unwrap_or_else(|| "has not voted".into());
-        self.add(None, 6, wait(lane, text), why.clone());
+        if hindrance.is_some() || vote.sent_us.is_some() {
+            let text = hindrance.unwrap_or_else(|| "has not voted".into());
+            self.add(None, 6, wait(lane, text), why.clone());
+        }
         self.add(None, 7, wait(COORDINATOR, format!("waits for the vote of {name}")), why);
     }
 
     fn decided(&mut self, decide: &Decide, lane: usize) {
         let name = decide.node.as_str();
+        let aborted = self.row.fate == Fate::Aborted;
+        // Of an abort it is waited for before the answer, of a commit it is not.
+        let (sent_rank, confirmed_rank) = if aborted { (7, 7) } else { (10, 11) };
         if let Some(sent) = decide.sent_us {
-            let text = if self.row.fate == Fate::Aborted { "abort" } else { "commit" };
-            let why = format!(
-                "{name} is told the outcome, with the next message to it: nobody waits for that."
-            );
-            self.add(Some(sent), 10, message(COORDINATOR, lane, text), why);
+            let (text, why) = match aborted {
+                true => ("abort", format!("{name} holds it and is told to drop it.")),
+                false => (
+                    "commit",
+                    format!(
+                        "{name} is told the outcome, with the next message to it: nobody waits \
+                         for that."
+                    ),
+                ),
+            };
+            self.add(Some(sent), sent_rank, message(COORDINATOR, lane, text), why);
         }
         if let Some(confirmed) = decide.confirmed_us {
             let why = format!("{name} has the outcome durably, and will not ask again.");
-            self.add(Some(confirmed), 11, message(lane, COORDINATOR, "confirm"), why);
+            self.add(Some(confirmed), confirmed_rank, message(lane, COORDINATOR, "confirm"), why);
         }
     }
 
@@ -257,9 +276,17 @@ impl Drawing<'_> {
                 self.add(decided, 6, note(COORDINATOR, text, Tone::Good), why);
             }
             Fate::Aborted => {
+                let no = self.txn.votes.iter().filter(|vote| vote.vote == VoteState::No);
+                if let Some(first) = no.filter_map(|vote| vote.recv_us).min() {
+                    let why = "One durable no is enough for it never to be committed. Its client \
+                               is told when no other node holds it any more either.";
+                    let text = "a no: it can never be committed";
+                    self.add(Some(first), 6, note(COORDINATOR, text, Tone::Bad), why);
+                }
                 let why = "Every node that could hold it has refused it, has dropped it, or cannot \
                            take it any more: only then may a client be told so.";
-                self.add(decided, 6, note(COORDINATOR, "aborted", Tone::Bad), why);
+                let told = us.answered.max(decided);
+                self.add(told, 8, note(COORDINATOR, "nobody holds it: aborted", Tone::Bad), why);
             }
             _ => {}
         }
@@ -277,12 +304,12 @@ impl Drawing<'_> {
                     None => "ok",
                 };
                 let why = words::told(reason);
-                self.add(Some(answered), 8, message(COORDINATOR, CLIENT, text), why);
+                self.add(Some(answered), 9, message(COORDINATOR, CLIENT, text), why);
             }
             None if self.is_open() => {
                 let why = "At its deadline the client is told unknown_outcome; the transaction \
                            goes on.";
-                self.add(None, 8, wait(CLIENT, "waits"), why);
+                self.add(None, 9, wait(CLIENT, "waits"), why);
             }
             None => {}
         }
@@ -297,7 +324,10 @@ impl Drawing<'_> {
             false => format!("{}.{}", us / 1_000, us % 1_000 / 100),
         };
         let lost_row = |lane: usize| {
-            let is_lost = |what: &Happening| matches!(what, Happening::Message { from, lost: true, .. } if *from == lane);
+            let is_lost = |what: &Happening| match what {
+                Happening::Message { from, lost, .. } => *lost && *from == lane,
+                _ => false,
+            };
             self.timed.iter().position(|one| is_lost(&one.what))
         };
         let lane = |name: String, tone, gone_since| Lane { name, tone, gone_since };
