@@ -127,9 +127,11 @@ impl Place {
         };
         for node in self.nodes(reply, seen) {
             row.push(span("  ", Tone::Text));
-            row.extend(node.into_iter().filter(|(text, _)| !text.trim().is_empty()).map(
-                |(text, tone)| span(format!("{} ", text.trim_end()), tone),
-            ));
+            row.extend(
+                node.into_iter()
+                    .filter(|(text, _)| !text.trim().is_empty())
+                    .map(|(text, tone)| span(format!("{} ", text.trim_end()), tone)),
+            );
         }
         row
     }
@@ -151,12 +153,12 @@ impl Place {
             let mut row = vec![
                 span(format!("{:widest$} ", name.as_str()), Tone::Bright),
                 span(role, Tone::Dim),
-                span(format!("{glyph} {word:<8} "), tone),
+                span(format!("{glyph} {word:<7} "), tone),
             ];
             let Some(copy) = copy else { return row };
             let (held, tone) = match (copy.version, copy.cached) {
                 (Some(version), _) if Some(version) != first => {
-                    (format!("{version}, differs"), Tone::Warn)
+                    (format!("{version} differs"), Tone::Warn)
                 }
                 (Some(version), _) => (version.to_string(), Tone::Text),
                 (None, Some(_)) => ("no value".into(), Tone::Dim),
@@ -193,11 +195,7 @@ impl Place {
 }
 
 /// A node's state as the console knows it now, else as the answer told it.
-fn state(
-    seen: &Seen<'_>,
-    name: &str,
-    told: Option<NodeState>,
-) -> (&'static str, String, Tone) {
+fn state(seen: &Seen<'_>, name: &str, told: Option<NodeState>) -> (&'static str, String, Tone) {
     let node = seen.model.nodes.get(name);
     let paused = node.is_some_and(|node| node.paused);
     let state = node.and_then(|node| node.state).or(told);

@@ -11,9 +11,8 @@ use crate::commands::{Catalog, Word, split};
 /// Commands that change keys.
 const UPDATES: [&[u8]; 6] = [b"put", b"update", b"cas", b"del", b"txn", b"import"];
 /// Commands that never do.
-const READS: [&[u8]; 9] = [
-    b"get", b"mget", b"scan", b"watch", b"locate", b"outcome", b"status", b"help", b"history",
-];
+const READS: [&[u8]; 9] =
+    [b"get", b"mget", b"scan", b"watch", b"locate", b"outcome", b"status", b"help", b"history"];
 /// Commands whose first place is a key.
 const OF_KEY: [&[u8]; 6] = [b"get", b"put", b"update", b"cas", b"del", b"locate"];
 
@@ -107,11 +106,8 @@ mod tests {
     use crate::commands::{Choice, Command, Takes};
 
     fn catalog() -> Catalog {
-        let option = Choice {
-            name: "--if-version".into(),
-            about: String::new(),
-            takes: Some(Takes::Other),
-        };
+        let option =
+            Choice { name: "--if-version".into(), about: String::new(), takes: Some(Takes::Other) };
         let del = Command { name: "del".into(), options: vec![option], ..Command::default() };
         Catalog { commands: vec![del] }
     }
