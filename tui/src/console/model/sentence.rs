@@ -209,7 +209,7 @@ fn of_figures(event: &Event) -> Sentence {
                 (open, done) => format!("; {open} updates in doubt, {done} decided"),
             };
             let text = format!(
-                "{} in epoch {}: {} of {} nodes answered, {:.0} % of the keys served{doubts}",
+                "{} in epoch {}: {} nodes answered, {} needed; {:.0} % of the keys served{doubts}",
                 told.state,
                 event.epoch,
                 told.answered,
@@ -362,5 +362,106 @@ fn serde_name(value: &protocol::event::LinkState) -> &'static str {
         LinkState::Lost => "lost",
         LinkState::Refused => "refused",
         LinkState::Other => "in another state",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(kind: &str, fields: &str) -> (String, &'static str, String, Mood) {
+        let line = format!(
+            "{{\"event\":\"{kind}\",\"seq\":1,\"source\":\"coordinator\",\"epoch\":3,{fields}}}"
+        );
+        let Sentence { server, kind, text, mood } =
+            of_event(&protocol::event::decode(line.as_bytes()).expect(&line));
+        (server, kind, text, mood)
+    }
+
+    /// A kind, its fields; the server, the text, the mood.
+    const CASES: [(&str, &str, &str, &str, Mood); 10] = [
+        (
+            "member_state",
+            r#""node":"n3","from":"suspect","to":"down","reason":"tcp_refused",
+            "keys_unwritable":1200"#,
+            "n3",
+            "DOWN (was suspect): its port refuses connections; 1,200 keys not writable",
+            Mood::Bad,
+        ),
+        (
+            "heartbeat_missed",
+            r#""node":"n3","missed":1,"silent_ms":720"#,
+            "n3",
+            "a heartbeat missed, silent for 0.7 s",
+            Mood::Worry,
+        ),
+        (
+            "txn",
+            r#""tx":"3.17","op":"txn","keys":3,"key":"a","outcome":"aborted",
+            "reason":"timeout","us_total":502000"#,
+            "",
+            "txn a and 2 more ABORTED after 502 ms: timeout (3.17)",
+            Mood::Worry,
+        ),
+        (
+            "txn",
+            r#""tx":null,"op":"put","keys":1,"key":"a","outcome":"refused","us_total":90"#,
+            "",
+            "put a refused after 90 us",
+            Mood::Worry,
+        ),
+        (
+            "txn_in_doubt",
+            r#""tx":"3.17","key":"a","missing":["n2","n3"]"#,
+            "",
+            "the update of a is IN DOUBT: not heard from n2, n3 (3.17)",
+            Mood::Bad,
+        ),
+        (
+            "txn_resolved",
+            r#""tx":"3.17","outcome":"committed""#,
+            "",
+            "an update is not in doubt any more: committed (3.17)",
+            Mood::Good,
+        ),
+        (
+            "copies",
+            r#""by_live_copies":{"1":46,"2":1072},"unwritable":46"#,
+            "",
+            "keys by live copies: 1,072 with 2, 46 with 1; 46 cannot be written",
+            Mood::Worry,
+        ),
+        (
+            "coordinator_state",
+            r#""state":"recovering","answered":4,"needed":3,
+            "in_doubt":2,"resolved":5,"serving_share":0.8"#,
+            "coordinator",
+            "recovering in epoch 3: 4 nodes answered, 3 needed; 80 % of the keys served; \
+                 2 updates in doubt, 5 decided",
+            Mood::Good,
+        ),
+        (
+            "admin",
+            r#""id":1,"action":"kill","target":"n3","by":"ada","result":"forbidden""#,
+            "n3",
+            "ada asked for: kill n3: refused, forbidden",
+            Mood::Worry,
+        ),
+        (
+            "dawn",
+            "\"x\":1",
+            "coordinator",
+            "a kind that this console does not know: dawn",
+            Mood::Plain,
+        ),
+    ];
+
+    #[test]
+    fn a_sentence_has_the_figures_of_its_event() {
+        for (kind, fields, server, text, mood) in CASES {
+            let told = said(kind, fields);
+            assert_eq!((told.0.as_str(), told.2.as_str(), told.3), (server, text, mood));
+            assert!(!told.1.is_empty());
+        }
     }
 }

@@ -130,7 +130,10 @@ impl List {
             Key::Paste(text) => self.add(text),
             _ => return false,
         }
-        self.due |= self.prefix.len() != before;
+        if self.prefix.len() != before {
+            self.due = true;
+            self.selected = None;
+        }
         true
     }
 

@@ -95,8 +95,20 @@ pub const BINDINGS: &[Binding] = &[
         "its 2PC",
         "show the transaction of the last update, or of the shown value",
     ),
-    key("scroll-down", &[Key::Ctrl('d')], Act::Scroll(true), "", "later lines of the session"),
-    key("scroll-up", &[Key::Ctrl('u')], Act::Scroll(false), "", "earlier lines of the session"),
+    key(
+        "scroll-down",
+        &[Key::PageDown, Key::Ctrl('d')],
+        Act::Scroll(true),
+        "",
+        "later lines of the session",
+    ),
+    key(
+        "scroll-up",
+        &[Key::PageUp, Key::Ctrl('u')],
+        Act::Scroll(false),
+        "",
+        "earlier lines of the session",
+    ),
     key("interrupt", &[Key::Char('c')], Act::Interrupt, "", "end the command that is carried out"),
     key("close", &[Key::Escape], Act::Close, "", "select no key; then: list all keys"),
 ];
@@ -232,6 +244,10 @@ impl State {
                 return true;
             }
             Key::BackTab if !self.editor.is_open() => return false,
+            Key::PageDown | Key::PageUp => {
+                self.session.scroll(*key == Key::PageDown, LEAP);
+                return true;
+            }
             _ => {}
         }
         self.completing = None;

@@ -23,6 +23,16 @@ const PROMPT: &str = "> ";
 const COMPACT_KEYS: u16 = 4;
 /// Columns of a key where several stand in a row, at most.
 const KEY_COLUMNS: u16 = 24;
+/// What stands where nothing was typed so far.
+const BEGINNING: [&str; 7] = [
+    "  Commands are those of piazza shell; help tells all of them.",
+    "    put K V         write a key: a two-phase commit on all of its nodes",
+    "    get K           read it",
+    "    scan PREFIX     list keys",
+    "    explain get K   the way of a request, step by step",
+    "    locate K        where a key lies; the box at the right tells that too",
+    "    status          how the cluster is, and what to do",
+];
 /// Rows of the place of a key, borders included, at most.
 const PLACE_ROWS: u16 = 14;
 
@@ -88,7 +98,7 @@ fn draw_session(state: &State, seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
         let caption = match (state.focused, state.session.below()) {
             (true, 0) => "Enter runs  Tab completes  up, Ctrl-R: history  Esc leaves the prompt",
             (false, 0) => "i: type a command",
-            (_, _) => "earlier lines: Ctrl-D or the wheel goes down again",
+            (_, _) => "earlier lines: PageDown or the wheel goes down again",
         };
         let frame = Frame { title: "Session", remarks: &remarks, caption, focused: state.focused };
         frame.draw(seen.look, area, buf)
@@ -140,9 +150,8 @@ fn draw_lines(state: &State, seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
         rows.extend(wrapped.into_iter().rev());
     }
     if rows.is_empty() {
-        let words =
-            "  as in the shell: get K, put K V, scan PREFIX, locate K, status; help tells all";
-        rows.push(vec![span(words, Tone::Dim)]);
+        let shown = if room < 2 * BEGINNING.len() { &BEGINNING[..1] } else { &BEGINNING[..] };
+        rows.extend(shown.iter().rev().map(|line| vec![span(*line, Tone::Dim)]));
     }
     let first = room.saturating_sub(rows.len());
     for (spans, row) in rows.iter().take(room).rev().zip(area.rows().skip(first)) {

@@ -153,12 +153,12 @@ impl Place {
             let mut row = vec![
                 span(format!("{:widest$} ", name.as_str()), Tone::Bright),
                 span(role, Tone::Dim),
-                span(format!("{glyph} {word:<8} "), tone),
+                span(format!("{glyph} {word:<7} "), tone),
             ];
             let Some(copy) = copy else { return row };
             let (held, tone) = match (copy.version, copy.cached) {
                 (Some(version), _) if Some(version) != first => {
-                    (format!("{version}, differs"), Tone::Warn)
+                    (format!("{version} differs"), Tone::Warn)
                 }
                 (Some(version), _) => (version.to_string(), Tone::Text),
                 (None, Some(_)) => ("no value".into(), Tone::Dim),

@@ -31,8 +31,6 @@ pub(super) enum By {
 /// What is carried out.
 #[derive(Debug, Clone)]
 pub(super) struct Running {
-    /// The line.
-    pub(super) line: String,
     /// Since when.
     pub(super) began: At,
     /// Whether it may change keys.
@@ -98,7 +96,7 @@ impl Session {
         self.scroll = 0;
         self.push(By::Typed, line);
         let changes = typed::deed(line) != typed::Deed::Reads;
-        self.running = Some(Running { line: line.to_owned(), began, changes, version: None });
+        self.running = Some(Running { began, changes, version: None });
     }
 
     /// A line that waits; false: there are too many.

@@ -1,8 +1,8 @@
 //! What a line of the prompt is about, as far as the console must know: whether it changes keys,
 //! and which key it names.
 //!
-//! Part of the view Data. The grammar itself is the command line's: whoever carries a line out reads
-//! it again, and has the last word.
+//! Part of the view Data. The grammar itself is the command line's: whoever carries a line out
+//! reads it again, and has the last word.
 
 use protocol::ids::Version;
 

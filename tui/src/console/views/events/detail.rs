@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::rows::{mood, wall_words};
+use super::rows::{mood, since_words, wall_words};
 use super::{State, raw};
 use crate::console::look::Tone;
 use crate::console::model::Model;
@@ -144,7 +144,7 @@ fn when(seen: &Seen<'_>, entry: &Entry) -> Vec<Span> {
         all.find(|incident| incident.id == id)
     });
     if let Some(incident) = incident {
-        let after = ago(entry.at.ms_since(incident.began));
+        let after = since_words(entry.at.ms_since(incident.began));
         let server = &incident.server;
         words = format!("{words}; {after} after incident {} began ({server})", incident.id);
     }
@@ -154,10 +154,10 @@ fn when(seen: &Seen<'_>, entry: &Entry) -> Vec<Span> {
 /// Another entry in a few words, and how far from this one it is.
 fn short(other: &Entry, entry: &Entry) -> String {
     let said = sentence(other);
-    let (ms, sign) = match other.at >= entry.at {
-        true => (other.at.ms_since(entry.at), "+"),
-        false => (entry.at.ms_since(other.at), "-"),
+    let apart = match other.at >= entry.at {
+        true => format!("{} later", since_words(other.at.ms_since(entry.at))),
+        false => format!("{} before", since_words(entry.at.ms_since(other.at))),
     };
     let server = if said.server.is_empty() { "cluster" } else { &said.server };
-    format!("{server}: {} ({sign}{ms} ms)", said.text)
+    format!("{server}: {} ({apart})", said.text)
 }

@@ -29,7 +29,7 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// Looks at what is new; at everything, where something else is wanted or the record is another.
+    /// Looks at what is new; at all, where something else is wanted or the record is another.
     pub(super) fn catch_up(&mut self, wanted: &Wanted, model: &Model) {
         let total = model.record.total();
         if *self.sieve.wanted() != *wanted || total < self.upto {

@@ -82,8 +82,8 @@ const fn key(
 pub const BINDINGS: &[Binding] = &[
     key("down", &[Key::Down, Key::Char('j')], Act::Move(true), "", "the next event"),
     key("up", &[Key::Up, Key::Char('k')], Act::Move(false), "", "the event before"),
-    key("leap-down", &[Key::Ctrl('d')], Act::Leap(true), "", "ten events further"),
-    key("leap-up", &[Key::Ctrl('u')], Act::Leap(false), "", "ten events back"),
+    key("leap-down", &[Key::PageDown, Key::Ctrl('d')], Act::Leap(true), "", "ten events further"),
+    key("leap-up", &[Key::PageUp, Key::Ctrl('u')], Act::Leap(false), "", "ten events back"),
     key("last", &[Key::End, Key::Char('G')], Act::End(true), "", "the last event, and follow"),
     key("first", &[Key::Home, Key::Char('g')], Act::End(false), "", "the first event"),
     key(
@@ -392,10 +392,10 @@ impl View for State {
 
     fn pointed(&mut self, at: Pointed, area: Rect, seen: &Seen<'_>, _out: &mut Out) {
         self.catch_up(seen);
-        let areas = rows::Areas::of(area, seen.compact, self.open);
+        let rows = self.kept.rows(seen.model);
+        let areas = rows::Areas::of(area, seen.compact, self.open, rows.len());
         match at {
             Pointed::Click(column, row) if areas.list.contains((column, row).into()) => {
-                let rows = self.kept.rows(seen.model);
                 let first = rows::first(self.place(&rows), rows.len(), areas.list.height);
                 let clicked = rows.get(first + usize::from(row - areas.list.y));
                 if let Some(no) = clicked.map(|entry| entry.no) {

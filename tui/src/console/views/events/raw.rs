@@ -83,13 +83,28 @@ fn open(rows: &mut Vec<String>, depth: usize, name: &str, value: &str, behind: &
     rows.push(format!("{indent}{name}{first}"));
     let members = split(inside, ',');
     let last = members.len().saturating_sub(1);
+    // Several that are short share a row.
+    let mut row = String::new();
     for (at, member) in members.into_iter().enumerate() {
         let behind = if at == last { "" } else { "," };
-        let pair = split(member, ':');
-        match (first, pair.as_slice()) {
-            ('{', [name, value]) => open(rows, depth + 1, &format!("{name}: "), value, behind),
-            _ => open(rows, depth + 1, "", member, behind),
+        let inner = ROW_BYTES.saturating_sub(2 * depth + 2);
+        let short = (member.len() < inner / 2).then(|| spaced(member) + behind);
+        let fits = short.as_ref().is_some_and(|text| row.len() + text.len() < inner);
+        if !row.is_empty() && !fits {
+            rows.push(format!("{indent}  {row}"));
+            row.clear();
         }
+        match (short, split(member, ':').as_slice()) {
+            (Some(text), _) if row.is_empty() => row = text,
+            (Some(text), _) => row = format!("{row} {text}"),
+            (None, [name, value]) if first == '{' => {
+                open(rows, depth + 1, &format!("{name}: "), value, behind);
+            }
+            (None, _) => open(rows, depth + 1, "", member, behind),
+        }
+    }
+    if !row.is_empty() {
+        rows.push(format!("{indent}  {row}"));
     }
     let end = if first == '{' { '}' } else { ']' };
     rows.push(format!("{indent}{end}{behind}"));
@@ -148,7 +163,7 @@ mod tests {
     #[test]
     fn what_is_long_is_opened_and_nothing_is_lost() {
         let long = "x".repeat(80);
-        let text = format!(r#"{{"a":1,"b":{{"c":[1,2],"d":"{long}, \"{{:"}},"e":[]}}"#);
+        let text = format!(r#"{{"a":1,"b":{{"c":[1,2],"d":"{long}, \"{{:"}},"e":[],"f":2}}"#);
         let rows = pretty(&text);
         let expected = [
             "{".to_owned(),
@@ -157,7 +172,7 @@ mod tests {
             "    \"c\": [1, 2],".into(),
             format!("    \"d\": \"{long}, \\\"{{:\""),
             "  },".into(),
-            "  \"e\": []".into(),
+            "  \"e\": [], \"f\": 2".into(),
             "}".into(),
         ];
         assert_eq!(rows, expected);

@@ -40,7 +40,7 @@ pub(super) struct Areas {
 
 impl Areas {
     /// The parts of `area`.
-    pub(super) fn of(area: Rect, compact: bool, open: bool) -> Self {
+    pub(super) fn of(area: Rect, compact: bool, open: bool, rows: usize) -> Self {
         let has_frame = !compact && area.width >= 4 && area.height >= 3;
         let (head, inner, foot) = if has_frame {
             let inner = Rect {
@@ -62,7 +62,9 @@ impl Areas {
             (true, false) => inner.height / 2 + 2,
             (true, true) => inner.height * 3 / 4,
         };
-        let detail = detail.min(inner.height);
+        // What the list does not need is good for the detail.
+        let spare = inner.height.saturating_sub(u16::try_from(rows.max(1)).unwrap_or(u16::MAX));
+        let detail = if open { detail.max(spare).min(inner.height) } else { 0 };
         let list = Rect { height: inner.height - detail, ..inner };
         Self { head, list, detail: Rect { y: list.bottom(), height: detail, ..inner }, foot }
     }
@@ -78,8 +80,8 @@ pub(super) fn first(place: Option<usize>, rows: usize, height: u16) -> usize {
 /// Draws the view.
 pub(super) fn draw(state: &State, seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
     let area = area.intersection(buf.area);
-    let areas = Areas::of(area, seen.compact, state.open);
     let rows = state.kept.rows(seen.model);
+    let areas = Areas::of(area, seen.compact, state.open, rows.len());
     let (chosen, counters) = (chosen(state, seen), counters(state, seen, &rows));
     if seen.compact || areas.head.height > 0 {
         let head = [vec![span(" ", Tone::Text)], chosen].concat();
@@ -189,7 +191,7 @@ fn draw_row(
     let tone_of = |tone| if stale { Tone::Stale } else { tone };
     let since = entry.incident.and_then(|id| incidents.get(&id)).map(|incident| {
         let ms = entry.at.ms_since(incident.began);
-        since_words(ms)
+        format!("+{}", since_words(ms))
     });
     let mut x = area.x;
     let mut cell = |width: u16| {
@@ -252,11 +254,11 @@ pub(super) fn wall_words(wall_ms: u64) -> String {
     format!("{hours:02}:{minutes:02}:{:02}.{ms:03}", seconds % 60)
 }
 
-/// How long after an incident began.
-fn since_words(ms: u64) -> String {
+/// How long after something else.
+pub(super) fn since_words(ms: u64) -> String {
     match ms {
-        0..1_000 => format!("+{ms} ms"),
-        1_000..60_000 => format!("+{}.{:02} s", ms / 1_000, ms % 1_000 / 10),
-        _ => format!("+{}", ago(ms)),
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{}.{:02} s", ms / 1_000, ms % 1_000 / 10),
+        _ => ago(ms),
     }
 }
