@@ -43,6 +43,9 @@ pub struct Hint {
     pub paused: bool,
     /// What ended it.
     pub why: Option<String>,
+    /// Its process has exited, and no other one runs in its place yet.
+    #[serde(default)]
+    pub exited: bool,
     /// The faults that it is still to have.
     pub injected: Vec<Injected>,
 }

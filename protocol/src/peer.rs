@@ -8,7 +8,6 @@
 //! session, and a new session begins with [`Open`], which is also the claim of an epoch (R2).
 //! Plain data: nothing here decides anything.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -21,15 +20,17 @@ use crate::ids::{
 pub use self::cache::{CacheAnswer, CacheAsk};
 pub use self::heartbeat::Heartbeat;
 pub use self::line::Message;
+pub use self::session::{
+    Greeting, Open, PEER_PROTOCOL, PEER_PROTOCOL_MIN, Register, Registered, too_far_apart,
+};
 pub use self::timed::Timed;
 
 mod cache;
 mod heartbeat;
 mod line;
+mod session;
 mod timed;
 
-/// The version of this protocol; both ends must speak the same one.
-pub const PEER_PROTOCOL: u32 = 2;
 /// Longest line between servers, bytes: a batch or report at its limits, with every byte escaped.
 pub const PEER_LINE_BYTES_MAX: usize = 64 << 20;
 /// The reason of a [`Refusal`] for which there is no room on the node's disk.
@@ -86,50 +87,6 @@ pub struct Fence {
     pub released: bool,
 }
 
-/// Node to coordinator, first line on the registration connection, which then stays open and
-/// silent: its end tells either side that the other has gone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Register {
-    /// [`PEER_PROTOCOL`] of the node.
-    pub protocol: u32,
-    /// The node's program version.
-    pub version: String,
-    /// The node's name.
-    pub name: NodeName,
-    /// The node's store.
-    pub uuid: Uuid,
-    /// Which start of that store this is.
-    pub incarnation: Incarnation,
-    /// Where the node listens.
-    pub addr: SocketAddr,
-    /// Its process id.
-    pub pid: u32,
-    /// The endpoint of the supervisor that owns it.
-    pub supervisor: Option<SocketAddr>,
-    /// False with `--storage memory`.
-    pub durable: bool,
-    /// The epoch it has promised.
-    pub fence: Epoch,
-    /// The newest ring it holds; none before the founding.
-    pub ring: Option<RingRecord>,
-}
-
-/// Coordinator to node: the answer to [`Register`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Registered {
-    /// The node is known now; the coordinator dials it.
-    Welcome {
-        /// The program version of the coordinator.
-        version: String,
-    },
-    /// The node cannot be part of this cluster.
-    Refused {
-        /// One sentence that says what to do.
-        reason: String,
-    },
-}
-
 /// A message from the coordinator on a node's link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Down {
@@ -167,23 +124,6 @@ pub enum DownBody {
         /// What was found, a sentence for the operator.
         reason: String,
     },
-}
-
-/// The claim of an epoch and the beginning of a session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Open {
-    /// [`PEER_PROTOCOL`] of the coordinator.
-    pub protocol: u32,
-    /// The coordinator's program version.
-    pub version: String,
-    /// The coordinator process.
-    pub coordinator: Uuid,
-    /// The cluster, if the coordinator knows it.
-    pub cluster: Option<Uuid>,
-    /// The store that it means to reach.
-    pub store: Uuid,
-    /// The start of that store that it means to reach.
-    pub incarnation: Incarnation,
 }
 
 /// What a node is to do, in this order: decisions, then reads, then prepares.

@@ -193,6 +193,9 @@ pub struct SupervisorHello {
     pub dir: String,
     /// The supervisor's own process.
     pub pid: u32,
+    /// Where its coordinators take clients.
+    #[serde(default)]
+    pub clients: Vec<String>,
 }
 
 #[cfg(test)]

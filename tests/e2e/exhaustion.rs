@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::cluster::Cluster;
+use super::procs::wait_for;
 use super::wire::{Conn, Reply, ask};
 
 /// What all clients together may make the coordinator hold, MiB.
@@ -28,6 +29,8 @@ const OPS_MIN: usize = 400;
 /// What the buffer of a line may have before it counts, KiB.
 const FREE_KIB: usize = 128;
 const LARGE_BYTES: usize = 512 << 10;
+/// How long a closed connection may hold anything, on a machine that stalls.
+const HELD_MAX: Duration = Duration::from_secs(60);
 
 /// How much of everything.
 struct Much {
@@ -218,4 +221,40 @@ fn exhaustion() {
     drop(held);
     cluster.wait_healthy(None);
     assert_eq!(cluster.pids(), pids, "nothing was restarted");
+}
+
+/// Watchers that never read hold what they are behind, of the same bytes that long replies are made
+/// of.
+#[test]
+fn exhaustion_by_watchers_that_never_read() {
+    const BYTES_MAX: usize = 32 << 20;
+    /// With 4 MiB each, more than that.
+    const DEAF: usize = 12;
+    /// More than sockets take, and then that.
+    const ROUNDS_MAX: usize = 60;
+    let budget = format!("clients_bytes={BYTES_MAX}");
+    let more = ["--limit", &budget, "--storage", "memory"];
+    let cluster = Cluster::start("backlog", 2, 1, &more);
+    let addr = cluster.addr();
+    let mut conn = Conn::open(addr).expect("a place");
+    let value = "v".repeat(LARGE_BYTES);
+    assert!(matches!(conn.put("large", &value), Reply::Ok(_)));
+    let mut deaf = connected(addr, DEAF);
+    for (number, stream) in deaf.iter_mut().enumerate() {
+        let watch = json!({"op": "watch", "key": format!("watched:{number}")});
+        stream.write_all(format!("{watch}\n").as_bytes()).expect("it is open");
+    }
+    let get = || ask(addr, &json!({"op": "get", "key": "large"})).expect("an answer");
+    let refused = (0..ROUNDS_MAX).find(|_| {
+        for number in 0..DEAF {
+            assert!(matches!(conn.put(&format!("watched:{number}"), &value), Reply::Ok(_)));
+        }
+        let answer = get();
+        assert!(answer["ok"] == true || answer["code"] == "overloaded", "{answer}");
+        answer["ok"] == false
+    });
+    let rounds = refused.expect("what the watchers do not take is counted");
+    println!("exhaustion: a reply is refused after {rounds} changes for each of {DEAF} watchers");
+    drop(deaf);
+    wait_for("their share to come back", HELD_MAX, || (get()["ok"] == true).then_some(()));
 }

@@ -18,6 +18,7 @@
 //! * `events`: what those who subscribe are told while a node dies and comes back;
 //! * `admin`: processes at the supervisor, membership at the coordinator, and `locate`;
 //! * `explain`: the way of requests, as a picture;
+//! * `supervised`: how commands find the supervisor, and what is said where there is none;
 //! * `inject`: faults on order, what is met of them and what is told;
 //! * `tokens`: who is let in by which token, and that without one no port is open to others;
 //! * `detach`: `up` in the background, and afresh; what needs no cluster;
@@ -67,6 +68,7 @@ mod ran;
 mod readme;
 mod replica_down;
 mod shell;
+mod supervised;
 mod terminal;
 mod tokens;
 mod words;

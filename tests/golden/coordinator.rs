@@ -16,7 +16,7 @@ use cluster::core::time::Time;
 use protocol::ids::{Key, Uuid};
 use protocol::peer::Registered;
 
-use super::script::Request;
+use super::request::Request;
 use super::words;
 use super::world::{HEARTBEAT_MS, LEASE_MS, World};
 
@@ -300,7 +300,10 @@ impl World {
             return;
         }
         connection.slots.push_back(Slot { keys: keys.clone(), answer: None });
-        let (client, op) = (ClientId { conn, slot }, op.clone());
+        let (client, mut op) = (ClientId { conn, slot }, op.clone());
+        if let ClientOp::Explain(explain) = &mut op {
+            (explain.seen.began, explain.seen.parsed) = (now, now);
+        }
         coordinator.inbox.push_back(Input::Request { client, op, once: None, timeout_ms });
     }
 

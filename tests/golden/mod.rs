@@ -27,6 +27,7 @@
 //!                                      | arrive together
 //! `client a txn if k 1.2, put l v`     | a transaction: `if k 1.2`, `if k absent`, `put k v`,
 //!                                      | `update k v`, `del k`
+//! `client a explain put k v`           | its way, not carried out; `explain run put k v`: carried out
 //! ... `within 300ms`                   | the client's patience (5 s)
 //! `client a@c1 get k`                  | to this coordinator
 //! `hold c1 to n2`, `hold n2 to c1`     | messages that way stay on their way
@@ -72,6 +73,7 @@
 mod act;
 mod coordinator;
 mod node;
+mod request;
 mod script;
 mod wires;
 mod words;

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use cluster::core::coordinator::{Answer, Note};
+use cluster::core::coordinator::{Answer, Explained, Note};
 use cluster::core::node::Meta;
 use cluster::core::record::{Committed, LogRecord, Previous, Write};
+use cluster::core::time::Time;
 use protocol::ids::{Key, MemberId, Value, Version};
 use protocol::peer::{Batch, Down, DownBody, Prepare, Report, Settled, TxnState, Up};
 use protocol::reply;
@@ -230,7 +231,7 @@ pub(super) fn answer(answer: &Answer) -> String {
             return format!("{} ({})", error.code, details.join(" "));
         }
         Answer::Status(_) => return "status".into(),
-        Answer::Explained(_) => return "explained".into(),
+        Answer::Explained(explained) => return way(explained),
     };
     let mut line = Vec::new();
     reply::write_reply(&mut line, None, true, tail);
@@ -240,6 +241,22 @@ pub(super) fn answer(answer: &Answer) -> String {
         (None, Some(version)) => format!("ok {version}"),
         _ => String::from_utf8_lossy(&line).trim_end().to_owned(),
     }
+}
+
+/// The steps of a request's way, with the times of those that took any.
+fn way(explained: &Explained) -> String {
+    // When the reply is made: at once.
+    let (_, tail) = explained.clone().finish(Time::default());
+    let line = [b"{\"ok\":true", &tail[..]].concat();
+    let json: serde_json::Value = serde_json::from_slice(&line).expect("replies are JSON");
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let steps = json["steps"].as_array().expect("a list").iter().map(|step| {
+        let us = step["us"].as_u64().map_or(String::new(), |us| format!(" {us} us"));
+        let note = text(&step["note"]);
+        let note = if note.is_empty() { note } else { format!(" ({note})") };
+        format!("{} at {}{us}{note}", text(&step["name"]), text(&step["where"]))
+    });
+    format!("explained: {}", steps.collect::<Vec<_>>().join("; "))
 }
 
 /// What a coordinator has to say of itself.

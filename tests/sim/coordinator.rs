@@ -163,8 +163,10 @@ impl World {
     fn effect(&mut self, coordinator: usize, effect: Effect) {
         match effect {
             Effect::Reply { client, answer } => self.fill_slot(coordinator, client, answer),
-            Effect::Watched { client, line } => {
-                self.feed(coordinator, client.conn, client.slot, line.to_vec());
+            Effect::Watched { clients, line } => {
+                for client in clients {
+                    self.feed(coordinator, client.conn, client.slot, line.to_vec());
+                }
             }
             Effect::WatchLost(conn) => {
                 if let Some(connection) = self.coordinators[coordinator].conns.get_mut(&conn) {

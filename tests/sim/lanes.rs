@@ -13,7 +13,7 @@ use cluster::storage::keystore::{Keystore, Scan, Stored};
 use cluster::storage::log::{Log, LogError, ReadySegment};
 use cluster::storage::small_file::SmallFile;
 use protocol::ids::{GroupSeq, Key, Version};
-use protocol::peer::{Heartbeat, PEER_PROTOCOL, Register};
+use protocol::peer::{Greeting, Heartbeat, Register};
 use protocol::status::NodeFigures;
 
 use super::recover::save;
@@ -117,8 +117,7 @@ pub(crate) fn read_page(keystore: &MemoryKeystore, token: AskToken, scan: &Scan)
 /// How a node announces itself.
 pub(crate) fn register(meta: &Meta, addr: SocketAddr) -> Register {
     Register {
-        protocol: PEER_PROTOCOL,
-        version: env!("CARGO_PKG_VERSION").into(),
+        greeting: Greeting::new(meta.ring.as_ref().map(|ring| ring.cluster)),
         name: meta.name.clone(),
         uuid: meta.store,
         incarnation: meta.incarnation,

@@ -105,11 +105,26 @@ pub(crate) fn is_named(common: &Common) -> bool {
     common.addr.is_some() || common.dir.is_some() || env
 }
 
-/// The supervisor of the cluster in `--dir`, or in `./piazza-data` if nothing is named, while it
-/// runs.
+impl Target {
+    /// Whether one of its addresses is among `others`.
+    pub(crate) fn is_any_of(&self, others: &[String]) -> bool {
+        self.addresses.split(',').any(|address| others.iter().any(|other| other == address.trim()))
+    }
+}
+
+/// The supervisor of the cluster in `--dir`, or of the one in `./piazza-data` if that is the one
+/// that is meant, while it runs.
 pub(crate) fn supervisor(common: &Common) -> Option<String> {
-    let dir = common.dir.clone().or_else(|| (!is_named(common)).then(|| DEFAULT_DIR.into()))?;
-    read(&dir).ok().filter(is_running)?.addresses.supervisor
+    let file = match &common.dir {
+        Some(dir) => read(dir).ok()?,
+        None => {
+            let file = read(Path::new(DEFAULT_DIR)).ok()?;
+            let target = resolve(common).ok()?;
+            let is_meant = !is_named(common) || target.is_any_of(&file.addresses.clients);
+            is_meant.then_some(file)?
+        }
+    };
+    Some(file).filter(is_running)?.addresses.supervisor
 }
 
 fn client_addresses(file: &ClusterFile, dir: &Path) -> Result<String, Failure> {

@@ -1,15 +1,14 @@
 //! `piazza admin`: what is done to processes, at their supervisor, and to the membership, at the
 //! coordinator.
 //!
-//! Called by `main`. Finds the supervisor by `--supervisor`, else as the coordinator's `status`
-//! tells it, else in `DIR/cluster.json`, else at its usual port. On a terminal it asks before it
-//! takes anything away. Decides nothing: either may refuse.
+//! Called by `main`. On a terminal it asks before it takes anything away. Decides nothing: either
+//! may refuse.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use protocol::client::{Client, ClientError, Options, Supervisor};
+use protocol::client::{ClientError, Supervisor};
 use protocol::error::ErrorCode;
 use protocol::request::{Admin, AdminAction};
 use protocol::status::NodeState;
@@ -17,14 +16,10 @@ use protocol::supervisor::{Order, ProcAction};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::address;
 use crate::args::Common;
 use crate::print::{self, Exit, Failure};
+use crate::{address, supervised};
 
-/// Where a supervisor listens unless told otherwise.
-const SUPERVISOR: &str = "127.0.0.1:9191";
-/// How long the coordinator may take to say where the supervisor is: it may be the one that hangs.
-const STATUS_WAIT: Duration = Duration::from_secs(1);
 /// How long the coordinator may take to see that a node has ended.
 const NOTICE_WAIT: Duration = Duration::from_secs(5);
 /// How often the supervisor is asked whether a process has ended.
@@ -241,11 +236,10 @@ fn at_supervisor(args: ProcArgs, action: impl FnOnce(String) -> ProcAction) -> E
 
 async fn act(args: ProcArgs, action: ProcAction) -> Result<Exit, Failure> {
     let token = args.common.credentials.token()?;
-    let address = supervisor(&args).await?;
-    let supervisor = Supervisor::connect(&address, args.timeout, token).await.map_err(|error| {
-        let hint = "name the supervisor of `piazza up` with --supervisor, or its --dir";
-        Failure::connecting(error, hint)
-    })?;
+    let address = supervised::find(args.supervisor.as_deref(), &args.common).await?;
+    let supervisor = Supervisor::connect(&address, args.timeout, token)
+        .await
+        .map_err(|error| Failure::connecting(error, supervised::HINT))?;
     // The supervisor answers a start when the server is ready: an early deadline is how one says
     // that nobody waits.
     let wait = if args.no_wait { Duration::from_millis(1) } else { args.timeout };
@@ -280,63 +274,6 @@ async fn act(args: ProcArgs, action: ProcAction) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Where the supervisor is.
-async fn supervisor(args: &ProcArgs) -> Result<String, Failure> {
-    if let Some(address) = &args.supervisor {
-        return Ok(address.clone());
-    }
-    let told = address::supervisor(&args.common);
-    let asked = match address::resolve(&args.common) {
-        Ok(target) => ask_coordinator(&target.addresses, &args.common).await?,
-        Err(failure) if told.is_none() => return Err(failure),
-        Err(_) => None,
-    };
-    match (asked, told) {
-        (Some(Some(address)), _) | (Some(None), Some(address)) => Ok(address),
-        (Some(None), None) => {
-            let text = "the cluster was not started by `piazza up`, so nobody here owns its \
-                        servers: start and stop them where they run";
-            Err(Failure::new(Exit::Other, "no_supervisor", text))
-        }
-        (None, Some(address)) => Ok(address),
-        // Never another cluster's than the one that was named.
-        (None, None) if address::is_named(&args.common) => {
-            let text = "the cluster does not answer, so it is not known where its supervisor is: \
-                        start it with `piazza up`, or name the supervisor with --supervisor";
-            Err(Failure::new(Exit::Refused, "not_connected", text))
-        }
-        (None, None) => Ok(SUPERVISOR.into()),
-    }
-}
-
-/// The supervisor as the coordinator knows it; `None` if the coordinator does not answer.
-async fn ask_coordinator(
-    addresses: &str,
-    common: &Common,
-) -> Result<Option<Option<String>>, Failure> {
-    let asked = async { quick_client(addresses, common).await?.status().await };
-    match asked.await {
-        Ok(status) => Ok(Some(status.supervisor)),
-        // It does answer: whoever asks is not let in.
-        Err(error @ ClientError::Fix(_)) => Err(error.into()),
-        Err(_) => Ok(None),
-    }
-}
-
-/// A client that gives up soon: the coordinator may be the one that hangs.
-async fn quick_client(addresses: &str, common: &Common) -> Result<Client, ClientError> {
-    let options = Options {
-        connect_timeout: STATUS_WAIT,
-        timeout: STATUS_WAIT,
-        margin: Duration::ZERO,
-        repeat_for: Duration::ZERO,
-        // A wrong one has been told of before.
-        token: common.credentials.token().unwrap_or_default(),
-        ..Options::default()
-    };
-    Client::connect(addresses, options).await
-}
-
 async fn wait_for_end(
     supervisor: &Supervisor,
     args: &ProcArgs,
@@ -361,7 +298,9 @@ async fn wait_for_end(
 /// message promises. It is no failure if it cannot be asked, or takes its time.
 async fn wait_for_notice(args: &ProcArgs) {
     let Ok(target) = address::resolve(&args.common) else { return };
-    let Ok(client) = quick_client(&target.addresses, &args.common).await else { return };
+    let Ok(client) = supervised::quick_client(&target.addresses, &args.common).await else {
+        return;
+    };
     let begun = Instant::now();
     while begun.elapsed() < NOTICE_WAIT
         && let Ok(status) = client.status().await

@@ -7,11 +7,11 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 
-use protocol::client::{Client, ClientError};
+use protocol::client::{Client, ClientError, Explanation};
 use protocol::error::{ErrorCode, ErrorReply};
 use protocol::ids::Key;
-use protocol::reply::{self, ExplainReply, Refusal};
-use protocol::request::{Explain, Op, Request};
+use protocol::reply::{ExplainReply, Refusal};
+use protocol::request::Op;
 
 use crate::args::{CasArgs, Common, DelArgs, PutArgs, TxnArgs, UpdateArgs};
 use crate::print::{self, Exit, Failure};
@@ -140,8 +140,9 @@ pub(crate) async fn run(
     let op = args.what.op(&input)?;
     let title = title(&op);
     let key = key_of(&op).map(kv::key).transpose()?;
-    let (line, explained) = ask(client, op, args.run).await?;
-    match explained {
+    let Explanation { mut line, answer } = client.explain(op, args.run).await?;
+    line.push(b'\n');
+    match answer {
         Ok(explained) => {
             show(&title, &explained, &line, json)?;
             Ok(Exit::Done)
@@ -159,20 +160,6 @@ pub(crate) async fn run(
         }
         Err(Refusal { error, explained: None }) => Err(failure(error, args.run, key.as_ref())),
     }
-}
-
-/// The server's line, with its newline, and what it says.
-async fn ask(
-    client: &Client,
-    op: Op<'_>,
-    run: bool,
-) -> Result<(Vec<u8>, Result<ExplainReply, Refusal>), Failure> {
-    let request = Request { id: None, timeout_ms: None, once: None, op };
-    let mut line = client.ask(Op::Explain(Box::new(Explain { request, run }))).await?;
-    let explained = reply::decode_explained(&line)
-        .map_err(|error| Failure::new(Exit::Other, "protocol", error.to_string()))?;
-    line.push(b'\n');
-    Ok((line, explained))
 }
 
 fn failure(error: Box<ErrorReply>, run: bool, key: Option<&Key>) -> Failure {

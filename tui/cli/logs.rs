@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::address::DEFAULT_DIR;
+use crate::args::Common;
 use crate::print::{self, Exit, Failure};
+use crate::supervised;
 
 /// Between two looks at the files, with `-f`.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -33,27 +34,29 @@ pub(crate) struct LogsArgs {
     /// Go on with what is added, until Ctrl-C.
     #[arg(short, long)]
     follow: bool,
-    /// The directory of a cluster [default: ./piazza-data]
-    #[arg(long)]
-    dir: Option<PathBuf>,
-    /// Answer in JSON, one object a line.
-    #[arg(long)]
-    json: bool,
+    /// The supervisor in whose directory they are
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "dir")]
+    supervisor: Option<String>,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// `piazza logs`.
 pub(crate) fn run(args: LogsArgs) -> ExitCode {
-    let json = args.json;
+    let json = args.common.json;
     print::finish(print::block_on(logs(args)), json)
 }
 
 async fn logs(args: LogsArgs) -> Result<Exit, Failure> {
-    let dir = args.dir.unwrap_or_else(|| DEFAULT_DIR.into()).join("logs");
+    let dir = supervised::directory(args.supervisor.as_deref(), &args.common).await?.join("logs");
     let mut servers = Servers { dir, only: args.name, readers: BTreeMap::new() };
     servers.look()?;
     servers.check()?;
-    let style =
-        Style { json: args.json, names: servers.only.is_none(), terminal: print::on_terminal() };
+    let style = Style {
+        json: args.common.json,
+        names: servers.only.is_none(),
+        terminal: print::on_terminal(),
+    };
     loop {
         let mut out = BufWriter::new(io::stdout().lock());
         servers.write(&mut out, &style, !args.follow)?;

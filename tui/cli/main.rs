@@ -25,6 +25,7 @@ mod records;
 mod serve;
 mod shell;
 mod status;
+mod supervised;
 mod up;
 mod wait;
 
@@ -41,7 +42,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     match Args::parse().command {
         Command::Up(args) => up::up(args),
-        Command::Down(args) => up::down(&args),
+        Command::Down(args) => up::down(args),
         Command::Asked(asked) => asked::run(asked),
         Command::Console(args) => console::run(args),
         Command::Shell(args) => shell::run(args),

@@ -22,9 +22,11 @@ use protocol::limits::Limits;
 
 use tui::console::run::End;
 
+use crate::args::Common;
 use crate::console::{self, Appearance, ConsoleArgs};
 use crate::credentials::Credentials;
-use crate::print;
+use crate::print::{self, Exit};
+use crate::supervised;
 
 /// Runs a whole cluster on this machine, each server a process of its own.
 #[derive(Debug, Args)]
@@ -165,12 +167,18 @@ fn limit(text: &str) -> Result<(String, u64), String> {
     Ok((name.to_owned(), value))
 }
 
-/// Stops the cluster in a directory.
+/// Stops a cluster of this machine.
 #[derive(Debug, Args)]
 pub(crate) struct DownArgs {
-    /// The cluster's directory
-    #[arg(long, default_value = "./piazza-data")]
-    dir: PathBuf,
+    /// The cluster's directory [default: ./piazza-data, else as the supervisor tells it]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// An address of its coordinator
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "dir")]
+    addr: Option<String>,
+    /// Its supervisor
+    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["dir", "addr"])]
+    supervisor: Option<String>,
     #[command(flatten)]
     credentials: Credentials,
 }
@@ -265,9 +273,20 @@ fn with_console(args: UpArgs) -> ExitCode {
 }
 
 /// Runs `piazza down`.
-pub(crate) fn down(args: &DownArgs) -> ExitCode {
-    match args.credentials.token() {
-        Ok(token) => supervisor::down(&args.dir, token.as_ref()),
+pub(crate) fn down(args: DownArgs) -> ExitCode {
+    let DownArgs { dir, addr, supervisor, credentials } = args;
+    let common = Common { addr, dir, json: false, credentials };
+    let found = common.credentials.token().and_then(|token| {
+        let mut found = None;
+        // What follows waits without a runtime: Ctrl-C must go on ending it.
+        print::to_its_end(async {
+            found = Some(supervised::directory(supervisor.as_deref(), &common).await?);
+            Ok(Exit::Done)
+        })?;
+        Ok((found.unwrap_or_default(), token))
+    });
+    match found {
+        Ok((dir, token)) => supervisor::down(&dir, token.as_ref()),
         Err(failure) => print::finish(Err(failure), false),
     }
 }

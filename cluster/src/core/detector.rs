@@ -81,8 +81,6 @@ pub struct Observed {
     /// When the oldest of the questions was sent that it has not answered; `None` if it owes
     /// nothing: an idle node makes no progress and is not suspect for it.
     pub asked_oldest: Option<Time>,
-    /// Whether its process was reported to have ended; cleared when it registers.
-    pub exited: bool,
 }
 
 impl Observed {
@@ -145,7 +143,7 @@ impl Observed {
             Verdict::Up => Verdict::Suspect(reason),
             worse => worse,
         };
-        let refused = if self.exited || self.link == Link::Refused {
+        let refused = if self.link == Link::Refused {
             Verdict::Down(Reason::TcpRefused)
         } else {
             Verdict::Up
@@ -239,13 +237,7 @@ mod tests {
     }
 
     fn healthy() -> Observed {
-        Observed {
-            registered: true,
-            link: Link::Up,
-            last_heard: ms(10_000),
-            asked_oldest: None,
-            exited: false,
-        }
+        Observed { registered: true, link: Link::Up, last_heard: ms(10_000), asked_oldest: None }
     }
 
     /// Contract: "`suspect` (connection lost, or 3 heartbeat intervals of silence or of no
@@ -259,7 +251,6 @@ mod tests {
         let asked = |at| Observed { asked_oldest: Some(ms(at)), last_heard: ms(99_000), ..seen };
         let unregistered = Observed { registered: false, ..seen };
         let refused = Observed { link: Link::Refused, ..seen };
-        let exited = Observed { exited: true, ..seen };
         let table = [
             ("fresh", seen, 10_000, Up),
             ("just before 3 intervals", seen, 11_499, Up),
@@ -273,10 +264,14 @@ mod tests {
             ("stuck, heartbeats pass (H46)", asked(20_000), 21_500, Suspect(NoProgress)),
             ("stuck for 6 intervals", asked(20_000), 23_000, Down(NoProgress)),
             ("refused", refused, 10_000, Down(TcpRefused)),
-            ("exited", exited, 10_000, Down(TcpRefused)),
             ("not registered yet", unregistered, 10_000, Suspect(Silence)),
             ("never registered", unregistered, 13_000, Down(Silence)),
-            ("down beats suspect", Observed { exited: true, ..lost }, 10_000, Down(TcpRefused)),
+            (
+                "down beats suspect",
+                Observed { last_heard: ms(8_000), ..refused },
+                10_000,
+                Down(TcpRefused),
+            ),
             (
                 "silent and stuck is silent",
                 Observed { asked_oldest: Some(ms(10_000)), ..seen },

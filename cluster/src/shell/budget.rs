@@ -1,10 +1,10 @@
-//! What all clients together may make the coordinator hold: long lines that have begun, and long
-//! replies that nobody has taken yet.
+//! What all clients together may make the coordinator hold: long lines that have begun, long replies
+//! and lines of watches that nobody has taken yet.
 //!
 //! Each connection has bounds of its own (`slots`, the `Framer`'s); this is the one that thousands
 //! of them cannot pass together. Connections ask it for lines, and wait; the loop asks it for
-//! replies of the core, and refuses the read. What is short is not counted: who sends little never
-//! meets it.
+//! replies of the core, and refuses the read, and for lines of watches, and ends the watch. What is
+//! short is not counted: who sends little, and takes what it gets, never meets it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -25,7 +25,7 @@ use super::alarm::Alarm;
 use super::budget::{Budget, FREE_REPLY_BYTES, Share};
 use super::connection::{Reply, Shared};
 use super::counters::Counters;
-use super::feed::Feed;
+use super::feed::{self, Feed};
 use super::hints::Hints;
 use super::link::Link;
 use super::outlet::Outlet;
@@ -439,10 +439,9 @@ impl Driver {
                 }
                 self.reply(client, answer);
             }
-            Effect::Watched { client, line } => {
-                if let Some((_, feed)) = self.clients.get(&client.conn) {
-                    feed.push(client.slot, line);
-                }
+            Effect::Watched { clients, line } => {
+                let feed = |to: &ClientId| Some((to.slot, &self.clients.get(&to.conn)?.1));
+                feed::tell(line, &self.shared.budget, clients.iter().filter_map(feed));
             }
             Effect::WatchLost(conn) => {
                 if let Some((_, feed)) = self.clients.get(&conn) {

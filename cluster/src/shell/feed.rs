@@ -1,23 +1,54 @@
 //! The way of watch lines from the loop to a connection's task.
 //!
-//! A line waits here until the connection can write it, behind the reply to its `watch`. What waits
-//! is bounded in bytes: a reader that is further behind has lost its watch, and is told so after
-//! what was promised before. Never makes the loop wait.
+//! A line waits here until the connection can write it, behind the reply to its `watch`; there is one
+//! of it, however many watch. What waits is bounded in bytes, for each reader and by the budget of all
+//! clients: a reader that is further behind has lost its watch, and is told so after what was
+//! promised before. Never makes the loop wait.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use protocol::reply::WATCH_LOST_LINE;
 use tokio::sync::mpsc;
 
+use super::budget::{Budget, Share};
+
 /// Bytes of lines that a connection may be behind.
 const BEHIND_MAX: usize = 4 << 20;
+/// Who is no further behind holds nothing of the budget: the connections bound those.
+const FREE_BEHIND_BYTES: usize = 64 << 10;
+
+/// A line, the same for all who watch.
+struct Line {
+    text: Bytes,
+    budget: Arc<Budget>,
+    /// What it holds of the budget, from the time that somebody is behind; none where there was
+    /// nothing left.
+    share: OnceLock<Option<Share>>,
+}
+
+impl Line {
+    /// Whether it is counted, once, from now on.
+    fn is_counted(&self) -> bool {
+        self.share.get_or_init(|| self.budget.take(self.text.len())).is_some()
+    }
+}
+
+/// Tells a line to all of `readers`, each with the slot of the request that it answers to.
+pub(super) fn tell<'a>(
+    text: Bytes,
+    budget: &Arc<Budget>,
+    readers: impl Iterator<Item = (u64, &'a Feed)>,
+) {
+    let line = Arc::new(Line { text, budget: Arc::clone(budget), share: OnceLock::new() });
+    readers.for_each(|(slot, feed)| feed.push(slot, &line));
+}
 
 /// Something for a connection that watches.
 enum Fed {
     /// A line, and the request that it answers to.
-    Line(u64, Bytes),
+    Line(u64, Arc<Line>),
     /// The watches are over.
     Lost,
 }
@@ -47,15 +78,17 @@ pub(super) fn feed() -> (Feed, FeedReader) {
 
 impl Feed {
     /// A line of the watch that the request in `slot` began.
-    pub(super) fn push(&self, slot: u64, line: Bytes) {
+    fn push(&self, slot: u64, line: &Arc<Line>) {
         if self.lost.load(Ordering::Relaxed) {
             return;
         }
-        if self.behind.fetch_add(line.len(), Ordering::Relaxed) + line.len() > BEHIND_MAX {
+        let bytes = line.text.len();
+        let behind = self.behind.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if behind > BEHIND_MAX || (behind > FREE_BEHIND_BYTES && !line.is_counted()) {
             self.lose();
             return;
         }
-        let _ = self.lines.send(Fed::Line(slot, line));
+        let _ = self.lines.send(Fed::Line(slot, Arc::clone(line)));
     }
 
     /// There will be no further lines.
@@ -92,8 +125,8 @@ impl FeedReader {
             };
             match fed {
                 Fed::Line(slot, line) if slot < first_slot => {
-                    self.behind.fetch_sub(line.len(), Ordering::Relaxed);
-                    out.extend_from_slice(&line);
+                    self.behind.fetch_sub(line.text.len(), Ordering::Relaxed);
+                    out.extend_from_slice(&line.text);
                 }
                 Fed::Line(..) => {
                     self.held = Some(fed);
@@ -113,13 +146,17 @@ impl FeedReader {
 mod tests {
     use super::*;
 
+    fn push(feed: &Feed, slot: u64, text: impl Into<Bytes>) {
+        tell(text.into(), &Budget::new(usize::MAX), [(slot, feed)].into_iter());
+    }
+
     #[test]
     fn lines_wait_for_the_reply_to_their_request_and_keep_their_order() {
         let (feed, mut reader) = feed();
         let mut out = Vec::new();
-        feed.push(0, "a".into());
-        feed.push(3, "b".into());
-        feed.push(0, "c".into());
+        push(&feed, 0, "a");
+        push(&feed, 3, "b");
+        push(&feed, 0, "c");
         assert!(reader.write(&mut out, 100, 0));
         assert!(out.is_empty() && reader.is_held(0) && !reader.is_held(1));
         assert!(reader.write(&mut out, 100, 1));
@@ -133,7 +170,7 @@ mod tests {
         let (feed, mut reader) = feed();
         let line = Bytes::from(vec![b'x'; 1 << 20]);
         for _ in 0..9 {
-            feed.push(0, line.clone());
+            push(&feed, 0, line.clone());
         }
         let mut out = Vec::new();
         assert!(!reader.write(&mut out, usize::MAX, 1));
@@ -142,10 +179,36 @@ mod tests {
         // One that keeps up never loses anything.
         let (feed, mut reader) = super::feed();
         for _ in 0..9 {
-            feed.push(0, line.clone());
+            push(&feed, 0, line.clone());
             out.clear();
             assert!(reader.write(&mut out, usize::MAX, 1));
             assert_eq!(out.len(), line.len());
         }
+    }
+
+    #[test]
+    fn who_is_behind_holds_each_line_once_and_loses_the_watch_where_there_is_no_room() {
+        let budget = Budget::new(1 << 20);
+        let (readers, mut ends): (Vec<Feed>, Vec<FeedReader>) = (0..3).map(|_| feed()).unzip();
+        let all = || readers.iter().map(|feed| (0, feed));
+        // What is short is free, for all who read it.
+        tell(vec![b'a'; FREE_BEHIND_BYTES].into(), &budget, all());
+        assert!(budget.take(1 << 20).is_some());
+        // One line for three readers, which one of them has taken.
+        tell(vec![b'b'; 1 << 19].into(), &budget, all());
+        let mut out = Vec::new();
+        assert!(ends[0].write(&mut out, usize::MAX, 1));
+        assert!(budget.take((1 << 19) + 1).is_none());
+        let rest = budget.take(1 << 19).expect("it is counted once");
+        // There is no room for another one, but for who has kept up.
+        tell(vec![b'c'; 1 << 10].into(), &budget, all());
+        assert!(ends[0].write(&mut out, usize::MAX, 1) && out.ends_with(b"c"));
+        for end in &mut ends[1..] {
+            out.clear();
+            assert!(!end.write(&mut out, usize::MAX, 1));
+            assert_eq!(out.len(), FREE_BEHIND_BYTES + (1 << 19) + WATCH_LOST_LINE.len());
+        }
+        drop(rest);
+        assert!(budget.take(1 << 20).is_some(), "nothing is held any more");
     }
 }

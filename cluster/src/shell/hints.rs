@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use protocol::event::MemberState;
-use protocol::status::{LabStatus, Status};
+use protocol::status::{LabStatus, NodeState, Status};
 
 use crate::orders::{Hint, Order};
 use crate::process::Orders;
@@ -55,6 +55,10 @@ impl Hints {
             for node in &mut status.nodes {
                 let Some(hint) = hints.get(node.name.as_str()) else { continue };
                 (node.paused, node.hint) = (hint.paused, hint.why.clone());
+                // Until the core has met it by itself, which comes first: it counts for nothing.
+                if hint.exited && node.state == NodeState::Suspect {
+                    node.state = NodeState::Down;
+                }
             }
             let injected = hints.values().filter(|hint| !hint.injected.is_empty());
             let injected = injected.map(|hint| (hint.node.clone(), hint.injected.clone()));
@@ -92,11 +96,11 @@ mod tests {
         hints.take(Hint {
             node: node.clone(),
             paused: true,
-            why: None,
             injected: injected.clone(),
+            ..Hint::default()
         });
         let why = Some("killed".to_owned());
-        hints.take(Hint { node: "n2".into(), paused: false, why: why.clone(), injected: vec![] });
+        hints.take(Hint { node: "n2".into(), why: why.clone(), ..Hint::default() });
         hints.add_to(&mut status, true);
         assert!(status.nodes[0].paused && !status.nodes[1].paused);
         assert_eq!((&status.nodes[0].hint, &status.nodes[1].hint), (&None, &why));
@@ -107,5 +111,28 @@ mod tests {
         hints.add_to(&mut status, true);
         assert!(!status.nodes[0].paused);
         assert_eq!(status.lab, Some(LabStatus::default()));
+    }
+
+    /// Contract: "its process reported exited"
+    #[test]
+    fn a_suspect_whose_process_has_exited_is_shown_as_down() {
+        let hints = Hints::default();
+        let shown = |hints: &Hints, state: &str| {
+            let node = format!("{{\"name\":\"n1\",\"state\":\"{state}\"}}");
+            let text = format!(
+                "{{\"cluster\":{{}},\"coordinator\":{{\"state\":\"active\"}},\"nodes\":[{node}]}}"
+            );
+            let mut status: Status = serde_json::from_str(&text).unwrap();
+            hints.add_to(&mut status, false);
+            status.nodes[0].state
+        };
+        assert_eq!(shown(&hints, "suspect"), NodeState::Suspect);
+        let why = Some("killed".to_owned());
+        hints.take(Hint { node: "n1".into(), why, exited: true, ..Hint::default() });
+        assert_eq!(shown(&hints, "suspect"), NodeState::Down);
+        // It is the coordinator that has heard of it later.
+        assert_eq!(shown(&hints, "up"), NodeState::Up);
+        hints.take(Hint { node: "n1".into(), ..Hint::default() });
+        assert_eq!(shown(&hints, "suspect"), NodeState::Suspect);
     }
 }

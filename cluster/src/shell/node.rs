@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use protocol::ids::{Epoch, GroupSeq};
-use protocol::peer::{PEER_PROTOCOL, Register};
+use protocol::peer::{Greeting, Register};
 use tokio::net::UdpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -246,8 +246,7 @@ fn start(directory: Directory, cache: Arc<Cache>) -> Result<Started, Refusal> {
 fn registration(core: &NodeCore, config: &NodeConfig, addr: SocketAddr, durable: bool) -> Register {
     let meta = core.meta();
     Register {
-        protocol: PEER_PROTOCOL,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        greeting: Greeting::new(meta.ring.as_ref().map(|ring| ring.cluster)),
         name: meta.name.clone(),
         uuid: meta.store,
         incarnation: meta.incarnation,

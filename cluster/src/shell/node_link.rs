@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::frame::HTTP_RESPONSE;
-use protocol::peer::{Down, PEER_LINE_BYTES_MAX, Register, Registered};
+use protocol::peer::{Down, PEER_LINE_BYTES_MAX, Register, Registered, too_far_apart};
 use protocol::proof::PROOF_LINE_BYTES_MAX;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
@@ -202,7 +202,16 @@ async fn register_once(
     lines::write_line(&mut out, register);
     lines::send(&mut writer, &mut out).await?;
     match reader.next::<Registered>().await? {
-        Some(Registered::Welcome { .. }) => {}
+        Some(Registered::Welcome(coordinator)) => {
+            let ours = &register.greeting;
+            if ours.is_foreign(&coordinator) {
+                return Ok(Some("it is another cluster's: check --join".to_owned()));
+            }
+            if let Some(reason) = too_far_apart(ours, &coordinator) {
+                return Ok(Some(reason));
+            }
+            tracing::info!(%join, version = ?coordinator.version, "registered");
+        }
         Some(Registered::Refused { reason }) => return Ok(Some(reason)),
         None => return Err(io::ErrorKind::UnexpectedEof.into()),
     }

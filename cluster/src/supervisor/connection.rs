@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
 use super::asked::admin;
+use super::contained::contained;
 use super::endpoint::Endpoint;
 use super::fleet::{Input, Refusal, Reply};
 use super::lines::LINE_BYTES_MAX;
@@ -201,7 +202,8 @@ impl Connection {
                 self.ask(move |reply| News::Subscribe { client, wants, subscriber, reply })
             }
             Ok(Request::Logs { proc, lines }) => {
-                Box::pin(read_logs(Arc::clone(&self.logs), proc, lines))
+                let logs = Arc::clone(&self.logs);
+                Box::pin(contained(move || logs::tail(&logs, &proc, lines)))
             }
             Ok(Request::Do(action)) => {
                 let by = self.who.clone();
@@ -298,10 +300,4 @@ async fn answered(pending: &mut Option<Pending>) -> Reply {
 
 fn refusal(error: &ErrorReply) -> Refusal {
     Refusal::new(error.code.as_str(), error.error.to_string())
-}
-
-/// Reads on a thread of its own: a disk that hangs must not hold up the others.
-async fn read_logs(logs: Arc<Path>, proc: String, lines: usize) -> Reply {
-    let read = tokio::task::spawn_blocking(move || logs::tail(&logs, &proc, lines)).await;
-    read.unwrap_or_else(|error| Err(Refusal::new("internal", error.to_string())))
 }

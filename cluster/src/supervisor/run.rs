@@ -326,6 +326,7 @@ impl Supervisor {
             "cluster": self.fleet.cluster().map(|uuid| uuid.to_string()),
             "dir": self.directory.path().to_string_lossy(),
             "pid": std::process::id(),
+            "clients": self.file.addresses.clients,
             "limits": limits(),
         })
     }

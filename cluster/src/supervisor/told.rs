@@ -83,7 +83,8 @@ impl Proc {
 
     fn hint(&self) -> Hint {
         let (node, why) = (self.name.clone(), self.why.clone());
-        Hint { node, paused: self.paused, why, injected: self.injected.clone() }
+        let exited = self.pid.is_none() && why.is_some();
+        Hint { node, paused: self.paused, why, exited, injected: self.injected.clone() }
     }
 }
 

@@ -46,6 +46,7 @@ use connection::Connection;
 pub use error::{ClientError, UnknownCause};
 pub use events::Events;
 use link::{Command, Loss};
+pub use repeat::Explanation;
 pub use scan::Scan;
 pub use supervisor::Supervisor;
 pub use txn::Txn;

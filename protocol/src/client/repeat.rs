@@ -16,8 +16,8 @@ use tokio::time::{Instant, sleep};
 use super::{Client, ClientError, UnknownCause};
 use crate::error::ErrorReply;
 use crate::ids::Version;
-use crate::reply;
-use crate::request::Op;
+use crate::reply::{self, ExplainReply, InvalidReply, Refusal};
+use crate::request::{Explain, Op, Request};
 
 /// How long an update is repeated at most. The last repetition must reach a server that still
 /// remembers the first, and they remember for 60 s.
@@ -66,6 +66,40 @@ impl<'a> Pinned<'a> {
     }
 }
 
+/// What the server says of a request's way.
+#[derive(Debug)]
+pub struct Explanation {
+    /// As it said it: a JSON line without its newline.
+    pub line: Vec<u8>,
+    /// The same, read; a refusal, with how far the request came.
+    pub answer: Result<ExplainReply, Refusal>,
+}
+
+/// An attempt at an explained update that did not succeed.
+struct Unexplained {
+    error: ClientError,
+    /// What the server said, if that is what failed.
+    told: Option<Explanation>,
+}
+
+impl From<ClientError> for Unexplained {
+    fn from(error: ClientError) -> Self {
+        Self { error, told: None }
+    }
+}
+
+impl AsRef<ClientError> for Unexplained {
+    fn as_ref(&self) -> &ClientError {
+        &self.error
+    }
+}
+
+impl AsRef<ClientError> for ClientError {
+    fn as_ref(&self) -> &ClientError {
+        self
+    }
+}
+
 impl Client {
     /// Carries out `op`, which must be an update (see [`Op::is_update`]): for programs that get
     /// updates as requests. The others have a call each.
@@ -73,32 +107,73 @@ impl Client {
     /// # Errors
     /// As for [`Client::put`] and, by kind of update, [`Client::cas`].
     pub async fn carry_out(&self, op: Op<'_>) -> Result<Version, ClientError> {
+        let pinned = Pinned::by(&op);
+        let line = self.line(op, self.new_name());
+        self.settle(&pinned, line, version_of).await
+    }
+
+    /// Has a request explained: with `run` it is carried out too, and an update then repeated, under
+    /// a name of its own, as by [`Client::carry_out`].
+    ///
+    /// # Errors
+    /// Those of the connection; [`ClientError::Unknown`] where an update may or may not have
+    /// happened. A refusal that the server explains is an [`Explanation`].
+    pub async fn explain(&self, op: Op<'_>, run: bool) -> Result<Explanation, ClientError> {
+        let explain = |once: Option<String>, op| {
+            let once = once.map(Cow::Owned);
+            let request = Request { id: None, timeout_ms: None, once, op };
+            self.line(Op::Explain(Box::new(Explain { request, run })), None)
+        };
+        if !run || !op.is_update() {
+            let line = self.attempt(explain(None, op), false).await?;
+            let answer = reply::decode_explained(&line).map_err(ClientError::Protocol)?;
+            return Ok(Explanation { line, answer });
+        }
+        let pinned = Pinned::by(&op);
+        let line = explain(self.new_name(), op);
+        let settled = self.settle(&pinned, line, explanation_of).await;
+        settled.or_else(|refused: Unexplained| refused.told.ok_or(refused.error))
+    }
+
+    /// A name for an update; none where updates are not repeated.
+    fn new_name(&self) -> Option<String> {
+        let shared = &*self.shared;
+        let number = shared.named.fetch_add(1, Ordering::Relaxed);
+        (!shared.options.repeat_for.is_zero()).then(|| format!("{}.{number:x}", shared.name))
+    }
+
+    /// Makes attempts at one update until its outcome is known, or patience ends; `read` makes what
+    /// each means of its reply. Without names there is one attempt.
+    async fn settle<T, E: AsRef<ClientError> + From<ClientError>>(
+        &self,
+        pinned: &Pinned<'_>,
+        line: Bytes,
+        read: fn(Vec<u8>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let shared = &*self.shared;
         let patience = shared.options.repeat_for;
         if patience.is_zero() {
-            return self.attempt_update(self.line(op, None)).await;
+            return self.attempt(line, true).await.map_err(E::from).and_then(read);
         }
-        let number = shared.named.fetch_add(1, Ordering::Relaxed);
-        let pinned = Pinned::by(&op);
-        let line = self.line(op, Some(format!("{}.{number:x}", shared.name)));
         let begun = Instant::now();
         let mut pause = PAUSE_MIN;
         let mut unknown = None;
         // Whether an attempt was lost before the server is known to have read it.
         let mut adrift = false;
         loop {
-            let error = match self.attempt_update(line.clone()).await {
-                Ok(version) => return Ok(version),
-                // Servers look the name up before they look at a condition: one that is not met
-                // says that no earlier attempt has happened. One that is still on its way could
-                // happen yet, should the condition be met again.
-                Err(ClientError::Condition(reply)) => {
-                    let never = !adrift || pinned.is_over(&reply);
-                    let error = ClientError::Condition(reply);
-                    return Err(if never { error } else { unknown.unwrap_or(error) });
-                }
-                Err(error) => error,
+            let reply = self.attempt(line.clone(), true).await;
+            let failure = match reply.map_err(E::from).and_then(read) {
+                Ok(done) => return Ok(done),
+                Err(failure) => failure,
             };
+            let error = failure.as_ref();
+            // Servers look the name up before they look at a condition: one that is not met says
+            // that no earlier attempt has happened. One that is still on its way could happen yet,
+            // should the condition be met again.
+            if let ClientError::Condition(reply) = error {
+                let never = !adrift || pinned.is_over(reply);
+                return Err(if never { failure } else { unknown.unwrap_or(failure) });
+            }
             let asked = error.reply().and_then(|reply| reply.retry_after_ms).unwrap_or_default();
             let wait = pause.max(Duration::from_millis(asked).min(PAUSE_MAX));
             let is_unknown = matches!(error, ClientError::Unknown { .. });
@@ -109,26 +184,40 @@ impl Client {
             let again = again && in_time && !closed;
             if !again {
                 // A refusal of this attempt says nothing about an earlier one.
-                return Err(if is_unknown { error } else { unknown.unwrap_or(error) });
+                return Err(if is_unknown { failure } else { unknown.unwrap_or(failure) });
             }
             if is_unknown {
-                adrift |= !matches!(&error, ClientError::Unknown { cause, .. } if cause.was_read());
-                unknown = Some(error);
+                adrift |= !matches!(error, ClientError::Unknown { cause, .. } if cause.was_read());
+                unknown = Some(failure);
             }
             sleep(wait).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }
+}
 
-    async fn attempt_update(&self, line: Bytes) -> Result<Version, ClientError> {
-        let reply = self.attempt(line, true).await?;
-        match reply::decode_version(&reply) {
-            Ok(Ok(version)) => Ok(version),
-            Ok(Err(error)) => Err(ClientError::from_update(error)),
-            // What is answered with garbage may well have happened.
-            Err(invalid) => {
-                Err(ClientError::Unknown { version: None, cause: UnknownCause::Protocol(invalid) })
-            }
-        }
+/// The version of an update that was answered.
+fn version_of(line: Vec<u8>) -> Result<Version, ClientError> {
+    match reply::decode_version(&line) {
+        Ok(Ok(version)) => Ok(version),
+        Ok(Err(error)) => Err(ClientError::from_update(error)),
+        Err(invalid) => Err(garbage(invalid)),
     }
+}
+
+/// The explanation of an update that was answered.
+fn explanation_of(line: Vec<u8>) -> Result<Explanation, Unexplained> {
+    match reply::decode_explained(&line) {
+        Ok(Err(refusal)) => Err(Unexplained {
+            error: ClientError::from_update(refusal.error.clone()),
+            told: Some(Explanation { line, answer: Err(refusal) }),
+        }),
+        Ok(answer) => Ok(Explanation { line, answer }),
+        Err(invalid) => Err(garbage(invalid).into()),
+    }
+}
+
+/// What is answered with garbage may well have happened.
+fn garbage(invalid: InvalidReply) -> ClientError {
+    ClientError::Unknown { version: None, cause: UnknownCause::Protocol(invalid) }
 }

@@ -9,6 +9,8 @@ use tokio::time::timeout;
 
 use super::*;
 
+mod explained;
+
 type Peer = BufReader<TcpStream>;
 
 /// A client, and the task of the peer that `script` plays for it.

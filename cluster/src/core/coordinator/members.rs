@@ -6,7 +6,8 @@
 use protocol::event::RecoveryPhase;
 use protocol::ids::{Epoch, Incarnation, MemberId, NodeName, Uuid};
 use protocol::peer::{
-    Down, DownBody, Heartbeat, Open, PEER_PROTOCOL, Register, Registered, Report, RingRecord,
+    Down, DownBody, Greeting, Heartbeat, Open, Register, Registered, Report, RingRecord,
+    too_far_apart,
 };
 use protocol::status::NodeState;
 
@@ -109,7 +110,7 @@ impl Coordinator {
             self.nodes.push(Node::new(&register, now));
             self.nodes.len() - 1
         });
-        let welcome = Registered::Welcome { version: env!("CARGO_PKG_VERSION").to_owned() };
+        let welcome = Registered::Welcome(Greeting::new(self.known_cluster()));
         self.effects.push(Effect::Registered { conn, answer: welcome });
         let node = &mut self.nodes[place];
         let restarted = node.incarnation() != Some(register.incarnation);
@@ -140,22 +141,21 @@ impl Coordinator {
 
     /// Whether the node may take part, or the sentence that says why not.
     fn admit(&self, register: &Register) -> Result<(), String> {
-        if register.protocol != PEER_PROTOCOL {
-            return Err(format!(
-                "it speaks version {} of the servers' protocol, this coordinator {PEER_PROTOCOL}: \
-                 run the same piazza everywhere",
-                register.protocol
-            ));
+        let cluster = self.known_cluster();
+        let far = too_far_apart(&register.greeting, &Greeting::new(cluster));
+        if let Some(reason) = far {
+            return Err(reason);
         }
-        let sound = register.ring.as_ref().is_none_or(is_ring);
+        let theirs = register.greeting.cluster;
+        let in_ring = register.ring.as_ref().map(|ring| ring.cluster);
+        let sound = register.ring.as_ref().is_none_or(is_ring)
+            && (theirs.is_none() || in_ring.is_none() || theirs == in_ring);
         if !sound || register.fence > Epoch::MAX {
             return Err("what it says of its ring or epoch cannot be: its directory is damaged, \
                         or it is no node of piazza"
                 .to_owned());
         }
-        let cluster = self.known_cluster();
-        let theirs = register.ring.as_ref().map(|ring| ring.cluster);
-        if let (Some(ours), Some(theirs)) = (cluster, theirs)
+        if let (Some(ours), Some(theirs)) = (cluster, theirs.or(in_ring))
             && ours != theirs
         {
             return Err(format!("its directory belongs to cluster {theirs}, not to {ours}"));
@@ -298,10 +298,8 @@ impl Coordinator {
         let (store, Some(incarnation)) = (node.uuid, node.incarnation()) else { return };
         node.link.phase = LinkPhase::Opening;
         let open = Open {
-            protocol: PEER_PROTOCOL,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            greeting: Greeting::new(cluster),
             coordinator: self.config.instance,
-            cluster,
             store,
             incarnation,
         };
@@ -404,7 +402,6 @@ impl Coordinator {
             link,
             last_heard: node.last_heard,
             asked_oldest: node.link.asked_oldest(),
-            exited: false,
         };
         match observed.verdict(self.config.heartbeat_ms, now) {
             Verdict::Up if node.caught_up => (NodeState::Up, "caught_up"),

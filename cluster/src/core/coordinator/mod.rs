@@ -240,8 +240,8 @@ pub enum Effect {
     },
     /// Tell a client of a committed change, behind the answer to its request to watch.
     Watched {
-        /// Whom, and by which of its requests.
-        client: ClientId,
+        /// Whom, and by which of their requests: a connection once.
+        clients: Vec<ClientId>,
         /// The whole line.
         line: Bytes,
     },

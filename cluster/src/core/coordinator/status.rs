@@ -115,7 +115,7 @@ impl Coordinator {
             name: node.name.clone(),
             id: member.and_then(|member| member.points.first().copied()),
             uuid: Some(node.uuid),
-            version: register.map(|r| r.version.clone()).unwrap_or_default(),
+            version: register.map(|r| r.greeting.version.clone()).unwrap_or_default(),
             state: if node.id.is_none() { NodeState::Joining } else { node.state },
             paused: false,
             hint: None,

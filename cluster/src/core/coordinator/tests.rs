@@ -12,7 +12,7 @@ use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, MemberId, NodeName, Point
 use protocol::ids::{Once, RingNumber, Version};
 use protocol::peer::TxnState;
 use protocol::peer::{
-    Down, DownBody, Fence, Heartbeat, OnceEntry, PEER_PROTOCOL, Placement, Refusal, Register,
+    Down, DownBody, Fence, Greeting, Heartbeat, OnceEntry, Placement, Refusal, Register,
     Registered, RingMember, RingRecord, Up,
 };
 use protocol::status::{NodeFigures, NodeState};
@@ -57,6 +57,8 @@ struct Side {
     released: bool,
     answers: BTreeMap<ClientId, Answer>,
     refusals: Vec<String>,
+    /// What it began its side of sessions with, welcomes and links.
+    greetings: Vec<Greeting>,
     /// What watching connections were told.
     lines: Vec<(u64, String)>,
     notes: Vec<Note>,
@@ -203,6 +205,7 @@ impl World {
             released: false,
             answers: BTreeMap::new(),
             refusals: Vec::new(),
+            greetings: Vec::new(),
             lines: Vec::new(),
             notes: Vec::new(),
             events: Vec::new(),
@@ -215,8 +218,7 @@ impl World {
         let meta = &self.nodes[node].meta;
         let port = 1_000 * (node as u16 + 1) + meta.incarnation.0 as u16;
         Register {
-            protocol: PEER_PROTOCOL,
-            version: "0".into(),
+            greeting: Greeting::new(meta.ring.as_ref().map(|ring| ring.cluster)),
             name: meta.name.clone(),
             uuid: meta.store,
             incarnation: meta.incarnation,
@@ -264,11 +266,15 @@ impl World {
             Effect::Registered { answer: Registered::Refused { reason }, .. } => {
                 it.refusals.push(reason);
             }
-            Effect::Registered { .. } => {}
-            Effect::Watched { client, line } => {
-                assert!(it.answers.contains_key(&client), "told before it was answered");
+            Effect::Registered { answer: Registered::Welcome(greeting), .. } => {
+                it.greetings.push(greeting);
+            }
+            Effect::Watched { clients, line } => {
                 let line = String::from_utf8_lossy(&line).into_owned();
-                it.lines.push((client.conn, line));
+                for client in clients {
+                    assert!(it.answers.contains_key(&client), "told before it was answered");
+                    it.lines.push((client.conn, line.clone()));
+                }
             }
             Effect::WatchLost(conn) => it.lines.push((conn, "lost".into())),
             Effect::Lease(until) => it.lease = until,
@@ -284,6 +290,9 @@ impl World {
                 }
             }
             Effect::Send { session, down } => {
+                if let DownBody::Open(open) = &down.body {
+                    it.greetings.push(open.greeting.clone());
+                }
                 if let Some(conn) = self.conn(side, session) {
                     let wire = self.wires.get_mut(&conn).expect("it was found");
                     wire.down.push_back(*down);

@@ -97,10 +97,8 @@ impl Coordinator {
                 Some(value) => reply::watch_put_line(key, value.0.as_bytes(), prepare.id),
                 None => reply::watch_del_line(key, prepare.id),
             };
-            for (conn, slot) in watching {
-                let (client, line) = (ClientId { conn, slot }, line.clone());
-                self.effects.push(Effect::Watched { client, line });
-            }
+            let clients = watching.into_iter().map(|(conn, slot)| ClientId { conn, slot });
+            self.effects.push(Effect::Watched { clients: clients.collect(), line });
         }
     }
 

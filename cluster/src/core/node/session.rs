@@ -5,9 +5,9 @@
 
 use protocol::ids::{Epoch, GroupSeq, MemberId, NodeName, Point, Uuid, Version};
 use protocol::peer::{
-    CacheAnswer, Down, DownBody, Fence, OnceAnswer, OnceAsk, Open, PEER_PROTOCOL, Prepare,
-    ReadAnswer, Refusal, Report, ReportedTxn, RingRecord, ScanAnswer, ScanAsk, Timed, TxnState, Up,
-    WireValue, WireWrite,
+    CacheAnswer, Down, DownBody, Fence, Greeting, OnceAnswer, OnceAsk, Open, Prepare, ReadAnswer,
+    Refusal, Report, ReportedTxn, RingRecord, ScanAnswer, ScanAsk, Timed, TxnState, Up, WireValue,
+    WireWrite,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -136,10 +136,10 @@ impl NodeCore {
 
     fn on_open(&mut self, conn: ConnId, down: &Down, open: &Open) {
         let mine = open.store == self.meta.store && open.incarnation == self.meta.incarnation;
-        let known = self.meta.ring.as_ref().map(|ring| ring.cluster);
-        let foreign = known.is_some() && open.cluster.is_some() && known != open.cluster;
-        let foreign = foreign || down.epoch > Epoch::MAX;
-        if !mine || foreign || open.protocol != PEER_PROTOCOL || down.n != 1 {
+        let own = Greeting::new(self.meta.ring.as_ref().map(|ring| ring.cluster));
+        let foreign = own.is_foreign(&open.greeting) || down.epoch > Epoch::MAX;
+        // At registration both have said more of it.
+        if !mine || foreign || own.common(&open.greeting).is_none() || down.n != 1 {
             self.effects.push(Effect::Close(conn));
             return;
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, MemberId, NodeName, Point, RingNumber};
 use protocol::ids::{Once, Uuid, Value, Version};
 use protocol::peer::{
-    Abort, Batch, Down, DownBody, Due, Fence, Open, PEER_PROTOCOL, Placement, Prepare, ReadAsk,
-    Report, RingMember, RingRecord, Settled, TxnState, Up, WireValue, WireWrite,
+    Abort, Batch, Down, DownBody, Due, Fence, Greeting, Open, Placement, Prepare, ReadAsk, Report,
+    RingMember, RingRecord, Settled, TxnState, Up, WireValue, WireWrite,
 };
 
 use super::super::cache::{Cache, CacheShape};
@@ -228,10 +228,8 @@ impl Rig {
         (self.session, self.n, self.epoch) = (session, 0, Epoch(epoch));
         self.coordinator = coordinator;
         let open = Open {
-            protocol: PEER_PROTOCOL,
-            version: "0".into(),
+            greeting: Greeting::new(None),
             coordinator,
-            cluster: None,
             store: Uuid(1),
             incarnation: self.node.meta().incarnation,
         };

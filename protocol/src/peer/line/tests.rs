@@ -2,7 +2,7 @@
 //! `serde` would have read.
 
 use super::*;
-use crate::peer::{Abort, Open, Refusal, Settled};
+use crate::peer::{Abort, Greeting, Open, Refusal, Settled};
 use crate::testing::Numbers;
 
 fn some<T>(numbers: &mut Numbers, mut item: impl FnMut(&mut Numbers) -> T) -> Vec<T> {
@@ -223,10 +223,8 @@ fn everyday_lines_are_read_by_hand() {
 #[test]
 fn other_messages_are_left_to_serde() {
     let open = Open {
-        protocol: 1,
-        version: "0".to_owned(),
+        greeting: Greeting::new(None),
         coordinator: crate::ids::Uuid(1),
-        cluster: None,
         store: crate::ids::Uuid(2),
         incarnation: crate::ids::Incarnation(1),
     };

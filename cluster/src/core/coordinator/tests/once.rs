@@ -279,3 +279,25 @@ fn an_outcome_is_told_only_with_the_lease() {
     world.advance(5_000);
     assert_eq!(code(world.answer(asked)), Some(ErrorCode::Unavailable));
 }
+
+/// Contract: "or was decided too long ago"
+#[test]
+fn what_all_have_confirmed_is_forgotten_and_then_unknown() {
+    let mut world = World::founded();
+    let at = world.some_key();
+    let id = world.next_id();
+    let put = world.put(1, &at, "v1");
+    world.run();
+    assert!(is_ok(world.answer(put)));
+    assert_eq!(world.state(0, UpdateName::Version(id)), Some(UpdateState::Committed));
+    // Confirmed, announced as settled, forgotten (R8).
+    world.advance(2_000);
+    world.kill(0);
+    let side = world.start(config(101));
+    world.advance(5_000);
+    assert!(world.sides[side].active);
+    assert_eq!(world.state(side, UpdateName::Version(id)), Some(UpdateState::Unknown));
+    let get = world.request(side, 4, ClientOp::Get(at), 5_000);
+    world.run();
+    assert!(text(world.answer(get)).contains("v1"), "it is there all the same");
+}

@@ -1,6 +1,8 @@
 //! Registrations: those that are refused, those that come late, and those whose connections end in
 //! another order than they began.
 
+use protocol::peer::Greeting;
+
 use super::*;
 
 /// A node's first registration was held up. It has given up that connection and registered anew, and
@@ -99,15 +101,24 @@ fn registrations_that_cannot_be_are_refused_with_a_reason() {
     let good = world.registration(0);
     let mut ring = good.ring.clone().expect("founded");
     ring.cluster = Uuid(1);
+    let foreign = Greeting::new(Some(Uuid(1)));
+    let speaks = |oldest, newest| Greeting {
+        protocol: newest,
+        protocol_min: Some(oldest),
+        ..good.greeting.clone()
+    };
     let elsewhere = SocketAddr::from(([127, 0, 0, 1], 4_001));
     let name = NodeName::new("n7").expect("a short name");
     let refused = [
-        (Register { protocol: 9, ..good.clone() }, "protocol"),
-        (Register { ring: Some(ring), ..good.clone() }, "belongs to cluster"),
+        (Register { greeting: speaks(9, 12), ..good.clone() }, "upgrade the coordinator"),
+        (Register { greeting: speaks(0, 1), ..good.clone() }, "upgrade the node"),
+        (Register { greeting: foreign.clone(), ring: None, ..good.clone() }, "belongs to cluster"),
+        (Register { greeting: foreign, ring: Some(ring.clone()), ..good.clone() }, "belongs to"),
+        (Register { ring: Some(ring), ..good.clone() }, "cannot be"),
         (Register { uuid: Uuid(9), ..good.clone() }, "cannot come back as n1"),
         (Register { uuid: Uuid(9), name, ring: None, ..good.clone() }, "membership is fixed"),
         (Register { addr: elsewhere, ..good.clone() }, "copy of its directory"),
-        (Register { incarnation: Incarnation(0), ..good }, "copy of its directory"),
+        (Register { incarnation: Incarnation(0), ..good.clone() }, "copy of its directory"),
     ];
     for (register, reason) in refused {
         world.sides[0].refusals.clear();
@@ -125,4 +136,26 @@ fn registrations_that_cannot_be_are_refused_with_a_reason() {
     world.register_as(0, Register { uuid: Uuid(9), addr: elsewhere, ..first });
     let said = world.sides[0].refusals.join(" ");
     assert!(said.contains("another store registered under the name n1"), "{said:?}");
+}
+
+/// Contract: "every session between servers begins with protocol range, cluster uuid and binary
+/// version"
+#[test]
+fn a_coordinator_says_who_it_is_at_registration_and_on_each_link() {
+    let mut world = World::blank();
+    world.start_alone(config(100));
+    for node in 0..3 {
+        world.register(0, node);
+    }
+    world.run();
+    // Three welcomes and three links, before there is a cluster.
+    let greetings = std::mem::take(&mut world.sides[0].greetings);
+    assert_eq!(greetings, vec![Greeting::new(None); 6]);
+    world.advance(100);
+    let cluster = world.registration(0).ring.expect("founded").cluster;
+    world.crash(0);
+    world.restart(0);
+    let expected = Greeting::new(Some(cluster));
+    assert!(expected.protocol_min.is_some() && !expected.version.is_empty());
+    assert_eq!(world.sides[0].greetings, vec![expected; 2]);
 }
