@@ -9,6 +9,7 @@
 //! * `check`: is a recorded history right? The linearizability and durability checkers, used by all
 //!   that follow, and their own tests.
 //! * `golden`: scenarios of the commit protocol, one a file, with the trace that each must reproduce.
+//! * `recordings`: what a console is fed by a real cluster, kept to test it with;
 //! * `sim`: whole clusters in virtual time, from one seed each, with crashes and power losses.
 //! * `supervisor`: the supervisor with real processes that are not servers.
 //! * `e2e`: real processes that are killed while clients write down what they are told.
@@ -26,6 +27,7 @@ mod contract;
 mod e2e;
 mod fuzz;
 mod golden;
+mod recordings;
 mod sim;
 mod supervisor;
 mod tidy;

@@ -13,6 +13,7 @@
 //! * `commands`: the same at the command line: exit codes, JSON, sentences;
 //! * `contract`: flags, processes, commands and terminals, as `protocol/PROTOCOL.md` has them;
 //! * `bench`: the load generator, as a library and as a command, while nodes are there and are not;
+//! * `console`: the console on a real terminal, while servers of a real cluster are killed;
 //! * `shell`: a person at a terminal, and a script in a pipe; `terminal` is that terminal;
 //! * `events`: what those who subscribe are told while a node dies and comes back;
 //! * `admin`: processes at the supervisor, membership at the coordinator, and `locate`;
@@ -44,6 +45,7 @@ pub(crate) mod workload;
 mod admin;
 mod bench;
 mod commands;
+mod console;
 mod contract;
 mod conversation;
 mod detach;

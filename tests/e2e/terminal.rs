@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
-use vt100::Parser;
+use vt100::{MouseProtocolMode, Parser};
 
 use super::procs::wait_for;
 
@@ -33,7 +33,17 @@ pub(super) struct Terminal {
 impl Terminal {
     /// Starts `command` on a terminal of its own; it keeps its files in `state`.
     pub(super) fn start(command: &Command, state: &Path) -> Self {
-        let size = PtySize { rows: ROWS.get(), cols: COLUMNS.get(), ..PtySize::default() };
+        Self::of_size(command, state, COLUMNS, ROWS)
+    }
+
+    /// The same on a terminal of so many columns and rows.
+    pub(super) fn of_size(
+        command: &Command,
+        state: &Path,
+        columns: NonZeroU16,
+        rows: NonZeroU16,
+    ) -> Self {
+        let size = PtySize { rows: rows.get(), cols: columns.get(), ..PtySize::default() };
         let pair = native_pty_system().openpty(size).expect("a pseudo-terminal");
         let mut builder = CommandBuilder::new(command.get_program());
         builder.args(command.get_args());
@@ -42,12 +52,13 @@ impl Terminal {
         }
         builder.env("TERM", "xterm-256color");
         builder.env("XDG_STATE_HOME", state);
+        builder.env("XDG_CONFIG_HOME", state);
         builder.cwd(state);
         let modes = modes(pair.master.as_ref());
         let child = pair.slave.spawn_command(builder).expect("the program starts");
         let keys = pair.master.take_writer().expect("its first use");
         let mut output = pair.master.try_clone_reader().expect("a terminal can be read");
-        let screen = Arc::new(Mutex::new(Parser::new(ROWS, COLUMNS, 0)));
+        let screen = Arc::new(Mutex::new(Parser::new(rows, columns, 0)));
         let shown = screen.clone();
         // Ends with the terminal.
         thread::spawn(move || {
@@ -150,7 +161,8 @@ impl Terminal {
         let parser = lock(&self.screen);
         let screen = parser.screen();
         let own = !screen.bracketed_paste() && !screen.hide_cursor() && !screen.alternate_screen();
-        own && modes(self.master.as_ref()) == self.modes
+        let mouse = screen.mouse_protocol_mode() == MouseProtocolMode::None;
+        own && mouse && modes(self.master.as_ref()) == self.modes
     }
 
     /// Waits for the program's end, and gives its exit code; the terminal is as before.

@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Logs(crate::logs::LogsArgs),
     #[command(flatten)]
     Asked(crate::asked::Asked),
+    /// Watch the cluster on the whole terminal, and kill and restart its servers.
+    Console(crate::console::ConsoleArgs),
     /// Type these commands one after the other, with history and completion.
     Shell(crate::shell::ShellArgs),
     /// Wait until the cluster answers, or until nothing is missing.

@@ -8,6 +8,7 @@ mod admin;
 mod args;
 mod asked;
 mod bench;
+mod console;
 mod credentials;
 mod duration;
 mod explain;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Up(args) => up::up(args),
         Command::Down(args) => up::down(&args),
         Command::Asked(asked) => asked::run(asked),
+        Command::Console(args) => console::run(args),
         Command::Shell(args) => shell::run(args),
         Command::Wait(args) => wait::run(args),
         Command::Import(args) => import::run(args),

@@ -7,11 +7,13 @@
 use std::future::Future;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use protocol::client::{Client, ClientError, Options};
 use protocol::error::{ErrorCode, ErrorReply};
 use protocol::json;
 use protocol::reply::error_tail;
+use tokio::sync::mpsc;
 pub(crate) use tui::text::escaped;
 
 use crate::address;
@@ -148,10 +150,19 @@ pub(crate) fn with_client(
 
 /// A connection to the cluster that `common` names.
 pub(crate) async fn connect(common: &Common) -> Result<Client, Failure> {
+    connected(common, Options::default()).await
+}
+
+/// The same, never made anew: what it was promised to be it stays.
+pub(crate) async fn connect_once(common: &Common) -> Result<Client, Failure> {
+    connected(common, Options { repeat_for: Duration::ZERO, ..Options::default() }).await
+}
+
+async fn connected(common: &Common, options: Options) -> Result<Client, Failure> {
     let target = address::resolve(common)?;
     let token = common.credentials.token()?;
     // A refusal is for the one who typed to see: the exit code says that a retry is safe.
-    let options = Options { repeat_refused: false, token, ..Options::default() };
+    let options = Options { repeat_refused: false, token, ..options };
     let client = Client::connect(&target.addresses, options).await;
     client.map_err(|error| Failure::connecting(error, &target.hint))
 }
@@ -187,10 +198,28 @@ pub(crate) fn finish(result: Result<Exit, Failure>, json: bool) -> ExitCode {
     ExitCode::from(told(result, json) as u8)
 }
 
+tokio::task_local! {
+    /// Where a command prints that does not have the terminal: the console's screen.
+    static SHOWN: mpsc::Sender<Vec<u8>>;
+}
+
+/// Runs `work`, and sends what it prints to `to`, failures too.
+pub(crate) async fn shown_to(to: mpsc::Sender<Vec<u8>>, work: impl Future<Output = ()>) {
+    SHOWN.scope(to, work).await;
+}
+
+/// Whether what is printed goes to a screen.
+fn is_shown() -> bool {
+    SHOWN.try_with(|_| ()).is_ok()
+}
+
 /// Prints the failure, if it is one and has anything to say.
 pub(crate) fn told(result: Result<Exit, Failure>, json: bool) -> Exit {
     result.unwrap_or_else(|failure| {
-        if !failure.message.is_empty() {
+        if is_shown() {
+            // Where the screen cannot take more, it says so itself.
+            let _ = output(&failure_line(&failure, json, true));
+        } else if !failure.message.is_empty() {
             let line = failure_line(&failure, json, io::stderr().is_terminal());
             // Where standard error is closed too there is nobody left to tell.
             let _ = io::stderr().write_all(&line);
@@ -225,8 +254,12 @@ fn failure_line(failure: &Failure, as_json: bool, terminal: bool) -> Vec<u8> {
     line
 }
 
-/// Writes to standard output, whole and at once.
+/// Writes to standard output, whole and at once, or to the screen.
 pub(crate) fn output(bytes: &[u8]) -> Result<(), Failure> {
+    if let Ok(sent) = SHOWN.try_with(|to| to.try_send(bytes.to_vec())) {
+        let full = "more is printed at once than the screen can take: the rest is left out";
+        return sent.map_err(|_| Failure::new(Exit::Other, "output", full));
+    }
     let mut stdout = io::stdout().lock();
     stdout.write_all(bytes)?;
     stdout.flush()?;
@@ -240,12 +273,14 @@ pub(crate) fn lines(bytes: &[u8]) -> Result<(), Failure> {
 
 /// Whether standard output is a terminal, on which nothing from outside may be obeyed.
 pub(crate) fn on_terminal() -> bool {
-    io::stdout().is_terminal()
+    is_shown() || io::stdout().is_terminal()
 }
 
 /// Whether standard output should be coloured.
 pub(crate) fn in_colour() -> bool {
-    on_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    !is_shown()
+        && on_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 //!
 //! Called by `main`. Parsing here is about one flag at a time; whether they fit each other, the
 //! directory and the machine is `cluster::supervisor::options`' business. `detach` starts the same
-//! program again, in the background.
+//! program again, in the background; on a terminal that is done too, and the console watches.
 
 mod detach;
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,6 +20,9 @@ use cluster::tokens::TokenFiles;
 use protocol::ids::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use protocol::limits::Limits;
 
+use tui::console::run::End;
+
+use crate::console::{self, Appearance, ConsoleArgs};
 use crate::credentials::Credentials;
 use crate::print;
 
@@ -74,6 +78,8 @@ pub(crate) struct UpArgs {
     /// Shape of each node's cache
     #[arg(long, value_name = "SETSxWAYS", default_value_t = CacheShape::NODE)]
     node_cache: CacheShape,
+    #[command(flatten)]
+    appearance: Appearance,
     /// Run this program's `coordinator` and `node` in place of our own (debuggers, tests)
     #[arg(long, hide = true, value_name = "PROGRAM")]
     server_program: Option<PathBuf>,
@@ -195,8 +201,11 @@ pub(crate) fn up(args: UpArgs) -> ExitCode {
         eprintln!("piazza: cannot go into the background: {error}; start it with --headless");
         return ExitCode::from(5);
     }
-    // Without a console yet, both forms are the foreground supervisor.
-    let _ = args.headless;
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    let on_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    if on_terminal && !dumb && !args.headless {
+        return with_console(args);
+    }
     let program = match args.server_program.map_or_else(std::env::current_exe, Ok) {
         Ok(program) => program,
         Err(error) => {
@@ -227,6 +236,32 @@ pub(crate) fn up(args: UpArgs) -> ExitCode {
         },
         program: program.into(),
     })
+}
+
+/// Starts the cluster in the background, then watches it: it outlives the console.
+fn with_console(args: UpArgs) -> ExitCode {
+    let dir = args.dir;
+    let started = detach::run();
+    if started != ExitCode::SUCCESS {
+        return started;
+    }
+    let watched = ConsoleArgs::of_dir(dir.clone(), args.appearance);
+    let ended = match console::show(watched, true) {
+        Ok(ended) => ended,
+        Err(failure) => return print::finish(Err(failure), false),
+    };
+    if ended == End::Stopped {
+        println!("the cluster is stopped");
+        return ExitCode::SUCCESS;
+    }
+    let dir = dir.display();
+    println!(
+        "the cluster goes on: piazza console --dir {dir} shows it, piazza down --dir {dir} stops it"
+    );
+    match ended {
+        End::Signal(number) => ExitCode::from(128_u8.saturating_add(number)),
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 /// Runs `piazza down`.

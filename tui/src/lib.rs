@@ -6,11 +6,13 @@
 //!
 //! - `prompt`: a line editor, pure: keys go in, outcomes and a picture come out
 //! - `commands`: how a line becomes words, what may be typed, what completes it; pure too
+//! - `console`: the cluster live on one screen: its looks and what its views are made of; pure too
 //! - `history_file`: the lines of earlier sessions, in a private file
 //! - `terminal`: raw mode and back, keys as they come, the picture as bytes
 //! - `text`: text that a terminal shows and does not obey
 
 pub mod commands;
+pub mod console;
 pub mod history_file;
 pub mod prompt;
 pub mod terminal;

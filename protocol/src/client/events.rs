@@ -55,7 +55,16 @@ impl Events {
     /// # Errors
     /// [`ClientError::Lost`] at the end, and then again and again: subscribe anew.
     pub async fn next(&mut self) -> Result<Event, ClientError> {
-        let line = self.lines.next().await?;
+        let line = self.next_line().await?;
         event::decode(&line).map_err(ClientError::Protocol)
+    }
+
+    /// The next event's line as it came, without its newline: for who keeps it, too. As
+    /// [`Events::next`] else; [`event::decode`] reads it.
+    ///
+    /// # Errors
+    /// As for [`Events::next`].
+    pub async fn next_line(&mut self) -> Result<Vec<u8>, ClientError> {
+        self.lines.next().await
     }
 }

@@ -29,7 +29,7 @@ struct Line {
 
 /// What a line can be.
 #[derive(Debug, Subcommand)]
-pub(super) enum Typed {
+pub(crate) enum Typed {
     #[command(flatten)]
     Asked(Asked),
     /// Show what can be typed, or how a command is used.
@@ -46,7 +46,7 @@ pub(super) enum Typed {
 
 /// What a line turned out to be.
 #[derive(Debug)]
-pub(super) enum Read {
+pub(crate) enum Read {
     /// A blank line, or a remark.
     Nothing,
     /// A command.
@@ -71,7 +71,7 @@ line or ends a command, Ctrl-D or quit leaves. help COMMAND tells more.
 ///
 /// # Errors
 /// Where it is wrong, and what to do.
-pub(super) fn read(line: &str) -> Result<Read, Problem> {
+pub(crate) fn read(line: &str) -> Result<Read, Problem> {
     if line.trim_start().starts_with('#') {
         return Ok(Read::Nothing);
     }
@@ -124,7 +124,7 @@ fn command() -> clap::Command {
 }
 
 /// What can be typed, for completion and help.
-pub(super) fn catalog() -> Catalog {
+pub(crate) fn catalog() -> Catalog {
     let commands = command().get_subcommands().map(known).collect();
     Catalog { commands }
 }
@@ -156,7 +156,7 @@ fn known(command: &clap::Command) -> Command {
 }
 
 /// What can be typed, or how `name` is used; `None` if there is no such command.
-pub(super) fn help(name: Option<&str>) -> Option<String> {
+pub(crate) fn help(name: Option<&str>) -> Option<String> {
     let mut grammar = command();
     if let Some(name) = name {
         return grammar

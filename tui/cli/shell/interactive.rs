@@ -219,7 +219,7 @@ impl Shell {
             }
             let key = match self.arrivals.next().await? {
                 Came::Input(Input::Key(key)) => key,
-                Came::Input(Input::Resize) => continue,
+                Came::Input(Input::Resize | Input::Special(_) | Input::Mouse(_)) => continue,
                 Came::Interrupt => Key::Ctrl('c'),
                 Came::Continue => {
                     guard = guard.enter_again()?;

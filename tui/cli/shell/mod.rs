@@ -7,10 +7,10 @@
 //! - `session`: the connection, and what is asked over it
 //! - `interactive`: the prompt; `script`: lines from a pipe or file
 
-mod grammar;
+pub(crate) mod grammar;
 mod interactive;
 mod script;
-mod session;
+pub(crate) mod session;
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;

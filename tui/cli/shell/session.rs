@@ -22,28 +22,36 @@ const KEYS_MAX: usize = 100;
 const NAME_CHARS_MAX: usize = 24;
 
 /// A connection that is kept.
-pub(super) struct Session {
+pub(crate) struct Session {
     common: Common,
     /// None once the cluster could not be reached.
     client: Option<Client>,
     /// As it was last told.
     name: String,
+    /// Whether its connections are promised to change nothing.
+    read_only: bool,
 }
 
 impl Session {
     /// A first connection: a cluster that is not there is told at once.
-    pub(super) async fn connect(common: Common) -> Result<Self, Failure> {
+    pub(crate) async fn connect(common: Common) -> Result<Self, Failure> {
         let client = print::connect(&common).await?;
-        Ok(Self { common, client: Some(client), name: "piazza".into() })
+        Ok(Self { client: Some(client), ..Self::later(common, false) })
+    }
+
+    /// A connection that is made when something is asked; with `read_only` its server refuses
+    /// whatever would change something.
+    pub(crate) fn later(common: Common, read_only: bool) -> Self {
+        Self { common, client: None, name: "piazza".into(), read_only }
     }
 
     /// Whether answers are JSON.
-    pub(super) fn json(&self) -> bool {
+    pub(crate) fn json(&self) -> bool {
         self.common.json
     }
 
     /// Asks, and prints the answer.
-    pub(super) async fn carry_out(
+    pub(crate) async fn carry_out(
         &mut self,
         mut asked: Asked,
         input: Vec<u8>,
@@ -51,7 +59,10 @@ impl Session {
         asked.common().json |= self.common.json;
         let client = match &self.client {
             Some(client) => client,
-            None => self.client.insert(print::connect(&self.common).await?),
+            None => {
+                let client = self.open().await?;
+                self.client.insert(client)
+            }
         };
         let result = asked.carry_out(client, input).await;
         let gone = |failure: &Failure| failure.code == "not_connected";
@@ -61,8 +72,17 @@ impl Session {
         result
     }
 
+    async fn open(&self) -> Result<Client, Failure> {
+        if !self.read_only {
+            return print::connect(&self.common).await;
+        }
+        let client = print::connect_once(&self.common).await?;
+        client.hello("piazza console, read-only", true).await?;
+        Ok(client)
+    }
+
     /// What stands in front of what is typed: the cluster, and how it is.
-    pub(super) async fn prompt(&mut self) -> String {
+    pub(crate) async fn prompt(&mut self) -> String {
         let status = match &self.client {
             Some(client) => timeout(STATE_WAIT, client.status()).await.ok().and_then(Result::ok),
             None => None,
@@ -77,7 +97,7 @@ impl Session {
     }
 
     /// Keys that begin with `prefix`, and whether there are more; `None` where nobody says in time.
-    pub(super) async fn keys(&self, prefix: &str) -> Option<(Vec<String>, bool)> {
+    pub(crate) async fn keys(&self, prefix: &str) -> Option<(Vec<String>, bool)> {
         let client = self.client.as_ref()?.with_timeout(KEYS_WAIT);
         let mut scan = client.scan(prefix).limit(KEYS_MAX as u32 + 1);
         let page = timeout(KEYS_WAIT, scan.next()).await.ok()?.ok()?;

@@ -35,6 +35,10 @@ pub enum Key {
     Up,
     /// The arrow downwards.
     Down,
+    /// Page up; the editor has no use for it.
+    PageUp,
+    /// Page down, likewise.
+    PageDown,
     /// Home.
     Home,
     /// End.

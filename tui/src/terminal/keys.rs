@@ -2,6 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
+use super::input::Special;
 use crate::prompt::Key;
 
 /// The key, if it is one that means anything.
@@ -33,6 +34,19 @@ pub(super) fn key(event: KeyEvent) -> Option<Key> {
         KeyCode::Home => Key::Home,
         KeyCode::End => Key::End,
         KeyCode::Esc => Key::Escape,
+        _ => return None,
+    })
+}
+
+/// The key, if it is one that the line editor does not know and others do.
+pub(super) fn special(event: KeyEvent) -> Option<Special> {
+    if event.kind == KeyEventKind::Release {
+        return None;
+    }
+    Some(match event.code {
+        KeyCode::PageUp => Special::PageUp,
+        KeyCode::PageDown => Special::PageDown,
+        KeyCode::F(number) => Special::Function(number),
         _ => return None,
     })
 }

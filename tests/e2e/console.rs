@@ -1,0 +1,238 @@
+//! The console on a real terminal with a real cluster of five nodes: what a first-time viewer reads
+//! while servers are killed, paused and come back, and that the terminal is as before however it
+//! ends.
+//!
+//! `PIAZZA_SCREENS=DIR` keeps the screens of each moment as text.
+
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Instant;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::cluster::{Cluster, binary};
+use super::procs::TempDir;
+use super::terminal::Terminal;
+use super::wire::Conn;
+
+const COLUMNS: NonZeroU16 = NonZeroU16::new(120).expect("columns");
+const ROWS: NonZeroU16 = NonZeroU16::new(36).expect("rows");
+/// Keys, so that there is something to have one copy of.
+const KEYS: usize = 400;
+
+/// A console on a terminal.
+struct Shown {
+    terminal: Terminal,
+    /// Where screens are kept.
+    screens: Option<PathBuf>,
+    _state: TempDir,
+}
+
+impl Shown {
+    fn of(cluster: &Cluster, arguments: &[&str]) -> Self {
+        let state = TempDir::new("console-state");
+        let mut command = cluster.command();
+        command.arg("console").arg("--addr").arg(cluster.addr().to_string()).args(arguments);
+        let terminal = Terminal::of_size(&command, state.path(), COLUMNS, ROWS);
+        let screens = std::env::var_os("PIAZZA_SCREENS").map(PathBuf::from);
+        let shown = Self { terminal, screens, _state: state };
+        // The hints name the keys that change the cluster once the supervisor is heard.
+        shown.wait("live", "calm", &["LIVE", "5/5 up", "kill -9"]);
+        shown
+    }
+
+    /// Waits until all of these words are on the screen, and keeps it.
+    fn wait(&self, what: &str, name: &str, words: &[&str]) {
+        self.terminal.wait(what, |screen| {
+            // A sentence may go on in another row.
+            let flat = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+            words.iter().all(|word| flat.contains(word))
+        });
+        if let Some(screens) = &self.screens {
+            std::fs::create_dir_all(screens).expect("a directory");
+            std::fs::write(screens.join(format!("{name}.txt")), self.terminal.screen())
+                .expect("a file");
+        }
+    }
+
+    /// Selects a server: the hints say which one it is.
+    fn select(&mut self, server: &str) {
+        let selected = format!("{server}: K kill -9");
+        for _ in 0..10 {
+            if self.terminal.screen().contains(&selected) {
+                return;
+            }
+            let before = self.terminal.screen();
+            self.terminal.type_keys("n");
+            self.terminal.wait("another selection", |now| now != before);
+        }
+        self.wait("the selection", "selected", &[&selected]);
+    }
+}
+
+fn fill(cluster: &Cluster) {
+    let mut client = Conn::open(cluster.addr()).expect("it serves");
+    for n in 0..KEYS {
+        client.put(&format!("user:{n}"), "Ada");
+    }
+}
+
+/// Contract: "piazza console [--addr|--dir] [--read-only] [--record FILE] [--replay FILE]"
+/// Contract: "a console that dies leaves the cluster running"
+#[test]
+fn console() {
+    let cluster = Cluster::start("console", 5, 2, &[]);
+    cluster.wait_healthy(None);
+    fill(&cluster);
+    killed_by_us(&cluster);
+    killed_from_outside(&cluster);
+    paused(&cluster);
+    the_coordinator(&cluster);
+    read_only(&cluster);
+    however_it_ends(&cluster);
+    stopped_and_continued(&cluster);
+    cluster.wait_healthy(None);
+}
+
+fn killed_by_us(cluster: &Cluster) {
+    let mut shown = Shown::of(cluster, &[]);
+    shown.select("n3");
+    shown.terminal.type_keys("K");
+    let asked = ["kill -9 n3 (pid", "Its keys will have one copy", "Cancel"];
+    shown.wait("the question", "kill-asked", &asked);
+    // Cancel is what Enter takes.
+    shown.terminal.type_keys("\r");
+    shown.terminal.wait("the answer", |screen| !screen.contains("Its keys will have one copy"));
+    assert_eq!(cluster.node_state("n3").as_deref(), Some("up"));
+    shown.terminal.type_keys("K");
+    shown.wait("the question", "kill-asked", &asked);
+    let begun = Instant::now();
+    shown.terminal.type_keys("y");
+    shown.wait(
+        "the story of the kill",
+        "killed",
+        &[
+            "n3 was killed (kill -9) by you",
+            " s ago",
+            "now answers reads of its",
+            "keys have one copy and cannot be written meanwhile",
+            "DOWN",
+            "waits for a restart (R on n3)",
+        ],
+    );
+    println!("the whole story of a kill was told after {:?}", begun.elapsed());
+    shown.terminal.type_keys("R");
+    shown.wait("the end of the story", "killed-healthy", &["healthy: n3 is back after"]);
+}
+
+fn killed_from_outside(cluster: &Cluster) {
+    let shown = Shown::of(cluster, &[]);
+    cluster.sigkill("n2");
+    shown.wait("the crash", "crashed", &["n2 was killed from outside (signal 9)", "restarts it"]);
+    shown.wait("the end of the story", "crashed-healthy", &["healthy: n2 is back after"]);
+}
+
+fn paused(cluster: &Cluster) {
+    let mut shown = Shown::of(cluster, &[]);
+    shown.select("n4");
+    shown.terminal.type_keys("P");
+    shown.wait("the question", "pause-asked", &["Pause n4", "Cancel"]);
+    shown.terminal.type_keys("y");
+    shown.wait(
+        "the pause",
+        "paused",
+        &["n4 was paused (SIGSTOP) by you", "suspected", "paused: P lets it go on"],
+    );
+    shown.terminal.type_keys("P");
+    shown.wait("the end of the story", "paused-healthy", &["healthy: n4 is back after"]);
+}
+
+fn the_coordinator(cluster: &Cluster) {
+    let mut shown = Shown::of(cluster, &[]);
+    shown.select("coordinator");
+    shown.terminal.type_keys("K");
+    shown.wait("the question", "coordinator-asked", &["Nothing can be read or written until"]);
+    shown.terminal.type_keys("y");
+    shown.wait(
+        "the coordinator's end",
+        "coordinator-killed",
+        &[
+            "the coordinator was killed (kill -9) by you",
+            "nothing is read or written without it",
+            "this picture is",
+            "waits for a restart (R on coordinator)",
+        ],
+    );
+    shown.terminal.type_keys("R");
+    shown.wait(
+        "the end of the story",
+        "coordinator-healthy",
+        &["healthy: the coordinator is back after", "5/5 up"],
+    );
+    drop(shown);
+    cluster.wait_healthy(None);
+    let shown = Shown::of(cluster, &[]);
+    cluster.sigkill("coordinator");
+    shown.wait(
+        "the coordinator's crash",
+        "coordinator-crashed",
+        &["the coordinator was killed from outside (signal 9)", "restarts it"],
+    );
+    let healthy = ["healthy: the coordinator is back after", "5/5 up"];
+    shown.wait("the end of the story", "coordinator-crashed-healthy", &healthy);
+}
+
+fn read_only(cluster: &Cluster) {
+    let state = TempDir::new("console-read-only");
+    let mut command = cluster.command();
+    command.arg("console").arg("--addr").arg(cluster.addr().to_string()).arg("--read-only");
+    let mut terminal = Terminal::of_size(&command, state.path(), COLUMNS, ROWS);
+    terminal.wait("read-only", |screen| screen.contains("READ-ONLY") && screen.contains("LIVE"));
+    assert!(!terminal.screen().contains("kill -9"), "{}", terminal.screen());
+    terminal.type_keys("K");
+    terminal.wait("the refusal", |screen| screen.contains("started with --read-only"));
+    terminal.type_keys("q");
+    assert_eq!(terminal.ended(), 0);
+}
+
+fn however_it_ends(cluster: &Cluster) {
+    for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGHUP, 129), (Signal::SIGINT, 130)] {
+        let shown = Shown::of(cluster, &[]);
+        assert!(!shown.terminal.is_as_before(), "the console takes the terminal");
+        kill(Pid::from_raw(shown.terminal.pid()), signal).expect("it runs");
+        assert_eq!(shown.terminal.ended(), code, "{signal}");
+    }
+    let mut shown = Shown::of(cluster, &["--ascii", "--theme", "mono"]);
+    let screen = shown.terminal.screen();
+    assert!(screen.is_ascii(), "{screen}");
+    shown.terminal.type_keys("q");
+    assert_eq!(shown.terminal.ended(), 0);
+}
+
+/// Contract: "Ctrl-Z stops only the console"
+fn stopped_and_continued(cluster: &Cluster) {
+    let state = TempDir::new("console-stop");
+    // Whoever stops a job is a shell with job control.
+    let mut command = Command::new("bash");
+    for (name, value) in cluster.command().get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    command.args(["--norc", "--noprofile", "--noediting", "-i"]).env("PS1", "bash: ");
+    let mut terminal = Terminal::of_size(&command, state.path(), COLUMNS, ROWS);
+    terminal.wait_row("bash: ");
+    let line = format!("{} console --addr {}\r", binary().display(), cluster.addr());
+    terminal.type_keys(&line);
+    terminal.wait("the console", |screen| screen.contains("5/5 up"));
+    terminal.type_keys("\x1a");
+    terminal.wait("the shell", |screen| screen.contains("Stopped") && screen.contains("bash: "));
+    assert!(terminal.is_as_before(), "{}", terminal.screen());
+    assert_eq!(cluster.node_state("n1").as_deref(), Some("up"));
+    terminal.type_keys("fg\r");
+    terminal.wait("the console again", |screen| screen.contains("5/5 up"));
+    terminal.type_keys("q");
+    terminal.wait("the shell again", |screen| screen.trim_end().ends_with("bash:"));
+    terminal.type_keys("exit\r");
+    assert_eq!(terminal.ended(), 0);
+}

@@ -1,0 +1,136 @@
+//! The person's own settings of the console: keys, theme, and whether it asks.
+//!
+//! Read by `console` from `piazza/console.json` in `XDG_CONFIG_HOME`, else `~/.config`. A file that
+//! is not there means nothing; one that is wrong is told, with what is wrong and where.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use tui::console::keys::{Keys, key_named};
+use tui::console::look::ThemeName;
+use tui::prompt::Key;
+
+use crate::print::Failure;
+
+/// Longest file, bytes.
+const BYTES_MAX: u64 = 64 << 10;
+
+/// What was settled.
+#[derive(Debug)]
+pub(super) struct Config {
+    pub(super) keys: Keys,
+    pub(super) theme: Option<ThemeName>,
+    pub(super) ascii: bool,
+    pub(super) confirm: bool,
+    pub(super) mouse: bool,
+}
+
+/// The file as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Written {
+    theme: Option<String>,
+    ascii: bool,
+    confirm: Option<bool>,
+    mouse: Option<bool>,
+    /// By a key's name in the table, the keys that do it.
+    keys: BTreeMap<String, Vec<String>>,
+}
+
+impl Config {
+    /// The person's settings; the usual ones where there is no file.
+    pub(super) fn read() -> Result<Self, Failure> {
+        match path(|name| std::env::var_os(name)) {
+            Some(path) => Self::read_file(&path),
+            None => Self::of(Written::default()),
+        }
+        .map_err(Failure::usage)
+    }
+
+    fn read_file(path: &Path) -> Result<Self, String> {
+        let wrong = |why: String| format!("{}: {why}", path.display());
+        let mut text = String::new();
+        match File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_string(&mut text)) {
+            Ok(_) if text.len() as u64 > BYTES_MAX => {
+                return Err(wrong(format!("it is longer than {BYTES_MAX} bytes")));
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(wrong(error.to_string())),
+        }
+        let written: Written = match text.trim() {
+            "" => Written::default(),
+            text => serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?,
+        };
+        Self::of(written).map_err(wrong)
+    }
+
+    fn of(written: Written) -> Result<Self, String> {
+        let theme = written.theme.map(|name| name.parse::<ThemeName>()).transpose();
+        let mut chosen: BTreeMap<String, Vec<Key>> = BTreeMap::new();
+        for (name, keys) in written.keys {
+            let named = |key: &String| {
+                key_named(key).ok_or_else(|| {
+                    format!("{key:?} is no key: write x, X, Ctrl-x, Alt-x, Space, Enter, Up, Home")
+                })
+            };
+            chosen.insert(name, keys.iter().map(named).collect::<Result<_, _>>()?);
+        }
+        Ok(Self {
+            keys: Keys::with(chosen)?,
+            theme: theme.map_err(|error| error.to_string())?,
+            ascii: written.ascii,
+            confirm: written.confirm.unwrap_or(true),
+            mouse: written.mouse.unwrap_or(true),
+        })
+    }
+}
+
+/// Where the file is, if there is a place for it.
+fn path(env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let set = |name| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = set("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
+    let base = base.or_else(|| Some(set("HOME")?.join(".config")))?;
+    Some(base.join("piazza").join("console.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Result<Config, String> {
+        Config::of(serde_json::from_str(text).map_err(|error| error.to_string())?)
+    }
+
+    #[test]
+    fn keys_and_theme_are_read_and_what_is_wrong_is_told() {
+        let config = of(r#"{"theme":"light","confirm":false,"keys":{"kill":["Ctrl-k","X"]}}"#);
+        let config = config.unwrap();
+        assert_eq!((config.theme, config.confirm), (Some(ThemeName::Light), false));
+        for (text, word) in [
+            (r#"{"theme":"pink"}"#, "pink"),
+            (r#"{"colour":1}"#, "colour"),
+            (r#"{"keys":{"kill":["Hyper-x"]}}"#, "Hyper-x"),
+            (r#"{"keys":{"kil":["x"]}}"#, "kil"),
+            (r#"{"keys":{"kill":["S"]}}"#, "both"),
+        ] {
+            let why = of(text).map(drop).unwrap_err();
+            assert!(why.contains(word), "{text}: {why}");
+        }
+    }
+
+    #[test]
+    fn the_file_is_where_such_files_are() {
+        let env = |xdg: &'static str| {
+            move |name: &str| Some(OsString::from(if name == "HOME" { "/h" } else { xdg }))
+        };
+        let expected = |path: &str| Some(PathBuf::from(path));
+        assert_eq!(path(env("/x")), expected("/x/piazza/console.json"));
+        assert_eq!(path(env("")), expected("/h/.config/piazza/console.json"));
+        assert_eq!(path(|_| None), None);
+    }
+}

@@ -1,0 +1,68 @@
+//! What the console wants done, and what came of it.
+//!
+//! Made by `state`, carried out by `run`; nothing here does anything.
+
+use protocol::event::Subscribe;
+use protocol::reply::LocateReply;
+use protocol::supervisor::ProcAction;
+
+/// Something that the console wants done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Be told this by the coordinator from now on.
+    Subscribe(Box<Subscribe>),
+    /// Try to connect at once.
+    Reconnect,
+    /// Have the supervisor do this.
+    Process(ProcAction),
+    /// Ask where a key lies, and what its nodes hold of it.
+    Locate(String),
+    /// Ask for keys that begin so, so many at most.
+    Scan(String, u32),
+    /// Ask for keys that complete what is typed.
+    Complete(String),
+    /// Carry out a line of the prompt, with what stands for its value if that was typed apart.
+    Run(String),
+    /// End what the prompt carries out.
+    Interrupt,
+    /// Write these lines to a file of this name in the working directory.
+    Export(String, Vec<String>),
+    /// Put this text onto the terminal's clipboard.
+    Copy(String),
+    /// Take the mouse, or leave it to the terminal.
+    Mouse(bool),
+    /// Stand still until a shell lets the console go on.
+    Suspend,
+    /// Draw everything anew.
+    Redraw,
+    /// End.
+    Quit(Quit),
+}
+
+/// How the console ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quit {
+    /// The cluster goes on.
+    Leave,
+    /// The cluster is stopped first.
+    StopAll,
+}
+
+/// What came of something.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Done {
+    /// The supervisor has done it, or says in a sentence why not.
+    Process(ProcAction, Result<(), String>),
+    /// Where a key lies.
+    Located(String, Result<Box<LocateReply>, String>),
+    /// Keys that begin so, and whether there are more.
+    Scanned(String, Result<(Vec<String>, bool), String>),
+    /// Keys that complete what is typed, and whether there are more.
+    Completed(String, Option<(Vec<String>, bool)>),
+    /// A piece of what a line of the prompt prints.
+    Printed(Vec<u8>),
+    /// A line of the prompt has ended, after so many milliseconds.
+    Ended(u64),
+    /// Where lines were written to, or why they were not.
+    Exported(Result<String, String>),
+}

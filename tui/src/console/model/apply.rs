@@ -1,0 +1,207 @@
+//! How each thing that comes in changes the model.
+//!
+//! The loop's only way into the model. Never fails, whatever comes and in whatever order.
+
+use protocol::event::{Body, Event, ProcsSnapshot, Snapshot};
+
+use super::clock::At;
+use super::feed::{Fed, FeedName, FeedState};
+use super::record::What;
+use super::ring::Ring;
+use super::{COORDINATOR, Model, SERVERS_MAX};
+
+/// What administrators did that is kept.
+const ADMIN_MAX: usize = 50;
+
+impl Model {
+    /// Takes what reached the console at `now`.
+    pub fn apply(&mut self, now: At, fed: &Fed) {
+        self.now = self.now.max(now);
+        let now = self.now;
+        match fed {
+            Fed::Link(name, state) => self.link(now, *name, state),
+            Fed::Dropped(name, count) => {
+                self.feed_mut(*name).drop_more([("console".to_owned(), *count)]);
+            }
+            Fed::Event(name, event) => {
+                let is_first = matches!(event.body, Body::Snapshot(_) | Body::ProcsSnapshot(_));
+                if self.feed_mut(*name).take(event.seq, is_first, now) {
+                    self.event(now, *name, event);
+                }
+            }
+        }
+    }
+
+    /// It is `now`, whether anything came or not.
+    pub fn tick(&mut self, now: At) {
+        self.now = self.now.max(now);
+        self.coordinator_feed.tick(now);
+        self.supervisor_feed.tick(now);
+        if self.coordinator_feed.is_live() && self.stale_ms().is_some() {
+            let began = self.coordinator_feed.last.unwrap_or(now);
+            self.story.coordinator_silent(began, now);
+        }
+    }
+
+    fn feed_mut(&mut self, name: FeedName) -> &mut super::feed::Feed {
+        match name {
+            FeedName::Coordinator => &mut self.coordinator_feed,
+            FeedName::Supervisor => &mut self.supervisor_feed,
+        }
+    }
+
+    fn link(&mut self, now: At, name: FeedName, state: &FeedState) {
+        let changed = self.feed(name).state != *state;
+        self.feed_mut(name).link(state, now);
+        if !changed {
+            return;
+        }
+        let incident = self.with_story(|story, model| story.link(model, name, state, now));
+        self.record.push(now, name, What::Link(state.clone()), incident);
+    }
+
+    fn event(&mut self, now: At, name: FeedName, event: &Event) {
+        match name {
+            FeedName::Coordinator => self.from_coordinator(now, event),
+            FeedName::Supervisor => self.from_supervisor(now, event),
+        }
+        let incident = self.with_story(|story, model| story.event(model, name, event, now));
+        self.record.push(now, name, What::Event(event.clone()), incident);
+    }
+
+    /// The story looks at the rest of the model, and at nothing of itself through it.
+    fn with_story<T>(&mut self, look: impl FnOnce(&mut super::Story, &Self) -> T) -> T {
+        let mut story = std::mem::take(&mut self.story);
+        let seen = look(&mut story, self);
+        self.story = story;
+        seen
+    }
+
+    fn from_coordinator(&mut self, now: At, event: &Event) {
+        match &event.body {
+            Body::Snapshot(snapshot) => self.snapshot(now, snapshot),
+            Body::Heartbeat(beat) => {
+                if let Some(node) = self.node(beat.node.as_str()) {
+                    node.heartbeat(beat, now);
+                }
+            }
+            Body::HeartbeatMissed(missed) => {
+                if let Some(node) = self.node(missed.node.as_str()) {
+                    node.heartbeat_missed(missed);
+                }
+            }
+            Body::MemberState(change) => {
+                self.keys_in_doubt = change.keys_in_doubt;
+                if let Some(node) = self.node(change.node.as_str()) {
+                    node.member_state(change, now);
+                }
+            }
+            Body::MemberRecovery(step) => {
+                if let Some(node) = self.node(step.node.as_str()) {
+                    node.member_recovery(step);
+                }
+            }
+            Body::Copies(copies) => self.copies = copies.clone(),
+            Body::CoordinatorState(told) => self.coordinator.told(told, event.epoch.0, now),
+            Body::RingEpoch(told) => {
+                let number = format!("{}.{}", told.ring.epoch.0, told.ring.counter);
+                let durable_on = told.durable_on.iter().map(|node| node.as_str().to_owned());
+                self.ring = Ring::new(number, &told.points, durable_on.collect());
+            }
+            Body::Txn(txn) => self.txns.finished(txn, now),
+            Body::TxnOpen(open) => self.txns.opened(&open.0, now),
+            Body::TxnInDoubt(told) => self.txns.in_doubt(told, now),
+            Body::TxnResolved(told) => {
+                self.txns.resolved(told, now);
+            }
+            Body::Stats(stats) => self.stats(stats, event.at_us),
+            Body::CacheTotals(totals) => self.caches.totals(totals, event.at_us),
+            Body::CacheSets(sets) => self.caches.window = Some((now, sets.clone())),
+            Body::CacheSet(set) => self.caches.closely = Some((now, set.clone())),
+            Body::CacheEvict(sweep) => self.caches.evicted(sweep, now),
+            Body::Admin(admin) => self.admin_did(FeedName::Coordinator, admin),
+            Body::Lagged(lagged) => self.coordinator_feed.drop_more(lagged.dropped.clone()),
+            Body::Link(_) | Body::Inject(_) | Body::Proc(_) => {}
+            Body::ProcsSnapshot(_) | Body::Other(_) => {}
+        }
+    }
+
+    fn from_supervisor(&mut self, now: At, event: &Event) {
+        match &event.body {
+            Body::ProcsSnapshot(snapshot) => self.procs_snapshot(now, snapshot),
+            Body::Proc(told) => {
+                let known = self.procs.contains_key(&told.name);
+                if known || self.procs.len() < SERVERS_MAX {
+                    self.procs.entry(told.name.clone()).or_default().told(told, now);
+                }
+            }
+            Body::Admin(admin) => self.admin_did(FeedName::Supervisor, admin),
+            Body::Lagged(lagged) => self.supervisor_feed.drop_more(lagged.dropped.clone()),
+            Body::Inject(told) => self.injected(told),
+            _ => {}
+        }
+    }
+
+    fn snapshot(&mut self, now: At, snapshot: &Snapshot) {
+        let status = &snapshot.status;
+        self.cluster = Some(status.cluster.clone());
+        self.supervisor.clone_from(&status.supervisor);
+        self.lab = status.lab.is_some();
+        self.coordinator.snapshot(&status.coordinator, now);
+        let number = format!("{}.{}", status.ring.epoch.epoch.0, status.ring.epoch.counter);
+        self.ring = Ring::new(number, &status.ring.points, Vec::new());
+        for told in &status.nodes {
+            if let Some(cache) = &told.cache {
+                self.caches.shape(told.name.as_str(), cache);
+            }
+            if let Some(node) = self.node(told.name.as_str()) {
+                node.snapshot(told, now);
+            }
+        }
+        self.caches.shape(COORDINATOR, &status.cache);
+        self.copies.by_live_copies.clone_from(&status.copies);
+        let wanted = status.cluster.replicas;
+        let short = status.copies.iter().filter(|(copies, _)| **copies < wanted);
+        self.copies.unwritable = short.map(|(_, keys)| *keys).fold(0, u64::saturating_add);
+        self.keys_in_doubt = status.keys_in_doubt;
+        self.defects.clone_from(&snapshot.incidents_open);
+        self.txns.snapshot(&snapshot.txns_open, &status.txns, now);
+    }
+
+    fn procs_snapshot(&mut self, now: At, snapshot: &ProcsSnapshot) {
+        self.lab |= snapshot.lab;
+        self.procs.retain(|name, _| snapshot.procs.iter().any(|told| told.name == *name));
+        for told in snapshot.procs.iter().take(SERVERS_MAX) {
+            self.procs.entry(told.name.clone()).or_default().snapshot(told, now);
+        }
+    }
+
+    fn stats(&mut self, stats: &protocol::event::Stats, at_us: u64) {
+        self.figures.apply(stats, at_us);
+        for (name, load) in &stats.per_node {
+            if let Some(node) = self.nodes.get_mut(name) {
+                node.load = *load;
+            }
+        }
+    }
+
+    fn admin_did(&mut self, feed: FeedName, admin: &protocol::event::Admin) {
+        if self.admin.len() == ADMIN_MAX {
+            self.admin.remove(0);
+        }
+        self.admin.push((feed, admin.clone()));
+    }
+
+    fn injected(&mut self, told: &protocol::event::Inject) {
+        let Some(process) = self.procs.get_mut(&told.proc) else { return };
+        process.injected.retain(|fault| fault.fault != told.fault);
+        if told.left > 0 {
+            process.injected.push(protocol::supervisor::Injected {
+                fault: told.fault.clone(),
+                value: told.value.clone(),
+                count: told.count,
+                left: told.left,
+            });
+        }
+    }
+}

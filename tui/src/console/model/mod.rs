@@ -1,0 +1,173 @@
+//! What the console knows: a fold over what reached it, with the clock as an argument.
+//!
+//! [`Model::apply`] takes one thing after the other and never fails: duplicates are left out, gaps
+//! are counted, what is unknown is kept and ignored. The same things at the same moments always
+//! make the same model, so that it can be frozen, and recordings can be played.
+//!
+//! - `feed`: what comes in; `record`: all of it, kept for a while; `sentence`: each as a sentence
+//! - `node`, `servers`: nodes, coordinator, processes; `ring`; `txns`; `caches`; `figures`
+//! - `story`: incidents: what happened, how far it has healed, what to do
+//! - `clock`, `rate`: moments and figures for a person
+//!
+//! Pure: no I/O, no clock, nothing of terminals.
+
+mod apply;
+pub mod caches;
+pub mod clock;
+pub mod feed;
+pub mod figures;
+pub mod node;
+pub mod rate;
+pub mod record;
+pub mod ring;
+pub mod sentence;
+pub mod servers;
+pub mod story;
+pub mod txns;
+
+use std::collections::BTreeMap;
+
+use protocol::event::{Admin, Copies};
+use protocol::status::{ClusterStatus, CoordinatorState, IncidentStatus};
+
+use caches::Caches;
+use clock::At;
+use feed::{Feed, FeedName, FeedState};
+use figures::Figures;
+use node::Node;
+use record::Record;
+use ring::Ring;
+use servers::{Coordinator, Process};
+use story::Story;
+use txns::Txns;
+
+/// What a coordinator is called as a process.
+pub const COORDINATOR: &str = "coordinator";
+/// A coordinator tells figures twice a second: one that tells nothing for so long stands still.
+const SILENT_MS: u64 = 2_000;
+/// Most nodes and processes that are followed.
+const SERVERS_MAX: usize = 1_000;
+
+/// All that the console knows.
+#[derive(Debug, Clone, Default)]
+pub struct Model {
+    /// The latest moment that it was told.
+    pub now: At,
+    /// What the console calls itself to the servers: an action by that name was ours.
+    pub own_name: String,
+    /// The connection to the coordinator.
+    pub coordinator_feed: Feed,
+    /// The connection to the supervisor.
+    pub supervisor_feed: Feed,
+    /// What was decided when the cluster was founded; none before the first snapshot.
+    pub cluster: Option<ClusterStatus>,
+    /// Where its supervisor is, if it has one.
+    pub supervisor: Option<String>,
+    /// The coordinator.
+    pub coordinator: Coordinator,
+    /// The nodes, by name.
+    pub nodes: BTreeMap<String, Node>,
+    /// The processes of the supervisor, by name.
+    pub procs: BTreeMap<String, Process>,
+    /// The ring in force.
+    pub ring: Ring,
+    /// Keys by live copies.
+    pub copies: Copies,
+    /// Keys whose last update is in doubt.
+    pub keys_in_doubt: u64,
+    /// Throughput and latency.
+    pub figures: Figures,
+    /// Transactions.
+    pub txns: Txns,
+    /// Caches.
+    pub caches: Caches,
+    /// What administrators did, the newest last, at most 50.
+    pub admin: Vec<(FeedName, Admin)>,
+    /// Defects that a server met.
+    pub defects: Vec<IncidentStatus>,
+    /// Whether faults may be ordered.
+    pub lab: bool,
+    /// What has come in.
+    pub record: Record,
+    /// Incidents.
+    pub story: Story,
+}
+
+impl Model {
+    /// An empty one, of a console that calls itself `own_name`.
+    pub fn new(own_name: &str) -> Self {
+        Self { own_name: own_name.to_owned(), ..Self::default() }
+    }
+
+    /// The connection of that name.
+    pub fn feed(&self, name: FeedName) -> &Feed {
+        match name {
+            FeedName::Coordinator => &self.coordinator_feed,
+            FeedName::Supervisor => &self.supervisor_feed,
+        }
+    }
+
+    /// All servers, the coordinator first.
+    pub fn servers(&self) -> Vec<String> {
+        let mut names = vec![COORDINATOR.to_owned()];
+        names.extend(self.nodes.keys().cloned());
+        names
+    }
+
+    /// Nodes that are up and go, and all there should be.
+    pub fn nodes_up(&self) -> (usize, usize) {
+        let up = self.nodes.values().filter(|node| node.is_well()).count();
+        let founded = self.cluster.as_ref().map_or(0, |cluster| cluster.nodes as usize);
+        (up, self.nodes.len().max(founded))
+    }
+
+    /// Whether the coordinator serves and the console hears it.
+    pub fn is_served(&self) -> bool {
+        self.stale_ms().is_none() && self.coordinator.state == Some(CoordinatorState::Active)
+    }
+
+    /// Whether everything is well.
+    pub fn is_well(&self) -> bool {
+        let (up, all) = self.nodes_up();
+        self.is_served() && up == all && self.copies.unwritable == 0
+    }
+
+    /// For how long what is shown of the cluster has not been renewed, milliseconds; none: it is
+    /// live.
+    pub fn stale_ms(&self) -> Option<u64> {
+        let feed = &self.coordinator_feed;
+        let age_ms = self.now.ms_since(feed.last.unwrap_or(feed.since));
+        (!feed.is_live() || age_ms > SILENT_MS).then_some(age_ms)
+    }
+
+    /// Copies that each key should have.
+    pub fn replicas(&self) -> u32 {
+        self.cluster.as_ref().map_or(0, |cluster| cluster.replicas)
+    }
+
+    /// Keys that all have, by the last count of copies.
+    pub fn keys(&self) -> u64 {
+        self.copies.by_live_copies.values().copied().fold(0, u64::saturating_add)
+    }
+
+    /// Keys with exactly one live copy.
+    pub fn keys_one_copy(&self) -> u64 {
+        self.copies.by_live_copies.get(&1).copied().unwrap_or(0)
+    }
+
+    /// A node, made known; none where there are too many.
+    fn node(&mut self, name: &str) -> Option<&mut Node> {
+        if !self.nodes.contains_key(name) && self.nodes.len() >= SERVERS_MAX {
+            return None;
+        }
+        Some(self.nodes.entry(name.to_owned()).or_default())
+    }
+
+    /// Whether the supervisor's connection is there: only then can servers be killed and started.
+    pub fn can_administer(&self) -> bool {
+        matches!(self.supervisor_feed.state, FeedState::Live)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! What the console knows of one node: as the coordinator sees it, as it tells of itself, and how
+//! its last heartbeats came.
+//!
+//! Changed by `apply` only; read by the views.
+
+use std::collections::VecDeque;
+
+use protocol::event::{Heartbeat, HeartbeatMissed, MemberRecovery, MemberState, NodeLoad};
+use protocol::status::{NodeFigures, NodeState, NodeStatus};
+
+use super::clock::At;
+use super::rate::Rate;
+
+/// Heartbeats that are kept for the strip.
+pub const BEATS_MAX: usize = 120;
+
+/// One interval, as it was seen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Beat {
+    /// A heartbeat came, so much later than it should, as a part of an interval.
+    Came(f32),
+    /// None came.
+    Missed,
+}
+
+/// A node.
+#[derive(Debug, Clone, Default)]
+pub struct Node {
+    /// As it was last told as a whole.
+    pub status: Option<NodeStatus>,
+    /// How it is seen; none: never told.
+    pub state: Option<NodeState>,
+    /// Its supervisor says that it stands still.
+    pub paused: bool,
+    /// What its supervisor says of its end.
+    pub hint: Option<String>,
+    /// Why its state is what it is.
+    pub reason: String,
+    /// Since when.
+    pub state_since: At,
+    /// Its start.
+    pub incarnation: u64,
+    /// Its last heartbeats, the newest last.
+    pub beats: VecDeque<Beat>,
+    /// When the last one came.
+    pub heard: Option<At>,
+    /// Missed in a row.
+    pub missed: u64,
+    /// What it told of itself last.
+    pub figures: Option<NodeFigures>,
+    /// Reads and writes a second, of its figures.
+    pub reads_per_s: Rate,
+    /// Writes likewise.
+    pub writes_per_s: Rate,
+    /// How far its return is, while it returns.
+    pub recovery: Option<MemberRecovery>,
+    /// What is on its way to it.
+    pub load: NodeLoad,
+    /// The last change of state, with what it meant for keys.
+    pub last_change: Option<MemberState>,
+}
+
+impl Node {
+    /// Takes what a snapshot says of it.
+    pub(super) fn snapshot(&mut self, status: &NodeStatus, now: At) {
+        self.set_state(status.state, now);
+        self.paused = status.paused;
+        self.hint.clone_from(&status.hint);
+        self.incarnation = self.incarnation.max(status.incarnation.0);
+        if let Some(age_ms) = status.heartbeat_age_ms {
+            let heard = At(now.0.saturating_sub(age_ms.saturating_mul(1_000)));
+            self.heard = Some(self.heard.map_or(heard, |known| known.max(heard)));
+        }
+        self.status = Some(status.clone());
+    }
+
+    pub(super) fn heartbeat(&mut self, beat: &Heartbeat, now: At) {
+        let interval_us = beat.figures.interval_ms.max(1).saturating_mul(1_000);
+        self.push(Beat::Came((beat.delay_us as f64 / interval_us as f64) as f32));
+        self.heard = Some(now);
+        self.missed = 0;
+        // What its supervisor said of it is older than this.
+        self.paused = false;
+        self.incarnation = self.incarnation.max(beat.incarnation.0);
+        let at_us = beat.figures.uptime_ms.saturating_mul(1_000);
+        self.reads_per_s.count(at_us, beat.figures.reads);
+        self.writes_per_s.count(at_us, beat.figures.writes);
+        self.figures = Some(beat.figures.clone());
+    }
+
+    pub(super) fn heartbeat_missed(&mut self, missed: &HeartbeatMissed) {
+        self.push(Beat::Missed);
+        self.missed = missed.missed;
+    }
+
+    pub(super) fn member_state(&mut self, change: &MemberState, now: At) {
+        self.set_state(change.to, now);
+        self.paused = change.paused;
+        self.hint.clone_from(&change.hint);
+        self.reason.clone_from(&change.reason);
+        if change.to == NodeState::Up {
+            self.recovery = None;
+            self.missed = 0;
+        }
+        self.last_change = Some(change.clone());
+    }
+
+    pub(super) fn member_recovery(&mut self, step: &MemberRecovery) {
+        self.recovery = Some(step.clone());
+    }
+
+    fn set_state(&mut self, state: NodeState, now: At) {
+        if self.state != Some(state) {
+            self.state = Some(state);
+            self.state_since = now;
+        }
+    }
+
+    fn push(&mut self, beat: Beat) {
+        if self.beats.len() == BEATS_MAX {
+            self.beats.pop_front();
+        }
+        self.beats.push_back(beat);
+    }
+
+    /// Whether it is up and goes.
+    pub fn is_well(&self) -> bool {
+        self.state == Some(NodeState::Up) && !self.paused
+    }
+
+    /// Its state in one word for a person.
+    pub fn word(&self) -> &'static str {
+        match self.state {
+            _ if self.paused => "PAUSED",
+            Some(NodeState::Up) => "UP",
+            Some(NodeState::Suspect) if self.recovery.is_some() => "BACK",
+            Some(NodeState::Suspect) => "SUSPECT",
+            Some(NodeState::Down) => "DOWN",
+            Some(NodeState::Joining) => "JOINING",
+            Some(NodeState::Leaving) => "LEAVING",
+            Some(NodeState::Evicted) => "EVICTED",
+            Some(NodeState::Other) | None => "?",
+        }
+    }
+
+    /// Keys of which it is the first replica.
+    pub fn keys_primary(&self) -> Option<u64> {
+        let told = self.status.as_ref().and_then(|status| status.keys_primary);
+        self.figures.as_ref().map(|figures| figures.keys_primary).or(told)
+    }
+
+    /// Keys of which it is a further replica.
+    pub fn keys_replica(&self) -> Option<u64> {
+        let told = self.status.as_ref().and_then(|status| status.keys_replica);
+        self.figures.as_ref().map(|figures| figures.keys_replica).or(told)
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Option<u32> {
+        self.status.as_ref()?.pid
+    }
+}

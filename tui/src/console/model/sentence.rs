@@ -1,0 +1,366 @@
+//! Each thing that comes in as one sentence, for lists.
+//!
+//! Used by the views Events and Overview, and by transcripts. What comes from outside stands in it
+//! as it came: whoever shows it makes it safe.
+
+use protocol::event::{Body, Event, Outcome, Proc, ProcState, RecoveryPhase, Txn, TxnOpen};
+use protocol::ids::{Key, Version};
+use protocol::status::NodeState;
+
+use super::clock::{ago, count, micros};
+use super::feed::FeedState;
+use super::record::{Entry, What};
+
+/// A sentence, and what it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sentence {
+    /// The server it is about; empty: the cluster.
+    pub server: String,
+    /// The kind, in one short word.
+    pub kind: &'static str,
+    /// What happened.
+    pub text: String,
+    /// Whether it is bad, good, or neither.
+    pub mood: Mood,
+}
+
+/// How a sentence is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mood {
+    /// It is as it should be.
+    Plain,
+    /// Something is better than before.
+    Good,
+    /// Something is not as it should be.
+    Worry,
+    /// Something is amiss.
+    Bad,
+}
+
+/// The sentence of an entry.
+pub fn sentence(entry: &Entry) -> Sentence {
+    match &entry.what {
+        What::Link(state) => link(entry.feed.as_str(), state),
+        What::Event(event) => of_event(event),
+    }
+}
+
+fn made(server: &str, kind: &'static str, mood: Mood, text: String) -> Sentence {
+    Sentence { server: server.to_owned(), kind, text, mood }
+}
+
+fn link(feed: &str, state: &FeedState) -> Sentence {
+    let (mood, text) = match state {
+        FeedState::Absent => (Mood::Plain, format!("the console has no {feed} to connect to")),
+        FeedState::Connecting => (Mood::Plain, format!("the console tries to reach the {feed}")),
+        FeedState::Live => (Mood::Good, format!("the console is connected to the {feed}")),
+        FeedState::Lost(why) => (Mood::Bad, format!("the console has lost the {feed}: {why}")),
+    };
+    made(feed, "link", mood, text)
+}
+
+fn of_event(event: &Event) -> Sentence {
+    match &event.body {
+        Body::Txn(_) | Body::TxnOpen(_) | Body::TxnInDoubt(_) | Body::TxnResolved(_) => {
+            of_txn(&event.body)
+        }
+        Body::Proc(told) => of_process(told),
+        Body::Snapshot(_)
+        | Body::ProcsSnapshot(_)
+        | Body::Lagged(_)
+        | Body::Admin(_)
+        | Body::Inject(_)
+        | Body::Other(_) => of_source(event),
+        Body::Heartbeat(_)
+        | Body::HeartbeatMissed(_)
+        | Body::MemberState(_)
+        | Body::MemberRecovery(_)
+        | Body::Link(_)
+        | Body::Copies(_) => of_member(&event.body),
+        _ => of_figures(event),
+    }
+}
+
+fn of_source(event: &Event) -> Sentence {
+    let source = event.source.as_str();
+    match &event.body {
+        Body::Lagged(lagged) => {
+            let dropped = lagged.dropped.values().copied().fold(0, u64::saturating_add);
+            let text = format!("the console was too slow: {} events were left out", count(dropped));
+            made(source, "feed", Mood::Worry, text)
+        }
+        Body::Admin(admin) => {
+            let target = admin.target.as_deref().unwrap_or("");
+            let mood = if admin.result == "ok" { Mood::Plain } else { Mood::Worry };
+            let refused = match admin.result.as_str() {
+                "ok" => String::new(),
+                code => format!(": refused, {code}"),
+            };
+            let text = format!("{} asked for: {} {target}{refused}", admin.by, admin.action);
+            made(target, "admin", mood, text)
+        }
+        Body::Inject(told) => {
+            let text = format!(
+                "a fault for teaching, {}: {} of {} still to come",
+                told.fault, told.left, told.count
+            );
+            made(&told.proc, "fault", Mood::Worry, text)
+        }
+        Body::Other(kind) => made(
+            source,
+            "other",
+            Mood::Plain,
+            format!("a kind that this console does not know: {kind}"),
+        ),
+        _ => {
+            let text = format!("the {source} told how everything is (a snapshot)");
+            made(source, "feed", Mood::Plain, text)
+        }
+    }
+}
+
+fn of_member(body: &Body) -> Sentence {
+    match body {
+        Body::Heartbeat(beat) => made(
+            beat.node.as_str(),
+            "beat",
+            Mood::Plain,
+            format!("heartbeat {} came, {} late", beat.hb_seq, micros(beat.delay_us)),
+        ),
+        Body::HeartbeatMissed(missed) => made(
+            missed.node.as_str(),
+            "beat",
+            Mood::Worry,
+            match missed.missed {
+                1 => format!("a heartbeat missed, silent for {}", ago(missed.silent_ms)),
+                n => format!("{n} heartbeats missed, silent for {}", ago(missed.silent_ms)),
+            },
+        ),
+        Body::MemberState(change) => {
+            let (mood, now) = match change.to {
+                NodeState::Up => (Mood::Good, "UP".to_owned()),
+                NodeState::Down => (Mood::Bad, "DOWN".to_owned()),
+                NodeState::Evicted => (Mood::Bad, change.to.to_string()),
+                _ => (Mood::Worry, change.to.to_string()),
+            };
+            let why = reason_words(&change.reason);
+            let keys = match change.keys_unwritable {
+                0 => String::new(),
+                keys => format!("; {} keys not writable", count(keys)),
+            };
+            let text = format!("{now} (was {}): {why}{keys}", change.from);
+            made(change.node.as_str(), "member", mood, text)
+        }
+        Body::MemberRecovery(step) => {
+            let what = match step.phase {
+                RecoveryPhase::Log => "is back: asked what its log remembers",
+                RecoveryPhase::Decisions => "is told what was decided meanwhile",
+                RecoveryPhase::Copy => "copies what it missed",
+                RecoveryPhase::Ready => "has all it needs",
+                RecoveryPhase::Other => "comes back",
+            };
+            let of = if step.total > 0 {
+                format!(" {} of {}", step.done, step.total)
+            } else {
+                String::new()
+            };
+            made(
+                step.node.as_str(),
+                "member",
+                Mood::Plain,
+                format!("{what}{of}, {} ms after it registered", step.ms),
+            )
+        }
+        Body::Link(link) => {
+            let state = serde_name(&link.state);
+            let retry = link.retry_ms.map_or(String::new(), |ms| format!(", next try in {ms} ms"));
+            made(
+                link.peer.as_str(),
+                "link",
+                Mood::Plain,
+                format!("its link to the coordinator is {state}{retry}"),
+            )
+        }
+        Body::Copies(copies) => {
+            let counts = copies.by_live_copies.iter().rev();
+            let counts: Vec<String> =
+                counts.map(|(n, keys)| format!("{} with {n}", count(*keys))).collect();
+            let (mood, unwritable) = match copies.unwritable {
+                0 => (Mood::Good, "all can be written".to_owned()),
+                keys => (Mood::Worry, format!("{} cannot be written", count(keys))),
+            };
+            let text = match counts.as_slice() {
+                [] => "there are no keys".to_owned(),
+                counts => format!("keys by live copies: {}; {unwritable}", counts.join(", ")),
+            };
+            made("", "copies", mood, text)
+        }
+        _ => made("", "member", Mood::Plain, body.name().into()),
+    }
+}
+
+fn of_figures(event: &Event) -> Sentence {
+    let body = &event.body;
+    match body {
+        Body::CoordinatorState(told) => {
+            let mood = if told.serving_share > 0.0 { Mood::Good } else { Mood::Worry };
+            let doubts = match (told.in_doubt, told.resolved) {
+                (0, 0) => String::new(),
+                (open, done) => format!("; {open} updates in doubt, {done} decided"),
+            };
+            let text = format!(
+                "{} in epoch {}: {} of {} nodes answered, {:.0} % of the keys served{doubts}",
+                told.state,
+                event.epoch,
+                told.answered,
+                told.needed,
+                told.serving_share * 100.0
+            );
+            made("coordinator", "coord", mood, text)
+        }
+        Body::RingEpoch(told) => made(
+            "",
+            "ring",
+            Mood::Plain,
+            format!(
+                "ring {}.{} is in force: {} points, durable on {} nodes",
+                told.ring.epoch,
+                told.ring.counter,
+                told.points.len(),
+                told.durable_on.len()
+            ),
+        ),
+        Body::Stats(stats) => made(
+            "coordinator",
+            "stats",
+            Mood::Plain,
+            format!("figures: {} updates under way, {} connections", stats.in_flight, stats.conns),
+        ),
+        Body::CacheTotals(totals) => made(
+            "",
+            "cache",
+            Mood::Plain,
+            format!("the counters of {} caches", totals.servers.len()),
+        ),
+        Body::CacheSets(sets) => {
+            let text = match (sets.sets.first(), sets.sets.last()) {
+                (Some(first), Some(last)) => {
+                    format!("the bits of sets {} to {}", first.set, last.set)
+                }
+                _ => "the bits of no set".into(),
+            };
+            made(&sets.server, "cache", Mood::Plain, text)
+        }
+        Body::CacheSet(set) => {
+            made(&set.server, "cache", Mood::Plain, format!("set {}, closely", set.set))
+        }
+        Body::CacheEvict(sweep) => {
+            let victim = sweep.steps.last().and_then(|step| step.key.as_ref());
+            let victim = victim.map_or("nothing".to_owned(), |key| key.as_str().to_owned());
+            let key = sweep.trigger_key.as_str();
+            let text = format!("set {}: {victim} had to go for {key}", sweep.set);
+            made(&sweep.server, "cache", Mood::Plain, text)
+        }
+        _ => made("", "other", Mood::Plain, body.name().into()),
+    }
+}
+
+fn of_txn(body: &Body) -> Sentence {
+    let id = |tx: &Option<Version>| tx.map_or(String::new(), |tx| format!(" ({tx})"));
+    let what = |txn: &Txn| match (&txn.key, txn.keys) {
+        (Some(key), 2..) => format!("{} {} and {} more", txn.op, key.as_str(), txn.keys - 1),
+        (Some(key), _) => format!("{} {}", txn.op, key.as_str()),
+        (None, _) => txn.op.clone(),
+    };
+    let update = |key: &Option<Key>| {
+        key.as_ref().map_or("an update".to_owned(), |key| format!("the update of {}", key.as_str()))
+    };
+    match body {
+        Body::Txn(txn) => {
+            let took = micros(txn.us_total);
+            let (mood, how) = match txn.outcome {
+                Some(Outcome::Committed) => (Mood::Plain, format!("committed in {took}")),
+                Some(Outcome::Aborted) => (Mood::Worry, format!("ABORTED after {took}")),
+                Some(Outcome::Refused) => (Mood::Worry, format!("refused after {took}")),
+                Some(Outcome::Other) | None => (Mood::Worry, format!("ended after {took}")),
+            };
+            let reason = txn.reason.as_ref().map_or(String::new(), |why| format!(": {why}"));
+            made("", "2pc", mood, format!("{} {how}{reason}{}", what(txn), id(&txn.tx)))
+        }
+        Body::TxnOpen(TxnOpen(txn)) => {
+            let took = micros(txn.us_total);
+            let text = format!("{} is not finished after {took}{}", what(txn), id(&txn.tx));
+            made("", "2pc", Mood::Plain, text)
+        }
+        Body::TxnInDoubt(told) => {
+            let missing: Vec<&str> = told.missing.iter().map(|node| node.as_str()).collect();
+            let missing = match missing.as_slice() {
+                [] => String::new(),
+                missing => format!(": not heard from {}", missing.join(", ")),
+            };
+            let text = format!("{} is IN DOUBT{missing}{}", update(&told.key), id(&told.tx));
+            made("", "2pc", Mood::Bad, text)
+        }
+        Body::TxnResolved(told) => {
+            let outcome = told.outcome.as_str();
+            let key = update(&told.key);
+            let text = format!("{key} is not in doubt any more: {outcome}{}", id(&told.tx));
+            made("", "2pc", Mood::Good, text)
+        }
+        _ => made("", "2pc", Mood::Plain, body.name().into()),
+    }
+}
+
+fn of_process(told: &Proc) -> Sentence {
+    let pid = told.pid.map_or(String::new(), |pid| format!(" (pid {pid})"));
+    let by = told.by.as_ref().map_or(String::new(), |by| format!(" by {by}"));
+    let (mood, text) = match told.state {
+        ProcState::Spawned => (Mood::Good, format!("started{pid}{by}")),
+        ProcState::Exited => {
+            let how = match (told.signal, told.exit_code) {
+                (Some(signal), _) => format!(" by signal {signal}"),
+                (None, Some(code)) => format!(" with exit code {code}"),
+                _ => String::new(),
+            };
+            let asked = if told.by.is_some() { by } else { ", unasked".into() };
+            (Mood::Bad, format!("ended{how}{asked}{pid}"))
+        }
+        ProcState::Killed => (Mood::Bad, format!("killed with kill -9{by}{pid}")),
+        ProcState::Paused => (Mood::Bad, format!("paused (SIGSTOP){by}{pid}")),
+        ProcState::Resumed => (Mood::Good, format!("goes on (SIGCONT){by}{pid}")),
+        ProcState::Backoff => {
+            let wait = told.retry_ms.map_or(String::new(), |ms| format!(" in {}", ago(ms)));
+            (Mood::Worry, format!("it died: started again{wait}"))
+        }
+        ProcState::GaveUp => (Mood::Bad, "given up: it died 5 times in a row".into()),
+        ProcState::Other => {
+            (Mood::Plain, "changed in a way that this console does not know".into())
+        }
+    };
+    made(&told.name, "proc", mood, text)
+}
+
+/// Why a node's state changed, for a person.
+pub fn reason_words(reason: &str) -> &str {
+    match reason {
+        "tcp_refused" => "its port refuses connections",
+        "tcp_reset" => "its connection broke",
+        "silence" => "no heartbeat",
+        "no_progress" => "it does not answer",
+        "registered" => "it has registered",
+        "caught_up" => "it has learned what it missed",
+        "lost" => "its store has lost something",
+        other => other,
+    }
+}
+
+/// The name that a plain enumeration has on the wire.
+fn serde_name(value: &protocol::event::LinkState) -> &'static str {
+    use protocol::event::LinkState;
+    match value {
+        LinkState::Up => "up",
+        LinkState::Lost => "lost",
+        LinkState::Refused => "refused",
+        LinkState::Other => "in another state",
+    }
+}

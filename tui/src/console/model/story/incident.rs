@@ -1,0 +1,203 @@
+//! One incident: what happened to which server, by whom, how far it has healed.
+//!
+//! Changed by `story` only. Its steps never go backwards: a server that ends once more while it
+//! comes back has an incident of its own.
+
+use std::collections::BTreeSet;
+
+use protocol::event::Outcome;
+use protocol::ids::Version;
+
+use super::super::clock::At;
+
+/// Updates in doubt that one incident follows.
+const UNRESOLVED_MAX: usize = 1_000;
+
+/// What befell a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// SIGKILL, on somebody's order.
+    Killed,
+    /// It was asked to end, on somebody's order.
+    Stopped,
+    /// It is started anew, on somebody's order.
+    Restarted,
+    /// It ended without an order: by a signal, or with an exit code.
+    Crashed {
+        /// The signal that ended it.
+        signal: Option<i32>,
+        /// Its exit code.
+        exit_code: Option<i32>,
+    },
+    /// SIGSTOP, on somebody's order.
+    Paused,
+    /// Nothing is known but that it is not heard, or not well.
+    Silent,
+    /// It was so when the console first looked.
+    Before,
+}
+
+/// How far an incident has come; in this order, though most have only some of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// It ended, or stands still.
+    Began,
+    /// The console's own connection was lost: of coordinators.
+    Cut,
+    /// Heartbeats are missed.
+    Silent,
+    /// The coordinator suspects it.
+    Suspected,
+    /// The coordinator counts it out.
+    Down,
+    /// Its supervisor gave up.
+    GaveUp,
+    /// It runs again.
+    Started,
+    /// A coordinator asks nodes for a new epoch.
+    Claiming,
+    /// It shuts out its predecessors.
+    Fencing,
+    /// It finds out what they left undecided.
+    Recovering,
+    /// It serves; the nodes come back to it.
+    Active,
+    /// A node has registered, and is asked what it remembers.
+    Log,
+    /// It is told what was decided meanwhile.
+    Decisions,
+    /// It copies what it missed.
+    Copying,
+    /// All is as before.
+    Healthy,
+}
+
+/// What it means for keys, as told last.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Impact {
+    /// The server's part of the ring.
+    pub share: f64,
+    /// Who answers the reads of the keys of which it is the first replica.
+    pub reads_by: Vec<String>,
+}
+
+/// An incident.
+#[derive(Debug, Clone)]
+pub struct Incident {
+    /// Rises with each.
+    pub id: u32,
+    /// The server.
+    pub server: String,
+    /// Whether that is the coordinator.
+    pub is_coordinator: bool,
+    /// What befell it.
+    pub cause: Cause,
+    /// Who asked for that.
+    pub by: Option<String>,
+    /// When it began, as far as known.
+    pub began: At,
+    /// The steps, in order, with when each was reached.
+    pub steps: Vec<(Step, At)>,
+    /// When all was as before.
+    pub closed: Option<At>,
+    /// What it means for keys.
+    pub impact: Option<Impact>,
+    /// How much of the present step is done, of how much.
+    pub progress: Option<(u64, u64)>,
+    /// Updates that came to be in doubt meanwhile.
+    pub doubts: u64,
+    /// Of those, how many are decided: committed and aborted.
+    pub resolved: (u64, u64),
+    /// Those that are not, as far as they are followed.
+    pub(super) unresolved: BTreeSet<Version>,
+}
+
+impl Incident {
+    pub(super) fn new(id: u32, server: &str, cause: Cause, began: At) -> Self {
+        Self {
+            id,
+            server: server.to_owned(),
+            is_coordinator: super::is_coordinator(server),
+            cause,
+            by: None,
+            began,
+            steps: vec![(Step::Began, began)],
+            closed: None,
+            impact: None,
+            progress: None,
+            doubts: 0,
+            resolved: (0, 0),
+            unresolved: BTreeSet::new(),
+        }
+    }
+
+    /// The step that was reached last.
+    pub fn last(&self) -> Step {
+        self.steps.last().map_or(Step::Began, |(step, _)| *step)
+    }
+
+    /// Whether it is not over.
+    pub fn is_open(&self) -> bool {
+        self.closed.is_none()
+    }
+
+    /// Whether its server runs again, or goes on.
+    pub fn is_returning(&self) -> bool {
+        self.last() >= Step::Started
+    }
+
+    /// Whether only its signs are known, and not what befell the server.
+    pub(super) fn is_guess(&self) -> bool {
+        matches!(self.cause, Cause::Silent | Cause::Before)
+    }
+
+    /// Whether more has been seen of it than an order.
+    pub(super) fn was_seen(&self) -> bool {
+        self.last() > Step::Began || self.is_guess()
+    }
+
+    /// How long it took, or has taken until `now`, milliseconds.
+    pub fn lasted_ms(&self, now: At) -> u64 {
+        self.closed.unwrap_or(now).ms_since(self.began)
+    }
+
+    /// An update is in doubt.
+    pub(super) fn doubt(&mut self, version: Version) {
+        if self.unresolved.len() < UNRESOLVED_MAX && self.unresolved.insert(version) {
+            self.doubts += 1;
+        }
+    }
+
+    /// It is not any more; whether it was one of this incident's.
+    pub(super) fn resolve(&mut self, version: Version, outcome: Outcome) -> bool {
+        let was = self.unresolved.remove(&version);
+        match outcome {
+            _ if !was => {}
+            Outcome::Committed => self.resolved.0 += 1,
+            _ => self.resolved.1 += 1,
+        }
+        was
+    }
+
+    /// It has come to `step`: only ever forward.
+    pub(super) fn reach(&mut self, step: Step, now: At) {
+        if self.is_open() && step > self.last() {
+            self.progress = None;
+            self.steps.push((step, now));
+            if step == Step::Healthy {
+                self.closed = Some(now);
+            }
+        }
+    }
+
+    /// More is known of what befell it; an order is never forgotten again.
+    pub(super) fn learn(&mut self, cause: Cause, by: Option<&str>) {
+        let less = matches!(cause, Cause::Silent | Cause::Before | Cause::Crashed { .. });
+        if self.is_guess() || !less {
+            self.cause = cause;
+        }
+        if let Some(by) = by {
+            self.by = Some(by.to_owned());
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! The story in words: what happened, how far it has healed, where to look and what to press.
+//!
+//! Read by the story bar, by demos and by tests. Every sentence is made of what the model knows:
+//! what is not known is not said.
+
+use protocol::status::CoordinatorState;
+
+use super::super::clock::{ago, count};
+use super::super::feed::FeedState;
+use super::super::servers::Process;
+use super::super::{COORDINATOR, Model};
+use super::{Cause, Incident, Step};
+
+/// For how long an incident that is over is still told, milliseconds.
+const TOLD_AFTER_MS: u64 = 20_000;
+
+/// How loud something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weight {
+    /// All is well.
+    Calm,
+    /// All is well again.
+    Healed,
+    /// Something is amiss, and heals.
+    Warning,
+    /// Something is amiss.
+    Alarm,
+}
+
+/// How far a step of the chain is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepView {
+    /// It was reached.
+    Done(String),
+    /// It is under way, or waited for.
+    Now(String),
+    /// It is to come.
+    Ahead(String),
+    /// It will not come by itself.
+    Failed(String),
+}
+
+/// The story, now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// How loud it is.
+    pub weight: Weight,
+    /// What happened and what it means, the most important first; joined where there is room.
+    pub headline: Vec<String>,
+    /// How far it has healed; empty: nothing is amiss.
+    pub chain: Vec<StepView>,
+    /// Where to look, and what to press.
+    pub advice: Vec<String>,
+}
+
+impl Model {
+    /// The story, now.
+    pub fn told(&self) -> Told {
+        match self.story.foremost() {
+            Some(incident) if incident.is_open() => self.told_of(incident),
+            Some(incident) if self.was_just_closed(incident) => self.healed(incident),
+            last => self.calm(last),
+        }
+    }
+
+    fn was_just_closed(&self, incident: &Incident) -> bool {
+        let closed = incident.closed.is_some_and(|at| self.now.ms_since(at) < TOLD_AFTER_MS);
+        closed && self.is_served()
+    }
+
+    fn told_of(&self, incident: &Incident) -> Told {
+        let mut headline = vec![self.what_happened(incident)];
+        if incident.is_coordinator {
+            headline.extend(self.without_coordinator(incident));
+        } else {
+            headline.extend(self.without_node(incident));
+        }
+        headline.extend(doubts(incident));
+        let others = self.story.open().count() - 1;
+        if others > 0 {
+            headline
+                .push(format!("{others} more {}", if others == 1 { "server" } else { "servers" }));
+        }
+        let weight = if incident.is_returning() { Weight::Warning } else { Weight::Alarm };
+        Told { weight, headline, chain: self.chain(incident), advice: self.advice(incident) }
+    }
+
+    fn what_happened(&self, incident: &Incident) -> String {
+        let server = self.server_words(incident);
+        let since = ago(self.now.ms_since(incident.began));
+        let by = incident.by.as_deref().map(|by| self.by(by));
+        let by = by.map_or(String::new(), |by| format!(" by {by}"));
+        match &incident.cause {
+            Cause::Killed => format!("{server} was killed (kill -9){by} {since} ago"),
+            Cause::Stopped => format!("{server} was stopped{by} {since} ago"),
+            Cause::Restarted => format!("{server} was restarted{by} {since} ago"),
+            Cause::Paused => format!("{server} was paused (SIGSTOP){by} {since} ago"),
+            Cause::Crashed { signal: Some(9), .. } => {
+                format!("{server} was killed from outside (signal 9) {since} ago")
+            }
+            Cause::Crashed { signal: Some(signal), .. } => {
+                format!("{server} ended by signal {signal} {since} ago, unasked")
+            }
+            Cause::Crashed { exit_code: Some(code), .. } => {
+                format!("{server} ended with exit code {code} {since} ago, unasked")
+            }
+            Cause::Crashed { .. } => format!("{server} ended {since} ago, unasked"),
+            Cause::Silent if incident.is_coordinator => {
+                format!("{server} has not been heard for {since}")
+            }
+            Cause::Silent => format!("{server} has been silent for {since}"),
+            Cause::Before => format!("{server} was away already when this console began"),
+        }
+    }
+
+    fn server_words(&self, incident: &Incident) -> String {
+        let alone = incident.server == COORDINATOR;
+        if alone { "the coordinator".into() } else { incident.server.clone() }
+    }
+
+    fn by(&self, by: &str) -> String {
+        if by == self.own_name { "you".into() } else { by.to_owned() }
+    }
+
+    fn without_coordinator(&self, incident: &Incident) -> Vec<String> {
+        if incident.last() == Step::Active {
+            let (up, all) = self.nodes_up();
+            return vec![format!("a new one serves, with {up} of {all} nodes so far")];
+        }
+        let mut said = vec!["nothing is read or written without it".to_owned()];
+        said.push("what was acknowledged is safe at the nodes".into());
+        if let Some(age) = self.stale_ms() {
+            said.push(format!("this picture is {} old", ago(age)));
+        }
+        said
+    }
+
+    fn without_node(&self, incident: &Incident) -> Vec<String> {
+        let mut said = Vec::new();
+        if let Some(impact) = &incident.impact {
+            let share = format!("{:.0} %", impact.share * 100.0);
+            said.push(match impact.reads_by.as_slice() {
+                [] => format!("nobody can answer reads of its {share} of the keys"),
+                // While it is only suspected, it may be the one to answer still.
+                [only] if *only == incident.server => {
+                    format!("it still answers its {share} of the keys")
+                }
+                names => format!("{} now answers reads of its {share} of the keys", list(names)),
+            });
+        }
+        said.extend(self.keys_words());
+        said
+    }
+
+    fn keys_words(&self) -> Vec<String> {
+        let (one, none) = (self.keys_one_copy(), self.copies.by_live_copies.get(&0).copied());
+        let unwritable = self.copies.unwritable;
+        let mut said = Vec::new();
+        if let Some(none) = none.filter(|none| *none > 0) {
+            said.push(format!("{} keys have no live copy and cannot be read", count(none)));
+        }
+        if one > 0 && one == unwritable {
+            said.push(format!("{} keys have one copy and cannot be written meanwhile", count(one)));
+        } else if unwritable > 0 {
+            said.push(format!(
+                "{} keys cannot be written meanwhile, {} have one copy",
+                count(unwritable),
+                count(one)
+            ));
+        }
+        said
+    }
+
+    fn chain(&self, incident: &Incident) -> Vec<StepView> {
+        let mut chain = Vec::new();
+        for (step, at) in &incident.steps {
+            let seconds = format!("{:.1}", at.ms_since(incident.began) as f64 / 1_000.0);
+            chain.push(StepView::Done(format!("{} {seconds}", done_word(*step, incident))));
+        }
+        let last = incident.last();
+        if let (true, Some((done, total))) = (last >= Step::Log, incident.progress) {
+            chain.pop();
+            let percent = done * 100 / total.max(1);
+            chain.push(StepView::Now(format!("{} {percent}%", done_word(last, incident))));
+        }
+        if last < Step::Started {
+            chain.push(self.waits_for(incident));
+            chain.push(StepView::Ahead("back".into()));
+        } else if incident.progress.is_none() {
+            let now =
+                if incident.is_coordinator { "recovering" } else { "learning what it missed" };
+            let now = if last == Step::Active { "nodes come back" } else { now };
+            chain.push(StepView::Now(now.into()));
+        }
+        chain.push(StepView::Ahead("healthy".into()));
+        chain
+    }
+
+    /// What a server that is away waits for.
+    fn waits_for(&self, incident: &Incident) -> StepView {
+        let process = self.procs.get(&incident.server);
+        match process {
+            _ if incident.cause == Cause::Paused => StepView::Now("paused: P lets it go on".into()),
+            Some(Process { state, retry_at: Some(at), .. }) if state == "backoff" => {
+                let left = at.ms_since(self.now);
+                StepView::Now(format!("its supervisor restarts it in {}", ago(left)))
+            }
+            Some(process) if process.state == "backoff" => {
+                StepView::Now("its supervisor restarts it".into())
+            }
+            Some(process) if process.state == "gave_up" => {
+                StepView::Failed("given up: it died 5 times in a row".into())
+            }
+            Some(process) if process.state == "dead" && incident.cause != Cause::Silent => {
+                StepView::Now(format!("waits for a restart (R on {})", incident.server))
+            }
+            Some(_) => StepView::Now("waited for".into()),
+            None => StepView::Now("waited for: no supervisor is known".into()),
+        }
+    }
+
+    fn advice(&self, incident: &Incident) -> Vec<String> {
+        let mut said = Vec::new();
+        let look = if incident.is_coordinator {
+            "look: what is shown is the last picture, greyed".to_owned()
+        } else {
+            format!("look: row {}, its arc [2], updates in doubt [4]", incident.server)
+        };
+        said.push(look);
+        let process = self.procs.get(&incident.server);
+        let does = match process {
+            _ if !self.can_administer() => self.no_supervisor_words(),
+            _ if incident.is_returning() => "do: nothing, it comes back by itself".into(),
+            _ if incident.cause == Cause::Paused => {
+                format!("do: select {} and press P", incident.server)
+            }
+            Some(process) if process.state == "backoff" => "do: nothing, it is restarted".into(),
+            Some(process) if process.state == "gave_up" => {
+                let last = process.last_lines.last().map_or("see its log", String::as_str);
+                format!("it said: {last} · R tries again")
+            }
+            _ => format!("do: select {} and press R", incident.server),
+        };
+        said.push(does);
+        said
+    }
+
+    fn no_supervisor_words(&self) -> String {
+        match &self.supervisor_feed.state {
+            FeedState::Lost(why) => format!("the supervisor cannot be reached ({why})"),
+            _ => "no supervisor: start it by hand".into(),
+        }
+    }
+
+    fn healed(&self, incident: &Incident) -> Told {
+        let server = self.server_words(incident);
+        let lasted = ago(incident.lasted_ms(self.now));
+        let closed = incident.closed.unwrap_or(self.now);
+        let since = ago(self.now.ms_since(closed));
+        let mut headline = vec![format!("healthy: {server} is back after {lasted}, {since} ago")];
+        if let Some(copies) = self.copies_words() {
+            headline.push(copies);
+        }
+        headline.extend(doubts(incident));
+        let chain = incident.steps.iter().map(|(step, at)| {
+            let seconds = at.ms_since(incident.began) as f64 / 1_000.0;
+            StepView::Done(format!("{} {seconds:.1}", done_word(*step, incident)))
+        });
+        let advice = vec!["look: 6 shows all of it in order".into()];
+        Told { weight: Weight::Healed, headline, chain: chain.collect(), advice }
+    }
+
+    fn copies_words(&self) -> Option<String> {
+        let (replicas, keys) = (self.replicas(), self.keys());
+        let copies = if replicas == 1 { "copy" } else { "copies" };
+        match (self.copies.unwritable, keys) {
+            (_, 0) => None,
+            (0, keys) => Some(format!("all {} keys have {replicas} {copies}", count(keys))),
+            (short, _) => Some(format!("{} keys lack a copy", count(short))),
+        }
+    }
+
+    fn calm(&self, last: Option<&Incident>) -> Told {
+        let headline = match self.beginning() {
+            Some(words) => vec![words],
+            None => {
+                let (up, all) = self.nodes_up();
+                let mut said = vec![format!("{up} of {all} nodes up")];
+                said.extend(self.copies_words());
+                said.push(match last {
+                    Some(incident) => self.last_words(incident),
+                    None => "no incident since this console began".into(),
+                });
+                said
+            }
+        };
+        let advice = if self.can_administer() {
+            "try: select a node, press K, and watch it heal"
+        } else {
+            "look: 2 ring · 3 cache · 4 two-phase commit · 5 data · 6 events"
+        };
+        let weight = if self.is_well() { Weight::Calm } else { Weight::Warning };
+        Told { weight, headline, chain: Vec::new(), advice: vec![advice.into()] }
+    }
+
+    fn last_words(&self, incident: &Incident) -> String {
+        let closed = incident.closed.unwrap_or(self.now);
+        format!(
+            "last incident {} ago: {}, back in {}",
+            ago(self.now.ms_since(closed)),
+            incident.server,
+            ago(incident.lasted_ms(self.now))
+        )
+    }
+
+    /// What is to be said before a coordinator has ever been seen to serve.
+    fn beginning(&self) -> Option<String> {
+        match (&self.coordinator_feed.state, self.coordinator.state) {
+            (FeedState::Live, Some(CoordinatorState::Active)) => None,
+            (FeedState::Live, Some(state)) => {
+                let answered =
+                    self.coordinator.answers.map_or(String::new(), |(answered, needed)| {
+                        format!(": {answered} of {needed} nodes have answered")
+                    });
+                Some(format!("the cluster starts: its coordinator is {state}{answered}"))
+            }
+            (FeedState::Lost(why), _) => Some(format!("the coordinator cannot be reached: {why}")),
+            _ => Some("connecting to the coordinator".into()),
+        }
+    }
+}
+
+fn done_word(step: Step, incident: &Incident) -> String {
+    let word = match (step, &incident.cause) {
+        (Step::Began, Cause::Killed) => "killed",
+        (Step::Began, Cause::Stopped) => "stopped",
+        (Step::Began, Cause::Restarted) => "restarted",
+        (Step::Began, Cause::Paused) => "paused",
+        (Step::Began, Cause::Crashed { .. }) => "ended",
+        (Step::Began, Cause::Silent) => "last heard",
+        (Step::Began, Cause::Before) => "away",
+        (Step::Cut, _) => "connection lost",
+        (Step::Silent, _) => "silent",
+        (Step::Suspected, _) => "suspected",
+        (Step::Down, _) => "DOWN",
+        (Step::GaveUp, _) => "given up",
+        (Step::Started, Cause::Paused) => "goes on",
+        (Step::Started, _) => "started",
+        (Step::Claiming, _) => "claiming an epoch",
+        (Step::Fencing, _) => "fencing",
+        (Step::Recovering, _) => "recovering",
+        (Step::Active, _) => "serves",
+        (Step::Log, _) => "read its log",
+        (Step::Decisions, _) => "told the decisions",
+        (Step::Copying, _) => "copying",
+        (Step::Healthy, _) => "healthy",
+    };
+    word.to_owned()
+}
+
+fn doubts(incident: &Incident) -> Option<String> {
+    let Incident { doubts, resolved: (committed, aborted), .. } = incident;
+    let open = doubts.saturating_sub(committed + aborted);
+    let updates = |n: u64| if n == 1 { "update" } else { "updates" };
+    match (*doubts, open) {
+        (0, _) => None,
+        (_, 0) => Some(format!(
+            "{doubts} {} in doubt, resolved: {committed} committed, {aborted} aborted",
+            updates(*doubts)
+        )),
+        _ => Some(format!("{open} {} in doubt", updates(open))),
+    }
+}
+
+fn list(names: &[String]) -> String {
+    match names {
+        [] => "nobody".into(),
+        [only] => only.clone(),
+        [rest @ .., last] if rest.len() < 4 => format!("{} and {last}", rest.join(", ")),
+        [first, second, rest @ ..] => format!("{first}, {second} and {} more", rest.len()),
+    }
+}

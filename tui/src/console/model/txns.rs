@@ -1,0 +1,145 @@
+//! Transactions: under way, in doubt, finished.
+//!
+//! Changed by `apply` only; read by the views. Finished ones are a sample, as the coordinator tells
+//! it; aborted, slow and watched ones are always told.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use protocol::event::{Outcome, Txn, TxnInDoubt, TxnResolved};
+use protocol::ids::Version;
+
+use super::clock::At;
+
+/// Finished transactions that are kept.
+pub const PAST_MAX: usize = 2_000;
+/// Unfinished ones, and ones in doubt, that are kept.
+pub const OPEN_MAX: usize = 500;
+
+/// A transaction, as it was told last.
+#[derive(Debug, Clone)]
+pub struct TxnRow {
+    /// Rises with each that was told: names a row, also where there is no id.
+    pub no: u64,
+    /// When it was told.
+    pub at: At,
+    /// What was told.
+    pub txn: Txn,
+    /// That it was in doubt, if it was.
+    pub doubt: Option<Doubt>,
+}
+
+/// That a transaction is or was in doubt.
+#[derive(Debug, Clone)]
+pub struct Doubt {
+    /// What was told.
+    pub told: TxnInDoubt,
+    /// When that began.
+    pub since: At,
+    /// What became of it, and when.
+    pub resolved: Option<(Outcome, At)>,
+}
+
+/// All that are known.
+#[derive(Debug, Clone, Default)]
+pub struct Txns {
+    open: BTreeMap<Version, TxnRow>,
+    doubts: BTreeMap<Version, Doubt>,
+    past: VecDeque<TxnRow>,
+    told: u64,
+    /// By state since the coordinator started, as `status` tells it.
+    pub counts: BTreeMap<String, u64>,
+    /// Finished ones that were told, by outcome, since the console began.
+    pub seen: BTreeMap<&'static str, u64>,
+}
+
+impl Txns {
+    pub(super) fn snapshot(&mut self, open: &[Txn], counts: &BTreeMap<String, u64>, now: At) {
+        self.counts.clone_from(counts);
+        let still = |version: &Version| open.iter().any(|txn| txn.tx == Some(*version));
+        self.open.retain(|version, _| still(version));
+        for txn in open {
+            self.opened(txn, now);
+        }
+    }
+
+    pub(super) fn opened(&mut self, txn: &Txn, now: At) {
+        let Some(version) = txn.tx else { return };
+        let no = match self.open.get(&version) {
+            Some(row) => row.no,
+            None if self.open.len() >= OPEN_MAX => return,
+            None => self.next_no(),
+        };
+        let doubt = self.doubts.get(&version).cloned();
+        self.open.insert(version, TxnRow { no, at: now, txn: txn.clone(), doubt });
+    }
+
+    pub(super) fn finished(&mut self, txn: &Txn, now: At) {
+        let begun = txn.tx.and_then(|version| self.open.remove(&version));
+        let doubt = txn.tx.and_then(|version| self.doubts.get(&version).cloned());
+        let no = begun.map_or_else(|| self.next_no(), |row| row.no);
+        let name = txn.outcome.map_or("other", Outcome::as_str);
+        *self.seen.entry(name).or_default() += 1;
+        if self.past.len() == PAST_MAX {
+            self.past.pop_front();
+        }
+        self.past.push_back(TxnRow { no, at: now, txn: txn.clone(), doubt });
+    }
+
+    pub(super) fn in_doubt(&mut self, told: &TxnInDoubt, now: At) {
+        let Some(version) = told.tx else { return };
+        if self.doubts.len() >= OPEN_MAX && !self.doubts.contains_key(&version) {
+            let settled = self.doubts.iter().find(|(_, doubt)| doubt.resolved.is_some());
+            let Some(oldest) = settled.map(|(version, _)| *version) else { return };
+            self.doubts.remove(&oldest);
+        }
+        let since = self.doubts.get(&version).map_or(now, |doubt| doubt.since);
+        let doubt = Doubt { told: told.clone(), since, resolved: None };
+        if let Some(row) = self.open.get_mut(&version) {
+            row.doubt = Some(doubt.clone());
+        }
+        self.doubts.insert(version, doubt);
+    }
+
+    /// Whether it was known to be in doubt, and was not resolved before.
+    pub(super) fn resolved(&mut self, told: &TxnResolved, now: At) -> bool {
+        let Some(version) = told.tx else { return false };
+        let Some(doubt) = self.doubts.get_mut(&version) else { return false };
+        if doubt.resolved.is_some() {
+            return false;
+        }
+        doubt.resolved = Some((told.outcome, now));
+        let doubt = doubt.clone();
+        if let Some(row) = self.open.get_mut(&version) {
+            row.doubt = Some(doubt.clone());
+        }
+        for row in self.past.iter_mut().rev().filter(|row| row.txn.tx == Some(version)) {
+            row.doubt = Some(doubt.clone());
+        }
+        true
+    }
+
+    fn next_no(&mut self) -> u64 {
+        self.told += 1;
+        self.told
+    }
+
+    /// Those under way, the oldest first.
+    pub fn open(&self) -> impl Iterator<Item = &TxnRow> {
+        self.open.values()
+    }
+
+    /// The finished ones, the newest first.
+    pub fn past(&self) -> impl Iterator<Item = &TxnRow> {
+        self.past.iter().rev()
+    }
+
+    /// Those that are or were in doubt, by id.
+    pub fn doubts(&self) -> impl Iterator<Item = (&Version, &Doubt)> {
+        self.doubts.iter()
+    }
+
+    /// How many are in doubt now.
+    pub fn in_doubt_now(&self) -> usize {
+        self.doubts.values().filter(|doubt| doubt.resolved.is_none()).count()
+    }
+}

@@ -1,0 +1,174 @@
+//! What the console wants done, done: asked of servers, written to files.
+//!
+//! Used by the loop, which spawns each: nothing here keeps the screen waiting. What came of it goes
+//! back as a [`Done`].
+
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::client::{Client, ClientError, Options, Supervisor};
+use protocol::ids::Key;
+use protocol::supervisor::ProcAction;
+use protocol::token::Token;
+use tokio::sync::Mutex;
+
+use crate::console::effect::Done;
+
+/// How long a server may take to be ready.
+const READY: Duration = Duration::from_secs(30);
+/// How long a question may take.
+const ASK: Duration = Duration::from_secs(2);
+/// Keys offered to complete what is typed.
+const COMPLETIONS_MAX: usize = 100;
+/// Files of one name, before none is written any more.
+const FILES_MAX: u32 = 1_000;
+
+/// Whom to ask, and as whom.
+#[derive(Debug, Clone)]
+pub(super) struct Hands {
+    addresses: String,
+    token: Option<Token>,
+    name: String,
+    /// The connection for questions, once it was made.
+    client: Arc<Mutex<Option<Client>>>,
+}
+
+impl Hands {
+    pub(super) fn new(addresses: String, token: Option<Token>, name: String) -> Self {
+        Self { addresses, token, name, client: Arc::default() }
+    }
+
+    /// Has the supervisor do something.
+    pub(super) async fn process(self, address: Option<String>, action: ProcAction) -> Done {
+        let result = match address {
+            Some(address) => self.act(&address, &action).await.map_err(|e| e.to_string()),
+            None => Err("no supervisor is known".into()),
+        };
+        Done::Process(action, result)
+    }
+
+    async fn act(&self, address: &str, action: &ProcAction) -> Result<(), ClientError> {
+        let supervisor = Supervisor::connect(address, READY, self.token.clone()).await?;
+        supervisor.hello(&self.name).await?;
+        supervisor.act(action, READY).await.map(drop)
+    }
+
+    /// Stops all servers, and the supervisor.
+    pub(super) async fn shut_down(&self, address: &str) -> Result<(), ClientError> {
+        self.act(address, &ProcAction::Shutdown).await
+    }
+
+    /// Where a key lies.
+    pub(super) async fn locate(self, text: String) -> Done {
+        let located = async {
+            let key = Key::new(&text).map_err(|error| error.to_string())?;
+            let client = self.client().await.map_err(|error| error.to_string())?;
+            let located = client.locate(&key, true).await;
+            located.map(Box::new).map_err(|error| error.to_string())
+        };
+        let located = located.await;
+        Done::Located(text, located)
+    }
+
+    /// Keys that begin so.
+    pub(super) async fn scan(self, prefix: String, most: u32) -> Done {
+        let found = self.keys(&prefix, most as usize).await.map_err(|error| error.to_string());
+        Done::Scanned(prefix, found)
+    }
+
+    /// Keys that complete what is typed.
+    pub(super) async fn complete(self, prefix: String) -> Done {
+        let found = self.keys(&prefix, COMPLETIONS_MAX).await.ok();
+        Done::Completed(prefix, found)
+    }
+
+    async fn keys(&self, prefix: &str, most: usize) -> Result<(Vec<String>, bool), ClientError> {
+        let client = self.client().await?;
+        let mut scan = client.scan(prefix).limit(most as u32 + 1);
+        let mut keys: Vec<String> = Vec::new();
+        while let Some(page) = scan.next().await? {
+            keys.extend(page.items.into_iter().map(|item| item.key.as_str().to_owned()));
+            if keys.len() > most {
+                break;
+            }
+        }
+        let more = keys.len() > most;
+        keys.truncate(most);
+        Ok((keys, more))
+    }
+
+    async fn client(&self) -> Result<Client, ClientError> {
+        let mut kept = self.client.lock().await;
+        if let Some(client) = kept.as_ref() {
+            return Ok(client.with_timeout(ASK));
+        }
+        let token = self.token.clone();
+        let options = Options { connect_timeout: ASK, token, ..Options::default() };
+        let client = Client::connect(&self.addresses, options).await?;
+        Ok(kept.insert(client).with_timeout(ASK))
+    }
+}
+
+/// Writes lines to a file that is not there yet: `name`, or `name` with a number in it.
+pub(super) fn export(name: &str, lines: &[String]) -> Done {
+    Done::Exported(write_new(name, lines).map_err(|error| format!("cannot write {name}: {error}")))
+}
+
+fn write_new(name: &str, lines: &[String]) -> io::Result<String> {
+    let path = PathBuf::from(name);
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let extension = path.extension().map_or(String::new(), |e| format!(".{}", e.to_string_lossy()));
+    for number in 0..FILES_MAX {
+        let file = match number {
+            0 => path.clone(),
+            n => path.with_file_name(format!("{stem}-{n}{extension}")),
+        };
+        match OpenOptions::new().write(true).create_new(true).open(&file) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+            Ok(mut open) => {
+                for line in lines {
+                    open.write_all(line.as_bytes())?;
+                    open.write_all(b"\n")?;
+                }
+                open.flush()?;
+                return Ok(file.display().to_string());
+            }
+        }
+    }
+    Err(io::Error::other("there are too many files of that name"))
+}
+
+/// The bytes that put `text` onto a terminal's clipboard (OSC 52).
+pub(super) fn clipboard(text: &str) -> Vec<u8> {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = b"\x1b]52;c;".to_vec();
+    for chunk in text.as_bytes().chunks(3) {
+        let all = chunk.iter().fold(0_u32, |all, byte| all << 8 | u32::from(*byte));
+        let all = all << (8 * (3 - chunk.len()));
+        for place in 0..4 {
+            let letter = LETTERS[(all >> (18 - 6 * place)) as usize & 63];
+            out.push(if place <= chunk.len() { letter } else { b'=' });
+        }
+    }
+    out.push(0x07);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_copied_is_base64() {
+        for (text, expected) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
+        {
+            let expected = format!("\x1b]52;c;{expected}\x07");
+            assert_eq!(clipboard(text), expected.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! One turn of the loop after the other.
+//!
+//! Part of `run`.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use super::deeds::{self, Hands};
+use super::feeds;
+use super::file::{RecordError, RecordFile};
+use super::{Answer, Commands, Did, Running, Surface, Told};
+use crate::console::effect::{Done, Effect, Quit};
+use crate::console::model::clock::At;
+use crate::console::state::{Console, Input};
+
+/// Without input, a picture no sooner after the one before.
+const PICTURE: Duration = Duration::from_millis(50);
+/// With input.
+const PICTURE_OF_INPUT: Duration = Duration::from_millis(16);
+/// Ages move on even if nothing happens.
+const TICK: Duration = Duration::from_millis(250);
+/// What the cluster tells that is taken before keys are looked at again.
+const FED_AT_ONCE: usize = 256;
+/// Pieces of output that wait for the screen.
+const PRINTED: usize = 64;
+
+/// How the console ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It was closed; the cluster goes on.
+    Left,
+    /// It was closed, and the cluster is stopped.
+    Stopped,
+    /// By a signal of this number.
+    Signal(u8),
+}
+
+/// A line of the prompt that is carried out.
+struct Carried {
+    running: Running,
+    printed: mpsc::Receiver<Vec<u8>>,
+    begun: Instant,
+}
+
+/// All that the loop has.
+pub(super) struct Turns<'a> {
+    console: Console,
+    surface: &'a mut dyn Surface,
+    commands: &'a mut dyn Commands,
+    hands: Hands,
+    told: Told,
+    /// The feeds.
+    _feeds: JoinSet<()>,
+    /// What was asked, until it is answered.
+    asked: JoinSet<Done>,
+    record: Option<RecordFile>,
+    carried: Option<Carried>,
+    begun: Instant,
+    drawn: Option<Instant>,
+    dirty: bool,
+    touched: bool,
+    end: Option<End>,
+}
+
+impl<'a> Turns<'a> {
+    pub(super) fn new(
+        console: Console,
+        surface: &'a mut dyn Surface,
+        commands: &'a mut dyn Commands,
+        hands: Hands,
+        told: Told,
+        feeds: JoinSet<()>,
+        record: Option<RecordFile>,
+    ) -> Self {
+        Self {
+            console,
+            surface,
+            commands,
+            hands,
+            told,
+            _feeds: feeds,
+            asked: JoinSet::new(),
+            record,
+            carried: None,
+            begun: Instant::now(),
+            drawn: None,
+            dirty: true,
+            touched: true,
+            end: None,
+        }
+    }
+
+    fn now(&self) -> At {
+        At(u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut inputs: mpsc::Receiver<io::Result<Did>>,
+        mut fed: mpsc::Receiver<feeds::Told>,
+    ) -> Result<End, RecordError> {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut batch = Vec::with_capacity(FED_AT_ONCE);
+        while self.end.is_none() {
+            let due = self.due();
+            tokio::select! {
+                biased;
+                input = inputs.recv() => self.did(input.unwrap_or_else(gone)?)?,
+                () = sleep_until(due), if self.dirty => self.draw()?,
+                answer = self.asked.join_next(), if !self.asked.is_empty() => {
+                    self.answered(answer.and_then(Result::ok))?;
+                }
+                printed = printed(&mut self.carried) => self.printed(printed)?,
+                count = fed.recv_many(&mut batch, FED_AT_ONCE) => {
+                    if count == 0 {
+                        // Every feed has ended: they end only with the loop.
+                        return Err(io::Error::other("nothing tells the console any more").into());
+                    }
+                    for told in batch.drain(..) {
+                        self.fed(told)?;
+                    }
+                }
+                _ = ticks.tick() => self.tick()?,
+            }
+        }
+        if let Some(record) = &mut self.record {
+            record.flush()?;
+        }
+        let end = self.end.unwrap_or(End::Left);
+        if end == End::Stopped && !self.stop_cluster().await {
+            return Ok(End::Left);
+        }
+        Ok(end)
+    }
+
+    /// When the next picture is due.
+    fn due(&self) -> Instant {
+        let wait = if self.touched { PICTURE_OF_INPUT } else { PICTURE };
+        self.drawn.map_or_else(Instant::now, |drawn| drawn + wait)
+    }
+
+    fn draw(&mut self) -> Result<(), RecordError> {
+        self.surface.draw(&self.console)?;
+        self.drawn = Some(Instant::now());
+        self.dirty = false;
+        self.touched = false;
+        Ok(())
+    }
+
+    fn did(&mut self, did: Did) -> Result<(), RecordError> {
+        self.dirty = true;
+        self.touched = true;
+        match did {
+            Did::Key(key) => self.handle(Input::Key(key)),
+            Did::Pointed(at) => self.handle(Input::Pointed(at)),
+            Did::Resized => {
+                let (columns, rows) = self.surface.size();
+                self.handle(Input::Resize(columns, rows))
+            }
+            Did::Continued => {
+                self.surface.redraw()?;
+                let (columns, rows) = self.surface.size();
+                self.handle(Input::Resize(columns, rows))
+            }
+            Did::Ended(end) => {
+                self.end = Some(end);
+                Ok(())
+            }
+        }
+    }
+
+    fn fed(&mut self, told: feeds::Told) -> Result<(), RecordError> {
+        let at = self.now();
+        if let Some(record) = &mut self.record {
+            let cluster = self.console.model.cluster.as_ref();
+            let cluster = cluster.map_or("", |cluster| cluster.name.as_str());
+            record.add(at, &told.fed, told.line.as_deref(), cluster)?;
+        }
+        self.dirty = true;
+        self.handle(Input::Fed(told.fed))?;
+        if self.console.model.supervisor.is_some() {
+            let address = &self.console.model.supervisor;
+            self.told.supervisor.send_if_modified(|known| {
+                let moved = known != address;
+                if moved {
+                    known.clone_from(address);
+                }
+                moved
+            });
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) -> Result<(), RecordError> {
+        self.dirty = true;
+        if let Some(record) = &mut self.record {
+            record.flush()?;
+        }
+        self.handle(Input::Tick)
+    }
+
+    fn answered(&mut self, answer: Answer) -> Result<(), RecordError> {
+        let Some(done) = answer else { return Ok(()) };
+        self.dirty = true;
+        self.touched = true;
+        self.handle(Input::Done(done))
+    }
+
+    fn printed(&mut self, printed: Option<Vec<u8>>) -> Result<(), RecordError> {
+        let done = match printed {
+            Some(bytes) => Done::Printed(bytes),
+            None => {
+                let ended = self.carried.take();
+                let ms = ended.map_or(0, |carried| carried.begun.elapsed().as_millis());
+                Done::Ended(u64::try_from(ms).unwrap_or(u64::MAX))
+            }
+        };
+        self.answered(Some(done))
+    }
+
+    fn handle(&mut self, input: Input) -> Result<(), RecordError> {
+        let now = self.now();
+        for effect in self.console.handle(now, input) {
+            self.carry_out(effect)?;
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> Result<(), RecordError> {
+        let hands = self.hands.clone();
+        match effect {
+            Effect::Subscribe(wants) => {
+                self.told.wants.send_replace(*wants);
+            }
+            Effect::Reconnect => self.told.hurry.send_modify(|n| *n = n.wrapping_add(1)),
+            Effect::Process(action) => {
+                let address = self.told.supervisor.borrow().clone();
+                self.asked.spawn(hands.process(address, action));
+            }
+            Effect::Locate(key) => {
+                self.asked.spawn(hands.locate(key));
+            }
+            Effect::Scan(prefix, most) => {
+                self.asked.spawn(hands.scan(prefix, most));
+            }
+            Effect::Complete(prefix) => {
+                self.asked.spawn(hands.complete(prefix));
+            }
+            Effect::Export(name, lines) => {
+                self.asked.spawn_blocking(move || deeds::export(&name, &lines));
+            }
+            Effect::Run(line) => {
+                let (to, printed) = mpsc::channel(PRINTED);
+                let running = self.commands.run(&line, to);
+                self.carried = Some(Carried { running, printed, begun: Instant::now() });
+            }
+            Effect::Interrupt => {
+                if self.carried.take().is_some() {
+                    self.answered(Some(Done::Printed(b"interrupted\n".to_vec())))?;
+                    self.answered(Some(Done::Ended(0)))?;
+                }
+            }
+            Effect::Copy(text) => self.surface.send(&deeds::clipboard(&text))?,
+            Effect::Mouse(taken) => self.surface.mouse(taken)?,
+            Effect::Redraw => self.surface.redraw()?,
+            Effect::Suspend => {
+                self.surface.suspend()?;
+                self.did(Did::Continued)?;
+            }
+            Effect::Quit(quit) => self.quit(quit),
+        }
+        Ok(())
+    }
+
+    fn quit(&mut self, quit: Quit) {
+        self.end = Some(quit.into());
+    }
+
+    /// Stops the cluster; whether it is stopped.
+    async fn stop_cluster(&mut self) -> bool {
+        let address = self.told.supervisor.borrow().clone();
+        match address {
+            // The supervisor may be gone before its answer comes: then it has done what was asked.
+            Some(address) => {
+                let _ = self.hands.shut_down(&address).await;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+fn gone() -> io::Result<Did> {
+    Err(io::Error::other("nothing reads the terminal any more"))
+}
+
+/// The next piece of what the line being carried out prints; none: it has ended.
+async fn printed(carried: &mut Option<Carried>) -> Option<Vec<u8>> {
+    let Some(carried) = carried else { return std::future::pending().await };
+    loop {
+        tokio::select! {
+            biased;
+            piece = carried.printed.recv() => return piece,
+            () = &mut carried.running, if !carried.printed.is_closed() => {
+                // What was printed is still to be shown.
+                carried.printed.close();
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The story bar: what happened, how far it has healed, where to look and what to press.
+//!
+//! Part of the screen, in every view. The words are the model's (`model::story`).
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::console::look::Tone;
+use crate::console::model::story::{StepView, Told, Weight};
+use crate::console::views::Seen;
+use crate::console::widgets::chain::{Chain, StepState};
+use crate::console::widgets::text::{self, Span, span};
+
+pub(super) fn draw(seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
+    let area = area.intersection(buf.area);
+    if area.is_empty() {
+        return;
+    }
+    let told = seen.model.told();
+    let tone = tone(told.weight);
+    for y in area.rows() {
+        let edge = match told.weight {
+            Weight::Calm => Tone::Dim,
+            Weight::Healed => Tone::Good,
+            Weight::Warning => Tone::Warn,
+            Weight::Alarm => Tone::Bad,
+        };
+        text::put(seen.look, y, buf, seen.look.glyphs.edge, edge);
+    }
+    let inside = Rect { x: area.x + 1, width: area.width.saturating_sub(1), ..area };
+    let row = |n: u16| Rect { y: inside.y + n, height: 1, ..inside }.intersection(inside);
+    let word = match told.weight {
+        Weight::Alarm => "INCIDENT ",
+        Weight::Warning if !told.chain.is_empty() => "HEALING ",
+        _ => "",
+    };
+    let whole = [vec![span(word, tone)], joined(&told.headline, Tone::Text)].concat();
+    let fits = text::spans_width(seen.look, &whole) <= inside.width;
+    match (area.height, fits) {
+        (0, _) => {}
+        (1, _) => put_parts(seen, row(0), buf, word, tone, &told.headline),
+        (2, _) => {
+            put_parts(seen, row(0), buf, word, tone, &told.headline);
+            draw_second(seen, &told, row(1), buf);
+        }
+        // A headline that is too long for a row goes on in the second, and what is left of the
+        // third goes to the steps.
+        (_, true) => {
+            text::put_spans(seen.look, row(0), buf, &whole);
+            draw_steps(seen, &told, row(1), buf);
+            text::put_spans(seen.look, row(2), buf, &joined(&told.advice, Tone::Dim));
+        }
+        (_, false) => {
+            let rest = put_parts_counted(seen, row(0), buf, word, tone, &told.headline);
+            text::put_spans(seen.look, row(1), buf, &joined(&told.headline[rest..], Tone::Text));
+            draw_steps(seen, &told, row(2), buf);
+        }
+    }
+}
+
+/// Where two rows must do: the steps, or the advice where there are none.
+fn draw_second(seen: &Seen<'_>, told: &Told, row: Rect, buf: &mut Buffer) {
+    if told.chain.is_empty() {
+        text::put_spans(seen.look, row, buf, &joined(&told.advice, Tone::Dim));
+    } else {
+        draw_steps(seen, told, row, buf);
+    }
+}
+
+fn draw_steps(seen: &Seen<'_>, told: &Told, row: Rect, buf: &mut Buffer) {
+    let steps: Vec<(StepState, String)> = told.chain.iter().map(step).collect();
+    if !steps.is_empty() {
+        Chain { steps: &steps }.draw(seen.look, row, buf);
+    }
+}
+
+fn step(view: &StepView) -> (StepState, String) {
+    match view {
+        StepView::Done(text) => (StepState::Done, text.clone()),
+        StepView::Now(text) => (StepState::Now, text.clone()),
+        StepView::Ahead(text) => (StepState::Ahead, text.clone()),
+        StepView::Failed(text) => (StepState::Failed, text.clone()),
+    }
+}
+
+pub(super) fn tone(weight: Weight) -> Tone {
+    match weight {
+        Weight::Calm => Tone::Text,
+        Weight::Healed => Tone::Good,
+        Weight::Warning => Tone::Warn,
+        Weight::Alarm => Tone::StoryBad,
+    }
+}
+
+fn joined(parts: &[String], tone: Tone) -> Vec<Span> {
+    vec![span(parts.join(" · "), tone)]
+}
+
+fn put_parts(
+    seen: &Seen<'_>,
+    row: Rect,
+    buf: &mut Buffer,
+    word: &str,
+    tone: Tone,
+    parts: &[String],
+) {
+    put_parts_counted(seen, row, buf, word, tone, parts);
+}
+
+/// Puts as many whole parts as fit into the row, but at least the first; how many.
+fn put_parts_counted(
+    seen: &Seen<'_>,
+    row: Rect,
+    buf: &mut Buffer,
+    word: &str,
+    tone: Tone,
+    parts: &[String],
+) -> usize {
+    let spans = |n: usize| [vec![span(word, tone)], joined(&parts[..n], Tone::Text)].concat();
+    let fits = |n: &usize| text::spans_width(seen.look, &spans(*n)) <= row.width;
+    let most = (1..=parts.len()).rev().find(fits).unwrap_or(1.min(parts.len()));
+    text::put_spans(seen.look, row, buf, &spans(most));
+    most
+}

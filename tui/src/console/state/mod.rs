@@ -1,0 +1,368 @@
+//! The console's state: the model, what a person has chosen, and what each input makes of them.
+//!
+//! Used by the loop, by demos and by tests. [`Console::handle`] is pure: an input and the time in,
+//! what is to be done out. It opens no socket and draws nothing.
+//!
+//! - this file: inputs, and the way of each; `doing`: what each action does
+//! - `overlay`: what lies over the view: questions, help, palette
+//! - `consequence`: what killing or stopping a server would mean, in sentences
+
+mod consequence;
+mod doing;
+mod overlay;
+
+use std::collections::VecDeque;
+
+use protocol::event::Subscribe;
+
+pub use overlay::{Overlay, Palette, Question};
+
+use super::action::{Action, ViewName};
+use super::effect::{Done, Effect, Quit};
+use super::keys::Keys;
+use super::look::Look;
+use super::model::Model;
+use super::model::clock::At;
+use super::model::feed::Fed;
+use super::views::{self, Out, Pointed, Seen, View as _, Wants};
+use crate::prompt::Key;
+
+/// Finished transactions a second that the console asks for.
+const TXNS_PER_S: u32 = 200;
+/// A page, for views that have no better: so many times up or down.
+const PAGE: usize = 10;
+/// Remarks that are kept, and for how long one is shown, milliseconds.
+const REMARKS_MAX: usize = 8;
+const REMARK_MS: u64 = 6_000;
+
+/// What reaches the console.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A key.
+    Key(Key),
+    /// The mouse.
+    Pointed(Pointed),
+    /// The terminal has so many columns and rows now.
+    Resize(u16, u16),
+    /// Something of the cluster.
+    Fed(Fed),
+    /// Something that was wanted is done.
+    Done(Done),
+    /// Time has passed.
+    Tick,
+}
+
+/// What a person has settled before the start.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How to draw.
+    pub look: Look,
+    /// Which key does what.
+    pub keys: Keys,
+    /// Why the cluster may not be changed from here; none: it may.
+    pub read_only: Option<String>,
+    /// Whether to ask before the cluster is changed.
+    pub confirm: bool,
+    /// Whether to take the mouse.
+    pub mouse: bool,
+    /// Where the coordinator is, for the header.
+    pub address: String,
+    /// Whether ending asks what becomes of the cluster: the console of `piazza up`.
+    pub owns_cluster: bool,
+    /// What the console calls itself to the servers.
+    pub own_name: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            look: Look::default(),
+            keys: Keys::default(),
+            read_only: None,
+            confirm: true,
+            mouse: true,
+            address: String::new(),
+            owns_cluster: false,
+            own_name: "piazza-console".into(),
+        }
+    }
+}
+
+/// The console.
+#[derive(Debug, Clone)]
+pub struct Console {
+    /// What is known now.
+    pub model: Model,
+    /// What was known when it was frozen.
+    pub frozen: Option<Box<Model>>,
+    /// What was settled before.
+    pub settings: Settings,
+    /// The columns and rows of the terminal.
+    pub size: (u16, u16),
+    /// The view that is shown.
+    pub view: ViewName,
+    /// The selected server.
+    pub selected: String,
+    /// What lies over the view.
+    pub overlay: Option<Overlay>,
+    /// Remarks, the newest last, each with when it was made.
+    pub remarks: VecDeque<(At, String)>,
+    /// What was asked of the supervisor and is not answered, in words.
+    pub pending: Vec<String>,
+    /// Why the cluster may not be changed, for now.
+    pub read_only: Option<String>,
+    /// Whether to ask before the cluster is changed.
+    pub confirm: bool,
+    /// Whether the mouse is taken.
+    pub mouse: bool,
+    /// The views.
+    pub views: Views,
+    /// What the coordinator was asked to tell.
+    asked: Wants,
+}
+
+/// One of each view.
+#[derive(Debug, Clone, Default)]
+pub struct Views {
+    /// Every node and what goes on.
+    pub overview: views::overview::State,
+    /// Who owns which keys.
+    pub ring: views::ring::State,
+    /// Caches.
+    pub cache: views::cache::State,
+    /// Two-phase commits.
+    pub txns: views::txns::State,
+    /// A prompt, and keys.
+    pub data: views::data::State,
+    /// All that came in.
+    pub events: views::events::State,
+}
+
+/// Calls the same function of whichever view is shown, with what it sees.
+macro_rules! of_view {
+    ($console:expr, $view:expr, |$state:ident, $seen:ident| $body:expr) => {{
+        let console = $console;
+        let $seen = Seen {
+            model: console.frozen.as_deref().unwrap_or(&console.model),
+            look: &console.settings.look,
+            selected: &console.selected,
+            compact: is_compact(console.size),
+            read_only: console.read_only.is_some(),
+        };
+        match $view {
+            ViewName::Overview => {
+                let $state = &mut console.views.overview;
+                $body
+            }
+            ViewName::Ring => {
+                let $state = &mut console.views.ring;
+                $body
+            }
+            ViewName::Cache => {
+                let $state = &mut console.views.cache;
+                $body
+            }
+            ViewName::Txns => {
+                let $state = &mut console.views.txns;
+                $body
+            }
+            ViewName::Data => {
+                let $state = &mut console.views.data;
+                $body
+            }
+            ViewName::Events => {
+                let $state = &mut console.views.events;
+                $body
+            }
+        }
+    }};
+}
+
+/// Whether there is too little room for everything.
+pub fn is_compact((columns, rows): (u16, u16)) -> bool {
+    columns < 110 || rows < 32
+}
+
+impl Console {
+    /// A console that has heard nothing yet.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            model: Model::new(&settings.own_name),
+            frozen: None,
+            size: (80, 24),
+            view: ViewName::Overview,
+            selected: "n1".into(),
+            overlay: None,
+            remarks: VecDeque::new(),
+            pending: Vec::new(),
+            read_only: settings.read_only.clone(),
+            confirm: settings.confirm,
+            mouse: settings.mouse,
+            views: Views::default(),
+            asked: Wants::default(),
+            settings,
+        }
+    }
+
+    /// What is shown: now, or what was frozen.
+    pub fn shown(&self) -> &Model {
+        self.frozen.as_deref().unwrap_or(&self.model)
+    }
+
+    /// What the coordinator shall tell, as things are.
+    pub fn subscribe(&self) -> Subscribe {
+        let Wants { server, sets, set, tx } = self.asked.clone();
+        Subscribe { max_per_s: TXNS_PER_S, server, sets, set, tx, ..Subscribe::default() }
+    }
+
+    /// Takes one input at `now`; what is to be done.
+    pub fn handle(&mut self, now: At, input: Input) -> Vec<Effect> {
+        let mut out = Out::default();
+        match input {
+            Input::Fed(fed) => self.fed(now, &fed),
+            Input::Tick => self.tick(now, &mut out),
+            Input::Resize(columns, rows) => self.size = (columns, rows),
+            Input::Key(key) => self.key(&key, &mut out),
+            Input::Pointed(at) => self.pointed(at, &mut out),
+            Input::Done(done) => self.done(&done, &mut out),
+        }
+        self.carry(out)
+    }
+
+    /// Does what a view or an action wants of the console itself, and passes on the rest.
+    fn carry(&mut self, out: Out) -> Vec<Effect> {
+        let Out { mut effects, select, go, show_txn, show_key, remark } = out;
+        if let Some(server) = select {
+            self.selected = server;
+        }
+        if let Some(remark) = remark {
+            self.remark(remark);
+        }
+        let mut more = Out::default();
+        if let Some(version) = show_txn {
+            self.views.txns.show(version);
+        }
+        if let Some(key) = show_key {
+            self.views.ring.show(&key, &mut more);
+        }
+        if let Some(view) = go.filter(|view| *view != self.view) {
+            self.view = view;
+            of_view!(&mut *self, view, |state, seen| state.shown(&seen, &mut more));
+        }
+        effects.append(&mut more.effects);
+        let view = self.view;
+        let wants = of_view!(&mut *self, view, |state, seen| state.wants(&seen));
+        if wants != self.asked {
+            self.asked = wants;
+            effects.push(Effect::Subscribe(Box::new(self.subscribe())));
+        }
+        effects
+    }
+
+    fn fed(&mut self, now: At, fed: &Fed) {
+        self.model.apply(now, fed);
+        let known = self.model.nodes.contains_key(&self.selected);
+        if !known && self.selected != super::model::COORDINATOR {
+            let first = self.model.nodes.keys().next().cloned();
+            self.selected = first.unwrap_or_else(|| self.selected.clone());
+        }
+    }
+
+    fn tick(&mut self, now: At, out: &mut Out) {
+        self.model.tick(now);
+        let old = |(made, _): &(At, String)| now.ms_since(*made) >= REMARK_MS;
+        while self.remarks.front().is_some_and(old) {
+            self.remarks.pop_front();
+        }
+        let view = self.view;
+        of_view!(&mut *self, view, |state, seen| state.ticked(&seen, out));
+    }
+
+    /// Tells the person something for a few seconds.
+    pub fn remark(&mut self, text: impl Into<String>) {
+        if self.remarks.len() == REMARKS_MAX {
+            self.remarks.pop_front();
+        }
+        self.remarks.push_back((self.model.now, text.into()));
+    }
+
+    fn key(&mut self, key: &Key, out: &mut Out) {
+        // What stops or ends a program does so wherever it is.
+        if *key == Key::Ctrl('z') {
+            return out.effect(Effect::Suspend);
+        }
+        if self.overlay.is_some() {
+            return self.overlay_key(key, out);
+        }
+        let view = self.view;
+        let taken = of_view!(&mut *self, view, |state, seen| {
+            state.is_typing() && state.typed(key, &seen, out)
+        });
+        if taken {
+            return;
+        }
+        match (self.settings.keys.action(view, key), key) {
+            (Some(binding), _) => self.act(binding.action, out),
+            (None, Key::PageDown) => (0..PAGE).for_each(|_| self.key(&Key::Down, out)),
+            (None, Key::PageUp) => (0..PAGE).for_each(|_| self.key(&Key::Up, out)),
+            _ => {}
+        }
+    }
+
+    /// Does one thing, whoever asks for it: a key, the palette, a demo.
+    pub fn act_now(&mut self, action: Action) -> Vec<Effect> {
+        let mut out = Out::default();
+        self.act(action, &mut out);
+        self.carry(out)
+    }
+
+    fn pointed(&mut self, at: Pointed, out: &mut Out) {
+        if self.overlay.is_some() {
+            return self.overlay_pointed(at, out);
+        }
+        let frame = super::screen::Areas::of(self.size);
+        if let Pointed::Click(column, row) = at
+            && let Some(view) = frame.tab_at(column, row)
+        {
+            out.go = Some(view);
+            return;
+        }
+        let view = self.view;
+        of_view!(&mut *self, view, |state, seen| state.pointed(at, frame.body, &seen, out));
+    }
+
+    fn done(&mut self, done: &Done, out: &mut Out) {
+        match done {
+            Done::Process(action, result) => {
+                let words = doing::in_words(action);
+                self.pending.retain(|pending| *pending != words);
+                match result {
+                    Ok(()) => self.remark(format!("{words}: done")),
+                    Err(why) => self.remark(format!("{words}: {why}")),
+                }
+            }
+            Done::Exported(Ok(path)) => self.remark(format!("written to {path}")),
+            Done::Exported(Err(why)) => self.remark(why.clone()),
+            Done::Located(..) => {
+                of_view!(&mut *self, ViewName::Ring, |state, seen| state.done(done, &seen, out));
+                of_view!(&mut *self, ViewName::Cache, |state, seen| state.done(done, &seen, out));
+                of_view!(&mut *self, ViewName::Data, |state, seen| state.done(done, &seen, out));
+            }
+            Done::Scanned(..) | Done::Completed(..) | Done::Printed(_) | Done::Ended(_) => {
+                of_view!(&mut *self, ViewName::Data, |state, seen| state.done(done, &seen, out));
+            }
+        }
+    }
+
+    /// Ends the console.
+    fn quit(&mut self, out: &mut Out) {
+        if self.settings.owns_cluster && self.model.can_administer() {
+            self.overlay = Some(Overlay::Quit { focused: 0 });
+        } else {
+            out.effect(Effect::Quit(Quit::Leave));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

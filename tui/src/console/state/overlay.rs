@@ -1,0 +1,176 @@
+//! What lies over a view: a question before the cluster is changed, the help, the palette.
+//!
+//! Part of the console's state; drawn by `screen`.
+
+use protocol::supervisor::ProcAction;
+
+use super::Console;
+use crate::console::action::Action;
+use crate::console::effect::{Effect, Quit};
+use crate::console::keys::{self, Binding, full_name};
+use crate::console::views::{Out, Pointed};
+use crate::prompt::Key;
+
+/// What lies over the view.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Overlay {
+    /// A question before the cluster is changed.
+    Ask(Question),
+    /// What becomes of the cluster: 0 stop all, 1 leave running, 2 cancel.
+    Quit {
+        /// The focused answer.
+        focused: usize,
+    },
+    /// All keys, from this row on.
+    Help {
+        /// The first row that is shown.
+        from: usize,
+    },
+    /// Something to do, chosen by its name.
+    Palette(Palette),
+}
+
+/// A question before the cluster is changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    /// What would be done.
+    pub action: ProcAction,
+    /// In a few words.
+    pub title: String,
+    /// What that would mean, a sentence a line.
+    pub said: Vec<String>,
+    /// Whether yes is focused; at first it is not.
+    pub yes: bool,
+}
+
+/// What is typed to find something to do, and what is found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Palette {
+    /// What is typed.
+    pub text: String,
+    /// Which of the found ones is focused.
+    pub focused: usize,
+}
+
+/// Longest text in the palette, characters.
+const PALETTE_CHARS_MAX: usize = 40;
+
+impl Palette {
+    /// What fits what is typed, with its name: names that begin so first.
+    pub fn found(&self) -> Vec<(String, &'static Binding)> {
+        let typed = self.text.to_lowercase();
+        let named = keys::all().map(|(view, one)| (full_name(view, one), one));
+        let fits = |(name, one): &(String, &Binding)| {
+            name.contains(&typed) || one.help.to_lowercase().contains(&typed)
+        };
+        let mut found: Vec<(String, &'static Binding)> = named.filter(fits).collect();
+        found.sort_by_key(|(name, _)| (!name.starts_with(&typed), !name.contains(&typed)));
+        found
+    }
+}
+
+impl Console {
+    pub(super) fn overlay_key(&mut self, key: &Key, out: &mut Out) {
+        let Some(overlay) = self.overlay.take() else { return };
+        if *key == Key::Escape || *key == Key::Ctrl('c') {
+            return;
+        }
+        match overlay {
+            Overlay::Ask(question) => self.answer(question, key, out),
+            Overlay::Quit { focused } => self.answer_quit(focused, key, out),
+            Overlay::Help { from } => {
+                let from = match key {
+                    Key::Down | Key::Char('j') => from + 1,
+                    Key::Up | Key::Char('k') => from.saturating_sub(1),
+                    Key::Char(' ') => from + 10,
+                    Key::Char('?' | 'q') | Key::Enter => return,
+                    _ => from,
+                };
+                self.overlay = Some(Overlay::Help { from: from.min(keys::all().count()) });
+            }
+            Overlay::Palette(palette) => self.palette_key(palette, key, out),
+        }
+    }
+
+    fn answer(&mut self, mut question: Question, key: &Key, out: &mut Out) {
+        match key {
+            Key::Char('y' | 'Y') => return self.order(question.action, out),
+            Key::Enter if question.yes => return self.order(question.action, out),
+            Key::Enter | Key::Char('n' | 'N' | 'q') => return,
+            Key::Tab | Key::BackTab | Key::Left | Key::Right => question.yes = !question.yes,
+            _ => {}
+        }
+        self.overlay = Some(Overlay::Ask(question));
+    }
+
+    fn answer_quit(&mut self, focused: usize, key: &Key, out: &mut Out) {
+        let answer = match key {
+            Key::Char('s' | 'S') => 0,
+            Key::Char('l' | 'L') => 1,
+            Key::Char('c' | 'C' | 'n' | 'q') => 2,
+            Key::Enter => focused,
+            Key::Tab | Key::Right | Key::Left | Key::BackTab => {
+                let step = if matches!(key, Key::Tab | Key::Right) { 1 } else { 2 };
+                self.overlay = Some(Overlay::Quit { focused: (focused + step) % 3 });
+                return;
+            }
+            _ => {
+                self.overlay = Some(Overlay::Quit { focused });
+                return;
+            }
+        };
+        match answer {
+            0 => out.effect(Effect::Quit(Quit::StopAll)),
+            1 => out.effect(Effect::Quit(Quit::Leave)),
+            _ => {}
+        }
+    }
+
+    fn palette_key(&mut self, mut palette: Palette, key: &Key, out: &mut Out) {
+        let found = palette.found();
+        match key {
+            Key::Enter => {
+                if let Some((_, binding)) = found.get(palette.focused) {
+                    self.act(binding.action, out);
+                }
+                return;
+            }
+            Key::Down | Key::Tab => {
+                palette.focused = (palette.focused + 1).min(found.len().saturating_sub(1));
+            }
+            Key::Up | Key::BackTab => palette.focused = palette.focused.saturating_sub(1),
+            Key::Backspace if palette.text.is_empty() => return,
+            Key::Backspace => {
+                palette.text.pop();
+                palette.focused = 0;
+            }
+            Key::Char(c) if palette.text.chars().count() < PALETTE_CHARS_MAX => {
+                palette.text.push(*c);
+                palette.focused = 0;
+            }
+            _ => {}
+        }
+        self.overlay = Some(Overlay::Palette(palette));
+    }
+
+    pub(super) fn overlay_pointed(&mut self, at: Pointed, out: &mut Out) {
+        let key = match at {
+            Pointed::Wheel(_, _, true) => Key::Down,
+            Pointed::Wheel(_, _, false) => Key::Up,
+            // A click beside a question must never answer it.
+            Pointed::Click(..) => return,
+        };
+        if matches!(self.overlay, Some(Overlay::Help { .. } | Overlay::Palette(_))) {
+            self.overlay_key(&key, out);
+        }
+    }
+
+    /// Shows all keys, or what can be done by name.
+    pub(super) fn lay_over(&mut self, action: Action) {
+        self.overlay = match action {
+            Action::Help => Some(Overlay::Help { from: 0 }),
+            Action::Palette => Some(Overlay::Palette(Palette::default())),
+            _ => None,
+        };
+    }
+}
