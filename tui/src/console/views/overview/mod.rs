@@ -1,7 +1,7 @@
 //! The view Overview: every server, the ring in small, throughput, transactions, the last events.
 //!
-//! One of the six; see `views`. While the coordinator is lost it shows the last picture, greyed, with
-//! its age; what the supervisor tells of the processes is live all the same.
+//! One of the six; see `views`. While the coordinator is lost it shows the last picture, greyed,
+//! with its age; what the supervisor tells of the processes is live all the same.
 //!
 //! - this file: keys, who gets which part, a server's state; `rows`: the table of servers
 //! - `detail`: what else is known of each; `below`: throughput, transactions, events

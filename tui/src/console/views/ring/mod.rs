@@ -1,7 +1,7 @@
 //! The view Ring: who owns which keys, where a key lies, what each of its nodes holds.
 //!
-//! One of the six; see `views`. A key that is typed is followed as it is typed: a question a tick at
-//! most, for the latest text.
+//! One of the six; see `views`. A key that is typed is followed as it is typed: a question a tick
+//! at most, for the latest text.
 //!
 //! - this file: keys, who gets which part; `lookup`: the key that is looked up
 //! - `picture`: circle and strip; `panel`: what is known of the key; `owners`: shares and points

@@ -213,7 +213,10 @@ fn neighbours_are_one_part_and_each_node_is_named_once() {
     sorted.sort();
     sorted.dedup();
     let line = format!(
-        r#"{{"event":"ring_epoch","seq":99999,"source":"coordinator","ring":{{"epoch":1,"counter":7}},"points":[{}],"durable_on":["n1","n2"]}}"#,
+        concat!(
+            r#"{{"event":"ring_epoch","seq":99999,"source":"coordinator","#,
+            r#""ring":{{"epoch":1,"counter":7}},"points":[{}],"durable_on":["n1","n2"]}}"#,
+        ),
         sorted.join(",")
     );
     let event = Box::new(protocol::event::decode(line.as_bytes()).unwrap());
@@ -265,27 +268,5 @@ fn a_click_selects_the_node_of_a_bar() {
         assert_eq!(console.selected, "n4", "{size:?}");
         press(&mut console, "kk");
         assert_eq!(console.selected, "n2", "{size:?}");
-    }
-}
-
-#[test]
-fn pictures() {
-    let Ok(shows) = std::env::var("SHOWS") else { return };
-    for show in shows.split(',') {
-        let parts: Vec<&str> = show.split('|').collect();
-        let (name, at) = parts[0].split_once('@').unwrap();
-        let mut console = played(name, at.parse().unwrap());
-        let (w, h) = parts[2].split_once('x').unwrap();
-        let (w, h) = (w.parse().unwrap(), h.parse().unwrap());
-        console.size = (w, h);
-        if parts[1] == "ring" {
-            console.act_now(Action::Go(ViewName::Ring));
-        }
-        if let Some(keys) = parts.get(3) {
-            press(&mut console, keys);
-        }
-        let text = console.views.ring.lookup.text().to_owned();
-        tell(&mut console, &text, located(OF_N3));
-        println!("=== {show}\n{}", frame(&console, w, h));
     }
 }
