@@ -3,7 +3,9 @@
 //! Used by the views Events and Overview, and by transcripts. What comes from outside stands in it
 //! as it came: whoever shows it makes it safe.
 
-use protocol::event::{Body, Event, Outcome, Proc, ProcState, RecoveryPhase, Txn, TxnOpen};
+use protocol::event::{
+    Body, Event, MemberState, Outcome, Proc, ProcState, RecoveryPhase, Txn, TxnOpen,
+};
 use protocol::ids::{Key, Version};
 use protocol::status::NodeState;
 
@@ -136,21 +138,7 @@ fn of_member(body: &Body) -> Sentence {
                 n => format!("{n} heartbeats missed, silent for {}", ago(missed.silent_ms)),
             },
         ),
-        Body::MemberState(change) => {
-            let (mood, now) = match change.to {
-                NodeState::Up => (Mood::Good, "UP".to_owned()),
-                NodeState::Down => (Mood::Bad, "DOWN".to_owned()),
-                NodeState::Evicted => (Mood::Bad, change.to.to_string()),
-                _ => (Mood::Worry, change.to.to_string()),
-            };
-            let why = reason_words(&change.reason);
-            let keys = match change.keys_unwritable {
-                0 => String::new(),
-                keys => format!("; {} keys not writable", count(keys)),
-            };
-            let text = format!("{now} (was {}): {why}{keys}", change.from);
-            made(change.node.as_str(), "member", mood, text)
-        }
+        Body::MemberState(change) => of_state(change),
         Body::MemberRecovery(step) => {
             let what = match step.phase {
                 RecoveryPhase::Log => "is back: asked what its log remembers",
@@ -197,6 +185,22 @@ fn of_member(body: &Body) -> Sentence {
         }
         _ => made("", "member", Mood::Plain, body.name().into()),
     }
+}
+
+fn of_state(change: &MemberState) -> Sentence {
+    let (mood, now) = match change.to {
+        NodeState::Up => (Mood::Good, "UP".to_owned()),
+        NodeState::Down => (Mood::Bad, "DOWN".to_owned()),
+        NodeState::Evicted => (Mood::Bad, change.to.to_string()),
+        _ => (Mood::Worry, change.to.to_string()),
+    };
+    let why = reason_words(&change.reason);
+    let keys = match change.keys_unwritable {
+        0 => String::new(),
+        keys => format!("; {} keys not writable", count(keys)),
+    };
+    let text = format!("{now} (was {}): {why}{keys}", change.from);
+    made(change.node.as_str(), "member", mood, text)
 }
 
 fn of_figures(event: &Event) -> Sentence {
