@@ -3,6 +3,8 @@
 //! The loop's only way into the model. Never fails, whatever comes and in whatever order.
 
 use protocol::event::{Body, Event, ProcsSnapshot, Snapshot};
+use protocol::ids::Epoch;
+use protocol::status::CoordinatorState;
 
 use super::clock::At;
 use super::feed::{Fed, FeedName, FeedState};
@@ -102,7 +104,12 @@ impl Model {
                 }
             }
             Body::Copies(copies) => self.copies = copies.clone(),
-            Body::CoordinatorState(told) => self.coordinator.told(told, event.epoch.0, now),
+            Body::CoordinatorState(told) => {
+                self.coordinator.told(told, event.epoch.0, now);
+                if told.state == CoordinatorState::Active && told.in_doubt == 0 {
+                    self.settled(event.epoch);
+                }
+            }
             Body::RingEpoch(told) => {
                 let number = format!("{}.{}", told.ring.epoch.0, told.ring.counter);
                 let durable_on = told.durable_on.iter().map(|node| node.as_str().to_owned());
@@ -166,6 +173,16 @@ impl Model {
         self.keys_in_doubt = status.keys_in_doubt;
         self.defects.clone_from(&snapshot.incidents_open);
         self.txns.snapshot(&snapshot.txns_open, &status.txns, now);
+        let none = status.txns.get("in_doubt").is_none_or(|count| *count == 0);
+        if status.coordinator.state == CoordinatorState::Active && none {
+            self.settled(status.coordinator.epoch);
+        }
+    }
+
+    /// Nothing of the epochs before is in doubt, whether its end was told to us or not.
+    fn settled(&mut self, epoch: Epoch) {
+        self.txns.settled(epoch);
+        self.story.settled(epoch);
     }
 
     fn procs_snapshot(&mut self, now: At, snapshot: &ProcsSnapshot) {

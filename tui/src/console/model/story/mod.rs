@@ -14,6 +14,7 @@ pub use words::{StepView, Told, Weight};
 use std::collections::VecDeque;
 
 use protocol::event::{Admin, Body, Event, Proc, ProcState, RecoveryPhase};
+use protocol::ids::Epoch;
 use protocol::status::{CoordinatorState, NodeState};
 
 use super::clock::At;
@@ -88,6 +89,13 @@ impl Story {
         }
         // Whether it serves, its snapshot will tell.
         self.open_of(COORDINATOR).map(|incident| incident.id)
+    }
+
+    /// What was handed over before this epoch is in doubt no more.
+    pub(super) fn settled(&mut self, epoch: Epoch) {
+        for incident in &mut self.incidents {
+            incident.unresolved.retain(|version| version.epoch() >= epoch);
+        }
     }
 
     /// The coordinator's connection is there and nothing comes over it.
