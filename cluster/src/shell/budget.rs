@@ -1,5 +1,5 @@
-//! What all clients together may make the coordinator hold: long lines that have begun, long replies
-//! and lines of watches that nobody has taken yet.
+//! What all clients together may make the coordinator hold: long lines that have begun, long
+//! replies and lines of watches that nobody has taken yet.
 //!
 //! Each connection has bounds of its own (`slots`, the `Framer`'s); this is the one that thousands
 //! of them cannot pass together. Connections ask it for lines, and wait; the loop asks it for

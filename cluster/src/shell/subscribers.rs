@@ -18,8 +18,8 @@ use crate::core::coordinator::{ClientId, Interest};
 use crate::core::subscription::{Event, Offered, Subscription};
 use crate::core::time::Time;
 
-/// So long figures and samples are gathered for one write: a write each, and a reader that wakes for
-/// each, would cost more than all that is told.
+/// So long figures and samples are gathered for one write: a write each, and a reader that wakes
+/// for each, would cost more than all that is told.
 const GATHER: Duration = Duration::from_millis(50);
 
 /// One connection's events. Both ends hold it: nothing waits here before the loop has accepted it.

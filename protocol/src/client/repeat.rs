@@ -112,8 +112,8 @@ impl Client {
         self.settle(&pinned, line, version_of).await
     }
 
-    /// Has a request explained: with `run` it is carried out too, and an update then repeated, under
-    /// a name of its own, as by [`Client::carry_out`].
+    /// Has a request explained: with `run` it is carried out too, and an update then repeated,
+    /// under a name of its own, as by [`Client::carry_out`].
     ///
     /// # Errors
     /// Those of the connection; [`ClientError::Unknown`] where an update may or may not have

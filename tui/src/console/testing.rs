@@ -1,7 +1,8 @@
 //! What the console's tests share: recordings of a real cluster, played into a console.
 //!
 //! To look at what is drawn:
-//! `PIAZZA_SHOW=kill@4000:ring:120x36 cargo test -p tui show -- --nocapture` (recording, milliseconds, view, size, and after one more colon a theme or `ascii`).
+//! `PIAZZA_SHOW=kill@4000:ring:120x36 cargo test -p tui show -- --nocapture`
+//! (recording, milliseconds, view, size, and after one more colon a theme or `ascii`).
 
 use std::path::Path;
 

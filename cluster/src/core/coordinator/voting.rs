@@ -1,8 +1,8 @@
 //! The batches of prepares on one link that await votes: how many, since when, and when each of
 //! their transactions was sent.
 //!
-//! Owned by `links`, asked by `events`. Ids rise from one prepare of a link to the next, so those of
-//! a batch lie between its first and its last. Never decides anything.
+//! Owned by `links`, asked by `events`. Ids rise from one prepare of a link to the next, so those
+//! of a batch lie between its first and its last. Never decides anything.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

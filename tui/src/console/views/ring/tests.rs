@@ -1,3 +1,5 @@
+//! Tests of the view of the ring.
+
 use protocol::reply::LocateReply;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
