@@ -46,6 +46,36 @@ const IMPORTS: &[(&str, &[&str], &[&str])] = &[
     ("tui/src/commands/", &[], NO_TERMINAL),
     ("tui/src/console/look/", &[], NO_TERMINAL),
     ("tui/src/console/widgets/", &["tui/src/console/widgets/testing.rs"], NO_TERMINAL),
+    ("tui/src/console/model/", &[], NO_PICTURE),
+    ("tui/src/console/model/", &[], NO_CLOCK),
+    ("tui/src/console/state/", &[], NO_CLOCK),
+    ("tui/src/console/views/", &[], NO_CLOCK),
+    ("tui/src/console/screen/", &[], NO_CLOCK),
+];
+/// What a fold over events could be tempted by: it must come to the same whenever it is played.
+const NO_CLOCK: &[&str] = &[
+    "crossterm",
+    "ratatui::crossterm",
+    "crate::terminal",
+    "crate::history_file",
+    "crate::console::run",
+    "protocol::client",
+    "std::fs",
+    "std::io",
+    "std::net",
+    "std::env",
+    "std::time",
+    "std::thread",
+    "tokio",
+];
+/// The console's model knows nothing of how it is shown.
+const NO_PICTURE: &[&str] = &[
+    "ratatui",
+    "crate::console::look",
+    "crate::console::widgets",
+    "crate::console::views",
+    "crate::console::screen",
+    "crate::console::state",
 ];
 /// Whatever a line editor or a widget could be tempted by: it is handed what it needs, and says what
 /// is to be seen.

@@ -56,17 +56,17 @@ impl Model {
         if !changed {
             return;
         }
-        let incident = self.with_story(|story, model| story.link(model, name, state, now));
+        let incident = self.story.link(name, state, now);
         self.record.push(now, name, What::Link(state.clone()), incident);
     }
 
     fn event(&mut self, now: At, name: FeedName, event: &Event) {
         match name {
-            FeedName::Coordinator => self.from_coordinator(now, event),
-            FeedName::Supervisor => self.from_supervisor(now, event),
+            FeedName::Coordinator => self.coordinator_told(now, event),
+            FeedName::Supervisor => self.supervisor_told(now, event),
         }
         let incident = self.with_story(|story, model| story.event(model, name, event, now));
-        self.record.push(now, name, What::Event(event.clone()), incident);
+        self.record.push(now, name, What::Event(Box::new(event.clone())), incident);
     }
 
     /// The story looks at the rest of the model, and at nothing of itself through it.
@@ -77,7 +77,7 @@ impl Model {
         seen
     }
 
-    fn from_coordinator(&mut self, now: At, event: &Event) {
+    fn coordinator_told(&mut self, now: At, event: &Event) {
         match &event.body {
             Body::Snapshot(snapshot) => self.snapshot(now, snapshot),
             Body::Heartbeat(beat) => {
@@ -126,7 +126,7 @@ impl Model {
         }
     }
 
-    fn from_supervisor(&mut self, now: At, event: &Event) {
+    fn supervisor_told(&mut self, now: At, event: &Event) {
         match &event.body {
             Body::ProcsSnapshot(snapshot) => self.procs_snapshot(now, snapshot),
             Body::Proc(told) => {

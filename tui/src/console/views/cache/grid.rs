@@ -161,8 +161,9 @@ fn one(
         ratio
     );
     let mut right = vec![span(counters, Tone::Text)];
-    if film.is_some() {
-        right.push(span("slow motion", Tone::Accent));
+    if let Some(film) = film {
+        let what = if film.sweep.cause.is_none() { "pretend" } else { "slow motion" };
+        right.push(span(what, Tone::Accent));
     } else if bars >= 4 {
         let lately = watched.map_or(Vec::new(), super::watch::Watched::lately);
         right.push(span(bar(seen, &lately, bars.min(16)), Tone::Bar));

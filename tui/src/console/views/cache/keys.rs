@@ -71,8 +71,8 @@ pub const BINDINGS: &[Binding] = &[
     of("up", &[Key::Up, Key::Char('k')], Act::Set(-1), "", "the set before"),
     of("right", &[Key::Right, Key::Char('l')], Act::Way(true), "", "the next way of the set"),
     of("left", &[Key::Left, Key::Char('h')], Act::Way(false), "", "the way before"),
-    of("page-down", &[Key::Ctrl('d'), Key::Char('}')], Act::Set(64), "", "64 sets down"),
-    of("page-up", &[Key::Ctrl('u'), Key::Char('{')], Act::Set(-64), "", "64 sets up"),
+    of("page-down", &[Key::PageDown, Key::Ctrl('d')], Act::Set(64), "", "64 sets down"),
+    of("page-up", &[Key::PageUp, Key::Ctrl('u')], Act::Set(-64), "", "64 sets up"),
     of("first-set", &[Key::Home], Act::Edge(false), "", "the first set"),
     of("last-set", &[Key::End], Act::Edge(true), "", "the last set"),
     of(

@@ -172,6 +172,7 @@ impl View for State {
             self.show_server(seen.selected);
             self.go_to(self.set, seen);
         }
+        self.watch = Watch::default();
         self.rest = 0;
         self.wish();
     }
@@ -199,8 +200,7 @@ impl View for State {
         }
         let newest = self.newest(seen);
         if self.awaited.is_some_and(|before| before != newest) && newest.is_some() {
-            self.awaited = None;
-            self.sweep = newest;
+            self.sweep = None;
             self.play(seen, out);
         }
         self.hunt_on(seen, out);
@@ -317,13 +317,11 @@ impl State {
         self.awaited = None;
         let known = Known::of(seen.model, self.server());
         let sweeps = known.sweeps(self.set);
-        let Some((id, sweep)) = self.chosen(&sweeps).map(|place| sweeps[place]) else {
+        let Some((_, sweep)) = self.chosen(&sweeps).map(|place| sweeps[place]) else {
             return self.imagine(seen, out);
         };
         let now = known.closely(self.set).map(|(_, set)| set);
         let film = Film::new(self.set, Sweep::from(sweep), now, known.ways());
-        // It stays the chosen one, whatever happens meanwhile.
-        self.sweep = Some(id);
         self.film = Some(film);
     }
 

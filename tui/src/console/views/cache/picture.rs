@@ -83,7 +83,7 @@ fn boxes(area: Rect, ways: u16) -> [Rect; 3] {
     let left = grid::wide_columns(ways).saturating_add(20).min(most);
     let right = columns(area, left, u16::MAX);
     let half = u16::try_from(u32::from(area.height) * 6 / 10).unwrap_or(area.height);
-    let upper = ways.saturating_add(7).min(half);
+    let upper = ways.saturating_add(8).min(half);
     [columns(area, 0, left), rows(right, 0, upper), rows(right, upper, u16::MAX)]
 }
 
@@ -154,7 +154,7 @@ pub(super) fn draw(state: &State, seen: &Seen<'_>, area: Rect, buf: &mut Buffer)
         (None, true) => figures_in_a_row(&known, seen, places.figures, buf),
         (None, false) => figures(&known, seen, rows(places.figures, 1, u16::MAX), buf),
     }
-    if seen.compact && places.set.x > area.x {
+    if seen.compact && places.set.x >= area.x + 2 && places.set.width > 0 {
         for y in places.set.top()..places.set.bottom() {
             let style = seen.look.style(Tone::Border);
             text::set(buf, places.set.x - 2, y, seen.look.glyphs.vertical, style);
@@ -170,7 +170,7 @@ pub(super) fn draw(state: &State, seen: &Seen<'_>, area: Rect, buf: &mut Buffer)
 /// How old the picture is, if it is old.
 fn age(known: &Known<'_>) -> Vec<Span> {
     let age = known.stale_ms().filter(|_| known.rows().is_some());
-    age.map_or(Vec::new(), |ms| vec![span(format!("as it was {} ago", ago(ms)), Tone::Warn)])
+    age.map_or(Vec::new(), |ms| vec![span(format!("as it was {} ago  ", ago(ms)), Tone::Warn)])
 }
 
 fn shape(known: &Known<'_>) -> String {
@@ -184,7 +184,7 @@ fn shape(known: &Known<'_>) -> String {
 fn legend(seen: &Seen<'_>) -> String {
     let g = seen.look.glyphs;
     format!(
-        "{} used  {} not used since the hand came by  {} empty  {} hand  {} next to go",
+        "{} used since the hand passed  {} not  {} empty  {} hand  {} next",
         g.full, g.clear, g.dot, g.pointer, g.victim
     )
 }
@@ -192,8 +192,8 @@ fn legend(seen: &Seen<'_>) -> String {
 fn frames(state: &State, known: &Known<'_>, seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
     let [sets, set, sweep] = boxes(area, known.ways());
     let title = format!("Cache of {}", known.who());
-    let mut remarks = vec![span(shape(known), Tone::Dim), span("  ", Tone::Text)];
-    remarks.extend(age(known));
+    let mut remarks = age(known);
+    remarks.push(span(shape(known), Tone::Dim));
     let caption = legend(seen);
     Frame { title: &title, remarks: &remarks, caption: &caption, focused: true }
         .draw(seen.look, sets, buf);

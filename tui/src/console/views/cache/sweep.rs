@@ -20,6 +20,9 @@ use crate::console::widgets::text::{self, Span, span};
 
 type Line = Vec<Span>;
 
+/// Columns of a key in a step.
+const KEY_COLUMNS: u16 = 12;
+
 /// What stands over it.
 pub(super) fn title(state: &State, known: &Known<'_>) -> (String, Vec<Span>) {
     if let Some(film) = &state.film {
@@ -30,9 +33,9 @@ pub(super) fn title(state: &State, known: &Known<'_>) -> (String, Vec<Span>) {
             (false, false) => "standing still",
         };
         let mut remarks =
-            vec![span(format!("step {} of {}, {how}  ", film.at(), film.last()), Tone::Dim)];
+            vec![span(format!("step {} of {}, {how}", film.at(), film.last()), Tone::Dim)];
         if pretend {
-            remarks.push(span("PRETEND", Tone::Warn));
+            remarks.push(span("  PRETEND", Tone::Warn));
         }
         return ("Slow motion".into(), remarks);
     }
@@ -113,8 +116,15 @@ fn none(state: &State, known: &Known<'_>) -> String {
 
 fn of_sweep(sweep: &Sweep, seen: &Seen<'_>) -> Vec<Line> {
     let mut lines = vec![vec![span(words::cause(sweep), Tone::Bright)]];
-    lines.extend(sweep.steps.iter().map(|one| step(one, seen)));
-    lines.push(vec![span(format!("  {}", words::outcome(sweep)), Tone::Good)]);
+    let steps = sweep.steps.iter().map(|one| step(one, seen));
+    if seen.compact {
+        // One after the other, as far as the room goes.
+        let comma = || vec![span(";  ", Tone::Dim)];
+        lines.push(steps.flat_map(|step| step.into_iter().chain(comma())).collect());
+    } else {
+        lines.extend(steps.map(|step| [vec![span("  ", Tone::Text)], step].concat()));
+    }
+    lines.push(vec![span(words::outcome(sweep), Tone::Good)]);
     lines.push(vec![span(words::why(sweep), Tone::Text)]);
     lines
 }
@@ -140,11 +150,18 @@ fn step(step: &EvictStep, seen: &Seen<'_>) -> Line {
         StepAction::Other => ("?", Tone::Dim),
     };
     vec![
-        span(format!("  {} way {:<2} ", g.pointer, step.way), Tone::Dim),
+        span(format!("way {:<2} ", step.way), Tone::Dim),
         span(format!("{glyph} "), tone),
-        span(format!("{} ", text::elided(seen.look, key, 16)), Tone::Text),
-        span(format!("{}: {done}", words::bit(bit)), tone),
+        span(padded(seen, key, if seen.compact { 0 } else { KEY_COLUMNS }), Tone::Text),
+        span(format!(" {}: {done}", words::bit(bit)), tone),
     ]
+}
+
+/// A key in so many columns at least; if it is much longer, its begin.
+fn padded(seen: &Seen<'_>, key: &str, columns: u16) -> String {
+    let key = text::elided(seen.look, key, KEY_COLUMNS);
+    let free = columns.saturating_sub(text::width(seen.look, &key));
+    format!("{key}{}", " ".repeat(free.into()))
 }
 
 /// The lines of slow motion as far as it has come, and which one is now.
@@ -155,8 +172,8 @@ fn of_film(film: &Film, seen: &Seen<'_>) -> (Vec<Line>, usize) {
         true => span(format!("{} ", g.now), Tone::Accent),
         false => span(format!("{} ", g.done), Tone::Good),
     };
-    let mut lines = vec![vec![mark(0), span(words::cause(sweep), Tone::Bright)]];
-    lines[0].push(span(format!("; the hand stands at way {}", sweep.hand.0), Tone::Text));
+    let cause = format!("{}; the hand stands at way {}", words::cause(sweep), sweep.hand.0);
+    let mut lines = vec![vec![mark(0), span(cause, Tone::Bright)]];
     let (slots, hand) = film.picture();
     let mut picture = vec![span("  ", Tone::Text)];
     for (way, slot) in slots.iter().enumerate() {
@@ -178,10 +195,7 @@ fn of_film(film: &Film, seen: &Seen<'_>) -> (Vec<Line>, usize) {
     }
     let now = lines.len() - 1;
     if film.is_over() {
-        lines.push(vec![
-            mark(film.last()),
-            span(format!("  {}", words::outcome(sweep)), Tone::Good),
-        ]);
+        lines.push(vec![mark(film.last()), span(words::outcome(sweep), Tone::Good)]);
         lines.push(vec![span(words::why(sweep), Tone::Text)]);
         if slots.iter().any(|slot| !slot.met) {
             let words = "Ways that the hand did not meet are drawn as they are now.";

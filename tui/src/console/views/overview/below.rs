@@ -2,7 +2,7 @@
 //!
 //! Part of the overview.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -10,6 +10,7 @@ use ratatui::layout::Rect;
 use crate::console::look::Tone;
 use crate::console::model::clock::{ago, count, micros};
 use crate::console::model::rate::{HISTORY_MAX, Rate};
+use crate::console::model::record::Entry;
 use crate::console::model::sentence::{Mood, Sentence, sentence};
 use crate::console::model::story::Cause;
 use crate::console::views::Seen;
@@ -19,7 +20,7 @@ use crate::console::widgets::text::{self, Span, span};
 /// Milliseconds between two figures of a history.
 const STEP_MS: u64 = 500;
 /// Entries of the record that are looked through for events to show.
-const LOOKED_MAX: usize = 500;
+const LOOKED_MAX: usize = 200;
 /// Columns of an event's age, with the mark before and a blank behind.
 const AGE_COLUMNS: u16 = 8;
 
@@ -159,16 +160,15 @@ pub(super) fn txns_rows(seen: &Seen<'_>) -> Vec<Vec<Span>> {
     let aborted = if told("aborted") > 0 { Tone::Warn } else { Tone::Text };
     let finished = vec![
         number(told("committed"), Tone::Good),
-        span(" committed ", Tone::Dim),
+        span(" committed, ", Tone::Dim),
         number(told("aborted"), aborted),
-        span(" aborted ", Tone::Dim),
-        number(told("refused"), Tone::Text),
-        span(" refused", Tone::Dim),
+        span(" aborted", Tone::Dim),
     ];
+    let refused = [number(told("refused"), Tone::Text), span(" refused, ", Tone::Dim)];
     let open = model.txns.doubts().filter(|(_, doubt)| doubt.resolved.is_none());
     let oldest = open.map(|(_, doubt)| model.now.ms_since(doubt.since)).max();
     let doubts = match oldest {
-        None => vec![span("none in doubt", Tone::Dim)],
+        None => [&refused[..], &[span("none in doubt", Tone::Dim)]].concat(),
         Some(age) => vec![
             span(format!("{} IN DOUBT", count(model.txns.in_doubt_now() as u64)), Tone::Bad),
             span(format!(", oldest {}", ago(age)), Tone::Warn),
@@ -201,43 +201,76 @@ fn phases(seen: &Seen<'_>) -> Vec<Vec<Span>> {
         rows.push(vec![span(text, tone(seen, Tone::Text))]);
     }
     if rows.is_empty() {
-        rows.push(vec![span("no update in the last half second", Tone::Dim)]);
+        rows.push(vec![span("no update this half second", Tone::Dim)]);
     }
     rows
 }
 
-/// Draws the last events, the newest first, each with its age; those of an incident are marked.
-pub(super) fn events(seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
-    let model = seen.model;
-    // What is told again and again stands there once, as it was told last.
-    let mut repeated: BTreeSet<(String, &'static str)> = BTreeSet::new();
-    let mut rows = area.rows();
-    for entry in model.record.control().take(LOOKED_MAX) {
+/// An event to be shown, and how many of its like came before it.
+struct Shown {
+    entry: Arc<Entry>,
+    told: Sentence,
+    before: u64,
+}
+
+/// The last events, the newest first, so many at most. What is told again and again stands there
+/// once, as it was told last.
+fn last(seen: &Seen<'_>, most: usize) -> Vec<Shown> {
+    let mut shown: Vec<Shown> = Vec::new();
+    for entry in seen.model.record.control().take(LOOKED_MAX) {
         let told = sentence(entry);
-        let repeats = matches!(told.kind, "beat" | "copies" | "feed");
-        if repeats && !repeated.insert((told.server.clone(), told.kind)) {
+        // That a picture of all has come says nothing of the cluster.
+        if told.kind == "feed" && told.mood == Mood::Plain {
             continue;
         }
-        let Some(row) = rows.next() else { return };
-        if entry.incident.is_some() {
+        let repeats = matches!(told.kind, "beat" | "copies" | "link" | "2pc");
+        let same = |one: &Shown| {
+            let other = &one.told;
+            repeats
+                && (&other.server, other.kind, other.mood) == (&told.server, told.kind, told.mood)
+        };
+        if let Some(at) = shown.iter().position(same) {
+            shown[at].before += 1;
+        } else if shown.len() < most {
+            shown.push(Shown { entry: Arc::clone(entry), told, before: 0 });
+        }
+    }
+    shown
+}
+
+/// Draws the last events, each with its age; those of an incident are marked.
+pub(super) fn events(seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
+    let shown = last(seen, usize::from(area.height));
+    for (row, one) in area.rows().zip(shown) {
+        if one.entry.incident.is_some() {
             text::put(seen.look, row, buf, seen.look.glyphs.edge, Tone::Bad);
         }
-        let age = ago(model.now.ms_since(entry.at));
+        let age = ago(seen.model.now.ms_since(one.entry.at));
         let columns = AGE_COLUMNS.min(row.width);
         let place = Rect { width: columns.saturating_sub(1), ..row };
         text::put_right(seen.look, place, buf, &age, Tone::Dim);
         let place = Rect { x: row.x + columns, width: row.width - columns, ..row };
-        text::put_spans(seen.look, place, buf, &event(&told));
+        text::put_spans(seen.look, place, buf, &event(&one));
     }
 }
 
-fn event(told: &Sentence) -> Vec<Span> {
+fn event(Shown { told, before, .. }: &Shown) -> Vec<Span> {
     let tone = match told.mood {
         Mood::Plain => Tone::Text,
         Mood::Good => Tone::Good,
         Mood::Worry => Tone::Warn,
         Mood::Bad => Tone::Bad,
     };
-    let about = if told.server.is_empty() { told.kind } else { &told.server };
-    vec![span(format!("{about} "), Tone::Bright), span(told.text.as_str(), tone)]
+    let about = match (told.server.as_str(), told.kind) {
+        ("", "copies") => String::new(),
+        ("", kind) => format!("{kind} "),
+        (server, _) => format!("{server} "),
+    };
+    let mut spans = vec![span(about, Tone::Bright)];
+    // Of missed heartbeats the sentence itself counts; of the others the first is the best.
+    if *before > 0 && told.kind == "2pc" {
+        spans.push(span(format!("{} like this: ", count(before + 1)), Tone::Bright));
+    }
+    spans.push(span(told.text.as_str(), tone));
+    spans
 }

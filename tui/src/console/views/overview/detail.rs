@@ -14,9 +14,6 @@ use crate::console::model::{COORDINATOR, Model, sentence};
 use crate::console::views::Seen;
 use crate::console::widgets::text::{Span, span};
 
-/// Most rows of one server.
-pub(super) const ROWS_MAX: u16 = 4;
-
 /// The rows below a server's own, the most important first.
 pub(super) fn rows(seen: &Seen<'_>, server: &str) -> Vec<Vec<Span>> {
     let mut rows = Vec::new();
@@ -165,11 +162,11 @@ fn of_coordinator(model: &Model) -> Vec<Vec<Span>> {
         first.push(if stale { format!("was {state}") } else { format!("{state} for {since}") });
     }
     if let Some((answered, needed)) = coordinator.answers {
-        first.push(format!("answers {answered} of {needed}"));
-        first.push(format!("can read {:.0} %", coordinator.serving_share * 100.0));
+        first.push(format!("{answered} nodes answered, {needed} must"));
+        first.push(format!("reads {:.0} %", coordinator.serving_share * 100.0));
     }
-    first.push(format!("{} connections", count(stats.conns)));
-    first.push(format!("{} subscribers", count(stats.subscribers)));
+    first.push(format!("connections {}", count(stats.conns)));
+    first.push(format!("subscribers {}", count(stats.subscribers)));
     first.extend(coordinator.pid.map(|pid| format!("pid {pid}")));
     let mut second = Vec::new();
     second.extend(
@@ -191,7 +188,7 @@ fn of_coordinator(model: &Model) -> Vec<Vec<Span>> {
 fn of_node(model: &Model, server: &str, node: &Node) -> Vec<Vec<Span>> {
     let tone = if model.stale_ms().is_some() || !node.is_well() { Tone::Stale } else { Tone::Dim };
     let mut first = Vec::new();
-    first.extend(node.status.as_ref().and_then(|status| status.addr.clone()));
+    first.extend(node.status.as_ref().and_then(|status| status.addr.as_deref()).map(address));
     let process = model.procs.get(server);
     let pid = process.map_or_else(|| node.pid(), |process| process.pid);
     first.extend(pid.map(|pid| format!("pid {pid}")));
@@ -199,7 +196,7 @@ fn of_node(model: &Model, server: &str, node: &Node) -> Vec<Vec<Span>> {
     if let Some(figures) = &node.figures {
         first.push(format!("up {}", ago(figures.uptime_ms)));
         first.push(format!("sync {}", micros(figures.fsync_us)));
-        first.push(format!("{} undecided", count(figures.undecided)));
+        first.push(format!("undecided {}", count(figures.undecided)));
         first.push(format!("log {}", bytes(figures.log_bytes)));
         first.push(format!("rss {}", bytes(figures.rss_bytes)));
         if figures.undecided > 0 {
@@ -225,16 +222,21 @@ fn of_node(model: &Model, server: &str, node: &Node) -> Vec<Vec<Span>> {
     [first, second, third].map(|parts| joined(parts, tone)).into()
 }
 
+/// An address; of one on the console's own machine, the port says it all.
+fn address(addr: &str) -> String {
+    addr.strip_prefix("127.0.0.1").unwrap_or(addr).to_owned()
+}
+
 fn known(text: &str) -> &str {
     if text.is_empty() { "?" } else { text }
 }
 
-/// Bytes as a person reads them: `840 B`, `16 MiB`.
+/// Bytes as a person reads them: `840 B`, `16 M`.
 fn bytes(bytes: u64) -> String {
     match bytes {
         0..1_024 => format!("{bytes} B"),
-        1_024..1_048_576 => format!("{} KiB", bytes >> 10),
-        1_048_576..10_737_418_240 => format!("{} MiB", bytes >> 20),
-        _ => format!("{} GiB", bytes >> 30),
+        1_024..1_048_576 => format!("{} K", bytes >> 10),
+        1_048_576..10_737_418_240 => format!("{} M", bytes >> 20),
+        _ => format!("{} G", bytes >> 30),
     }
 }

@@ -119,9 +119,9 @@ impl Parts {
         let ring = if area.width >= RING_COLUMNS + SERVERS_COLUMNS { RING_COLUMNS } else { 0 };
         let [servers, ring] = beside(above, [above.width - ring, ring]);
         let under = Rect { y: above.bottom(), height: below, ..area };
-        let third = area.width / 3;
-        let [ops, rest] = beside(under, [third, area.width - third]);
-        let txns = rest.width.min(36);
+        let columns = area.width / 7 * 2;
+        let [ops, rest] = beside(under, [columns, area.width - columns]);
+        let txns = rest.width.min(34);
         let [txns, events] = beside(rest, [txns, rest.width - txns]);
         Self { servers, ring, ops, txns, events, detail: Rect::default() }
     }
@@ -257,6 +257,7 @@ fn draw_compact(seen: &Seen<'_>, parts: &Parts, buf: &mut Buffer) {
     let mut words = stale_words(seen);
     if words.is_empty() {
         words = picture::copies_words(seen);
+        words.extend(picture::unwritable_words(seen));
     } else {
         picture::grey(seen, Rect { height: rest.height.min(1), ..rest }, buf);
     }

@@ -42,10 +42,9 @@ pub(super) fn placed(seen: &Seen<'_>, rows: u16) -> Vec<Placed> {
     let all = u16::try_from(servers.len()).unwrap_or(u16::MAX);
     let each = if rows >= all.saturating_mul(2) { 2 } else { 1 };
     let spare = rows.saturating_sub(all.saturating_mul(each));
-    let height = |at: usize| {
-        let more = if at == selected { spare.min(detail::ROWS_MAX + 1 - each) } else { 0 };
-        each + more
-    };
+    let details = servers.get(selected).map_or(0, |server| detail::rows(seen, server).len());
+    let wanted = u16::try_from(details + 1).unwrap_or(u16::MAX).saturating_sub(each);
+    let height = |at: usize| if at == selected { each + spare.min(wanted) } else { each };
     // The first server is the highest from which the selected one is still to be seen.
     let mut first = selected;
     let mut taken = height(selected);
@@ -127,7 +126,7 @@ fn columns(seen: &Seen<'_>) -> Vec<Column<'static>> {
         Column::new("heard", 6).right().priority(80),
         Column::new("start", 5).right().priority(20),
         Column::new("ring", 5).right().priority(60),
-        Column::new("keys 1st+more", 13).right().priority(30),
+        Column::new("keys prim+repl", 14).right().priority(30),
         Column::new("op/s", 6).right().priority(70),
         Column::new("hit", 4).right().priority(50),
     ]
@@ -190,12 +189,12 @@ fn coordinator_words(seen: &Seen<'_>) -> Vec<Span> {
     let model = seen.model;
     let process = model.procs.get(COORDINATOR);
     if process.is_some_and(|process| process.pid.is_none()) {
-        return vec![span("its process has ended", Tone::Bad)];
+        return vec![span("no process", Tone::Bad)];
     }
     match model.stale_ms() {
-        Some(age) => vec![span(format!("not heard for {}", ago(age)), Tone::Bad)],
+        Some(_) => vec![span("not heard", Tone::Bad)],
         None if model.is_served() => vec![span("serves", Tone::Good)],
-        None => vec![span("does not serve yet", Tone::Warn)],
+        None => vec![span("not yet", Tone::Warn)],
     }
 }
 

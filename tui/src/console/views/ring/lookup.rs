@@ -172,7 +172,12 @@ impl Lookup {
     }
 
     /// An answer has come.
-    pub(super) fn told(&mut self, model: &Model, text: &str, told: &Result<Box<LocateReply>, String>) {
+    pub(super) fn told(
+        &mut self,
+        model: &Model,
+        text: &str,
+        told: &Result<Box<LocateReply>, String>,
+    ) {
         self.asked.retain(|(asked, _)| asked != text);
         if text == self.text && !text.is_empty() {
             let saw = self.saw(model, told.as_deref().ok());

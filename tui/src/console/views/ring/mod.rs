@@ -26,14 +26,14 @@ use crate::console::widgets::frame::Frame;
 use crate::console::widgets::text::{self, Span, span};
 use crate::prompt::Key;
 use lookup::Lookup;
+use picture::STRIP_ROWS;
 
 /// Below so many columns the ring is a strip, unless a circle is asked for.
 const CIRCLE_COLUMNS: u16 = 100;
 /// Columns of what stands beside the ring.
 const BESIDE_COLUMNS: u16 = 50;
-/// Rows of the box of the key, with its borders; of the strip with its scale.
+/// Rows of the box of the key, with its borders.
 const LOOKUP_ROWS: u16 = 13;
-const STRIP_ROWS: u16 = 3;
 
 /// What its keys do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,24 +145,26 @@ impl State {
         if circle {
             return Self::beside(area, framed);
         }
-        let frame = 2 * u16::from(framed);
-        let lookup = if framed { LOOKUP_ROWS } else { self.lookup_rows(seen) };
-        let mut y = area.y;
-        let mut rows = |rows: u16| {
-            let height = rows.min(area.bottom() - y);
-            let part = Rect { y, height, ..area };
-            y += height;
-            part
-        };
-        let strip = match framed {
-            false => STRIP_ROWS,
-            true => {
-                let nodes = u16::try_from(seen.model.nodes.len()).unwrap_or(u16::MAX);
-                nodes.saturating_add(STRIP_ROWS + frame).min(area.height / 3).max(STRIP_ROWS)
-            }
-        };
-        let [ring, lookup] = [rows(strip), rows(lookup)];
-        Parts { ring, lookup, owners: rows(u16::MAX), framed, circle }
+        if framed {
+            return Self::below(seen, area);
+        }
+        let ring = Rect { height: STRIP_ROWS.min(area.height), ..area };
+        let rest = Rect { y: ring.bottom(), height: area.height - ring.height, ..area };
+        let lookup = Rect { height: self.lookup_rows(seen).min(rest.height), ..rest };
+        let owners = Rect { y: lookup.bottom(), height: rest.height - lookup.height, ..rest };
+        Parts { ring, lookup, owners, framed, circle }
+    }
+
+    /// The strip above, the rest below it.
+    fn below(seen: &Seen<'_>, area: Rect) -> Parts {
+        let nodes = u16::try_from(seen.model.nodes.len()).unwrap_or(u16::MAX);
+        let wanted = nodes.saturating_add(STRIP_ROWS + 2);
+        let height = wanted.min(area.height / 2).max(STRIP_ROWS).min(area.height);
+        let ring = Rect { height, ..area };
+        let rest = Rect { y: ring.bottom(), height: area.height - height, ..area };
+        let lookup = Rect { width: rest.width / 2, ..rest };
+        let owners = Rect { x: lookup.right(), width: rest.width - lookup.width, ..rest };
+        Parts { ring, lookup, owners, framed: true, circle: false }
     }
 
     /// The circle at the left, the rest beside it.
@@ -227,9 +229,7 @@ impl State {
         if parts.circle {
             return picture::circle(seen, place.as_ref(), self.points, area, buf);
         }
-        let taken = picture::strip(seen, place.as_ref(), self.points, area, buf);
-        let rest = Rect { y: area.y + taken, height: area.height - taken, ..area };
-        picture::parts(seen, rest, buf);
+        picture::strip(seen, place.as_ref(), self.points, area, buf);
     }
 }
 

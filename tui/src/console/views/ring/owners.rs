@@ -13,7 +13,7 @@ use crate::console::widgets::meter::Meter;
 use crate::console::widgets::text::{self, Span, span};
 
 /// Rows below the nodes': what is true of the whole ring.
-const SUMMARY_ROWS: u16 = 4;
+const SUMMARY_ROWS: u16 = 6;
 /// Columns of the longest name that is shown whole.
 const NAME_COLUMNS: u16 = 12;
 
@@ -31,21 +31,22 @@ fn shown(seen: &Seen<'_>, rows: u16) -> Vec<String> {
     names.into_iter().skip(first).take(usize::from(rows)).collect()
 }
 
-/// How many rows of `area` the nodes have.
-fn node_rows(area: Rect) -> u16 {
-    area.height - SUMMARY_ROWS.min(area.height / 2)
+/// How many rows of `area` the nodes have: all that they need, if there are as many.
+fn node_rows(seen: &Seen<'_>, area: Rect) -> u16 {
+    let nodes = u16::try_from(seen.model.nodes.len()).unwrap_or(u16::MAX);
+    if nodes <= area.height { nodes } else { area.height - SUMMARY_ROWS.min(area.height / 3) }
 }
 
 /// The node whose row of the ownership in `area` this is.
 pub(super) fn node_at(seen: &Seen<'_>, area: Rect, row: u16) -> Option<String> {
     let at = row.checked_sub(area.y)?;
-    shown(seen, node_rows(area)).get(usize::from(at)).cloned()
+    shown(seen, node_rows(seen, area)).get(usize::from(at)).cloned()
 }
 
 /// Draws a bar for each node, and below them what is true of the whole.
 pub(super) fn draw(seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
     let area = area.intersection(buf.area);
-    let nodes = shown(seen, node_rows(area));
+    let nodes = shown(seen, node_rows(seen, area));
     let shares = seen.model.ring.shares();
     let most = shares.values().copied().fold(0.0, f64::max);
     let names = nodes.iter().map(|name| text::width(seen.look, name)).max().unwrap_or(0);
@@ -133,10 +134,13 @@ pub(super) fn summary(seen: &Seen<'_>) -> Vec<Vec<Span>> {
         span(format!("{number}, {points} points, {tokens} a node"), Tone::Text),
     ];
     let durable = match model.ring.durable_on.as_slice() {
-        [] => vec![span("durable on nodes that were not told", Tone::Dim)],
+        [] => vec![span("durable on: not told to this console", Tone::Dim)],
         nodes => vec![span("durable on ", Tone::Dim), span(nodes.join(" "), Tone::Text)],
     };
-    vec![balanced, picture::copies_words(seen), ring, durable]
+    let mut rows = vec![balanced, picture::copies_words(seen)];
+    rows.extend(picture::unwritable_words(seen).map(|words| vec![words]));
+    rows.extend([ring, durable]);
+    rows
 }
 
 /// Draws the points, clockwise: where each is, whose, and how much of the ring ends there.

@@ -38,7 +38,11 @@ pub(super) fn rows(seen: &Seen<'_>, lookup: &Lookup, columns: u16) -> Vec<Vec<Sp
     }
     if let Some(answer) = lookup.answer() {
         let age = ago(seen.model.now.ms_since(answer.at));
-        let more = if lookup.is_waiting() { "; asked again" } else { "; u asks again" };
+        let more = match (lookup.is_waiting(), lookup.is_typing()) {
+            (true, _) => "; asked again",
+            (false, true) => "",
+            (false, false) => "; u asks again",
+        };
         rows.push(vec![span(format!("as it was {age} ago{more}"), Tone::Dim)]);
     }
     rows
@@ -71,8 +75,8 @@ fn hints(lookup: &Lookup) -> Vec<Vec<Span>> {
     let words: &[&str] = match lookup.is_typing() {
         true => &["type a key: it is followed as you type", "Enter keeps it, Esc ends"],
         false => &[
-            "/ and a key: which nodes hold it, which version each",
-            "has, who answers its reads, whether it can be written",
+            "/ and a key: which nodes hold it, what each has,",
+            "who answers its reads, whether it can be written",
         ],
     };
     words.iter().map(|words| vec![span(*words, Tone::Dim)]).collect()
@@ -80,7 +84,7 @@ fn hints(lookup: &Lookup) -> Vec<Vec<Span>> {
 
 fn waits(seen: &Seen<'_>, lookup: &Lookup) -> String {
     match picture::unserved(seen.model) {
-        Some(why) => format!("cannot be asked now: {why}"),
+        Some(why) => format!("not asked: {why}"),
         None if lookup.is_waiting() => "asked".into(),
         None => "not asked".into(),
     }
@@ -179,14 +183,14 @@ fn writes(seen: &Seen<'_>, located: &LocateReply) -> Vec<Span> {
     let away = located.nodes.iter().find(|node| !is_well(seen.model, node.as_str()));
     if let Some(away) = away {
         let why = state_words(seen, away.as_str());
-        return vec![title, span(format!("no: {why}, and all its nodes must vote"), Tone::Bad)];
+        return vec![title, span(format!("no: {why}, and all must vote"), Tone::Bad)];
     }
     let copies = located.copies.iter().flatten();
     let undecided = copies.map(|copy| copy.undecided).max().unwrap_or(0);
     match undecided {
         0 => vec![title, span("yes: all its nodes are up", Tone::Good)],
         more => {
-            let said = format!("yes, after {} that are undecided", count(more));
+            let said = format!("yes, once {} undecided are decided", count(more));
             vec![title, span(said, Tone::Warn)]
         }
     }
@@ -197,14 +201,18 @@ fn written(seen: &Seen<'_>, located: &LocateReply) -> Option<Vec<Span>> {
     let copies = located.copies.as_deref()?;
     let told: Vec<&Copy> = copies.iter().filter(|copy| copy.cached.is_some()).collect();
     let (first, rest) = told.split_first()?;
-    let silent = copies.len() - told.len();
-    let same = rest.iter().all(|copy| copy.version == first.version);
-    let (words, tone) = match (same, silent) {
-        (false, _) => ("they differ: an update is between them, and is decided", Tone::Warn),
-        (true, 0) => return None,
-        (true, _) if seen.model.stale_ms().is_some() => return None,
-        (true, _) => ("who is away learns what it missed when it is back", Tone::Dim),
-    };
+    if rest.iter().any(|copy| copy.version != first.version) {
+        let words = "they differ: an update reaches one by one";
+        return Some(vec![span("copies ", Tone::Title), span(words, Tone::Warn)]);
+    }
+    let away = |copy: &&Copy| copy.cached.is_none() && !is_well(seen.model, copy.node.as_str());
+    let silent = copies.iter().filter(away);
+    let silent: Vec<&str> = silent.map(|copy| copy.node.as_str()).collect();
+    if silent.is_empty() || seen.model.stale_ms().is_some() {
+        return None;
+    }
+    let words = format!("{} catches up when it is back", silent.join(", "));
+    let tone = Tone::Dim;
     Some(vec![span("copies ", Tone::Title), span(words, tone)])
 }
 
@@ -214,11 +222,11 @@ fn cached(seen: &Seen<'_>, located: &LocateReply) -> Vec<Span> {
     let of = sets.map_or(String::new(), |sets| format!(" of {}", count(sets)));
     let way = match located.way {
         Some(way) => format!(", way {way}"),
-        None => ", not cached there".into(),
+        None => ", not there".into(),
     };
     vec![
         span("cache  ", Tone::Title),
-        span(format!("coordinator's set {}{of}{way}", located.set), Tone::Text),
+        span(format!("coordinator: set {}{of}{way}", located.set), Tone::Text),
     ]
 }
 

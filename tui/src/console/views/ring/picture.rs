@@ -18,6 +18,11 @@ use crate::console::widgets::text::{self, Span, span};
 /// Columns of a key's name on the ring.
 const KEY_COLUMNS: u16 = 20;
 
+/// Columns of the longest name beside a strip that is shown whole.
+const NAME_COLUMNS: u16 = 12;
+/// Rows of a strip: its scale, the line, what is marked on it.
+pub(super) const STRIP_ROWS: u16 = 3;
+
 /// A located key: its name, its place, the nodes that hold it, the primary first.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::console::views) struct Place<'a> {
@@ -179,18 +184,21 @@ pub(super) fn degrees(hash: u64) -> String {
 }
 
 /// Draws the ring as a strip with a scale above, and below it, where there is room, a row of each
-/// node's parts; how many rows it took.
+/// node's parts.
 pub(super) fn strip(
     seen: &Seen<'_>,
     place: Option<&Place<'_>>,
     ticks: bool,
     area: Rect,
     buf: &mut Buffer,
-) -> u16 {
+) {
+    let rest = Rect { y: area.y + area.height.min(STRIP_ROWS), ..area }.intersection(area);
+    let rest = if area.height > STRIP_ROWS { rest } else { Rect { height: 0, ..area } };
+    let names = seen.model.nodes.keys().map(|name| text::width(seen.look, name)).max().unwrap_or(0);
+    let names = if rest.height > 0 { (names.min(NAME_COLUMNS) + 1).min(area.width) } else { 0 };
+    let right = Rect { x: area.x + names, width: area.width - names, ..area };
     let arcs = if ticks { points(seen) } else { arcs(seen) };
-    let (mut markers, _) = place
-        .map(|place| markers(seen, place))
-        .unwrap_or_else(|| (Vec::new(), Walk { from: 0.0, stops: Vec::new() }));
+    let mut markers = place.map_or(Vec::new(), |place| markers(seen, place).0);
     if ticks {
         let points = seen.model.ring.points.iter().map(|point| Marker {
             at: turn(point.hash),
@@ -200,33 +208,34 @@ pub(super) fn strip(
         });
         markers.splice(..0, points);
     }
-    let mut rows = area.rows();
-    if let Some(row) = rows.next() {
-        scale(seen, row, buf);
-    }
-    let line = Rect { y: area.y.saturating_add(1), height: 2, ..area }.intersection(area);
+    scale(seen, Rect { height: right.height.min(1), ..right }, buf);
+    let line = Rect { y: right.y.saturating_add(1), height: 2, ..right }.intersection(right);
     Line { arcs: &arcs, markers: &markers }.draw(seen.look, line, buf);
     grey(seen, line, buf);
-    3.min(area.height)
+    parts(seen, names, rest, buf);
 }
 
-/// Draws a row for each node with its parts alone.
-pub(super) fn parts(seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
+/// Draws a row for each node with its parts alone, behind its name.
+fn parts(seen: &Seen<'_>, names: u16, area: Rect, buf: &mut Buffer) {
     let all = points(seen);
-    let nodes: Vec<&String> = seen.model.nodes.keys().collect();
-    for (row, node) in area.rows().zip(nodes) {
+    for (row, node) in area.rows().zip(seen.model.nodes.keys()) {
         let number = number(seen.model, node);
         let tone = if is_broken(seen.model, node) { Tone::Bad } else { Tone::Node(number) };
         let own = all.iter().filter(|arc| arc.node == number);
         let own: Vec<Arc> = own.map(|arc| Arc { label: String::new(), ..arc.clone() }).collect();
-        Line { arcs: &own, markers: &[] }.draw(seen.look, row, buf);
-        text::put_elided(seen.look, Rect { width: row.width.min(8), ..row }, buf, node, tone);
+        let name = Rect { width: names.saturating_sub(1), ..row };
+        text::put_elided(seen.look, name, buf, node, tone);
+        let line = Rect { x: row.x + names, width: row.width - names, ..row };
+        Line { arcs: &own, markers: &[] }.draw(seen.look, line, buf);
     }
     grey(seen, area, buf);
 }
 
 /// Where on the strip which angle is.
 fn scale(seen: &Seen<'_>, row: Rect, buf: &mut Buffer) {
+    if row.is_empty() {
+        return;
+    }
     for quarter in 0..4_u16 {
         let x = row.x + (u32::from(row.width) * u32::from(quarter) / 4) as u16;
         let place = Rect { x, width: row.right() - x, ..row };
@@ -243,7 +252,7 @@ pub(in crate::console::views) fn grey(seen: &Seen<'_>, area: Rect, buf: &mut Buf
     }
 }
 
-/// How many keys have how many live copies, and how many cannot be written.
+/// How many keys have how many live copies.
 pub(in crate::console::views) fn copies_words(seen: &Seen<'_>) -> Vec<Span> {
     let model = seen.model;
     let mut spans = vec![span("live copies ", Tone::Dim)];
@@ -256,14 +265,16 @@ pub(in crate::console::views) fn copies_words(seen: &Seen<'_>) -> Vec<Span> {
             copies if copies < model.replicas() => Tone::Warn,
             _ => Tone::Good,
         };
-        let keys = count(*keys);
-        spans.push(span(format!("{copies}: {keys} keys  "), tone));
-    }
-    if model.copies.unwritable > 0 {
-        let keys = count(model.copies.unwritable);
-        spans.push(span(format!("{keys} cannot be written"), Tone::Bad));
+        spans.push(span(format!("{copies}: {} keys  ", count(*keys)), tone));
     }
     spans
+}
+
+/// How many keys cannot be written; none: all can.
+pub(in crate::console::views) fn unwritable_words(seen: &Seen<'_>) -> Option<Span> {
+    let keys = seen.model.copies.unwritable;
+    let words = format!("{} keys are read, but cannot be written", count(keys));
+    (keys > 0).then(|| span(words, Tone::Bad))
 }
 
 /// Whether the coordinator serves, in words where it does not.

@@ -9,12 +9,13 @@ use crate::console::model::txns::PAST_MAX;
 use crate::console::views::Seen;
 use crate::console::widgets::frame::Frame;
 use crate::console::widgets::ladder::Ladder;
+use crate::console::widgets::table::Table;
 use crate::console::widgets::text::{self, Span, span};
 use crate::console::widgets::waterfall::Waterfall;
 
 use super::list::below;
 use super::rows::{Name, Row};
-use super::{State, doubt, path, steps, words};
+use super::{State, doubt, path, rows, steps, words};
 
 /// Rows that messages need at least to be worth it.
 const PICTURE_ROWS: u16 = 5;
@@ -45,7 +46,7 @@ pub(super) fn draw(
         return lines(seen, inner, buf, &unknown(seen, state));
     };
     let told = steps::ladder(row, seen.model, inner.width);
-    let mut head = vec![summary(seen, row)];
+    let mut head = vec![summary(seen, state, row)];
     head.extend(doubt::lines(row, seen.model, seen.look));
     let sentence = match seen.compact && !state.open {
         true => SENTENCE_ROWS.0,
@@ -69,10 +70,10 @@ pub(super) fn draw(
     let place = below(inner, inner.height - sentence);
     let why = why.unwrap_or_else(|| path::sentence(row, seen.model));
     let mut words = vec![span(format!("{} ", seen.look.glyphs.arrow), Tone::Accent)];
-    words.push(span(why, Tone::Bright));
     if left > 0 {
-        words.push(span(format!("  ({left} more rows below)"), Tone::Dim));
+        words.push(span(format!("{left} more rows below: → · "), Tone::Dim));
     }
+    words.push(span(why, Tone::Bright));
     if told.left_out > 0 && !state.waterfall {
         let left_out = format!("  ({} more nodes, all faster: w shows them)", told.left_out);
         words.push(span(left_out, Tone::Dim));
@@ -95,6 +96,10 @@ fn draw_picture(
         let most = parties.len().saturating_sub(rows);
         let first = state.step.unwrap_or(0).min(most);
         Waterfall { parties: &parties, first }.draw(seen.look, area, buf);
+        let (columns, cells) = path::table(row, seen.model);
+        let taken = u16::try_from(parties.len() + 2).unwrap_or(u16::MAX);
+        let table = Table { columns: &columns, rows: &cells, first: 0, selected: None, head: true };
+        table.draw(seen.look, below(area, taken), buf);
         return (None, most - first);
     }
     let selected = state.step.map(|step| step.min(told.steps.len().saturating_sub(1)));
@@ -147,9 +152,9 @@ fn pane(
     }
     let caption = match (state.open, state.waterfall) {
         (_, true) => "w messages  a node's work is drawn amid its way: when it began is unknown",
-        (false, false) => "w where time went  < > step by step  no time: by the node's clock",
+        (false, false) => "w where time went  ← → step by step  no time: by the node's clock",
         (true, false) => {
-            "w where time went  < > step by step  times: the coordinator's; none: a node's own, \
+            "w where time went  ← → step by step  times: the coordinator's; none: a node's own, \
              durations by its clock"
         }
     };
@@ -158,7 +163,7 @@ fn pane(
 }
 
 /// How it is, in a line.
-fn summary(seen: &Seen<'_>, row: &Row<'_>) -> Vec<Span> {
+fn summary(seen: &Seen<'_>, state: &State, row: &Row<'_>) -> Vec<Span> {
     let reason = row.txn().and_then(|txn| txn.reason.as_deref());
     let word = match row.word() {
         "resolved" => format!("resolved: {}", row.fate.word()),
@@ -166,11 +171,14 @@ fn summary(seen: &Seen<'_>, row: &Row<'_>) -> Vec<Span> {
     };
     let mut line =
         vec![span(format!("{} {word}", row.fate.glyph(seen.look.glyphs)), row.fate.tone())];
-    if row.told.is_some() {
-        line.push(span(format!(" {}", row.took(seen.model)), Tone::Bright));
+    if let Some(doubt) = row.doubt.filter(|_| rows::is_in_doubt(row)) {
+        line.extend(doubt::head(doubt, seen.model));
+    } else {
+        let took = row.told.map_or(String::new(), |_| format!(" {}", row.took(seen.model)));
+        line.push(span(took, Tone::Bright));
+        line.push(span(format!(" · {}", words::fate(row.fate, reason)), Tone::Text));
     }
-    line.push(span(format!(" · {}", words::fate(row.fate, reason)), Tone::Text));
-    if let Some(txn) = row.txn() {
+    if let Some(txn) = row.txn().filter(|_| state.open) {
         let batch = match txn.batch_txns {
             0 => String::new(),
             1 => " · alone in its batch".into(),

@@ -41,7 +41,7 @@ pub(super) fn lines(row: &Row<'_>, model: &Model, look: &Look) -> Vec<Vec<Span>>
     if row.fate != Fate::InDoubt {
         return Vec::new();
     }
-    let mut lines = vec![head(doubt, model, &long)];
+    let mut lines: Vec<Vec<Span>> = Vec::new();
     lines.extend(row.votes().iter().map(|vote| of_vote(vote, model, look)));
     let told = |what: &str, text: &str| {
         vec![span(format!("{what}: "), Tone::Title), span(text.to_owned(), Tone::Text)]
@@ -56,10 +56,12 @@ pub(super) fn lines(row: &Row<'_>, model: &Model, look: &Look) -> Vec<Vec<Span>>
     lines
 }
 
-fn head(doubt: &Doubt, model: &Model, long: &str) -> Vec<Span> {
+/// Since when it is in doubt and who is missing, for the line that says how it is.
+pub(super) fn head(doubt: &Doubt, model: &Model) -> Vec<Span> {
+    let long = ago(model.now.ms_since(doubt.since));
     let missing: Vec<&str> = doubt.told.missing.iter().map(|node| node.as_str()).collect();
     let why: Vec<String> = missing.iter().filter_map(|node| hindrance(model, node)).collect();
-    let mut line = vec![span(format!("in doubt for {long}"), Tone::Bad)];
+    let mut line = vec![span(format!(" for {long}"), Tone::Bright)];
     if !missing.is_empty() {
         line.push(span(format!(" · missing: {}", missing.join(", ")), Tone::Bright));
     }

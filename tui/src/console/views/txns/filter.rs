@@ -62,7 +62,8 @@ impl Outcomes {
         }
     }
 
-    fn passes(self, row: &Row<'_>) -> bool {
+    /// Whether it is one of them.
+    pub(super) fn passes(self, row: &Row<'_>) -> bool {
         match self {
             Self::All => true,
             Self::Doubt => row.doubt.is_some(),

@@ -183,7 +183,8 @@ pub(super) fn draw(
     head.draw(seen.look, places.head, buf);
     for (rows, place, first, selected) in parts {
         let last = (first + usize::from(place.height)).min(rows.len());
-        let cells: Vec<_> = rows[first..last].iter().map(|row| cells(seen, row)).collect();
+        let room = room(&columns, place.width);
+        let cells: Vec<_> = rows[first..last].iter().map(|row| cells(seen, row, room)).collect();
         let selected = selected.and_then(|at| at.checked_sub(first));
         let table = Table { columns: &columns, rows: &cells, first: 0, selected, head: false };
         table.draw(seen.look, place, buf);
@@ -202,13 +203,43 @@ fn columns<'a>(id: u16) -> [Column<'a>; 5] {
     ]
 }
 
-fn cells(seen: &Seen<'_>, row: &Row<'_>) -> Vec<Vec<Span>> {
+/// Columns that a table of so many has for what a transaction does: the others and a blank after
+/// each come first, and the nodes only where all has room.
+fn room(columns: &[Column<'_>; 5], width: u16) -> u16 {
+    let width = width.saturating_sub(2);
+    let [state, id, what, time, nodes] = columns.map(|column| column.width + 1);
+    let with_nodes = state + id + time + nodes;
+    let without = state + id + time;
+    let taken = if with_nodes + what <= width + 1 { with_nodes } else { without };
+    width.saturating_sub(taken)
+}
+
+/// A text with its middle cut out: keys differ at their ends.
+fn shortened(seen: &Seen<'_>, what: &str, columns: u16) -> String {
+    if text::width(seen.look, what) <= columns {
+        return what.to_owned();
+    }
+    let mut left = columns / 3;
+    let mut tail = Vec::new();
+    for c in what.chars().rev() {
+        let width = text::width(seen.look, c.encode_utf8(&mut [0; 4]));
+        if width > left {
+            break;
+        }
+        left -= width;
+        tail.push(c);
+    }
+    let head = text::elided(seen.look, what, columns - columns / 3);
+    head.chars().chain(tail.into_iter().rev()).collect()
+}
+
+fn cells(seen: &Seen<'_>, row: &Row<'_>, room: u16) -> Vec<Vec<Span>> {
     let nodes: Vec<&str> = row.votes().iter().map(|vote| vote.node.as_str()).collect();
     let state = format!("{} {}", row.fate.glyph(seen.look.glyphs), row.word());
     vec![
         vec![span(state, row.fate.tone())],
         vec![span(row.id(), Tone::Dim)],
-        vec![span(row.what(), Tone::Text)],
+        vec![span(shortened(seen, &row.what(), room), Tone::Text)],
         vec![span(row.took(seen.model), Tone::Text)],
         vec![span(nodes.join(" "), Tone::Dim)],
     ]
@@ -271,7 +302,7 @@ fn phases(seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
     table.draw(seen.look, below(area, 1), buf);
     let of = |name: &str| count(seen.model.txns.seen.get(name).copied().unwrap_or(0));
     let line = format!(
-        "told so far: {} committed, {} aborted, {} refused",
+        "told: {} committed, {} aborted, {} refused",
         of("committed"),
         of("aborted"),
         of("refused")

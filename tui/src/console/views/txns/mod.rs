@@ -28,7 +28,7 @@ use crate::console::look::Tone;
 use crate::console::model::Model;
 use crate::prompt::Key;
 use filter::{Filter, Outcomes, TEXT_MAX};
-use rows::{Fate, Name, Row};
+use rows::{Name, Row};
 
 /// Columns of the list beside a transaction, and its rows above one.
 const LIST_COLUMNS: u16 = 47;
@@ -76,7 +76,7 @@ pub const BINDINGS: &[Binding] = &[
         "next-step",
         &[Key::Right, Key::Char('l')],
         Act::Step(true),
-        "step",
+        "",
         "select the next message, and say what it means",
     ),
     bind("previous-step", &[Key::Left, Key::Char('h')], Act::Step(false), "", "the message before"),
@@ -134,8 +134,7 @@ impl State {
     }
 
     fn passes(&self, row: &Row<'_>, model: &Model) -> bool {
-        let outcome = Filter::of(self.outcomes.word());
-        outcome.passes(row, model) && self.filter.passes(row, model)
+        self.outcomes.passes(row) && self.filter.passes(row, model)
     }
 
     /// The rows that are listed, and how many there are in all.
@@ -346,12 +345,11 @@ impl View for State {
     }
 
     fn wants(&self, seen: &Seen<'_>) -> Wants {
-        let open = |version: &Version| {
-            let row = rows::all(seen.model).into_iter().find(|row| row.tx() == Some(*version));
-            row.is_some_and(|row| matches!(row.fate, Fate::InFlight | Fate::InDoubt))
-        };
+        // Asked with all that comes in: so it looks at what is open only.
+        let is_open =
+            |version: &Version| seen.model.txns.open().any(|row| row.txn.tx == Some(*version));
         let tx = match self.selected {
-            Some(Name::Tx(version)) => Some(version).filter(open),
+            Some(Name::Tx(version)) => Some(version).filter(is_open),
             _ => None,
         };
         Wants { tx, ..Wants::default() }

@@ -8,9 +8,12 @@ use protocol::ids::Version;
 use crate::console::look::Tone;
 use crate::console::model::Model;
 use crate::console::model::clock::micros;
+use crate::console::widgets::table::Column;
+use crate::console::widgets::text::{Span, span};
 use crate::console::widgets::waterfall::{Party, Segment};
 
 use super::rows::{Fate, Row, hindrance, node_tone};
+use super::words;
 
 /// What a piece of the time was.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +61,8 @@ fn pieces(row: &Row<'_>, txn: &Txn, model: &Model) -> Vec<Piece> {
         let why = hindrance(model, node).filter(|_| open);
         let why = why.map_or(String::new(), |why| format!(": {why}"));
         let sent = vote.sent_us.unwrap_or(end);
-        let to_send = format!("waiting until it could be sent to {node}{why}");
+        let link = if open { why.as_str() } else { ", whose link was gone or full" };
+        let to_send = format!("waiting until it could be sent to {node}{link}");
         pieces.push(was(sent.saturating_sub(formed), to_send));
         pieces.extend(trip(vote, end.saturating_sub(sent), &why));
     }
@@ -104,7 +108,7 @@ pub(super) fn sentence(row: &Row<'_>, model: &Model) -> String {
     };
     let (part, total) = (micros(longest.us), micros(whole));
     let of_all = || format!("{part} of {total}");
-    let percent = (u128::from(longest.us) * 100 + u128::from(whole) / 2) / u128::from(whole);
+    let percent = u128::from(longest.us) * 100 / u128::from(whole);
     match &longest.what {
         What::Turn(Some(other)) => {
             format!("it waited {} for {other}, the transaction of the same key before it", of_all())
@@ -159,6 +163,46 @@ pub(super) fn parties(row: &Row<'_>, model: &Model) -> Vec<Party> {
     let nodes = txn.votes.iter().filter(|_| handed_over);
     parties.extend(nodes.map(|vote| of_node(row, vote, (formed, whole), model)));
     parties
+}
+
+/// The same as figures: of each node when it was sent what, and what took how long.
+pub(super) fn table(row: &Row<'_>, model: &Model) -> (Vec<Column<'static>>, Vec<Vec<Vec<Span>>>) {
+    let columns = vec![
+        Column::new("node", 12),
+        Column::new("sent", 8).right(),
+        Column::new("queue", 8).right().priority(4),
+        Column::new("append", 8).right().priority(4),
+        Column::new("sync", 8).right().priority(5),
+        Column::new("on the way, in line", 19).right().priority(3),
+        Column::new("vote", 5).right(),
+        Column::new("at", 8).right(),
+        Column::new("told", 8).right().priority(1),
+        Column::new("confirmed", 9).right().priority(2),
+    ];
+    let Some(txn) = row.txn() else { return (columns, Vec::new()) };
+    let time = |us: Option<u64>| us.map_or("-".to_owned(), micros);
+    let of = |vote: &Vote| {
+        let name = vote.node.as_str();
+        let trip = vote.recv_us.zip(vote.sent_us).map(|(recv, sent)| recv.saturating_sub(sent));
+        let work = vote.node_us.unwrap_or_default();
+        let work = work.queue.saturating_add(work.append).saturating_add(work.sync);
+        let rest = trip.filter(|_| vote.node_us.is_some()).map(|us| us.saturating_sub(work));
+        let decide = txn.decides.iter().find(|decide| decide.node == vote.node);
+        let worked = |part: fn(&NodeUs) -> u64| time(vote.node_us.as_ref().map(part));
+        vec![
+            vec![span(format!("{name} {}", words::role(vote.role)), node_tone(model, name))],
+            vec![span(time(vote.sent_us), Tone::Text)],
+            vec![span(worked(|us| us.queue), Tone::Warn)],
+            vec![span(worked(|us| us.append), Tone::Info)],
+            vec![span(worked(|us| us.sync), Tone::Accent)],
+            vec![span(time(rest), Tone::Dim)],
+            vec![span(words::vote(vote.vote), Tone::Text)],
+            vec![span(time(vote.recv_us), Tone::Text)],
+            vec![span(time(decide.and_then(|decide| decide.sent_us)), Tone::Dim)],
+            vec![span(time(decide.and_then(|decide| decide.confirmed_us)), Tone::Dim)],
+        ]
+    };
+    (columns, txn.votes.iter().map(of).collect())
 }
 
 /// A node: until it was sent to it, the way, and in its middle what the node says that it did.

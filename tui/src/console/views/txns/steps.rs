@@ -21,8 +21,8 @@ const NO_NODES: usize = 2;
 /// Columns that a ladder needs: of times and what is right of its last lane, and of each lane.
 const SIDES: u16 = 26;
 const LANE: (u16, u16) = (12, 24);
-/// Columns of what a node did: in short, which always fits right of the last lane, and in full.
-const NOTE: (usize, u16) = (13, 36);
+/// Columns left of a note in the first lane: of the times and around the lane.
+const NOTE: u16 = 14;
 
 /// The messages of a transaction.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +53,8 @@ struct Drawing<'a> {
     txn: &'a Txn,
     model: &'a Model,
     votes: Vec<&'a Vote>,
-    one_row: bool,
+    columns: u16,
+    spacing: u16,
     timed: Vec<Timed>,
 }
 
@@ -65,9 +66,7 @@ pub(super) fn ladder(row: &Row<'_>, model: &Model, columns: u16) -> Option<Ladde
     let left_out = txn.votes.len() - votes.len();
     let gaps = u16::try_from(votes.len() + NO_NODES - 1).unwrap_or(u16::MAX);
     let spacing = (columns.saturating_sub(SIDES) / gaps).clamp(LANE.0, LANE.1);
-    let last = spacing.saturating_mul(gaps);
-    let one_row = columns.saturating_sub(SIDES - LANE.0).saturating_sub(last) >= NOTE.1;
-    let mut drawing = Drawing { row, txn, model, votes, one_row, timed: Vec::new() };
+    let mut drawing = Drawing { row, txn, model, votes, columns, spacing, timed: Vec::new() };
     drawing.request();
     for at in 0..drawing.votes.len() {
         drawing.node(at);
@@ -93,20 +92,17 @@ fn note(lane: usize, text: impl Into<String>, tone: Tone) -> Happening {
     Happening::Note { lane, text: text.into(), tone }
 }
 
-/// What a node did, in as many columns as there are, and what that means.
-fn worked(NodeUs { queue, append, sync }: NodeUs, one_row: bool) -> (String, String) {
+/// What a node did, in so many columns, and what that means.
+fn worked(NodeUs { queue, append, sync }: NodeUs, columns: u16) -> (String, String) {
     let long = format!("queue {queue}, append {append}, sync {sync} us");
     let why = format!(
         "How long it took the node, by the node's clock: {long}. When it began is not known."
     );
     let short = format!("{queue}+{append}+{sync} us");
     let sum = queue.saturating_add(append).saturating_add(sync);
-    let text = match (one_row, short.len() <= NOTE.0) {
-        (true, _) => long,
-        (false, true) => short,
-        (false, false) => format!("{} work", micros(sum)),
-    };
-    (text, why)
+    let fits = |text: &String| text.len() <= usize::from(columns);
+    let text = [long, short].into_iter().find(fits);
+    (text.unwrap_or_else(|| format!("{} work", micros(sum))), why)
 }
 
 fn wait(lane: usize, text: impl Into<String>) -> Happening {
@@ -199,7 +195,8 @@ impl Drawing<'_> {
     fn voted(&mut self, vote: &Vote, lane: usize, recv: u64) {
         let name = vote.node.as_str();
         if let Some(us) = vote.node_us {
-            let (text, why) = worked(us, self.one_row);
+            let left = u16::try_from(lane).unwrap_or(u16::MAX).saturating_mul(self.spacing);
+            let (text, why) = worked(us, self.columns.saturating_sub(left.saturating_add(NOTE)));
             self.add_timeless(Some(recv), 4, note(lane, text, Tone::Dim), &why);
         }
         let text = words::vote(vote.vote);
@@ -294,8 +291,7 @@ impl Drawing<'_> {
     fn finished(mut self, left_out: usize) -> Ladder {
         let last = |one: &Timed| one.us.unwrap_or(u64::MAX);
         self.timed.sort_by_key(|one| (last(one), one.rank));
-        let longest = self.timed.iter().filter_map(|one| one.us).max().unwrap_or(0);
-        let in_us = longest.max(whole_us(self.row, self.model)) < 10_000;
+        let in_us = whole_us(self.row, self.model) < 10_000;
         let time = |us: u64| match in_us {
             true => us.to_string(),
             false => format!("{}.{}", us / 1_000, us % 1_000 / 100),

@@ -44,7 +44,7 @@ pub(super) fn proves(vote: VoteState) -> &'static str {
         VoteState::Yes => "has it durably and will not forget it",
         VoteState::No => "has refused it durably: it can never be committed",
         VoteState::None => "may or may not have it: nothing can be concluded",
-        VoteState::Lost => "cannot answer now, and may or may not have it",
+        VoteState::Lost => "cannot answer at present: nothing can be concluded",
         VoteState::Other => "has voted in a way that this console does not know",
     }
 }
