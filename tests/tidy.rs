@@ -44,10 +44,44 @@ const IMPORTS: &[(&str, &[&str], &[&str])] = &[
     ("tui/src/", &[], &["cluster", "demos"]),
     ("tui/src/prompt/", &[], NO_TERMINAL),
     ("tui/src/commands/", &[], NO_TERMINAL),
+    ("tui/src/console/look/", &[], NO_TERMINAL),
+    ("tui/src/console/widgets/", &["tui/src/console/widgets/testing.rs"], NO_TERMINAL),
+    ("tui/src/console/model/", &[], NO_PICTURE),
+    ("tui/src/console/model/", &[], NO_CLOCK),
+    ("tui/src/console/state/", &[], NO_CLOCK),
+    ("tui/src/console/views/", &[], NO_CLOCK),
+    ("tui/src/console/screen/", &[], NO_CLOCK),
 ];
-/// Whatever a line editor could be tempted by: it is handed keys, and says what is to be seen.
+/// What a fold over events could be tempted by: it must come to the same whenever it is played.
+const NO_CLOCK: &[&str] = &[
+    "crossterm",
+    "ratatui::crossterm",
+    "crate::terminal",
+    "crate::history_file",
+    "crate::console::run",
+    "protocol::client",
+    "std::fs",
+    "std::io",
+    "std::net",
+    "std::env",
+    "std::time",
+    "std::thread",
+    "tokio",
+];
+/// The console's model knows nothing of how it is shown.
+const NO_PICTURE: &[&str] = &[
+    "ratatui",
+    "crate::console::look",
+    "crate::console::widgets",
+    "crate::console::views",
+    "crate::console::screen",
+    "crate::console::state",
+];
+/// Whatever a line editor or a widget could be tempted by: it is handed what it needs, and says what
+/// is to be seen.
 const NO_TERMINAL: &[&str] = &[
     "crossterm",
+    "ratatui::crossterm",
     "crate::terminal",
     "crate::history_file",
     "std::fs",
@@ -337,6 +371,7 @@ fn nobody_imports_upwards() {
                 &[1, 2],
             ),
             ("tui/src/commands/x.rs", "use std::io::Write;\nuse crate::prompt::Key;", &[1]),
+            ("tui/src/console/widgets/x.rs", "use protocol::Key;\nuse ratatui::style;", &[1]),
             ("tui/src/terminal/x.rs", "use crossterm::event;\nuse std::io;", &[]),
             ("tui/cli/main.rs", "use cluster::core;\nuse tui::run;", &[]),
         ],

@@ -11,7 +11,7 @@
 //!
 //! Receivers ignore fields and kinds that they do not know ([`Body::Other`]). Plain data.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::Epoch;
@@ -40,6 +40,9 @@ pub use txn::{
 
 /// What a supervisor calls itself as the source of its events.
 pub const SUPERVISOR: &str = "supervisor";
+
+/// Room for most events' lines.
+const TAIL_BYTES: usize = 1_024;
 
 /// One event, as a subscriber gets it.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,13 +120,13 @@ macro_rules! kinds {
                 }
             }
 
-            fn to_json(&self) -> serde_json::Result<Vec<u8>> {
+            fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
                 match self {
-                    Self::Snapshot(body) => serde_json::to_vec(body),
-                    Self::ProcsSnapshot(body) => serde_json::to_vec(body),
-                    Self::Lagged(body) => serde_json::to_vec(body),
-                    $(Self::$kind(body) => serde_json::to_vec(body),)*
-                    Self::Other(_) => Ok(b"{}".to_vec()),
+                    Self::Snapshot(body) => serde_json::to_writer(out, body),
+                    Self::ProcsSnapshot(body) => serde_json::to_writer(out, body),
+                    Self::Lagged(body) => serde_json::to_writer(out, body),
+                    $(Self::$kind(body) => serde_json::to_writer(out, body),)*
+                    Self::Other(_) => serde_json::to_writer(out, &serde_json::Map::new()),
                 }
             }
 
@@ -199,19 +202,22 @@ pub struct Stamp<'a> {
 
 /// All of an event's line that does not depend on the subscriber, newline included.
 pub fn tail(stamp: &Stamp<'_>, body: &Body) -> Bytes {
-    let text = body.to_json().expect("plain data always serializes");
-    let mut out = BytesMut::with_capacity(text.len() + 96);
+    let mut out = Vec::with_capacity(TAIL_BYTES);
     out.put_slice(b",\"source\":");
     json::write_string(&mut out, stamp.source);
     write_field(&mut out, b",\"epoch\":", u64::from(stamp.epoch.0));
     write_field(&mut out, b",\"at_us\":", stamp.at_us);
     write_field(&mut out, b",\"wall_ms\":", stamp.wall_ms);
-    if text.len() > 2 {
-        out.put_u8(b',');
+    let fields = out.len();
+    body.write(&mut out).expect("plain data always serializes");
+    // Its fields follow those of the envelope, if it has any.
+    if &out[fields..] == b"{}" {
+        out.remove(fields);
+    } else {
+        out[fields] = b',';
     }
-    out.put_slice(&text[1..]);
     out.put_u8(b'\n');
-    out.freeze()
+    out.into()
 }
 
 /// Appends an event's line.

@@ -6,19 +6,21 @@
 
 use std::num::NonZeroU16;
 use std::path::PathBuf;
-use std::process::Command;
-use std::time::Instant;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::cluster::{Cluster, binary};
-use super::procs::TempDir;
+use super::procs::{Mark, TempDir, wait_for};
 use super::terminal::Terminal;
 use super::wire::Conn;
 
 const COLUMNS: NonZeroU16 = NonZeroU16::new(120).expect("columns");
 const ROWS: NonZeroU16 = NonZeroU16::new(36).expect("rows");
+/// For a machine that stalls.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Keys, so that there is something to have one copy of.
 const KEYS: usize = 400;
 
@@ -136,6 +138,7 @@ fn killed_from_outside(cluster: &Cluster) {
 
 fn paused(cluster: &Cluster) {
     let mut shown = Shown::of(cluster, &[]);
+    let _writers = Writers::start(cluster);
     shown.select("n4");
     shown.terminal.type_keys("P");
     shown.wait("the question", "pause-asked", &["Pause n4", "Cancel"]);
@@ -143,10 +146,36 @@ fn paused(cluster: &Cluster) {
     shown.wait(
         "the pause",
         "paused",
-        &["n4 was paused (SIGSTOP) by you", "suspected", "paused: P lets it go on"],
+        &["n4 was paused (SIGSTOP) by you", "suspected", "paused: P lets it go on", "in doubt"],
     );
+    // What was under way is shown as what it is: nobody can say yet.
+    shown.terminal.type_keys("4");
+    let doubt = ["IN DOUBT", "nothing can be concluded", "has it durably"];
+    shown.wait("the updates in doubt", "doubt", &doubt);
     shown.terminal.type_keys("P");
     shown.wait("the end of the story", "paused-healthy", &["healthy: n4 is back after"]);
+    shown.wait("their end", "doubt-resolved", &["in doubt, resolved:", "committed"]);
+}
+
+/// Clients that write all the time, until this is dropped.
+struct Writers(Child);
+
+impl Writers {
+    fn start(cluster: &Cluster) -> Self {
+        let mut command = cluster.command();
+        command.args(["bench", "--mix", "put=100", "--keys", "200", "--no-fill", "--rate", "100"]);
+        command.args(["--connections", "8", "--duration", "10m", "--addr"]);
+        command.arg(cluster.addr().to_string());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        Self(command.spawn().expect("the program starts"))
+    }
+}
+
+impl Drop for Writers {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn the_coordinator(cluster: &Cluster) {
@@ -235,4 +264,56 @@ fn stopped_and_continued(cluster: &Cluster) {
     terminal.wait("the shell again", |screen| screen.trim_end().ends_with("bash:"));
     terminal.type_keys("exit\r");
     assert_eq!(terminal.ended(), 0);
+}
+
+/// Contract: "On a terminal it starts the supervisor in a session of its own and is itself the
+/// console"
+/// Contract: "Ctrl-Z stops only the console; `q` in `piazza up` asks stop all / leave running /
+/// cancel; a console that dies leaves the cluster running"
+#[test]
+fn console_of_up() {
+    let place = TempDir::new("console-up");
+    let procs = Mark::new();
+    let data = place.path().join("data");
+    let mut command = Command::new(binary());
+    procs.put_on(&mut command);
+    command.args(["up", "--nodes", "2", "--any-port", "--dir"]).arg(&data);
+    let mut terminal = Terminal::of_size(&command, place.path(), COLUMNS, ROWS);
+    terminal.wait("the console", |screen| screen.contains("2/2 up"));
+    // Cancelled: it goes on.
+    terminal.type_keys("q");
+    terminal.wait("the question", |screen| screen.contains("What becomes of it?"));
+    terminal.type_keys("c");
+    terminal.wait("the console again", |screen| !screen.contains("What becomes of it?"));
+    // Left running: another console shows it, and may die.
+    terminal.type_keys("q");
+    terminal.wait("the question", |screen| screen.contains("What becomes of it?"));
+    terminal.type_keys("l");
+    terminal.wait("the farewell", |screen| screen.contains("the cluster goes on"));
+    assert_eq!(terminal.ended(), 0);
+    let mut command = Command::new(binary());
+    procs.put_on(&mut command);
+    command.arg("console").arg("--dir").arg(&data);
+    let terminal = Terminal::of_size(&command, place.path(), COLUMNS, ROWS);
+    terminal.wait("the second console", |screen| screen.contains("2/2 up"));
+    kill(Pid::from_raw(terminal.pid()), Signal::SIGKILL).expect("it runs");
+    drop(terminal);
+    let mut command = Command::new(binary());
+    procs.put_on(&mut command);
+    let status = command.args(["wait", "healthy", "--dir"]).arg(&data).status().expect("it starts");
+    assert!(status.success(), "{status}");
+    // Once more, and stopped by its own console.
+    let mut command = Command::new(binary());
+    procs.put_on(&mut command);
+    let status = command.args(["down", "--dir"]).arg(&data).status().expect("it starts");
+    assert!(status.success(), "{status}");
+    let mut command = Command::new(binary());
+    procs.put_on(&mut command);
+    command.args(["up", "--any-port", "--dir"]).arg(&data);
+    let mut terminal = Terminal::of_size(&command, place.path(), COLUMNS, ROWS);
+    terminal.wait("the console", |screen| screen.contains("2/2 up"));
+    terminal.type_keys("qs");
+    terminal.wait("the farewell", |screen| screen.contains("the cluster is stopped"));
+    assert_eq!(terminal.ended(), 0);
+    wait_for("the servers' end", WAIT_MAX, || procs.pids().is_empty().then_some(()));
 }

@@ -9,23 +9,29 @@ use serde_json::{Value, json};
 use tui::console::recording::Feed;
 
 use super::clients::{self, Load};
-use super::recorder::Recorder;
+use super::recorder::{Orders, Recorder};
 use crate::e2e::cluster::Cluster;
-use crate::e2e::wire::ask;
+use crate::e2e::wire::Conn;
 
 /// No recording is longer: they are kept for ever.
 pub(super) const BYTES_MAX: usize = 600 << 10;
 
 /// A name, and what happens.
-type Scenario = (&'static str, fn(&str) -> Vec<u8>);
+pub(super) type Scenario = (&'static str, fn(&str) -> Vec<u8>);
 
-const ALL: &[Scenario] = &[
+/// Every recording there is.
+pub(super) const ALL: &[Scenario] = &[
     ("calm", calm),
     ("kill", kill),
     ("crash", crash),
     ("pause", pause),
     ("coordinator", coordinator),
     ("coordinator-killed", coordinator_killed),
+    ("recovering", recovering),
+    ("doubt", doubt),
+    ("cache", cache),
+    ("lagged", lagged),
+    ("gave-up", gave_up),
 ];
 
 /// Where the recordings are.
@@ -71,18 +77,18 @@ fn wants() -> Subscribe {
 const RATE: u64 = 60;
 
 impl Scene {
-    fn new(name: &str, flags: &[&str], rate: u64, wants: Subscribe) -> Self {
+    fn new(name: &str, flags: &[&str], rate: u64, orders: Orders) -> Self {
         let cluster = Cluster::start(name, 5, 2, &[&["--lab"], flags].concat());
         cluster.wait_healthy(None);
         Load::fill(&cluster);
-        let recorder = Recorder::start(&cluster, wants);
+        let recorder = Recorder::start(&cluster, orders);
         let load = Some(Load::start(&cluster, rate, 0.8));
         recorder.run_for(Duration::from_secs(2));
         Self { load, recorder, cluster }
     }
 
     fn usual(name: &str) -> Self {
-        Self::new(name, &[], RATE, wants())
+        Self::new(name, &[], RATE, Orders { wants: wants(), little: false })
     }
 
     /// Waits until the coordinator sees this node so.
@@ -112,13 +118,28 @@ impl Scene {
     }
 
     /// Asks the supervisor, as somebody with a name.
-    fn order(&self, request: Value) {
-        let answer = ask(self.cluster.supervisor_addr(), &request).expect("an answer");
+    fn ask(&self, request: &Value) -> Value {
+        let mut conn = Conn::open(self.cluster.supervisor_addr()).expect("it is there");
+        conn.call(&json!({"op": "hello", "client": "ada at the console"})).expect("an answer");
+        conn.call(request).expect("an answer")
+    }
+
+    fn order(&self, request: &Value) {
+        let answer = self.ask(request);
         assert_eq!(answer["ok"], true, "{request}: {answer}");
     }
 
+    fn inject(&self, proc: &str, fault: &str, value: Value, count: u64) {
+        let mut request = json!({"op": "admin", "action": "inject", "proc": proc, "fault": fault,
+            "count": count});
+        if !value.is_null() {
+            request["value"] = value;
+        }
+        self.order(&request);
+    }
+
     fn act(&self, action: &str, proc: &str) {
-        self.order(json!({"op": "admin", "action": action, "proc": proc, "timeout_ms": 60_000}));
+        self.order(&json!({"op": "admin", "action": action, "proc": proc, "timeout_ms": 60_000}));
     }
 
     /// All is well; it is looked at for a while more, then it is over.
@@ -129,6 +150,31 @@ impl Scene {
         self.recorder.finish()
     }
 
+    /// A key with an odd name that this node holds.
+    fn key_of(&self, node: &str) -> &'static str {
+        let holds = |key: &&str| self.cluster.locate(key).iter().any(|holder| holder == node);
+        let key = clients::ODD_KEYS.into_iter().find(holds);
+        key.expect("one in two or three keys is on any node")
+    }
+
+    /// Begins an update that may take long, and waits until it is open for a while: its id.
+    fn begin(&self, key: &str) -> (Conn, Value) {
+        let mut conn = Conn::open(self.cluster.addr()).expect("the cluster is ready");
+        let put = json!({"op": "put", "key": key, "value": "in doubt", "timeout_ms": 60_000});
+        conn.send(format!("{put}\n")).expect("it lives");
+        let open = self.recorder.until(&format!("txn_open of {key:?}"), |_, event| {
+            event["event"] == "txn_open" && event["key"] == key
+        });
+        (conn, open["tx"].clone())
+    }
+
+    /// Waits until something of this kind is told of a transaction.
+    fn until_tx(&self, kind: &str, tx: &Value) -> Value {
+        self.recorder.until(&format!("{kind} of {tx}"), |_, event| {
+            event["event"] == kind && event["tx"] == *tx
+        })
+    }
+
     fn pass(&self, ms: u64) {
         self.recorder.run_for(Duration::from_millis(ms));
     }
@@ -136,7 +182,8 @@ impl Scene {
 
 /// Ten seconds of load, and one of every request.
 fn calm(name: &str) -> Vec<u8> {
-    let scene = Scene::usual(name);
+    let wants = Subscribe { max_per_s: 1_000, ..wants() };
+    let scene = Scene::new(name, &[], RATE / 2, Orders { wants, little: false });
     clients::ask_for_everything(&scene.cluster);
     scene.pass(6_000);
     scene.finish()
@@ -148,6 +195,7 @@ fn kill(name: &str) -> Vec<u8> {
     scene.act("kill", "n3");
     scene.until_member("n3", "down");
     scene.pass(4_000);
+    scene.recorder.mark();
     scene.act("start", "n3");
     scene.until_member("n3", "up");
     scene.finish()
@@ -177,6 +225,7 @@ fn pause(name: &str) -> Vec<u8> {
 /// The coordinator dies by itself.
 fn coordinator(name: &str) -> Vec<u8> {
     let scene = Scene::usual(name);
+    scene.recorder.mark();
     scene.cluster.sigkill("coordinator");
     scene.until_proc("coordinator", "backoff");
     scene.until_coordinator("active");
@@ -189,7 +238,157 @@ fn coordinator_killed(name: &str) -> Vec<u8> {
     scene.act("kill", "coordinator");
     scene.until_proc("coordinator", "killed");
     scene.pass(5_000);
+    scene.recorder.mark();
     scene.act("start", "coordinator");
     scene.until_coordinator("active");
+    scene.finish()
+}
+
+/// A coordinator comes up while too few nodes are there, and then finds an update that only some of
+/// its nodes can tell of.
+fn recovering(name: &str) -> Vec<u8> {
+    let scene = Scene::usual(name);
+    let is_split = |key: &&str| {
+        let holders = scene.cluster.locate(key);
+        let stands = |node: &String| ["n2", "n3"].contains(&node.as_str());
+        holders.iter().any(stands) && holders.iter().any(|node| node == "n4")
+    };
+    let key = clients::ODD_KEYS.into_iter().find(is_split).expect("one key in five is on both");
+    for node in ["n1", "n2", "n3"] {
+        scene.act("pause", node);
+    }
+    let (_client, tx) = scene.begin(key);
+    scene.recorder.mark();
+    scene.cluster.sigkill("coordinator");
+    scene.until_coordinator("claiming");
+    scene.pass(2_500);
+    scene.act("resume", "n1");
+    scene.until_coordinator("active");
+    scene.pass(2_000);
+    scene.act("resume", "n2");
+    scene.act("resume", "n3");
+    scene.until_tx("txn_resolved", &tx);
+    scene.until_member("n3", "up");
+    scene.finish()
+}
+
+/// Faults at one node: it refuses an update; it makes no progress; it stops with an update that it
+/// holds, and is killed; it is killed before it has another one, and the coordinator with it.
+fn doubt(name: &str) -> Vec<u8> {
+    let orders = Orders { wants: wants(), little: false };
+    let mut scene = Scene::new(name, &[], RATE / 3, orders);
+    let key = scene.key_of("n3");
+    scene.inject("n3", "refuse_prepare", Value::Null, 1);
+    let mut client = Conn::open(scene.cluster.addr()).expect("the cluster is ready");
+    client.put(key, "refused, or not: another one may be");
+    scene.inject("n3", "drop_heartbeats", Value::Null, 2);
+    scene.inject("n3", "sync_delay_ms", json!(4_000), 1);
+    scene.until_member("n3", "suspect");
+    scene.until_member("n3", "up");
+
+    // What follows is of one update each.
+    scene.load = None;
+    scene.recorder.mark();
+    scene.inject("n3", "stop_after", json!("sync"), 1);
+    let (_first, tx) = scene.begin(key);
+    scene.until_proc("n3", "paused");
+    scene.until_tx("txn_in_doubt", &tx);
+    // Who comes now is told of it in the snapshot.
+    scene.recorder.want(wants());
+    scene.act("kill", "n3");
+    scene.until_member("n3", "down");
+    scene.pass(1_500);
+    scene.recorder.mark();
+    scene.act("start", "n3");
+    let resolved = scene.until_tx("txn_resolved", &tx);
+    assert_eq!(resolved["outcome"], "committed", "{resolved}");
+    scene.cluster.wait_healthy(None);
+
+    scene.recorder.mark();
+    scene.act("pause", "n3");
+    let (_second, tx) = scene.begin(key);
+    scene.act("kill", "n3");
+    scene.until_tx("txn_in_doubt", &tx);
+    // This coordinator would give it to the node again; the next one may not.
+    scene.recorder.mark();
+    scene.cluster.sigkill("coordinator");
+    scene.until_coordinator("active");
+    scene.until_tx("txn_in_doubt", &tx);
+    scene.pass(1_000);
+    scene.act("start", "n3");
+    scene.until_tx("txn_resolved", &tx);
+    scene.finish()
+}
+
+/// Small caches, so that entries give way; one set closely, at the coordinator and at a node.
+fn cache(name: &str) -> Vec<u8> {
+    let flags = ["--cache", "8x4", "--node-cache", "2x4"];
+    let wants = Subscribe { max_per_s: 10, sets: Some((0, 8)), ..Subscribe::default() };
+    let orders = Orders { wants: wants.clone(), little: false };
+    let scene = Scene::new(name, &flags, RATE, orders);
+    let locate = json!({"op": "locate", "key": clients::ODD_KEYS[0]});
+    let mut conn = Conn::open(scene.cluster.addr()).expect("the cluster is ready");
+    let place = conn.call(&locate).expect("an answer");
+    let set = place["set"].as_u64().and_then(|set| u32::try_from(set).ok()).expect("a set");
+    scene.recorder.want(Subscribe { set: Some(set), ..wants.clone() });
+    clients::ask_for_everything(&scene.cluster);
+    scene.pass(6_000);
+    clients::ask_for_everything(&scene.cluster);
+    scene.pass(1_000);
+    let server = Some("n2".to_owned());
+    let sets = Some((0, 2));
+    scene.recorder.want(Subscribe { set: Some(1), sets, server, ..wants });
+    scene.pass(5_000);
+    scene.finish()
+}
+
+/// A reader that takes nothing for a while, until too much is waiting for it.
+fn lagged(name: &str) -> Vec<u8> {
+    let orders = Orders { wants: Subscribe { max_per_s: 2, ..wants() }, little: true };
+    let scene = Scene::new(name, &[], RATE / 6, orders);
+    let mut watcher = Conn::open(scene.cluster.addr()).expect("the cluster is ready");
+    let mut client = Conn::open(scene.cluster.addr()).expect("the cluster is ready");
+    client.call(&json!({"op": "hello", "client": "\u{202e}bob\u{1b}[5m"})).expect("an answer");
+    watcher.call(&json!({"op": "subscribe", "topics": ["stats"]})).expect("an answer");
+    scene.recorder.hold(true);
+    // Nobody who reads loses what administrators do, and these are refused at once.
+    for _ in 0..100 {
+        let line = format!("{}\n", json!({"op": "admin", "action": "rebalance"}));
+        client.send(line.repeat(150)).expect("it lives");
+        for _ in 0..150 {
+            client.receive().expect("an answer");
+        }
+        let dropped = loop {
+            let event = watcher.receive().expect("an event");
+            if event["event"] == "stats" {
+                break event["dropped"].as_u64().expect("a number");
+            }
+        };
+        if dropped > 0 {
+            scene.recorder.hold(false);
+            scene.recorder.until("lagged", |_, event| event["event"] == "lagged");
+            scene.pass(1_000);
+            return scene.finish();
+        }
+    }
+    panic!("nothing was dropped");
+}
+
+/// A node's directory is damaged: it ends at each start, until it is given up; then it is mended.
+fn gave_up(name: &str) -> Vec<u8> {
+    let scene = Scene::usual(name);
+    scene.act("stop", "n3");
+    scene.until_proc("n3", "exited");
+    let file = scene.cluster.data().join("n3/store");
+    let whole = fs::read(&file).expect("it is there");
+    fs::write(&file, "damaged\u{1b}[7m\n").expect("it is ours");
+    let start = json!({"op": "admin", "action": "start", "proc": "n3", "timeout_ms": 1_000});
+    assert_eq!(scene.ask(&start)["ok"], false);
+    scene.until_proc("n3", "gave_up");
+    scene.pass(2_000);
+    fs::write(&file, whole).expect("it is ours");
+    scene.recorder.mark();
+    scene.act("start", "n3");
+    scene.until_member("n3", "up");
     scene.finish()
 }

@@ -22,6 +22,8 @@ use super::time::Time;
 const CONTROL_MAX: usize = 1_024;
 /// Telemetry that may wait.
 const TELEMETRY_MAX: usize = 1_024;
+/// As much of that as this is not kept waiting for more.
+const TELEMETRY_MANY: usize = TELEMETRY_MAX / 4;
 /// Events whose numbers are remembered, for those that name them as their cause.
 const CAUSES_MAX: usize = 256;
 /// What was not used of `max_per_s` may be made up for within this time, microseconds.
@@ -152,6 +154,12 @@ impl Subscription {
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.control.is_empty() && self.telemetry.is_empty()
+    }
+
+    /// Whether what waits is to be written at once: figures and samples alone, while there are few,
+    /// may be gathered for a while.
+    pub fn is_urgent(&self) -> bool {
+        !self.control.is_empty() || self.telemetry.len() >= TELEMETRY_MANY
     }
 
     /// Something has happened; `tail` makes the text of it, if it is wanted.

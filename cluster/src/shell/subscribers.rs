@@ -8,13 +8,19 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use protocol::event::{self, Body, Lagged, Stamp, Subscribe};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::core::coordinator::{ClientId, Interest};
 use crate::core::subscription::{Event, Offered, Subscription};
 use crate::core::time::Time;
+
+/// So long figures and samples are gathered for one write: a write each, and a reader that wakes
+/// for each, would cost more than all that is told.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// One connection's events. Both ends hold it: nothing waits here before the loop has accepted it.
 #[derive(Default)]
@@ -52,17 +58,43 @@ impl Subscriber {
         }
     }
 
-    fn is_due(&self, first_slot: u64) -> bool {
+    fn due(&self, first_slot: u64) -> Due {
         let waiting = self.lock();
-        waiting.as_ref().is_some_and(|a| a.slot < first_slot && !a.subscription.is_empty())
+        let accepted = waiting.as_ref().filter(|accepted| accepted.slot < first_slot);
+        match accepted.map(|accepted| &accepted.subscription) {
+            Some(subscription) if subscription.is_urgent() => Due::Now,
+            Some(subscription) if !subscription.is_empty() => Due::Soon,
+            _ => Due::Never,
+        }
     }
 }
 
-/// Waits until there is something to write, or for ever. Nothing is lost if the wait is given up.
+/// When a connection is to write events.
+#[derive(Debug, PartialEq, Eq)]
+enum Due {
+    Now,
+    /// In [`GATHER`].
+    Soon,
+    /// Nothing waits.
+    Never,
+}
+
+/// Waits until something is to be written, or for ever. Nothing is lost if the wait is given up.
 pub(crate) async fn wait(subscriber: Option<&Subscriber>, first_slot: u64) {
     let Some(subscriber) = subscriber else { return std::future::pending().await };
-    while !subscriber.is_due(first_slot) {
-        subscriber.news.notified().await;
+    let mut gathered = None;
+    loop {
+        let news = subscriber.news.notified();
+        match subscriber.due(first_slot) {
+            Due::Now => return,
+            Due::Never => news.await,
+            Due::Soon => {
+                let until = *gathered.get_or_insert_with(|| Instant::now() + GATHER);
+                if tokio::time::timeout_at(until, news).await.is_err() {
+                    return;
+                }
+            }
+        }
     }
 }
 
@@ -133,9 +165,13 @@ impl Subscribers {
         for (conn, subscriber) in &self.all {
             let mut waiting = subscriber.lock();
             let Some(accepted) = waiting.as_mut() else { continue };
+            let first = accepted.subscription.is_empty();
             match accepted.subscription.offer(now, event, tail) {
                 Offered::Left => {}
-                Offered::Taken => subscriber.news.notify_one(),
+                Offered::Taken if first || accepted.subscription.is_urgent() => {
+                    subscriber.news.notify_one();
+                }
+                Offered::Taken => {}
                 Offered::Lagged(lagged) => lagging.push((*conn, lagged)),
             }
         }
@@ -166,7 +202,7 @@ fn dropped(subscriber: &Subscriber) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use protocol::event::Copies;
+    use protocol::event::{Copies, Stats};
     use protocol::ids::Epoch;
 
     use super::*;
@@ -188,12 +224,36 @@ mod tests {
         all.restart(1, &stamp(), None, &Body::Copies(Copies::default()));
         let mut out = Vec::new();
         first.write(&mut out, 100, 3);
-        assert!(out.is_empty() && !first.is_due(3) && first.is_due(4), "the reply comes first");
+        assert!(out.is_empty(), "the reply comes first");
+        assert_eq!((first.due(3), first.due(4)), (Due::Never, Due::Now));
         first.write(&mut out, 100, 4);
         let text = String::from_utf8(out).unwrap();
         assert!(text.starts_with("{\"event\":\"snapshot\",\"seq\":1,\"source\":"), "{text}");
         assert!(all.remove(1) && !all.remove(1));
         assert!(all.add(client(2), wants(), Arc::default(), 1));
         assert_eq!(all.counts(), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn figures_wait_for_more_and_what_changes_takes_them_along() {
+        let mut all = Subscribers::default();
+        let subscriber = Arc::new(Subscriber::default());
+        let client = ClientId { conn: 1, slot: 0 };
+        assert!(all.add(client, Subscribe::default(), Arc::clone(&subscriber), 1));
+        let offer = |body| all.offer(Time(0), &stamp(), &Event::plain(Epoch(1), body));
+        offer(Body::Stats(Stats::default()));
+        assert_eq!(subscriber.due(1), Due::Soon);
+        // That they are ever written needs no second event.
+        wait(Some(&subscriber), 1).await;
+        let mut out = Vec::new();
+        subscriber.write(&mut out, 1, 1);
+        assert!(out.starts_with(b"{\"event\":\"stats\"") && subscriber.due(1) == Due::Never);
+        offer(Body::Stats(Stats::default()));
+        offer(Body::Copies(Copies::default()));
+        assert_eq!(subscriber.due(1), Due::Now);
+        wait(Some(&subscriber), 1).await;
+        out.clear();
+        subscriber.write(&mut out, usize::MAX, 1);
+        assert_eq!(out.split(|byte| *byte == b'\n').count(), 3, "two lines");
     }
 }

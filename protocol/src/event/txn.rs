@@ -60,7 +60,7 @@ pub struct Txn {
     /// The error code that its client was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The transaction of the same key that was ahead of it when it came.
+    /// The transaction that was ahead of it on one of its keys when it came.
     #[serde(with = "version_text", default, skip_serializing_if = "Option::is_none")]
     pub waited_for: Option<Version>,
     /// From its arrival to its answer, or so far, microseconds.

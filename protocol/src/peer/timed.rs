@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::NodeUs;
+
 /// Of some of the yes votes of a message: durations on the node's own clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timed {
@@ -19,4 +21,16 @@ pub struct Timed {
     /// To sync it.
     #[serde(rename = "s")]
     pub sync_us: u64,
+}
+
+impl Timed {
+    /// Whether it tells of this one of the yes votes.
+    pub fn is_of(&self, nth: u32) -> bool {
+        nth.checked_sub(self.from).is_some_and(|nth| nth < self.votes)
+    }
+
+    /// The durations as they are told.
+    pub fn node_us(&self) -> NodeUs {
+        NodeUs { queue: self.queue_us, append: self.append_us, sync: self.sync_us }
+    }
 }

@@ -10,7 +10,7 @@ use super::words::{must_be_quoted, quote, quote_open, split_open};
 use crate::prompt::{Candidate, Completion};
 
 /// What completes a line.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
     /// These candidates; perhaps none.
     These(Completion),
@@ -21,7 +21,7 @@ pub enum Wanted {
 }
 
 /// Which keys are to be asked for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyQuestion {
     /// What the keys begin with.
     pub prefix: String,

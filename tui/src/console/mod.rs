@@ -5,7 +5,8 @@
 //! `state`, the `screen` draws both, and what is to be done goes out as an `effect`.
 //!
 //! - `model`: what is known, a fold over what comes in
-//! - `state`: what a person has chosen; inputs in, effects out; `action`, `keys`, `effect`: its words
+//! - `state`: what a person has chosen; inputs in, effects out; `action`, `keys`, `effect`: its
+//!   words
 //! - `views`: the six views; `screen`: the whole of what is drawn, around them
 //! - `run`: the loop, the only part with sockets and a clock
 //! - `recording`: what a console was fed, as a file's lines

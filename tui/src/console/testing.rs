@@ -1,6 +1,7 @@
 //! What the console's tests share: recordings of a real cluster, played into a console.
 //!
-//! To look at what is drawn: `PIAZZA_SHOW=kill@4000:ring:120x36 cargo test -p tui show -- --nocapture`
+//! To look at what is drawn:
+//! `PIAZZA_SHOW=kill@4000:ring:120x36 cargo test -p tui show -- --nocapture`
 //! (recording, milliseconds, view, size, and after one more colon a theme or `ascii`).
 
 use std::path::Path;
@@ -22,8 +23,8 @@ const TICK_MS: u64 = 250;
 /// The recordings of `tests/recordings`, by name.
 pub(crate) fn recorded(name: &str) -> Vec<(At, Fed)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/recordings");
-    let bytes = std::fs::read(root.join(format!("{name}.ndjson"))).unwrap();
-    let (_, records) = recording::read(&bytes).unwrap();
+    let bytes = std::fs::read(root.join(format!("{name}.ndjson"))).expect("it is recorded");
+    let (_, records) = recording::read(&bytes).expect("it is a recording");
     records.into_iter().map(<(At, Fed)>::from).collect()
 }
 
@@ -101,18 +102,18 @@ fn show() {
     let wanted =
         std::env::var("PIAZZA_SHOW").unwrap_or_else(|_| "kill@4000:overview:120x36".into());
     let mut parts = wanted.split(':');
-    let (name, at) = parts.next().and_then(|part| part.split_once('@')).unwrap();
-    let mut console = played(name, at.parse().unwrap());
+    let (name, at) = parts.next().and_then(|part| part.split_once('@')).expect("NAME@MS");
+    let mut console = played(name, at.parse().expect("milliseconds"));
     let view = parts.next().unwrap_or("overview");
     let named = |one: &&ViewName| one.title().eq_ignore_ascii_case(view);
     let view = *ViewName::ALL.iter().find(named).expect("a view's title");
     console.act_now(Action::Go(view));
-    let (columns, rows) = parts.next().unwrap_or("120x36").split_once('x').unwrap();
+    let (columns, rows) = parts.next().unwrap_or("120x36").split_once('x').expect("COLUMNSxROWS");
     if let Some(look) = parts.next() {
         let theme: Option<ThemeName> = look.parse().ok();
         console.settings.look = Look::choose(theme, false, None, look == "ascii");
     }
-    let text = frame(&console, columns.parse().unwrap(), rows.parse().unwrap());
+    let text = frame(&console, columns.parse().expect("columns"), rows.parse().expect("rows"));
     println!("{text}");
     assert!(!text.trim().is_empty());
 }

@@ -7,7 +7,7 @@ use super::history::History;
 use super::line::Line;
 
 /// Going through the lines that begin as the one that was typed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Browse {
     /// What had been typed before the first Up.
     typed: String,
@@ -38,7 +38,7 @@ impl Browse {
 }
 
 /// A search under way.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Search {
     /// The line as it was, to go back to.
     pub(super) before: Line,

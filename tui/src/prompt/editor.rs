@@ -40,7 +40,7 @@ pub enum Outcome {
 }
 
 /// What the keys mean now.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 enum Mode {
     #[default]
     Plain,
@@ -53,7 +53,7 @@ enum Mode {
 }
 
 /// A line being edited.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Editor {
     line: Line,
     /// Pasted lines that go before the one being edited.
@@ -82,6 +82,11 @@ impl Editor {
     /// Whether the text is not to be shown.
     pub fn is_masked(&self) -> bool {
         self.masked
+    }
+
+    /// Whether Escape would close something: a search, or the candidates of a completion.
+    pub fn is_open(&self) -> bool {
+        matches!(self.mode, Mode::Search(_) | Mode::Menu(_))
     }
 
     /// What was typed before.

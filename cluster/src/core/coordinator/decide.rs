@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use protocol::error::ErrorReply;
+use protocol::event::NodeUs;
 use protocol::ids::{MemberId, Version};
 use protocol::peer::{DISK_FULL, Prepare};
 use protocol::reply;
@@ -35,6 +36,15 @@ pub(super) struct Outcome {
     pub(super) held: Option<Seq>,
 }
 
+/// What a participant says.
+#[derive(Debug)]
+pub(super) enum Ballot {
+    /// It has it durably; how long that took there, where it was asked.
+    Yes(Option<NodeUs>),
+    /// It refuses it, and why.
+    No(String),
+}
+
 impl Outcome {
     pub(super) fn awaits(&self, member: MemberId) -> bool {
         self.unconfirmed.contains(&member)
@@ -42,8 +52,8 @@ impl Outcome {
 }
 
 impl Coordinator {
-    /// A vote: yes, or no with a reason.
-    pub(super) fn on_vote(&mut self, now: Time, member: MemberId, id: Version, no: Option<String>) {
+    /// A vote.
+    pub(super) fn on_vote(&mut self, now: Time, member: MemberId, id: Version, ballot: Ballot) {
         let Some(seq) = self.by_id.get(&id).copied() else { return };
         let Some(txn) = self.txns.get_mut(&seq) else { return };
         let prepare = match &txn.phase {
@@ -54,10 +64,14 @@ impl Coordinator {
             return;
         }
         if let Some(place) = self.by_member.get(&member) {
-            self.nodes[*place].link.voted(&prepare);
+            let link = &mut self.nodes[*place].link;
+            if let Some(trace) = &mut txn.trace {
+                trace.voted(now, member, link.voting.sent(id), &ballot);
+            }
+            link.voted(&prepare);
         }
-        match no {
-            Some(reason) => {
+        match ballot {
+            Ballot::No(reason) => {
                 // That a disk is full is said once, when it begins.
                 if reason != DISK_FULL {
                     let what = format!("{} refused {id}: {reason}", self.name_of(member));
@@ -65,7 +79,7 @@ impl Coordinator {
                 }
                 self.abort(now, seq, member, &reason);
             }
-            None => {
+            Ballot::Yes(_) => {
                 if let TxnPhase::Sent { yes, .. } = &mut txn.phase
                     && !yes.contains(&member)
                 {
@@ -210,6 +224,9 @@ impl Coordinator {
                 && let TxnPhase::Aborting { awaited, .. } = &mut txn.phase
             {
                 awaited.retain(|other| *other != member);
+                if let Some(trace) = &mut txn.trace {
+                    trace.confirmed(now, member);
+                }
                 self.maybe_aborted(now, seq);
             }
             return;

@@ -317,6 +317,9 @@ impl Coordinator {
 
     /// An update is about to be answered: what was seen of it is kept.
     pub(super) fn explain_update(&mut self, now: Time, seq: Seq, committed: bool) {
+        if !self.explains_any() {
+            return;
+        }
         let client = self.txns.get(&seq).and_then(|txn| txn.client);
         let Some(client) = client.filter(|client| self.is_explained(*client)) else { return };
         let txn = self.traced(now, seq, committed);

@@ -11,11 +11,13 @@ use std::sync::Arc;
 use protocol::event::{RecoveryPhase, Topic};
 use protocol::ids::{COUNTER_BITS, Epoch, GroupSeq, MemberId, Version};
 use protocol::peer::{
-    Abort, Batch, CacheAsk, DownBody, OnceAsk, Prepare, ReadAsk, ScanAsk, Settled, Up,
+    Abort, Batch, CacheAsk, DownBody, OnceAsk, Prepare, ReadAsk, ScanAsk, Settled, Timed, Up,
 };
 
 use super::super::planted::{Bug, planted};
 use super::super::time::Time;
+use super::decide::Ballot;
+use super::voting::Voting;
 use super::{Coordinator, Note, Phase};
 
 /// Transactions out at one node, not voted on or decided but not confirmed.
@@ -55,8 +57,8 @@ pub(super) struct Link {
     /// Messages not yet acknowledged.
     sent: VecDeque<Sent>,
     outbox: Outbox,
-    /// Batches of prepares that await votes: how many each, and since when.
-    voting: VecDeque<(usize, Time)>,
+    /// Batches of prepares that await votes.
+    pub(super) voting: Voting,
     /// Transactions in outbox or awaiting votes, and bytes of them.
     pub(super) window_txns: usize,
     pub(super) window_bytes: usize,
@@ -125,9 +127,8 @@ impl Link {
 
     /// When the oldest thing was asked that has no answer yet.
     pub(super) fn asked_oldest(&self) -> Option<Time> {
-        let voting = self.voting.front().map(|(_, at)| *at);
         let asked = self.sent.front().map(|sent| sent.owed);
-        voting.into_iter().chain(asked).min()
+        self.voting.oldest().into_iter().chain(asked).min()
     }
 
     /// Forgives the node the time for which this process stood still.
@@ -135,9 +136,7 @@ impl Link {
         for sent in &mut self.sent {
             sent.owed = moved(sent.owed);
         }
-        for (_, since) in &mut self.voting {
-            *since = moved(*since);
-        }
+        self.voting.excuse(moved);
     }
 
     /// Whether one more transaction of this size may be handed over.
@@ -163,12 +162,7 @@ impl Link {
     pub(super) fn voted(&mut self, prepare: &Prepare) {
         self.window_txns = self.window_txns.saturating_sub(1);
         self.window_bytes = self.window_bytes.saturating_sub(bytes_of(prepare));
-        if let Some((left, _)) = self.voting.front_mut() {
-            *left -= 1;
-            if *left == 0 {
-                self.voting.pop_front();
-            }
-        }
+        self.voting.voted();
     }
 
     pub(super) fn push_commit(&mut self, now: Time, id: Version) {
@@ -246,9 +240,7 @@ impl Link {
         }
         let outbox = &mut self.outbox;
         let prepare = if prepares { std::mem::take(&mut outbox.prepare) } else { Vec::new() };
-        if !prepare.is_empty() {
-            self.voting.push_back((prepare.len(), now));
-        }
+        self.voting.push(now, &prepare);
         let waiting = std::mem::take(&mut self.outbox.prepare);
         let rest = Outbox { prepare: waiting, ..Outbox::default() };
         let outbox = std::mem::replace(&mut self.outbox, rest);
@@ -328,7 +320,7 @@ impl Coordinator {
             let Some(mut batch) = link.take(now, batches_max) else { continue };
             let wanted = self.events.on(Topic::Txn) || self.explains_one_of(&batch.prepare);
             batch.timed = wanted && !batch.prepare.is_empty();
-            self.trace_sent(now, place, &batch);
+            self.trace_batch(now, place, &batch);
             batch.settled = self.settled_news(now, place);
             // With what is settled they come to every node, also to one that takes part in nothing:
             // it may be all that a claimant hears beside a store that has lost something (R7).
@@ -481,14 +473,14 @@ impl Coordinator {
             self.tell_coordinator_state();
         }
         let Some(member) = self.nodes[place].id else { return };
-        self.trace_votes(now, member, &up);
         self.on_cache_answer(place, std::mem::take(&mut up.cache));
-        for counter in up.yes {
-            self.on_vote(now, member, Version::new(self.epoch, counter), None);
+        for (nth, counter) in (0..).zip(up.yes) {
+            let took = up.timed.iter().find(|timed| timed.is_of(nth)).map(Timed::node_us);
+            self.on_vote(now, member, Version::new(self.epoch, counter), Ballot::Yes(took));
         }
         for refusal in up.no {
             let id = Version::new(self.epoch, refusal.c);
-            self.on_vote(now, member, id, Some(refusal.reason));
+            self.on_vote(now, member, id, Ballot::No(refusal.reason));
         }
         for answer in up.read {
             if let Some(read) = self.nodes[place].link.reads.remove(&answer.r) {

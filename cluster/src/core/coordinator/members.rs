@@ -326,10 +326,11 @@ impl Coordinator {
 
     /// Ends a node's link, if it has one, and plans the next attempt.
     pub(super) fn end_link(&mut self, now: Time, place: usize, refused: bool) {
-        let node = &mut self.nodes[place];
-        if node.link.phase == LinkPhase::Closed {
+        if self.nodes[place].link.phase == LinkPhase::Closed {
             return;
         }
+        self.trace_link_ended(place);
+        let node = &mut self.nodes[place];
         let session = node.link.session;
         if node.link.phase == LinkPhase::Ready {
             node.link_lost = now;

@@ -6,6 +6,7 @@
 //! * `members`: who has registered, who is alive; opens and ends links
 //! * `claim`: epoch, founding, the ring in force, the wait for old leases (R2, R11, R15)
 //! * `links`: sessions with the nodes: batches down, answers up, windows
+//! * `voting`: what awaits votes
 //! * `losses`: stores that have lost something (R7)
 //! * `resolve`: what reports prove about transactions of earlier epochs (R6)
 //! * `conditions`: what an update asks for, and what it comes to on a given state
@@ -45,6 +46,7 @@ mod resolve;
 mod scan;
 mod status;
 mod updates;
+mod voting;
 mod watch;
 
 #[cfg(test)]

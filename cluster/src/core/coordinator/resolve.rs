@@ -26,7 +26,7 @@ use protocol::peer::{Prepare, Report, ReportedTxn, Settled, TxnState};
 use super::super::node::is_ring;
 use super::super::planted::{Bug, planted};
 use super::super::time::Time;
-use super::decide::Outcome;
+use super::decide::{Ballot, Outcome};
 use super::links::LinkPhase;
 use super::losses::Evidence;
 use super::updates::{Txn, TxnPhase};
@@ -203,7 +203,10 @@ impl Coordinator {
                     yes.retain(|other| *other != member);
                     match state {
                         Some(TxnState::Prepared) => yes.push(member),
-                        Some(_) => self.on_vote(now, member, id, Some("refused before".into())),
+                        Some(_) => {
+                            let no = Ballot::No("refused before".into());
+                            self.on_vote(now, member, id, no);
+                        }
                         None => self.nodes[place].link.push_prepare(prepare.clone()),
                     }
                     self.work.push_back(seq);

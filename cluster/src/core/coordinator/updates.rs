@@ -142,7 +142,7 @@ impl Coordinator {
         self.queued_bytes += op.bytes();
         let seq = self.next_seq();
         let keys = op.keys();
-        let trace = self.new_trace(now, client, &op, &participants);
+        let trace = self.new_trace(now, client, &participants);
         let txn = Txn {
             client: Some(client),
             op: Some(op),
@@ -159,8 +159,14 @@ impl Coordinator {
         }
         self.txns.insert(seq, txn);
         let in_turn = !self.take_turn(Place::Update(seq), client.conn, &keys);
+        let mut ahead = None;
         for key in keys {
-            self.keys.entry(key).or_default().queue.push_back(seq);
+            let queue = &mut self.keys.entry(key).or_default().queue;
+            ahead = ahead.or(queue.back().copied());
+            queue.push_back(seq);
+        }
+        if let Some(ahead) = ahead {
+            self.trace_behind(seq, ahead);
         }
         self.deadlines.insert((deadline, Deadline::Update(seq)));
         if !in_turn || !self.is_its_turn(seq) {

@@ -132,6 +132,22 @@ fn telemetry_goes_first_and_leaves_a_gap() {
     assert_eq!(told[..2], [(1, "heartbeat_missed"), (7, "stats")]);
 }
 
+#[test]
+fn figures_are_gathered_while_they_are_few_and_nothing_else_waits() {
+    let mut subscription = Subscription::new(Subscribe::default());
+    for _ in 1..TELEMETRY_MANY {
+        offer(&mut subscription, &stats());
+        assert!(!subscription.is_urgent());
+    }
+    offer(&mut subscription, &stats());
+    assert!(subscription.is_urgent());
+    assert_eq!(taken(&mut subscription).len(), TELEMETRY_MANY);
+    assert!(!subscription.is_urgent());
+    offer(&mut subscription, &stats());
+    offer(&mut subscription, &missed(1));
+    assert!(subscription.is_urgent());
+}
+
 /// Contract: "a full control queue (1,024) is replaced by `lagged
 /// {dropped:{topic:n},from_seq,to_seq}` and a fresh `snapshot`"
 #[test]

@@ -3,6 +3,8 @@
 //! The loop's only way into the model. Never fails, whatever comes and in whatever order.
 
 use protocol::event::{Body, Event, ProcsSnapshot, Snapshot};
+use protocol::ids::Epoch;
+use protocol::status::CoordinatorState;
 
 use super::clock::At;
 use super::feed::{Fed, FeedName, FeedState};
@@ -56,17 +58,17 @@ impl Model {
         if !changed {
             return;
         }
-        let incident = self.with_story(|story, model| story.link(model, name, state, now));
+        let incident = self.story.link(name, state, now);
         self.record.push(now, name, What::Link(state.clone()), incident);
     }
 
     fn event(&mut self, now: At, name: FeedName, event: &Event) {
         match name {
-            FeedName::Coordinator => self.from_coordinator(now, event),
-            FeedName::Supervisor => self.from_supervisor(now, event),
+            FeedName::Coordinator => self.coordinator_told(now, event),
+            FeedName::Supervisor => self.supervisor_told(now, event),
         }
         let incident = self.with_story(|story, model| story.event(model, name, event, now));
-        self.record.push(now, name, What::Event(event.clone()), incident);
+        self.record.push(now, name, What::Event(Box::new(event.clone())), incident);
     }
 
     /// The story looks at the rest of the model, and at nothing of itself through it.
@@ -77,7 +79,7 @@ impl Model {
         seen
     }
 
-    fn from_coordinator(&mut self, now: At, event: &Event) {
+    fn coordinator_told(&mut self, now: At, event: &Event) {
         match &event.body {
             Body::Snapshot(snapshot) => self.snapshot(now, snapshot),
             Body::Heartbeat(beat) => {
@@ -102,7 +104,12 @@ impl Model {
                 }
             }
             Body::Copies(copies) => self.copies = copies.clone(),
-            Body::CoordinatorState(told) => self.coordinator.told(told, event.epoch.0, now),
+            Body::CoordinatorState(told) => {
+                self.coordinator.told(told, event.epoch.0, now);
+                if told.state == CoordinatorState::Active && told.in_doubt == 0 {
+                    self.settled(event.epoch);
+                }
+            }
             Body::RingEpoch(told) => {
                 let number = format!("{}.{}", told.ring.epoch.0, told.ring.counter);
                 let durable_on = told.durable_on.iter().map(|node| node.as_str().to_owned());
@@ -126,7 +133,7 @@ impl Model {
         }
     }
 
-    fn from_supervisor(&mut self, now: At, event: &Event) {
+    fn supervisor_told(&mut self, now: At, event: &Event) {
         match &event.body {
             Body::ProcsSnapshot(snapshot) => self.procs_snapshot(now, snapshot),
             Body::Proc(told) => {
@@ -166,6 +173,16 @@ impl Model {
         self.keys_in_doubt = status.keys_in_doubt;
         self.defects.clone_from(&snapshot.incidents_open);
         self.txns.snapshot(&snapshot.txns_open, &status.txns, now);
+        let none = status.txns.get("in_doubt").is_none_or(|count| *count == 0);
+        if status.coordinator.state == CoordinatorState::Active && none {
+            self.settled(status.coordinator.epoch);
+        }
+    }
+
+    /// Nothing of the epochs before is in doubt, whether its end was told to us or not.
+    fn settled(&mut self, epoch: Epoch) {
+        self.txns.settled(epoch);
+        self.story.settled(epoch);
     }
 
     fn procs_snapshot(&mut self, now: At, snapshot: &ProcsSnapshot) {

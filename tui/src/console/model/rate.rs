@@ -1,4 +1,4 @@
-//! Rates out of counters that only rise, but begin anew when their server does; and short histories.
+//! Rates out of counters that only rise, but begin anew when their server does; short histories.
 //!
 //! Used by the model; pure.
 

@@ -1,7 +1,7 @@
 //! What has come in, kept to be read again: changes for long, figures and samples for a while.
 //!
-//! Changed by `apply` only; read by the views Events and Overview, and exported. Entries are shared,
-//! so that a frozen picture keeps what it shows without a copy.
+//! Changed by `apply` only; read by the views Events and Overview, and exported. Entries are
+//! shared, so that a frozen picture keeps what it shows without a copy.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub struct Entry {
 #[derive(Debug, Clone)]
 pub enum What {
     /// An event.
-    Event(Event),
+    Event(Box<Event>),
     /// The console's own connection is another.
     Link(FeedState),
 }

@@ -3,7 +3,11 @@
 //! Used by the views Events and Overview, and by transcripts. What comes from outside stands in it
 //! as it came: whoever shows it makes it safe.
 
-use protocol::event::{Body, Event, Outcome, Proc, ProcState, RecoveryPhase};
+use protocol::event::{
+    Body, Event, MemberState, Outcome, Proc, ProcState, RecoveryPhase, Txn, TxnOpen,
+};
+use protocol::ids::{Key, Version};
+use protocol::status::NodeState;
 
 use super::clock::{ago, count, micros};
 use super::feed::FeedState;
@@ -50,11 +54,9 @@ fn made(server: &str, kind: &'static str, mood: Mood, text: String) -> Sentence 
 fn link(feed: &str, state: &FeedState) -> Sentence {
     let (mood, text) = match state {
         FeedState::Absent => (Mood::Plain, format!("the console has no {feed} to connect to")),
-        FeedState::Connecting => (Mood::Plain, format!("the console connects to the {feed}")),
-        FeedState::Live => (Mood::Good, format!("the console hears the {feed}")),
-        FeedState::Lost(why) => {
-            (Mood::Bad, format!("the console's connection to the {feed} is lost: {why}"))
-        }
+        FeedState::Connecting => (Mood::Plain, format!("the console tries to reach the {feed}")),
+        FeedState::Live => (Mood::Good, format!("the console is connected to the {feed}")),
+        FeedState::Lost(why) => (Mood::Bad, format!("the console has lost the {feed}: {why}")),
     };
     made(feed, "link", mood, text)
 }
@@ -86,18 +88,24 @@ fn of_source(event: &Event) -> Sentence {
     match &event.body {
         Body::Lagged(lagged) => {
             let dropped = lagged.dropped.values().copied().fold(0, u64::saturating_add);
-            let text = format!("{} events were left out for us: we were too slow", count(dropped));
+            let text = format!("the console was too slow: {} events were left out", count(dropped));
             made(source, "feed", Mood::Worry, text)
         }
         Body::Admin(admin) => {
             let target = admin.target.as_deref().unwrap_or("");
             let mood = if admin.result == "ok" { Mood::Plain } else { Mood::Worry };
-            let text = format!("{} {target} by {}: {}", admin.action, admin.by, admin.result);
+            let refused = match admin.result.as_str() {
+                "ok" => String::new(),
+                code => format!(": refused, {code}"),
+            };
+            let text = format!("{} asked for: {} {target}{refused}", admin.by, admin.action);
             made(target, "admin", mood, text)
         }
         Body::Inject(told) => {
-            let text =
-                format!("fault {}: {} of {} still to come", told.fault, told.left, told.count);
+            let text = format!(
+                "a fault for teaching, {}: {} of {} still to come",
+                told.fault, told.left, told.count
+            );
             made(&told.proc, "fault", Mood::Worry, text)
         }
         Body::Other(kind) => made(
@@ -106,7 +114,10 @@ fn of_source(event: &Event) -> Sentence {
             Mood::Plain,
             format!("a kind that this console does not know: {kind}"),
         ),
-        _ => made(source, "feed", Mood::Plain, "how things are".into()),
+        _ => {
+            let text = format!("the {source} told how everything is (a snapshot)");
+            made(source, "feed", Mood::Plain, text)
+        }
     }
 }
 
@@ -116,28 +127,22 @@ fn of_member(body: &Body) -> Sentence {
             beat.node.as_str(),
             "beat",
             Mood::Plain,
-            format!("heartbeat {}, {} late", beat.hb_seq, micros(beat.delay_us)),
+            format!("heartbeat {} came, {} late", beat.hb_seq, micros(beat.delay_us)),
         ),
         Body::HeartbeatMissed(missed) => made(
             missed.node.as_str(),
             "beat",
             Mood::Worry,
-            format!("{} missed, silent for {}", missed.missed, ago(missed.silent_ms)),
+            match missed.missed {
+                1 => format!("a heartbeat missed, silent for {}", ago(missed.silent_ms)),
+                n => format!("{n} heartbeats missed, silent for {}", ago(missed.silent_ms)),
+            },
         ),
-        Body::MemberState(change) => {
-            let mood = match change.to.to_string().as_str() {
-                "up" => Mood::Good,
-                "down" | "evicted" => Mood::Bad,
-                _ => Mood::Worry,
-            };
-            let why = reason_words(&change.reason);
-            let text = format!("{} -> {}: {why}", change.from, change.to);
-            made(change.node.as_str(), "member", mood, text)
-        }
+        Body::MemberState(change) => of_state(change),
         Body::MemberRecovery(step) => {
             let what = match step.phase {
-                RecoveryPhase::Log => "back: asked what its log remembers",
-                RecoveryPhase::Decisions => "told what was decided meanwhile",
+                RecoveryPhase::Log => "is back: asked what its log remembers",
+                RecoveryPhase::Decisions => "is told what was decided meanwhile",
                 RecoveryPhase::Copy => "copies what it missed",
                 RecoveryPhase::Ready => "has all it needs",
                 RecoveryPhase::Other => "comes back",
@@ -156,55 +161,73 @@ fn of_member(body: &Body) -> Sentence {
         }
         Body::Link(link) => {
             let state = serde_name(&link.state);
-            let retry =
-                link.retry_ms.map_or(String::new(), |ms| format!(", tried again in {ms} ms"));
+            let retry = link.retry_ms.map_or(String::new(), |ms| format!(", next try in {ms} ms"));
             made(
                 link.peer.as_str(),
                 "link",
                 Mood::Plain,
-                format!("the coordinator's link is {state}{retry}"),
+                format!("its link to the coordinator is {state}{retry}"),
             )
         }
         Body::Copies(copies) => {
             let counts = copies.by_live_copies.iter().rev();
             let counts: Vec<String> =
-                counts.map(|(n, keys)| format!("{} keys x{n}", count(*keys))).collect();
-            let mood = if copies.unwritable > 0 { Mood::Worry } else { Mood::Good };
-            let text = format!(
-                "live copies: {}; {} cannot be written",
-                counts.join(", "),
-                count(copies.unwritable)
-            );
+                counts.map(|(n, keys)| format!("{} with {n}", count(*keys))).collect();
+            let (mood, unwritable) = match copies.unwritable {
+                0 => (Mood::Good, "all can be written".to_owned()),
+                keys => (Mood::Worry, format!("{} cannot be written", count(keys))),
+            };
+            let text = match counts.as_slice() {
+                [] => "there are no keys".to_owned(),
+                counts => format!("keys by live copies: {}; {unwritable}", counts.join(", ")),
+            };
             made("", "copies", mood, text)
         }
         _ => made("", "member", Mood::Plain, body.name().into()),
     }
 }
 
+fn of_state(change: &MemberState) -> Sentence {
+    let (mood, now) = match change.to {
+        NodeState::Up => (Mood::Good, "UP".to_owned()),
+        NodeState::Down => (Mood::Bad, "DOWN".to_owned()),
+        NodeState::Evicted => (Mood::Bad, change.to.to_string()),
+        _ => (Mood::Worry, change.to.to_string()),
+    };
+    let why = reason_words(&change.reason);
+    let keys = match change.keys_unwritable {
+        0 => String::new(),
+        keys => format!("; {} keys not writable", count(keys)),
+    };
+    let text = format!("{now} (was {}): {why}{keys}", change.from);
+    made(change.node.as_str(), "member", mood, text)
+}
+
 fn of_figures(event: &Event) -> Sentence {
     let body = &event.body;
     match body {
-        Body::CoordinatorState(told) => made(
-            "coordinator",
-            "coord",
-            if told.serving_share > 0.0 { Mood::Good } else { Mood::Worry },
-            format!(
-                "{}, epoch {}: {} of {} nodes answered, {} in doubt, {} resolved, serves {:.0} %",
+        Body::CoordinatorState(told) => {
+            let mood = if told.serving_share > 0.0 { Mood::Good } else { Mood::Worry };
+            let doubts = match (told.in_doubt, told.resolved) {
+                (0, 0) => String::new(),
+                (open, done) => format!("; {open} updates in doubt, {done} decided"),
+            };
+            let text = format!(
+                "{} in epoch {}: {} nodes answered, {} needed; {:.0} % of the keys served{doubts}",
                 told.state,
                 event.epoch,
                 told.answered,
                 told.needed,
-                told.in_doubt,
-                told.resolved,
                 told.serving_share * 100.0
-            ),
-        ),
+            );
+            made("coordinator", "coord", mood, text)
+        }
         Body::RingEpoch(told) => made(
             "",
             "ring",
             Mood::Plain,
             format!(
-                "ring {}.{} in force, {} points, durable on {} nodes",
+                "ring {}.{} is in force: {} points, durable on {} nodes",
                 told.ring.epoch,
                 told.ring.counter,
                 told.points.len(),
@@ -215,91 +238,79 @@ fn of_figures(event: &Event) -> Sentence {
             "coordinator",
             "stats",
             Mood::Plain,
-            format!("{} in flight, {} connections", stats.in_flight, stats.conns),
+            format!("figures: {} updates under way, {} connections", stats.in_flight, stats.conns),
         ),
-        Body::CacheTotals(totals) => {
-            made("", "cache", Mood::Plain, format!("counters of {} caches", totals.servers.len()))
-        }
+        Body::CacheTotals(totals) => made(
+            "",
+            "cache",
+            Mood::Plain,
+            format!("the counters of {} caches", totals.servers.len()),
+        ),
         Body::CacheSets(sets) => {
-            made(&sets.server, "cache", Mood::Plain, format!("{} sets", sets.sets.len()))
+            let text = match (sets.sets.first(), sets.sets.last()) {
+                (Some(first), Some(last)) => {
+                    format!("the bits of sets {} to {}", first.set, last.set)
+                }
+                _ => "the bits of no set".into(),
+            };
+            made(&sets.server, "cache", Mood::Plain, text)
         }
-        Body::CacheSet(set) => made(&set.server, "cache", Mood::Plain, format!("set {}", set.set)),
+        Body::CacheSet(set) => {
+            made(&set.server, "cache", Mood::Plain, format!("set {}, closely", set.set))
+        }
         Body::CacheEvict(sweep) => {
             let victim = sweep.steps.last().and_then(|step| step.key.as_ref());
             let victim = victim.map_or("nothing".to_owned(), |key| key.as_str().to_owned());
-            made(
-                &sweep.server,
-                "cache",
-                Mood::Plain,
-                format!(
-                    "set {}: {} takes the place of {victim}",
-                    sweep.set,
-                    sweep.trigger_key.as_str()
-                ),
-            )
+            let key = sweep.trigger_key.as_str();
+            let text = format!("set {}: {victim} had to go for {key}", sweep.set);
+            made(&sweep.server, "cache", Mood::Plain, text)
         }
         _ => made("", "other", Mood::Plain, body.name().into()),
     }
 }
 
 fn of_txn(body: &Body) -> Sentence {
-    let id = |tx: &Option<protocol::ids::Version>| {
-        tx.map_or("never handed over".to_owned(), |tx| tx.to_string())
+    let id = |tx: &Option<Version>| tx.map_or(String::new(), |tx| format!(" ({tx})"));
+    let what = |txn: &Txn| match (&txn.key, txn.keys) {
+        (Some(key), 2..) => format!("{} {} and {} more", txn.op, key.as_str(), txn.keys - 1),
+        (Some(key), _) => format!("{} {}", txn.op, key.as_str()),
+        (None, _) => txn.op.clone(),
     };
-    let key = |key: &Option<protocol::ids::Key>| {
-        key.as_ref().map_or(String::new(), |key| format!(" {}", key.as_str()))
+    let update = |key: &Option<Key>| {
+        key.as_ref().map_or("an update".to_owned(), |key| format!("the update of {}", key.as_str()))
     };
     match body {
         Body::Txn(txn) => {
-            let outcome = txn.outcome.map_or("other", Outcome::as_str);
-            let mood =
-                if txn.outcome == Some(Outcome::Committed) { Mood::Plain } else { Mood::Worry };
-            let reason = txn.reason.as_ref().map_or(String::new(), |why| format!(" ({why})"));
-            made(
-                "",
-                "2pc",
-                mood,
-                format!(
-                    "{} {}{} {outcome} in {}{reason}",
-                    id(&txn.tx),
-                    txn.op,
-                    key(&txn.key),
-                    micros(txn.us_total)
-                ),
-            )
+            let took = micros(txn.us_total);
+            let (mood, how) = match txn.outcome {
+                Some(Outcome::Committed) => (Mood::Plain, format!("committed in {took}")),
+                Some(Outcome::Aborted) => (Mood::Worry, format!("ABORTED after {took}")),
+                Some(Outcome::Refused) => (Mood::Worry, format!("refused after {took}")),
+                Some(Outcome::Other) | None => (Mood::Worry, format!("ended after {took}")),
+            };
+            let reason = txn.reason.as_ref().map_or(String::new(), |why| format!(": {why}"));
+            made("", "2pc", mood, format!("{} {how}{reason}{}", what(txn), id(&txn.tx)))
         }
-        Body::TxnOpen(open) => made(
-            "",
-            "2pc",
-            Mood::Plain,
-            format!(
-                "{} {}{} not finished after {}",
-                id(&open.0.tx),
-                open.0.op,
-                key(&open.0.key),
-                micros(open.0.us_total)
-            ),
-        ),
+        Body::TxnOpen(TxnOpen(txn)) => {
+            let took = micros(txn.us_total);
+            let text = format!("{} is not finished after {took}{}", what(txn), id(&txn.tx));
+            made("", "2pc", Mood::Plain, text)
+        }
         Body::TxnInDoubt(told) => {
             let missing: Vec<&str> = told.missing.iter().map(|node| node.as_str()).collect();
-            made(
-                "",
-                "2pc",
-                Mood::Bad,
-                format!(
-                    "{}{} is IN DOUBT: {} is missing",
-                    id(&told.tx),
-                    key(&told.key),
-                    missing.join(", ")
-                ),
-            )
+            let missing = match missing.as_slice() {
+                [] => String::new(),
+                missing => format!(": not heard from {}", missing.join(", ")),
+            };
+            let text = format!("{} is IN DOUBT{missing}{}", update(&told.key), id(&told.tx));
+            made("", "2pc", Mood::Bad, text)
         }
-        Body::TxnResolved(told) => made(
-            "",
-            "2pc",
-            Mood::Good,
-            format!("{}{} is resolved: {}", id(&told.tx), key(&told.key), told.outcome.as_str()),
-        ),
+        Body::TxnResolved(told) => {
+            let outcome = told.outcome.as_str();
+            let key = update(&told.key);
+            let text = format!("{key} is not in doubt any more: {outcome}{}", id(&told.tx));
+            made("", "2pc", Mood::Good, text)
+        }
         _ => made("", "2pc", Mood::Plain, body.name().into()),
     }
 }
@@ -318,12 +329,12 @@ fn of_process(told: &Proc) -> Sentence {
             let asked = if told.by.is_some() { by } else { ", unasked".into() };
             (Mood::Bad, format!("ended{how}{asked}{pid}"))
         }
-        ProcState::Killed => (Mood::Bad, format!("killed (kill -9){by}{pid}")),
+        ProcState::Killed => (Mood::Bad, format!("killed with kill -9{by}{pid}")),
         ProcState::Paused => (Mood::Bad, format!("paused (SIGSTOP){by}{pid}")),
         ProcState::Resumed => (Mood::Good, format!("goes on (SIGCONT){by}{pid}")),
         ProcState::Backoff => {
             let wait = told.retry_ms.map_or(String::new(), |ms| format!(" in {}", ago(ms)));
-            (Mood::Worry, format!("is started again{wait}"))
+            (Mood::Worry, format!("it died: started again{wait}"))
         }
         ProcState::GaveUp => (Mood::Bad, "given up: it died 5 times in a row".into()),
         ProcState::Other => {
@@ -355,5 +366,106 @@ fn serde_name(value: &protocol::event::LinkState) -> &'static str {
         LinkState::Lost => "lost",
         LinkState::Refused => "refused",
         LinkState::Other => "in another state",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(kind: &str, fields: &str) -> (String, &'static str, String, Mood) {
+        let line = format!(
+            "{{\"event\":\"{kind}\",\"seq\":1,\"source\":\"coordinator\",\"epoch\":3,{fields}}}"
+        );
+        let Sentence { server, kind, text, mood } =
+            of_event(&protocol::event::decode(line.as_bytes()).expect(&line));
+        (server, kind, text, mood)
+    }
+
+    /// A kind, its fields; the server, the text, the mood.
+    const CASES: [(&str, &str, &str, &str, Mood); 10] = [
+        (
+            "member_state",
+            r#""node":"n3","from":"suspect","to":"down","reason":"tcp_refused",
+            "keys_unwritable":1200"#,
+            "n3",
+            "DOWN (was suspect): its port refuses connections; 1,200 keys not writable",
+            Mood::Bad,
+        ),
+        (
+            "heartbeat_missed",
+            r#""node":"n3","missed":1,"silent_ms":720"#,
+            "n3",
+            "a heartbeat missed, silent for 0.7 s",
+            Mood::Worry,
+        ),
+        (
+            "txn",
+            r#""tx":"3.17","op":"txn","keys":3,"key":"a","outcome":"aborted",
+            "reason":"timeout","us_total":502000"#,
+            "",
+            "txn a and 2 more ABORTED after 502 ms: timeout (3.17)",
+            Mood::Worry,
+        ),
+        (
+            "txn",
+            r#""tx":null,"op":"put","keys":1,"key":"a","outcome":"refused","us_total":90"#,
+            "",
+            "put a refused after 90 us",
+            Mood::Worry,
+        ),
+        (
+            "txn_in_doubt",
+            r#""tx":"3.17","key":"a","missing":["n2","n3"]"#,
+            "",
+            "the update of a is IN DOUBT: not heard from n2, n3 (3.17)",
+            Mood::Bad,
+        ),
+        (
+            "txn_resolved",
+            r#""tx":"3.17","outcome":"committed""#,
+            "",
+            "an update is not in doubt any more: committed (3.17)",
+            Mood::Good,
+        ),
+        (
+            "copies",
+            r#""by_live_copies":{"1":46,"2":1072},"unwritable":46"#,
+            "",
+            "keys by live copies: 1,072 with 2, 46 with 1; 46 cannot be written",
+            Mood::Worry,
+        ),
+        (
+            "coordinator_state",
+            r#""state":"recovering","answered":4,"needed":3,
+            "in_doubt":2,"resolved":5,"serving_share":0.8"#,
+            "coordinator",
+            "recovering in epoch 3: 4 nodes answered, 3 needed; 80 % of the keys served; \
+                 2 updates in doubt, 5 decided",
+            Mood::Good,
+        ),
+        (
+            "admin",
+            r#""id":1,"action":"kill","target":"n3","by":"ada","result":"forbidden""#,
+            "n3",
+            "ada asked for: kill n3: refused, forbidden",
+            Mood::Worry,
+        ),
+        (
+            "dawn",
+            "\"x\":1",
+            "coordinator",
+            "a kind that this console does not know: dawn",
+            Mood::Plain,
+        ),
+    ];
+
+    #[test]
+    fn a_sentence_has_the_figures_of_its_event() {
+        for (kind, fields, server, text, mood) in CASES {
+            let told = said(kind, fields);
+            assert_eq!((told.0.as_str(), told.2.as_str(), told.3), (server, text, mood));
+            assert!(!told.1.is_empty());
+        }
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use protocol::event::{Outcome, Txn, TxnInDoubt, TxnResolved};
-use protocol::ids::Version;
+use protocol::ids::{Epoch, Version};
 
 use super::clock::At;
 
@@ -46,6 +46,8 @@ pub struct Txns {
     doubts: BTreeMap<Version, Doubt>,
     past: VecDeque<TxnRow>,
     told: u64,
+    /// What was handed over before this epoch is settled, whether its end was told or not.
+    settled_before: Epoch,
     /// By state since the coordinator started, as `status` tells it.
     pub counts: BTreeMap<String, u64>,
     /// Finished ones that were told, by outcome, since the console began.
@@ -140,6 +142,14 @@ impl Txns {
 
     /// How many are in doubt now.
     pub fn in_doubt_now(&self) -> usize {
-        self.doubts.values().filter(|doubt| doubt.resolved.is_none()).count()
+        let open = |(version, doubt): &(&Version, &Doubt)| {
+            doubt.resolved.is_none() && version.epoch() >= self.settled_before
+        };
+        self.doubts.iter().filter(open).count()
+    }
+
+    /// A coordinator of this epoch serves and has none in doubt of the epochs before.
+    pub(super) fn settled(&mut self, epoch: Epoch) {
+        self.settled_before = self.settled_before.max(epoch);
     }
 }

@@ -56,7 +56,8 @@ pub(super) struct Feeder {
 }
 
 /// The loop has ended.
-struct Over;
+#[derive(Debug)]
+pub(super) struct Over;
 
 impl Feeder {
     /// Connects again and again, and tells what comes, until the loop ends.
@@ -120,6 +121,7 @@ impl Feeder {
             tokio::select! {
                 line = events.next_line() => match line {
                     Ok(line) => self.tell(line).await?,
+                    Err(ClientError::Lost(error)) => return Ok(error.to_string()),
                     Err(error) => return Ok(error.to_string()),
                 },
                 changed = self.orders.wants.changed(), if wants_known => {
@@ -146,23 +148,28 @@ impl Feeder {
         // A line that is no event of this protocol is a newer server's: it is left out.
         let Ok(event) = event::decode(&line) else { return Ok(()) };
         let line = self.records.then_some(line);
-        let is_control = event.body.class() == Class::Control;
-        if is_control || self.to.capacity() > 0 {
-            self.tell_dropped().await?;
-            let event: Box<Event> = Box::new(event);
-            let told = Told { fed: Fed::Event(self.name, event), line };
-            return self.to.send(told).await.map_err(|_| Over);
-        }
-        self.dropped += 1;
-        Ok(())
+        tell_or_count(&self.to, self.name, Box::new(event), line, &mut self.dropped).await
     }
+}
 
-    async fn tell_dropped(&mut self) -> Result<(), Over> {
-        let dropped = std::mem::take(&mut self.dropped);
-        if dropped == 0 {
-            return Ok(());
-        }
-        let told = Told { fed: Fed::Dropped(self.name, dropped), line: None };
-        self.to.send(told).await.map_err(|_| Over)
+/// Tells an event; figures and samples that do not fit are left out and counted in `dropped`, which
+/// is told before the next thing that fits.
+pub(super) async fn tell_or_count(
+    to: &mpsc::Sender<Told>,
+    name: FeedName,
+    event: Box<Event>,
+    line: Option<Vec<u8>>,
+    dropped: &mut u64,
+) -> Result<(), Over> {
+    // The count goes first, and needs a place too.
+    let is_control = event.body.class() == Class::Control;
+    if !is_control && to.capacity() < 2 {
+        *dropped += 1;
+        return Ok(());
     }
+    if *dropped > 0 {
+        let fed = Fed::Dropped(name, std::mem::take(dropped));
+        to.send(Told { fed, line: None }).await.map_err(|_| Over)?;
+    }
+    to.send(Told { fed: Fed::Event(name, event), line }).await.map_err(|_| Over)
 }

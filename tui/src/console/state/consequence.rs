@@ -35,7 +35,7 @@ pub(super) fn of_losing(model: &Model, server: &str, comes_back: &str) -> Vec<St
         .collect();
     match (model.replicas(), missing.as_slice()) {
         (1, _) => {
-            said.push("There is one copy of each key: its keys cannot be read either.".into())
+            said.push("There is one copy of each key: its keys cannot be read either.".into());
         }
         (replicas, []) => {
             let left =

@@ -345,6 +345,7 @@ impl Console {
             Done::Exported(Err(why)) => self.remark(why.clone()),
             Done::Located(..) => {
                 of_view!(&mut *self, ViewName::Ring, |state, seen| state.done(done, &seen, out));
+                of_view!(&mut *self, ViewName::Cache, |state, seen| state.done(done, &seen, out));
                 of_view!(&mut *self, ViewName::Data, |state, seen| state.done(done, &seen, out));
             }
             Done::Scanned(..) | Done::Completed(..) | Done::Printed(_) | Done::Ended(_) => {

@@ -3,7 +3,8 @@
 //! Used by `state`, which owns one of each, and by `screen`, which gives the shown one its place. A
 //! view never changes the model and does nothing itself: it says what it wants in an [`Out`].
 //!
-//! - `overview`: every node and what goes on; `ring`: who owns which keys; `cache`: sets, ways, hands
+//! - `overview`: every node and what goes on; `ring`: who owns which keys; `cache`: sets, ways,
+//!   hands
 //! - `txns`: two-phase commits; `data`: a prompt and keys; `events`: all that came in
 
 pub mod cache;

@@ -84,7 +84,10 @@ impl Spark<'_> {
 
     fn axis(&self, look: &Look, area: Rect, buf: &mut Buffer) {
         let since = text::put(look, area, buf, self.since, Tone::Dim);
-        text::put_right(look, area, buf, "now", Tone::Dim);
+        // What happened just now stands where "now" would.
+        if self.marker.is_none_or(|(after, _)| after > "now".len()) {
+            text::put_right(look, area, buf, "now", Tone::Dim);
+        }
         let Some((after, what)) = self.marker else { return };
         let Ok(after) = u16::try_from(after) else { return };
         if after >= area.width {

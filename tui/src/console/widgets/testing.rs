@@ -52,7 +52,7 @@ pub(crate) fn text(buf: &Buffer) -> String {
         while x < buf.area.right() {
             let symbol = buf[(x, y)].symbol();
             row.push_str(symbol);
-            x += u16::try_from(safe::width(symbol).max(1)).unwrap();
+            x += safe::width(symbol).max(1) as u16;
         }
         row.trim_end().to_owned()
     };
@@ -80,7 +80,7 @@ pub(crate) fn styles(buf: &Buffer) -> String {
         let _ = writeln!(out, "{}", runs.join(" "));
     }
     for (at, style) in legend.iter().enumerate() {
-        let letter = char::from(b'a' + u8::try_from(at).unwrap() % 26);
+        let letter = char::from(b'a' + (at % 26) as u8);
         let colors = [style.fg, style.bg].map(|color| color.unwrap_or_default());
         let bg = if colors[1] == Default::default() {
             String::new()
@@ -102,8 +102,8 @@ pub(crate) fn expect_picture(name: &str, buf: &Buffer) {
     let (rows, styles) = (text(buf), styles(buf));
     let drawn = format!("{}\n\n{styles}\n", rows.trim_end());
     if std::env::var_os("PIAZZA_DRAW").is_some() {
-        std::fs::create_dir_all(folder).unwrap();
-        std::fs::write(&path, &drawn).unwrap();
+        std::fs::create_dir_all(folder).expect("a folder for pictures");
+        std::fs::write(&path, &drawn).expect("a picture");
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
@@ -121,7 +121,7 @@ fn letter(legend: &mut Vec<Style>, style: Style) -> char {
         legend.push(style);
         legend.len() - 1
     });
-    char::from(b'a' + u8::try_from(at).unwrap() % 26)
+    char::from(b'a' + (at % 26) as u8)
 }
 
 /// Whether a terminal would only show what is in `buf`: each cell one character, as wide as its
@@ -132,7 +132,7 @@ pub(crate) fn assert_safe(buf: &Buffer, ascii: bool, what: &str) {
         let (x, _) = buf.pos_of(at);
         assert_eq!(cell.diff_option, CellDiffOption::None, "{what}");
         assert_eq!(safe::shown(symbol), symbol, "{what}: {symbol:?}");
-        let columns = u16::try_from(safe::width(symbol)).unwrap();
+        let columns = safe::width(symbol) as u16;
         assert!((1..=2).contains(&columns), "{what}: {symbol:?}");
         assert!(x + columns <= buf.area.right(), "{what}: {symbol:?} is cut in half");
         assert!(!ascii || symbol.is_ascii(), "{what}: {symbol:?}");

@@ -105,11 +105,12 @@ impl Coordinator {
         if self.events.followed.is_empty() {
             return;
         }
-        for set in self.events.followed.clone() {
-            for mut sweep in self.cache.sweeps(set) {
-                sweep.server = COORDINATOR.to_owned();
-                self.tell_event(None, Body::CacheEvict(sweep));
-            }
+        // Mostly there is none, and an empty list costs nothing.
+        let followed = self.events.followed.iter();
+        let sweeps: Vec<_> = followed.flat_map(|set| self.cache.sweeps(*set)).collect();
+        for mut sweep in sweeps {
+            sweep.server = COORDINATOR.to_owned();
+            self.tell_event(None, Body::CacheEvict(sweep));
         }
     }
 

@@ -1,7 +1,5 @@
 //! Figures of the last half second, counted while somebody asks.
 
-use std::collections::BTreeMap;
-
 use protocol::event::{Body, NodeLoad, Phases, Quantiles, Stats};
 
 use super::super::super::time::Time;
@@ -80,23 +78,21 @@ pub(super) struct Figures {
     pub(super) batches: Histogram,
     pub(super) reads: Histogram,
     updates: Histogram,
-    phases: BTreeMap<&'static str, Histogram>,
+    phases: [Histogram; STEPS.len()],
 }
+
+/// The steps of an update that are counted, each from the end of the one before.
+const STEPS: [&str; 4] = ["batch_formed", "prepare_sent", "last_vote", "answered"];
 
 impl Figures {
     /// A transaction is finished.
     pub(super) fn finished(&mut self, total_us: u64, us: &Phases) {
         self.updates.record(total_us);
-        let steps = [
-            ("batch_formed", us.batch_formed),
-            ("prepare_sent", us.prepare_sent),
-            ("last_vote", us.last_vote),
-            ("answered", us.answered),
-        ];
+        let steps = [us.batch_formed, us.prepare_sent, us.last_vote, us.answered];
         let mut before = 0;
-        for (name, at) in steps {
+        for (step, at) in self.phases.iter_mut().zip(steps) {
             let Some(at) = at else { continue };
-            self.phases.entry(name).or_default().record(at.saturating_sub(before));
+            step.record(at.saturating_sub(before));
             before = at;
         }
     }
@@ -127,14 +123,11 @@ impl Coordinator {
         let oldest = self.by_id.values().filter_map(arrived).min();
         let some = |histogram: &Histogram| (histogram.count > 0).then(|| histogram.quantiles());
         let latencies = [("update", &figures.updates), ("read", &figures.reads)];
-        let latencies = latencies.into_iter().filter_map(|(name, h)| Some((name, some(h)?)));
+        let named = |(name, h): (&str, &Histogram)| Some((name.to_owned(), some(h)?));
+        let phases = STEPS.into_iter().zip(&figures.phases);
         let stats = Stats {
-            latency_us: latencies.map(|(name, q)| (name.to_owned(), q)).collect(),
-            phases_us: figures
-                .phases
-                .iter()
-                .map(|(n, h)| ((*n).to_owned(), h.quantiles()))
-                .collect(),
+            latency_us: latencies.into_iter().filter_map(named).collect(),
+            phases_us: phases.filter_map(named).collect(),
             in_flight: self.by_id.len() as u64,
             oldest_ms: oldest.map_or(0, |at| now.since_us(at) / 1_000),
             batches: figures.batches.count,

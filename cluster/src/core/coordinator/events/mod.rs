@@ -6,7 +6,8 @@
 //!
 //! * this file: what is asked for, numbers, what time brings
 //! * `members`: heartbeats, nodes, links, copies, the coordinator, the ring
-//! * `txns`: transactions, followed while somebody asks; `doubts`: those that nobody can decide
+//! * `txns`: transactions, followed while somebody asks, each with a `trace`; `doubts`: those that
+//!   nobody can decide
 //! * `caches`: the caches' counters, and what somebody looks at
 //! * `figures`: counts and times of the last half second
 //!
@@ -16,6 +17,7 @@ mod caches;
 mod doubts;
 mod figures;
 mod members;
+mod trace;
 mod txns;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +27,7 @@ use protocol::ids::Version;
 
 pub use caches::Look;
 pub(super) use members::Seen;
-pub(super) use txns::Trace;
+pub(super) use trace::Trace;
 
 use super::super::subscription::{Event, Sampler};
 use super::super::time::Time;
@@ -33,6 +35,9 @@ use super::{Coordinator, Effect, Note};
 
 /// Between two `copies` at least, milliseconds.
 const COPIES_MS: u64 = 250;
+/// Between two looks at transactions that are open, or wait for their confirmations: while many
+/// come, time is told of far more often.
+const TXNS_MS: u64 = 10;
 
 /// What all subscribers together want to be told.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -86,6 +91,7 @@ pub(super) struct Events {
     closing: BTreeMap<Version, txns::Closing>,
     /// Transactions that were told to be in doubt.
     doubts: BTreeSet<Version>,
+    txns_at: Time,
     /// Counted for the next `stats`.
     figures: Option<Box<figures::Figures>>,
     stats_at: Time,
@@ -183,7 +189,8 @@ impl Coordinator {
             self.events.copies_at = now;
             self.tell_copies();
         }
-        if self.events.on(Topic::Txn) {
+        if self.events.on(Topic::Txn) && now >= self.events.txns_at.plus_ms(TXNS_MS) {
+            self.events.txns_at = now;
             self.close_late(now);
             self.tell_open(now);
             self.tell_doubts();

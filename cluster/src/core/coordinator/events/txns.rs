@@ -1,15 +1,16 @@
 //! Transactions, followed from their arrival to the last confirmation, while somebody asks.
 //!
-//! Each has a [`Trace`] then, which the hooks of the other modules fill in. A finished one is told
-//! at once, or, if it is committed, when all its participants have confirmed that, at most a
+//! Each has a [`Trace`] then, and no more: most are never told, since samples are chosen as soon as
+//! they are finished. What else is told of one is looked up for those that are. A finished one is
+//! told at once, or, if it is committed, when all its participants have confirmed that, at most a
 //! quarter of a second after its answer. Those that began before anybody asked have no trace.
 
 use protocol::error::ErrorReply;
 use protocol::event::{
-    Body, Decide, NodeUs, Outcome, Phases, Role, Topic, Txn, TxnOpen, TxnResolved, Vote, VoteState,
+    Body, Decide, Outcome, Phases, Role, Topic, Txn, TxnOpen, TxnResolved, Vote, VoteState,
 };
 use protocol::ids::{Key, MemberId, Version};
-use protocol::peer::{Batch, Up};
+use protocol::peer::Batch;
 
 use super::super::super::time::Time;
 use super::super::conditions::Update;
@@ -17,6 +18,7 @@ use super::super::links::LinkPhase;
 use super::super::members::Node;
 use super::super::updates::{self, TxnPhase};
 use super::super::{Answer, ClientId, Coordinator, Seq};
+use super::trace::{At, Trace};
 
 /// A transaction that takes longer is told while it is open, and always when it is finished.
 const OPEN_MS: u64 = 20;
@@ -27,76 +29,22 @@ const CLOSING_MAX: usize = 4_096;
 /// Open transactions in a snapshot, and told at a time.
 const OPEN_MAX: usize = 64;
 
-/// What is seen of one transaction.
+/// What a transaction does, as it is told.
 #[derive(Debug)]
-pub(in super::super) struct Trace {
+struct Deed {
     op: &'static str,
-    conn: u64,
-    key: Key,
-    arrived: Time,
-    waited_for: Option<Version>,
-    /// It was handed to its participants' links.
-    pub(in super::super) formed: Option<Time>,
-    batch_txns: u32,
-    at: Vec<At>,
-    answered: Option<Time>,
-    /// The error code that its client was told.
-    reason: Option<&'static str>,
-    /// How many votes it had when it was last told as open.
-    told: Option<usize>,
-}
-
-/// One participant of it.
-#[derive(Debug)]
-struct At {
-    member: MemberId,
-    role: Role,
-    sent: Option<Time>,
-    received: Option<Time>,
-    vote: VoteState,
-    node_us: Option<NodeUs>,
-    decided: Option<Time>,
-    confirmed: Option<Time>,
-}
-
-impl Trace {
-    fn at(&mut self, member: MemberId) -> Option<&mut At> {
-        self.at.iter_mut().find(|at| at.member == member)
-    }
-
-    /// When the request came.
-    pub(super) fn arrived(&self) -> Time {
-        self.arrived
-    }
-
-    fn votes(&self) -> usize {
-        self.at.iter().filter(|at| at.received.is_some()).count()
-    }
-
-    /// When it came how far.
-    pub(super) fn phases(&self, committed: bool) -> Phases {
-        let us = |at: Time| at.since_us(self.arrived);
-        let last = |time: fn(&At) -> Option<Time>| {
-            let all: Option<Vec<Time>> = self.at.iter().map(time).collect();
-            all.and_then(|all| all.into_iter().max()).map(us)
-        };
-        let answered = self.answered.map(us);
-        Phases {
-            queued: Some(0),
-            batch_formed: self.formed.map(us),
-            prepare_sent: last(|at| at.sent),
-            last_vote: last(|at| at.received),
-            cache: answered.filter(|_| committed),
-            answered,
-        }
-    }
+    /// The one that it writes first.
+    key: Option<Key>,
+    keys: Vec<Key>,
+    /// Of its participants, in the order of its trace.
+    roles: Vec<Role>,
 }
 
 /// A finished transaction that waits for its confirmations.
 #[derive(Debug)]
 pub(super) struct Closing {
     trace: Box<Trace>,
-    keys: Vec<Key>,
+    deed: Deed,
     always: bool,
 }
 
@@ -106,7 +54,6 @@ impl Coordinator {
         &self,
         now: Time,
         client: ClientId,
-        op: &Update,
         participants: &[MemberId],
     ) -> Option<Box<Trace>> {
         if !self.events.traces() && !self.is_explained(client) {
@@ -114,7 +61,6 @@ impl Coordinator {
         }
         let at = |member: &MemberId| At {
             member: *member,
-            role: self.role_of(*member, op.writes.iter().map(|write| &write.key)),
             sent: None,
             received: None,
             vote: VoteState::None,
@@ -122,13 +68,9 @@ impl Coordinator {
             decided: None,
             confirmed: None,
         };
-        let key = op.writes.first()?.key.clone();
-        let ahead = self.keys.get(&key).and_then(|queue| queue.queue.back());
         Some(Box::new(Trace {
-            op: op.name(),
             conn: client.conn,
-            waited_for: ahead.and_then(|seq| self.txns.get(seq)?.phase.id()),
-            key,
+            waited_for: None,
             arrived: now,
             formed: None,
             batch_txns: 0,
@@ -139,6 +81,20 @@ impl Coordinator {
         }))
     }
 
+    /// One that has just come has another ahead of it on one of its keys.
+    pub(in super::super) fn trace_behind(&mut self, seq: Seq, ahead: Seq) {
+        let ahead = self.txns.get(&ahead).and_then(|txn| txn.phase.id());
+        if let Some(trace) = self.txns.get_mut(&seq).and_then(|txn| txn.trace.as_mut()) {
+            trace.waited_for = ahead;
+        }
+    }
+
+    fn deed(&self, op: &Update, keys: Vec<Key>, trace: &Trace) -> Deed {
+        let written = || op.writes.iter().map(|write| &write.key);
+        let roles = trace.at.iter().map(|at| self.role_of(at.member, written())).collect();
+        Deed { op: op.name(), key: written().next().cloned(), keys, roles }
+    }
+
     /// Whether some transaction may have a trace that is still made use of.
     fn follows(&self) -> bool {
         self.events.traces() || self.explains_any()
@@ -147,9 +103,10 @@ impl Coordinator {
     /// What is seen of a transaction that is about to be answered.
     pub(in super::super) fn traced(&self, now: Time, seq: Seq, committed: bool) -> Option<Txn> {
         let txn = self.txns.get(&seq)?;
+        let trace = txn.trace.as_ref()?;
+        let deed = self.deed(txn.op.as_ref()?, txn.keys.clone(), trace);
         let outcome = committed.then_some(Outcome::Committed);
-        let keys = txn.keys.clone();
-        Some(self.txn_body(now, txn.phase.id(), txn.trace.as_ref()?, keys, outcome))
+        Some(self.txn_body(now, txn.phase.id(), trace, deed, outcome))
     }
 
     fn trace_mut(&mut self, id: Version) -> Option<&mut Trace> {
@@ -159,62 +116,46 @@ impl Coordinator {
         }
     }
 
-    /// A message goes to a node.
-    pub(in super::super) fn trace_sent(&mut self, now: Time, place: usize, batch: &Batch) {
+    /// A message goes to a node. When its prepares were sent is remembered with their votes.
+    pub(in super::super) fn trace_batch(&mut self, now: Time, place: usize, batch: &Batch) {
         let Some(member) = self.nodes[place].id.filter(|_| self.follows()) else { return };
-        let count = batch.prepare.len();
+        let count = batch.prepare.len() as u64;
         if let Some(figures) = self.events.figures.as_mut().filter(|_| count > 0) {
-            figures.batches.record(count as u64);
+            figures.batches.record(count);
         }
-        for prepare in &batch.prepare {
-            if let Some(trace) = self.trace_mut(prepare.id) {
-                trace.batch_txns = trace.batch_txns.max(count as u32);
-                if let Some(at) = trace.at(member) {
-                    at.sent.get_or_insert(now);
-                }
+        let decided = |trace: &mut Trace| {
+            if let Some(at) = trace.at(member) {
+                at.decided.get_or_insert(now);
+            }
+        };
+        if !self.events.closing.is_empty() {
+            let closing = &mut self.events.closing;
+            for id in &batch.commit {
+                closing.get_mut(id).into_iter().for_each(|closing| decided(&mut closing.trace));
             }
         }
         let adopted = batch.adopt.iter().map(|prepare| prepare.id);
-        let aborted = batch.abort.iter().map(|abort| abort.id);
-        for id in batch.commit.iter().copied().chain(adopted).chain(aborted) {
-            if let Some(at) = self.trace_mut(id).and_then(|trace| trace.at(member)) {
-                at.decided.get_or_insert(now);
+        for id in adopted.chain(batch.abort.iter().map(|abort| abort.id)) {
+            self.trace_mut(id).into_iter().for_each(decided);
+        }
+    }
+
+    /// A link ends: what is open on it was sent, though its votes will not come.
+    pub(in super::super) fn trace_link_ended(&mut self, place: usize) {
+        let Some(member) = self.nodes[place].id.filter(|_| self.follows()) else { return };
+        let voting = &self.nodes[place].link.voting;
+        for (id, seq) in &self.by_id {
+            if let Some(trace) = self.txns.get_mut(seq).and_then(|txn| txn.trace.as_mut()) {
+                trace.sent(member, voting.sent(*id));
             }
         }
     }
 
-    /// Votes have come.
-    pub(in super::super) fn trace_votes(&mut self, now: Time, member: MemberId, up: &Up) {
-        if !self.follows() {
-            return;
-        }
-        let yes = up.yes.iter().map(|counter| (*counter, VoteState::Yes));
-        let no = up.no.iter().map(|refusal| (refusal.c, VoteState::No));
-        for (nth, (counter, vote)) in (0..).zip(yes.chain(no)) {
-            let id = Version::new(self.epoch, counter);
-            let Some(at) = self.trace_mut(id).and_then(|trace| trace.at(member)) else { continue };
-            (at.vote, at.received) = (vote, Some(now));
-            let timed = up.timed.iter().find(|timed| {
-                vote == VoteState::Yes && (timed.from..timed.from + timed.votes).contains(&nth)
-            });
-            at.node_us = timed.map(|timed| NodeUs {
-                queue: timed.queue_us,
-                append: timed.append_us,
-                sync: timed.sync_us,
-            });
-        }
-    }
-
-    /// A participant has the decision durably.
+    /// A participant has a commit durably.
     pub(in super::super) fn trace_confirmed(&mut self, now: Time, member: MemberId, id: Version) {
-        if !self.follows() {
-            return;
-        }
-        let Some(trace) = self.trace_mut(id) else { return };
-        if let Some(at) = trace.at(member) {
-            at.confirmed.get_or_insert(now);
-        }
-        if trace.at.iter().all(|at| at.confirmed.is_some()) {
+        let Some(closing) = self.events.closing.get_mut(&id) else { return };
+        closing.trace.confirmed(now, member);
+        if closing.trace.at.iter().all(|at| at.confirmed.is_some()) {
             self.close(now, id);
         }
     }
@@ -268,10 +209,12 @@ impl Coordinator {
         if !always && !self.events.sampler.passes(now, most) {
             return;
         }
-        let keys = self.txns.get(&seq).map(|txn| txn.keys.clone()).unwrap_or_default();
+        let Some(txn) = self.txns.get(&seq) else { return };
+        let Some(op) = &txn.op else { return };
+        let deed = self.deed(op, txn.keys.clone(), &trace);
         match id {
             Some(id) if outcome == Outcome::Committed => {
-                self.events.closing.insert(id, Closing { trace, keys, always });
+                self.events.closing.insert(id, Closing { trace, deed, always });
                 if self.events.closing.len() > CLOSING_MAX
                     && let Some((oldest, _)) = self.events.closing.first_key_value()
                 {
@@ -279,7 +222,7 @@ impl Coordinator {
                 }
             }
             _ => {
-                let txn = self.txn_body(now, id, &trace, keys, Some(outcome));
+                let txn = self.txn_body(now, id, &trace, deed, Some(outcome));
                 self.tell_event_as(None, always, None, Body::Txn(txn));
             }
         }
@@ -298,17 +241,18 @@ impl Coordinator {
         if !self.events.on(Topic::Txn) || !self.events.sampler.passes(now, most) {
             return;
         }
-        let Some(mut trace) = self.new_trace(now, client, op, participants) else { return };
+        let Some(mut trace) = self.new_trace(now, client, participants) else { return };
         trace.reason = Some(error.code.as_str());
         trace.answered = Some(now);
-        let txn = self.txn_body(now, None, &trace, op.keys(), Some(Outcome::Refused));
+        let deed = self.deed(op, op.keys(), &trace);
+        let txn = self.txn_body(now, None, &trace, deed, Some(Outcome::Refused));
         self.tell_event_as(None, false, None, Body::Txn(txn));
     }
 
     /// Tells a committed transaction, however many have confirmed it.
     fn close(&mut self, now: Time, id: Version) {
-        let Some(Closing { trace, keys, always }) = self.events.closing.remove(&id) else { return };
-        let txn = self.txn_body(now, Some(id), &trace, keys, Some(Outcome::Committed));
+        let Some(Closing { trace, deed, always }) = self.events.closing.remove(&id) else { return };
+        let txn = self.txn_body(now, Some(id), &trace, deed, Some(Outcome::Committed));
         self.tell_event_as(None, always, None, Body::Txn(txn));
     }
 
@@ -351,8 +295,9 @@ impl Coordinator {
 
     fn open_txn(&self, now: Time, id: Version, seq: Seq) -> Option<Txn> {
         let txn = self.txns.get(&seq)?;
-        if let Some(trace) = &txn.trace {
-            return Some(self.txn_body(now, Some(id), trace, txn.keys.clone(), None));
+        if let (Some(trace), Some(op)) = (&txn.trace, &txn.op) {
+            let deed = self.deed(op, txn.keys.clone(), trace);
+            return Some(self.txn_body(now, Some(id), trace, deed, None));
         }
         Some(Txn {
             tx: Some(id),
@@ -401,18 +346,30 @@ impl Coordinator {
         if there { VoteState::None } else { VoteState::Lost }
     }
 
+    /// The same, with when those were asked that have not voted: that only their links know.
+    fn with_sent(&self, id: Option<Version>, trace: &Trace) -> Trace {
+        let mut trace = trace.clone();
+        let Some(id) = id else { return trace };
+        for at in 0..trace.at.len() {
+            let member = trace.at[at].member;
+            trace.sent(member, self.node_of(member).and_then(|node| node.link.voting.sent(id)));
+        }
+        trace
+    }
+
     fn txn_body(
         &self,
         now: Time,
         id: Option<Version>,
         trace: &Trace,
-        keys: Vec<Key>,
+        deed: Deed,
         outcome: Option<Outcome>,
     ) -> Txn {
+        let trace = &self.with_sent(id, trace);
         let us = |at: Option<Time>| at.map(|at| at.since_us(trace.arrived));
-        let vote = |at: &At| Vote {
+        let vote = |(at, role): (&At, Role)| Vote {
             node: self.node_name(at.member),
-            role: at.role,
+            role,
             vote: match at.vote {
                 // A report was its vote.
                 VoteState::None if outcome == Some(Outcome::Committed) => VoteState::Yes,
@@ -431,9 +388,9 @@ impl Coordinator {
         let handed_over = id.is_some();
         Txn {
             tx: id,
-            op: trace.op.to_owned(),
-            keys: keys.len() as u32,
-            key: Some(trace.key.clone()),
+            op: deed.op.to_owned(),
+            keys: deed.keys.len() as u32,
+            key: deed.key,
             conn: trace.conn,
             outcome,
             reason: trace.reason.map(str::to_owned),
@@ -441,9 +398,9 @@ impl Coordinator {
             us_total: trace.answered.unwrap_or(now).since_us(trace.arrived),
             us: trace.phases(outcome == Some(Outcome::Committed)),
             batch_txns: trace.batch_txns,
-            votes: trace.at.iter().map(vote).collect(),
+            votes: trace.at.iter().zip(deed.roles).map(vote).collect(),
             decides: trace.at.iter().filter(|_| handed_over).map(decide).collect(),
-            all_keys: keys,
+            all_keys: deed.keys,
         }
     }
 

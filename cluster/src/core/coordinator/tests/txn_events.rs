@@ -4,6 +4,7 @@ use protocol::event::{
     Body, Outcome, Role, Stats, Subscribe, Topic, Txn, TxnInDoubt, TxnResolved, VoteState,
 };
 
+use super::super::{Change, Write};
 use super::events::{names, pick};
 use super::*;
 
@@ -188,6 +189,42 @@ fn one_that_waited_names_the_one_ahead_of_it() {
     world.advance(400);
     let waited: Vec<_> = txns(&world.heard()).iter().map(|txn| txn.waited_for).collect();
     assert_eq!(waited, [None, Some(first)]);
+}
+
+#[test]
+fn one_that_waited_on_any_of_its_keys_names_the_one_ahead() {
+    let mut world = World::founded();
+    world.listen(&[Topic::Txn]);
+    let mut keys = [world.some_key(), Key::new("zz").expect("a short key")];
+    keys.sort();
+    let first = world.next_id();
+    world.put(1, &keys[1], "v1");
+    let write = |key: &Key| Write { key: key.clone(), change: Change::Put(Value::from("v2")) };
+    let both = Update::txn(Vec::new(), keys.iter().map(write).collect());
+    world.request(0, 2, ClientOp::Update(both), 5_000);
+    world.advance(400);
+    let waited: Vec<_> = txns(&world.heard()).iter().map(|txn| txn.waited_for).collect();
+    assert_eq!(waited, [None, Some(first)]);
+}
+
+#[test]
+fn when_it_was_sent_is_told_without_a_vote_and_without_the_link() {
+    let mut world = World::founded();
+    world.listen(&[Topic::Txn]);
+    let at = world.some_key();
+    world.mute.insert(1);
+    world.put(1, &at, "v1");
+    world.run();
+    let asked = |world: &World| {
+        let open = world.sides[0].core.txns_open(world.now);
+        let [txn] = &open[..] else { panic!("{open:?}") };
+        let votes = txn.votes.iter().map(|vote| (vote.vote, vote.sent_us)).collect::<Vec<_>>();
+        (votes, txn.us.prepare_sent, txn.batch_txns)
+    };
+    let (yes, none) = ((VoteState::Yes, Some(0)), (VoteState::None, Some(0)));
+    assert_eq!(asked(&world), (vec![yes, none], Some(0), 1));
+    world.crash(1);
+    assert_eq!(asked(&world), (vec![yes, (VoteState::Lost, Some(0))], Some(0), 1));
 }
 
 #[test]

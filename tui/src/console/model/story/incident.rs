@@ -3,7 +3,15 @@
 //! Changed by `story` only. Its steps never go backwards: a server that ends once more while it
 //! comes back has an incident of its own.
 
+use std::collections::BTreeSet;
+
+use protocol::event::Outcome;
+use protocol::ids::Version;
+
 use super::super::clock::At;
+
+/// Updates in doubt that one incident follows.
+const UNRESOLVED_MAX: usize = 1_000;
 
 /// What befell a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +108,8 @@ pub struct Incident {
     pub doubts: u64,
     /// Of those, how many are decided: committed and aborted.
     pub resolved: (u64, u64),
+    /// Those that are not, as far as they are followed.
+    pub(super) unresolved: BTreeSet<Version>,
 }
 
 impl Incident {
@@ -117,6 +127,7 @@ impl Incident {
             progress: None,
             doubts: 0,
             resolved: (0, 0),
+            unresolved: BTreeSet::new(),
         }
     }
 
@@ -148,6 +159,24 @@ impl Incident {
     /// How long it took, or has taken until `now`, milliseconds.
     pub fn lasted_ms(&self, now: At) -> u64 {
         self.closed.unwrap_or(now).ms_since(self.began)
+    }
+
+    /// An update is in doubt.
+    pub(super) fn doubt(&mut self, version: Version) {
+        if self.unresolved.len() < UNRESOLVED_MAX && self.unresolved.insert(version) {
+            self.doubts += 1;
+        }
+    }
+
+    /// It is not any more; whether it was one of this incident's.
+    pub(super) fn resolve(&mut self, version: Version, outcome: Outcome) -> bool {
+        let was = self.unresolved.remove(&version);
+        match outcome {
+            _ if !was => {}
+            Outcome::Committed => self.resolved.0 += 1,
+            _ => self.resolved.1 += 1,
+        }
+        was
     }
 
     /// It has come to `step`: only ever forward.

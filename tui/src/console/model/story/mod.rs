@@ -13,7 +13,8 @@ pub use words::{StepView, Told, Weight};
 
 use std::collections::VecDeque;
 
-use protocol::event::{Admin, Body, Event, Outcome, Proc, ProcState, RecoveryPhase};
+use protocol::event::{Admin, Body, Event, Proc, ProcState, RecoveryPhase};
+use protocol::ids::Epoch;
 use protocol::status::{CoordinatorState, NodeState};
 
 use super::clock::At;
@@ -77,13 +78,7 @@ impl Story {
     }
 
     /// Takes a change of one of the console's connections; the incident that it is part of.
-    pub(super) fn link(
-        &mut self,
-        model: &Model,
-        name: FeedName,
-        state: &FeedState,
-        now: At,
-    ) -> Option<u32> {
+    pub(super) fn link(&mut self, name: FeedName, state: &FeedState, now: At) -> Option<u32> {
         if name != FeedName::Coordinator || !self.has_served {
             return None;
         }
@@ -92,9 +87,15 @@ impl Story {
             incident.reach(Step::Cut, now);
             return Some(incident.id);
         }
-        let open = self.open_of(COORDINATOR).map(|incident| incident.id);
-        self.close_coordinator(model, now);
-        open
+        // Whether it serves, its snapshot will tell.
+        self.open_of(COORDINATOR).map(|incident| incident.id)
+    }
+
+    /// What was handed over before this epoch is in doubt no more.
+    pub(super) fn settled(&mut self, epoch: Epoch) {
+        for incident in &mut self.incidents {
+            incident.unresolved.retain(|version| version.epoch() >= epoch);
+        }
     }
 
     /// The coordinator's connection is there and nothing comes over it.
@@ -245,7 +246,7 @@ impl Story {
         if self.open_of(COORDINATOR).is_some() {
             return self.open_of(node).map(|incident| incident.id);
         }
-        let Some(seen) = model.nodes.get(node) else { return None };
+        let seen = model.nodes.get(node)?;
         let began = seen.heard.unwrap_or(now).max(seen.state_since);
         let beat_ms = model.cluster.as_ref().map_or(0, |cluster| cluster.heartbeat_ms);
         // One that has just come back is still counted by what it missed while it was away.
@@ -272,13 +273,16 @@ impl Story {
         match body {
             Body::MemberState(change) => {
                 let name = change.node.as_str();
-                let alone = self.has_served && self.open_of(COORDINATOR).is_none();
+                // A coordinator that does not serve yet counts nodes out that have yet to find it.
+                let serves = model.coordinator.state == Some(CoordinatorState::Active);
+                let alone = serves && self.open_of(COORDINATOR).is_none();
                 let unwell = match change.to {
                     NodeState::Down => Some(Step::Down),
                     NodeState::Suspect => Some(Step::Suspected),
                     _ => None,
                 };
-                if unwell.is_some() && (alone || self.has_served && change.to == NodeState::Down) {
+                let is_news = alone || serves && change.to == NodeState::Down;
+                if unwell.is_some() && self.has_served && is_news {
                     let heard = model.nodes.get(name).and_then(|node| node.heard);
                     self.begin(name, Cause::Silent, heard.unwrap_or(now));
                 }
@@ -335,7 +339,21 @@ impl Story {
             self.begin(COORDINATOR, Cause::Silent, now)
         };
         incident.reach(step, now);
-        Some(incident.id)
+        let id = incident.id;
+        if step == Step::Active {
+            self.left_behind(model, now);
+        }
+        Some(id)
+    }
+
+    /// A coordinator serves: nodes that it has counted out before are missing indeed.
+    fn left_behind(&mut self, model: &Model, now: At) {
+        for (name, node) in &model.nodes {
+            if node.state == Some(NodeState::Down) {
+                let began = node.heard.unwrap_or(now);
+                self.begin(name, Cause::Silent, began).reach(Step::Down, now);
+            }
+        }
     }
 
     /// The coordinator's incident ends when it serves, is heard, and has all the nodes again that
@@ -354,17 +372,20 @@ impl Story {
     }
 
     fn doubt(&mut self, body: &Body) -> Option<u32> {
-        // Of several that are open, the newest is the likeliest to have left it behind.
-        let at = self.incidents.iter().rposition(Incident::is_open)?;
-        let incident = &mut self.incidents[at];
         match body {
-            Body::TxnInDoubt(_) => incident.doubts += 1,
-            Body::TxnResolved(told) if told.outcome == Outcome::Committed => {
-                incident.resolved.0 += 1;
+            Body::TxnInDoubt(told) => {
+                // Of several that are open, the newest is the likeliest to have left it behind.
+                let mut newest = self.incidents.iter_mut().rev();
+                let incident = newest.find(|incident| incident.is_open())?;
+                told.tx.into_iter().for_each(|version| incident.doubt(version));
+                Some(incident.id)
             }
-            Body::TxnResolved(_) => incident.resolved.1 += 1,
-            _ => {}
+            Body::TxnResolved(told) => {
+                let version = told.tx?;
+                let mut newest = self.incidents.iter_mut().rev();
+                newest.find_map(|one| one.resolve(version, told.outcome).then_some(one.id))
+            }
+            _ => None,
         }
-        Some(incident.id)
     }
 }

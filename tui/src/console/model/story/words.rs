@@ -359,13 +359,16 @@ fn done_word(step: Step, incident: &Incident) -> String {
 }
 
 fn doubts(incident: &Incident) -> Option<String> {
-    let Incident { doubts, resolved: (committed, aborted), .. } = incident;
-    let open = doubts.saturating_sub(committed + aborted);
+    let Incident { doubts, resolved: (committed, aborted), unresolved, .. } = incident;
+    let open = unresolved.len() as u64;
+    let untold = doubts.saturating_sub(committed + aborted + open);
+    // Their end was told while the console did not hear the coordinator.
+    let untold = if untold == 0 { String::new() } else { format!(", {untold} unheard") };
     let updates = |n: u64| if n == 1 { "update" } else { "updates" };
     match (*doubts, open) {
         (0, _) => None,
         (_, 0) => Some(format!(
-            "{doubts} {} in doubt, resolved: {committed} committed, {aborted} aborted",
+            "{doubts} {} in doubt, resolved: {committed} committed, {aborted} aborted{untold}",
             updates(*doubts)
         )),
         _ => Some(format!("{open} {} in doubt", updates(open))),

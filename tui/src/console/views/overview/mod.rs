@@ -1,24 +1,51 @@
-//! The view Overview: every node, the ring in small, throughput, transactions, the last events.
+//! The view Overview: every server, the ring in small, throughput, transactions, the last events.
 //!
-//! One of the six; see `views`.
+//! One of the six; see `views`. While the coordinator is lost it shows the last picture, greyed,
+//! with its age; what the supervisor tells of the processes is live all the same.
+//!
+//! - this file: keys, who gets which part, a server's state; `rows`: the table of servers
+//! - `detail`: what else is known of each; `below`: throughput, transactions, events
 
+mod below;
+mod detail;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use protocol::status::{CoordinatorState, NodeState};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{Out, Seen, View};
-use crate::console::action::Action;
+use super::ring::picture;
+use super::{Out, Pointed, Seen, View};
+use crate::console::action::{Action, ViewName};
 use crate::console::keys::Binding;
 use crate::console::look::{State as Glyph, Tone};
 use crate::console::model::COORDINATOR;
-use crate::console::widgets::text::{Span, span};
+use crate::console::model::clock::ago;
+use crate::console::widgets::frame::Frame;
+use crate::console::widgets::line::Line;
+use crate::console::widgets::text::{self, Span, span};
 use crate::prompt::Key;
-use protocol::status::{CoordinatorState, NodeState};
+
+/// Columns of the ring beside the servers, and the fewest that are left for them.
+const RING_COLUMNS: u16 = 34;
+const SERVERS_COLUMNS: u16 = 70;
+/// Rows of the boxes below the servers, with their borders, and the fewest for the servers.
+const BELOW_ROWS: u16 = 11;
+const SERVERS_ROWS: u16 = 6;
+/// Rows below the servers where there is little room: details, ring, throughput, transactions.
+const COMPACT_ROWS: u16 = 5;
 
 /// What its keys do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
-    /// The next server, or the one before.
+    /// Select the next server, or the one before.
     Move(bool),
+    /// Select the first server, or the last.
+    End(bool),
+    /// Show the selected server's cache.
+    Open,
 }
 
 /// Its keys.
@@ -37,23 +64,209 @@ pub const BINDINGS: &[Binding] = &[
         "",
         "select the server above",
     ),
+    Binding::of(
+        "first",
+        &[Key::Home, Key::Char('g')],
+        Action::Overview(Act::End(false)),
+        "",
+        "select the first server: the coordinator",
+    ),
+    Binding::of(
+        "last",
+        &[Key::End, Key::Char('G')],
+        Action::Overview(Act::End(true)),
+        "",
+        "select the last server",
+    ),
+    Binding::of(
+        "open",
+        &[Key::Enter],
+        Action::Overview(Act::Open),
+        "its cache",
+        "show the selected server's cache",
+    ),
 ];
 
-/// The view's state.
+/// The view's state: there is none, for what is selected is the console's.
 #[derive(Debug, Clone, Default)]
 pub struct State {}
+
+/// Who gets which part of the view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Parts {
+    /// The servers, with a border unless there is little room.
+    servers: Rect,
+    /// The ring.
+    ring: Rect,
+    /// Throughput.
+    ops: Rect,
+    /// Transactions.
+    txns: Rect,
+    /// Events.
+    events: Rect,
+    /// More of the selected server; only where there is little room.
+    detail: Rect,
+}
+
+impl Parts {
+    fn of(seen: &Seen<'_>, area: Rect) -> Self {
+        if seen.compact { Self::compact(seen, area) } else { Self::full(area) }
+    }
+
+    fn full(area: Rect) -> Self {
+        let below = BELOW_ROWS.min(area.height.saturating_sub(SERVERS_ROWS));
+        let above = Rect { height: area.height - below, ..area };
+        let ring = if area.width >= RING_COLUMNS + SERVERS_COLUMNS { RING_COLUMNS } else { 0 };
+        let [servers, ring] = beside(above, [above.width - ring, ring]);
+        let under = Rect { y: above.bottom(), height: below, ..area };
+        let columns = area.width / 7 * 2;
+        let [ops, rest] = beside(under, [columns, area.width - columns]);
+        let txns = rest.width.min(34);
+        let [txns, events] = beside(rest, [txns, rest.width - txns]);
+        Self { servers, ring, ops, txns, events, detail: Rect::default() }
+    }
+
+    fn compact(seen: &Seen<'_>, area: Rect) -> Self {
+        let wanted = u16::try_from(seen.model.servers().len() + 1).unwrap_or(u16::MAX);
+        let most = area.height.saturating_sub(COMPACT_ROWS + 3).max(area.height.min(2));
+        let mut y = area.y;
+        let mut rows = |rows: u16| {
+            let height = rows.min(area.bottom() - y);
+            let part = Rect { y, height, ..area };
+            y += height;
+            part
+        };
+        let servers = rows(wanted.min(most));
+        let [detail, ring, ops, txns] = [rows(1), rows(2), rows(1), rows(1)];
+        Self { servers, detail, ring, ops, txns, events: rows(u16::MAX) }
+    }
+}
+
+/// Two parts side by side.
+fn beside(area: Rect, columns: [u16; 2]) -> [Rect; 2] {
+    let left = columns[0].min(area.width);
+    let right = columns[1].min(area.width - left);
+    [Rect { width: left, ..area }, Rect { x: area.x + left, width: right, ..area }]
+}
 
 impl View for State {
     type Act = Act;
 
-    fn act(&mut self, Act::Move(down): Act, seen: &Seen<'_>, out: &mut Out) {
+    fn act(&mut self, act: Act, seen: &Seen<'_>, out: &mut Out) {
         let servers = seen.model.servers();
+        let last = servers.len() - 1;
         let place = servers.iter().position(|name| name == seen.selected).unwrap_or(0);
-        let place = if down { (place + 1).min(servers.len() - 1) } else { place.saturating_sub(1) };
+        let place = match act {
+            Act::Move(true) => (place + 1).min(last),
+            Act::Move(false) => place.saturating_sub(1),
+            Act::End(down) => last * usize::from(down),
+            Act::Open => {
+                out.go = Some(ViewName::Cache);
+                return;
+            }
+        };
         out.select = Some(servers[place].clone());
     }
 
-    fn draw(&self, _seen: &Seen<'_>, _area: Rect, _buf: &mut Buffer) {}
+    fn pointed(&mut self, at: Pointed, area: Rect, seen: &Seen<'_>, out: &mut Out) {
+        let (column, row) = match at {
+            Pointed::Click(column, row) => (column, row),
+            Pointed::Wheel(_, _, down) => return self.act(Act::Move(down), seen, out),
+        };
+        let parts = Parts::of(seen, area);
+        let place = ratatui::layout::Position { x: column, y: row };
+        if parts.servers.contains(place) {
+            out.select = rows::server_at(seen, inside(seen, parts.servers), row);
+        }
+        let others = [
+            (parts.ring, ViewName::Ring),
+            (parts.txns, ViewName::Txns),
+            (parts.events, ViewName::Events),
+        ];
+        out.go = others.iter().find(|(part, _)| part.contains(place)).map(|(_, view)| *view);
+    }
+
+    fn draw(&self, seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
+        let area = area.intersection(buf.area);
+        let parts = Parts::of(seen, area);
+        if seen.compact {
+            return draw_compact(seen, &parts, buf);
+        }
+        let remarks = stale_words(seen);
+        let frame = Frame {
+            title: "Servers",
+            remarks: &remarks,
+            caption: "heartbeats: newest right, height = how late, x = missed",
+            ..Frame::default()
+        };
+        rows::draw(seen, frame.draw(seen.look, parts.servers, buf), buf);
+        if parts.ring.width > 0 {
+            let frame = Frame { title: "Ring", caption: "2 for more", ..Frame::default() };
+            let place = frame.draw(seen.look, parts.ring, buf);
+            picture::small(seen, place, buf);
+        }
+        let frame = Frame { title: "Reads and writes a second", ..Frame::default() };
+        below::throughput(seen, frame.draw(seen.look, parts.ops, buf), buf);
+        let frame = Frame { title: "Two-phase commit", caption: "4 for more", ..Frame::default() };
+        let place = frame.draw(seen.look, parts.txns, buf);
+        for (row, spans) in place.rows().zip(below::txns_rows(seen)) {
+            text::put_spans(seen.look, row, buf, &spans);
+        }
+        picture::grey(seen, place, buf);
+        let frame = Frame { title: "Events", caption: "6 for all", ..Frame::default() };
+        below::events(seen, frame.draw(seen.look, parts.events, buf), buf);
+    }
+}
+
+/// The area of the table of servers.
+fn inside(seen: &Seen<'_>, servers: Rect) -> Rect {
+    if seen.compact || servers.width < 4 || servers.height < 3 {
+        return servers;
+    }
+    Rect {
+        x: servers.x + 1,
+        y: servers.y + 1,
+        width: servers.width - 2,
+        height: servers.height - 2,
+    }
+}
+
+/// That the picture is the last one, and how old.
+fn stale_words(seen: &Seen<'_>) -> Vec<Span> {
+    let Some(age) = seen.model.stale_ms() else { return Vec::new() };
+    let whose = if seen.model.can_administer() { "; the processes are live" } else { "" };
+    vec![span(format!("the last picture, {} old{whose}", ago(age)), Tone::Bad)]
+}
+
+fn draw_compact(seen: &Seen<'_>, parts: &Parts, buf: &mut Buffer) {
+    rows::draw(seen, parts.servers, buf);
+    let mut detail = vec![span(format!("{} ", seen.selected), Tone::Bright)];
+    if let Some(first) = detail::rows(seen, seen.selected).into_iter().next() {
+        detail.extend(first);
+    }
+    text::put_spans(seen.look, parts.detail, buf, &detail);
+    let label = text::put(seen.look, parts.ring, buf, "ring ", Tone::Title).min(parts.ring.width);
+    let rest = Rect { x: parts.ring.x + label, width: parts.ring.width - label, ..parts.ring };
+    let arcs = picture::arcs(seen);
+    Line { arcs: &arcs, markers: &[] }.draw(
+        seen.look,
+        Rect { height: rest.height.min(1), ..rest },
+        buf,
+    );
+    let below =
+        Rect { y: rest.y + rest.height.min(1), height: rest.height.saturating_sub(1), ..rest };
+    let mut words = stale_words(seen);
+    if words.is_empty() {
+        words = picture::copies_words(seen);
+        words.extend(picture::unwritable_words(seen));
+    } else {
+        picture::grey(seen, Rect { height: rest.height.min(1), ..rest }, buf);
+    }
+    text::put_spans(seen.look, below, buf, &words);
+    below::row_of_throughput(seen, parts.ops, buf);
+    text::put_spans(seen.look, parts.txns, buf, &below::txns_row(seen));
+    picture::grey(seen, parts.txns, buf);
+    below::events(seen, parts.events, buf);
 }
 
 /// A server's state as a glyph and a word; never as a colour alone.

@@ -1,0 +1,258 @@
+//! What else is known of a server, in rows below its own: the first for all, more for the selected.
+//!
+//! Part of the overview. What comes from the supervisor is live also while the coordinator is lost,
+//! and says so.
+
+use protocol::event::RecoveryPhase;
+
+use crate::console::look::Tone;
+use crate::console::model::clock::{ago, count, micros};
+use crate::console::model::node::Node;
+use crate::console::model::servers::Process;
+use crate::console::model::story::{Cause, Incident};
+use crate::console::model::{COORDINATOR, Model, sentence};
+use crate::console::views::Seen;
+use crate::console::widgets::text::{Span, span};
+
+/// The rows below a server's own, the most important first.
+pub(super) fn rows(seen: &Seen<'_>, server: &str) -> Vec<Vec<Span>> {
+    let mut rows = Vec::new();
+    if let Some(away) = away(seen.model, server) {
+        rows.push(vec![span(away, Tone::Warn)]);
+    }
+    let stale = seen.model.stale_ms().is_some();
+    if stale {
+        rows.extend(process_row(seen.model, server));
+    }
+    match seen.model.nodes.get(server) {
+        None if server == COORDINATOR => rows.extend(of_coordinator(seen.model)),
+        None => {}
+        Some(node) => {
+            if let Some(recovery) = recovery(node).filter(|_| !stale) {
+                rows.insert(0, vec![span(recovery, Tone::Info)]);
+            }
+            rows.extend(of_node(seen.model, server, node));
+        }
+    }
+    rows
+}
+
+/// Why a server is away, by whom, and what becomes of it; none: it is not.
+pub(super) fn away(model: &Model, server: &str) -> Option<String> {
+    let process = model.procs.get(server);
+    let incident = model.story.open().find(|incident| incident.server == server);
+    let ended = process.is_some_and(|process| process.pid.is_none());
+    let paused = process.is_some_and(|process| process.paused);
+    let state = model.nodes.get(server).is_some_and(|node| !node.is_well());
+    if !ended && !paused && !state && incident.is_none_or(|incident| !incident.is_coordinator) {
+        return None;
+    }
+    let mut said = Vec::new();
+    said.extend(incident.map(|incident| cause(model, incident)));
+    if incident.is_none() {
+        said.extend(process.filter(|process| process.pid.is_none()).map(ended_words));
+    }
+    if said.is_empty()
+        && let Some(node) = model.nodes.get(server)
+    {
+        let told = node.hint.as_deref().unwrap_or(&node.reason);
+        said.extend((!told.is_empty()).then(|| sentence::reason_words(told).to_owned()));
+    }
+    said.extend(process.and_then(|process| next(model, process)));
+    (!said.is_empty()).then(|| said.join(" · "))
+}
+
+fn cause(model: &Model, incident: &Incident) -> String {
+    let since = ago(model.now.ms_since(incident.began));
+    let who = incident.by.as_deref();
+    let who = who.map(|by| if by == model.own_name { "you" } else { by });
+    let by = who.map_or(String::new(), |by| format!(" by {by}"));
+    match &incident.cause {
+        Cause::Killed => format!("killed (kill -9){by} {since} ago"),
+        Cause::Stopped => format!("stopped{by} {since} ago"),
+        Cause::Restarted => format!("restarted{by} {since} ago"),
+        Cause::Paused => format!("paused (SIGSTOP){by} {since} ago"),
+        Cause::Crashed { signal: Some(signal), .. } => {
+            format!("ended by signal {signal}, unasked, {since} ago")
+        }
+        Cause::Crashed { exit_code: Some(code), .. } => {
+            format!("ended with exit code {code}, unasked, {since} ago")
+        }
+        Cause::Crashed { .. } => format!("ended unasked {since} ago"),
+        Cause::Silent => format!("not heard for {since}"),
+        Cause::Before => "away since before this console began".into(),
+    }
+}
+
+fn ended_words(process: &Process) -> String {
+    let by = process.by.as_ref().map_or(String::new(), |by| format!(" by {by}"));
+    match (process.signal, process.exit_code) {
+        (Some(signal), _) => format!("ended by signal {signal}{by}"),
+        (None, Some(code)) => format!("ended with exit code {code}{by}"),
+        (None, None) => format!("does not run{by}"),
+    }
+}
+
+/// What becomes of a process that is away.
+fn next(model: &Model, process: &Process) -> Option<String> {
+    if process.paused {
+        return Some("P lets it go on".into());
+    }
+    if let Some(pid) = process.pid {
+        return Some(format!("runs again as pid {pid}"));
+    }
+    Some(match (process.state.as_str(), process.retry_at) {
+        ("backoff", Some(at)) => format!("started again in {}", ago(at.ms_since(model.now))),
+        ("backoff", None) => "started again soon".into(),
+        ("gave_up", _) => match process.last_lines.last() {
+            Some(line) => format!("given up; it said last: {line}"),
+            None => "given up: R tries once more".into(),
+        },
+        ("starting", _) => "is being started".into(),
+        _ => "R starts it".into(),
+    })
+}
+
+/// What the supervisor says of a server's process.
+fn process_row(model: &Model, server: &str) -> Option<Vec<Span>> {
+    let process = model.procs.get(server)?;
+    let state = match (process.pid, process.paused) {
+        (Some(pid), false) => format!("pid {pid} runs"),
+        (Some(pid), true) => format!("pid {pid} is paused"),
+        (None, _) => "no process".into(),
+    };
+    let since = ago(model.now.ms_since(process.since));
+    let text = match model.can_administer() {
+        true => format!("{state}, {} restarts", count(process.restarts)),
+        false => format!("{state}, as told {since} ago"),
+    };
+    let whose = if model.can_administer() { " · live, from its supervisor" } else { "" };
+    Some(vec![span(text, Tone::Text), span(whose, Tone::Dim)])
+}
+
+/// How far a node's return is.
+fn recovery(node: &Node) -> Option<String> {
+    let step = node.recovery.as_ref()?;
+    let what = match step.phase {
+        RecoveryPhase::Log => "back: its log is read",
+        RecoveryPhase::Decisions => "is told what was decided meanwhile",
+        RecoveryPhase::Copy => "copies what it missed",
+        RecoveryPhase::Ready => "has all it needs",
+        RecoveryPhase::Other => "comes back",
+    };
+    let of = match step.total {
+        0 => String::new(),
+        total => format!(": {} of {}", count(step.done), count(total)),
+    };
+    Some(format!("{what}{of}, {} ms after it registered", count(step.ms)))
+}
+
+fn joined(parts: Vec<String>, tone: Tone) -> Vec<Span> {
+    vec![span(parts.join(" · "), tone)]
+}
+
+fn of_coordinator(model: &Model) -> Vec<Vec<Span>> {
+    let stale = model.stale_ms().is_some();
+    let tone = if stale { Tone::Stale } else { Tone::Dim };
+    let coordinator = &model.coordinator;
+    let stats = &model.figures.stats;
+    let mut first = Vec::new();
+    if let Some(state) = coordinator.state {
+        let since = ago(model.now.ms_since(coordinator.since));
+        first.push(if stale { format!("was {state}") } else { format!("{state} for {since}") });
+    }
+    if let Some((answered, needed)) = coordinator.answers {
+        first.push(format!("{answered} nodes answered, {needed} must"));
+        first.push(format!("reads {:.0} %", coordinator.serving_share * 100.0));
+    }
+    first.push(format!("connections {}", count(stats.conns)));
+    first.push(format!("subscribers {}", count(stats.subscribers)));
+    let mut second = Vec::new();
+    if !stale {
+        first.extend(coordinator.pid.map(|pid| format!("pid {pid}")));
+        let runs = coordinator.began.map(|began| ago(model.now.ms_since(began)));
+        second.extend(runs.map(|runs| format!("runs for {runs}")));
+    }
+    second.push(format!("version {}", known(&coordinator.version)));
+    second.push(format!(
+        "left by earlier epochs: {} in doubt, {} resolved",
+        count(coordinator.in_doubt),
+        count(coordinator.resolved)
+    ));
+    let mut third = vec![format!("ring {}", known(&model.ring.number))];
+    third.push(format!("{} copies a key", model.replicas()));
+    third.push(format!("{} keys in doubt", count(model.keys_in_doubt)));
+    third.push(format!("{} events left out for slow readers", count(stats.dropped)));
+    [first, second, third].map(|parts| joined(parts, tone)).into()
+}
+
+fn of_node(model: &Model, server: &str, node: &Node) -> Vec<Vec<Span>> {
+    let tone = if model.stale_ms().is_some() || !node.is_well() { Tone::Stale } else { Tone::Dim };
+    let mut first = Vec::new();
+    first.extend(stands_in(model, server));
+    first.extend(node.status.as_ref().and_then(|status| status.addr.as_deref()).map(address));
+    let process = model.procs.get(server);
+    let pid = process.map_or_else(|| node.pid(), |process| process.pid);
+    first.extend(pid.map(|pid| format!("pid {pid}")));
+    let mut second = Vec::new();
+    if let Some(figures) = &node.figures {
+        first.push(format!("up {}", ago(figures.uptime_ms)));
+        first.push(format!("sync {}", micros(figures.fsync_us)));
+        first.push(format!("undecided {}", count(figures.undecided)));
+        first.push(format!("log {}", bytes(figures.log_bytes)));
+        first.push(format!("rss {}", bytes(figures.rss_bytes)));
+        if figures.undecided > 0 {
+            second.push(format!("oldest undecided {}", ago(figures.undecided_oldest_ms)));
+        }
+        second.push(format!("processor {}", ago(figures.cpu_us / 1_000)));
+    }
+    let rates = node.reads_per_s.per_s().zip(node.writes_per_s.per_s());
+    if let Some((reads, writes)) = rates.filter(|_| node.is_well()) {
+        second.push(format!("{reads:.0} reads/s, {writes:.0} writes/s"));
+    }
+    let load = &node.load;
+    second.push(format!("owes {} votes, {} confirmations", load.txns, load.unconfirmed));
+    if load.oldest_ms > 0 {
+        second.push(format!("oldest {}", ago(load.oldest_ms)));
+    }
+    let mut third = Vec::new();
+    let why = if node.reason.is_empty() { "as it was found" } else { &node.reason };
+    let since = ago(model.now.ms_since(node.state_since));
+    third.push(format!("{} for {since}: {}", node.word(), sentence::reason_words(why)));
+    third.extend(node.status.as_ref().map(|told| format!("version {}", known(&told.version))));
+    third.extend(process.map(|process| format!("{} restarts", count(process.restarts))));
+    [first, second, third].map(|parts| joined(parts, tone)).into()
+}
+
+/// For whom a node answers reads, beside its own.
+fn stands_in(model: &Model, server: &str) -> Option<String> {
+    if model.stale_ms().is_some() {
+        return None;
+    }
+    let stands_in = |node: &Node| {
+        let change = node.last_change.as_ref().filter(|_| !node.is_well());
+        change.is_some_and(|change| change.reads_by.iter().any(|by| by.as_str() == server))
+    };
+    let away = model.nodes.iter().filter(|(_, node)| stands_in(node));
+    let away: Vec<&str> = away.map(|(name, _)| name.as_str()).collect();
+    (!away.is_empty()).then(|| format!("answers reads for {}", away.join(" ")))
+}
+
+/// An address; of one on the console's own machine, the port says it all.
+fn address(addr: &str) -> String {
+    addr.strip_prefix("127.0.0.1").unwrap_or(addr).to_owned()
+}
+
+fn known(text: &str) -> &str {
+    if text.is_empty() { "?" } else { text }
+}
+
+/// Bytes as a person reads them: `840 B`, `16 M`.
+fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_024 => format!("{bytes} B"),
+        1_024..1_048_576 => format!("{} K", bytes >> 10),
+        1_048_576..10_737_418_240 => format!("{} M", bytes >> 20),
+        _ => format!("{} G", bytes >> 30),
+    }
+}

@@ -1,0 +1,232 @@
+//! Tests of the view of the overview.
+
+use std::sync::Arc;
+
+use protocol::event;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::*;
+use crate::console::action::ViewName;
+use crate::console::look::Look;
+use crate::console::model::Model;
+use crate::console::model::clock::At;
+use crate::console::model::feed::{Fed, FeedName, FeedState};
+use crate::console::state::{Console, Input, Settings};
+use crate::console::testing::{frame, played, press};
+use crate::text as safe;
+
+/// What a text would do to a terminal that obeys it.
+const HOSTILE: &str = "\u{1b}[31m\u{202e}漢字\u{200b}e\u{301}\t\u{7}\u{85}";
+
+fn seen<'a>(model: &'a Model, look: &'a Look, selected: &'a str, compact: bool) -> Seen<'a> {
+    Seen { model, look, selected, compact, read_only: false }
+}
+
+fn drawn(seen: &Seen<'_>, columns: u16, rows: u16) -> Buffer {
+    let area = Rect::new(0, 0, columns, rows);
+    let mut buf = Buffer::empty(area);
+    State::default().draw(seen, area, &mut buf);
+    buf
+}
+
+/// Small sizes, one by one, and larger ones here and there.
+fn sizes() -> impl Iterator<Item = (u16, u16)> {
+    let columns = (0..8).chain((8..130).step_by(17));
+    let plain = columns
+        .flat_map(|columns| (0..8).chain((8..41).step_by(8)).map(move |rows| (columns, rows)));
+    plain.chain([(80, 19), (119, 29), (120, 30), (130, 40), (250, 90)])
+}
+
+/// Draws it at all sizes, full and compact, and looks at every cell.
+fn at_all_sizes(model: &Model, selected: &str) {
+    for look in [Look::default(), Look::choose(None, true, None, true)] {
+        for compact in [false, true] {
+            let seen = seen(model, &look, selected, compact);
+            for (columns, rows) in sizes() {
+                let buf = drawn(&seen, columns, rows);
+                for cell in &buf.content {
+                    assert_eq!(safe::shown(cell.symbol()), cell.symbol(), "{columns}x{rows}");
+                    assert!(!look.glyphs.ascii || cell.symbol().is_ascii(), "{:?}", cell.symbol());
+                }
+            }
+        }
+    }
+}
+
+fn fed(console: &mut Console, at_ms: u64, feed: FeedName, line: &str) {
+    let event = Box::new(event::decode(line.as_bytes()).unwrap());
+    console.handle(At(at_ms * 1_000), Input::Fed(Fed::Event(feed, event)));
+}
+
+#[test]
+fn every_size_has_a_picture_whatever_is_known() {
+    at_all_sizes(&Model::default(), "n1");
+    for (name, until) in [("kill", 4_000), ("coordinator-killed", 3_000), ("pause", 4_000)] {
+        at_all_sizes(&played(name, until).model, "n3");
+    }
+}
+
+#[test]
+fn texts_from_outside_are_only_shown() {
+    let mut console = played("kill", 4_000);
+    for (at, text) in [HOSTILE, "", "אבג"].into_iter().enumerate() {
+        let text = serde_json::to_string(text).unwrap();
+        let line = format!(
+            concat!(
+                r#"{{"event":"proc","seq":{},"source":"supervisor","name":"n3","#,
+                r#""state":"gave_up","by":{text},"last_lines":[{text}]}}"#,
+            ),
+            900 + at,
+            text = text
+        );
+        fed(&mut console, 4_100, FeedName::Supervisor, &line);
+        let line = format!(
+            concat!(
+                r#"{{"event":"member_state","seq":{},"source":"coordinator","node":"n2","#,
+                r#""from":"up","to":"suspect","reason":{text},"hint":{text}}}"#,
+            ),
+            9_000 + at,
+            text = text
+        );
+        fed(&mut console, 4_100, FeedName::Coordinator, &line);
+        for selected in ["n2", "n3"] {
+            at_all_sizes(&console.model, selected);
+        }
+    }
+}
+
+#[test]
+fn a_server_that_is_away_says_why_and_what_brings_it_back() {
+    let mut console = played("kill", 4_000);
+    console.selected = "n3".into();
+    for (columns, rows) in [(120, 36), (80, 24)] {
+        let text = frame(&console, columns, rows);
+        assert!(text.contains("▸ n3          ✗ DOWN"), "{text}");
+        assert!(text.contains(&"x".repeat(3)), "{text}");
+        assert!(text.contains("killed (kill -9) by "), "{text}");
+        assert!(text.contains("ago · R starts it"), "{text}");
+    }
+    console.selected = "n4".into();
+    assert!(frame(&console, 120, 36).contains("answers reads for n3"));
+    let later = frame(&played("kill", 5_500), 120, 36);
+    assert!(later.contains("xxxxx"), "missed heartbeats go on while a node is down: {later}");
+    let back = frame(&played("kill", 7_000), 120, 36);
+    assert!(back.contains("n3          ● UP") && !back.contains("R starts it"), "{back}");
+}
+
+#[test]
+fn a_paused_node_is_paused_in_words() {
+    let console = played("pause", 4_000);
+    let text = frame(&console, 120, 36);
+    assert!(text.contains("‖ PAUSED") && text.contains("P lets it go on"), "{text}");
+    assert!(text.contains(&"x".repeat(3)), "{text}");
+}
+
+#[test]
+fn a_returning_node_tells_its_step() {
+    let mut console = played("kill", 4_000);
+    let line = concat!(
+        r#"{"event":"member_recovery","seq":9000,"source":"coordinator","node":"n3","#,
+        r#""phase":"copy","done":12,"total":3400,"ms":140}"#,
+    );
+    fed(&mut console, 4_100, FeedName::Coordinator, line);
+    let text = frame(&console, 120, 36);
+    assert!(
+        text.contains("copies what it missed: 12 of 3,400, 140 ms after it registered"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_lost_coordinator_leaves_the_last_picture_and_live_processes() {
+    let mut console = played("kill", 4_000);
+    let lost = FeedState::Lost("it closed the connection".into());
+    console.handle(At(4_100_000), Input::Fed(Fed::Link(FeedName::Coordinator, lost)));
+    console.handle(At(9_000_000), Input::Tick);
+    let text = frame(&console, 120, 36);
+    let age = console.model.stale_ms().unwrap();
+    assert!(text.contains(&format!("the last picture, {} old", ago(age))), "{text}");
+    assert!(text.contains("the processes are live"), "{text}");
+    assert!(text.contains("? LOST"), "{text}");
+    assert!(
+        text.contains(" runs, 0 restarts") && text.contains("live, from its supervisor"),
+        "{text}"
+    );
+    assert!(text.contains("reads ?  writes ?"), "what is not known is no 0: {text}");
+    let look = Look::default();
+    let buf = drawn(&seen(&console.model, &look, "coordinator", false), 120, 30);
+    let stale = look.style(Tone::Stale).fg;
+    let at = |x: u16, y: u16| [x, x + 1].map(|x| buf[(x, y)].symbol());
+    let (x, y) = (0..19)
+        .flat_map(|y| (0..80).map(move |x| (x, y)))
+        .find(|(x, y)| at(*x, *y) == ["n", "1"])
+        .unwrap();
+    assert_eq!(buf[(x, y)].fg, stale.unwrap());
+    // Nothing more is known of when a node was heard.
+    assert!(!text.contains("5.0 s    #1"), "{text}");
+}
+
+#[test]
+fn selection_moves_by_name_and_stays_within_bounds() {
+    let mut console = played("kill", 4_000);
+    console.size = (120, 36);
+    press(&mut console, "kkkkk");
+    assert_eq!(console.selected, "coordinator");
+    press(&mut console, "jj");
+    assert_eq!(console.selected, "n2");
+    press(&mut console, "G");
+    assert_eq!(console.selected, "n5");
+    press(&mut console, "jj");
+    assert_eq!(console.selected, "n5");
+    press(&mut console, "g\n");
+    assert_eq!((console.selected.as_str(), console.view), ("coordinator", ViewName::Cache));
+}
+
+#[test]
+fn a_click_selects_the_server_that_is_drawn_there() {
+    for size in [(120, 36), (80, 24)] {
+        let mut console = played("kill", 4_000);
+        console.size = size;
+        let text = frame(&console, size.0, size.1);
+        let y = text.lines().position(|row| row.contains(" n4  ")).unwrap();
+        console.handle(console.model.now, Input::Pointed(Pointed::Click(5, y as u16)));
+        assert_eq!(console.selected, "n4", "{size:?}");
+        console.handle(console.model.now, Input::Pointed(Pointed::Wheel(5, 7, false)));
+        assert_eq!(console.selected, "n3", "{size:?}");
+    }
+}
+
+#[test]
+fn of_many_servers_the_selected_one_is_to_be_seen() {
+    let mut console = Console::new(Settings::default());
+    console.handle(At(0), Input::Fed(Fed::Link(FeedName::Coordinator, FeedState::Live)));
+    for n in 0..300 {
+        let line = format!(
+            concat!(
+                r#"{{"event":"member_state","seq":{n},"source":"coordinator","#,
+                r#""node":"node-{n:03}","from":"up","to":"up","reason":"registered"}}"#,
+            ),
+            n = n
+        );
+        fed(&mut console, 100, FeedName::Coordinator, &line);
+    }
+    for selected in ["coordinator", "node-000", "node-150", "node-299"] {
+        console.selected = selected.into();
+        for (columns, rows) in [(120, 36), (80, 24), (250, 90)] {
+            let text = frame(&console, columns, rows);
+            let row = text.lines().find(|row| row.contains(&format!("▸ {selected}")));
+            assert!(row.is_some(), "{selected} at {columns}x{rows}: {text}");
+        }
+    }
+}
+
+#[test]
+fn events_of_an_incident_are_marked_and_what_repeats_stands_once() {
+    let console = played("kill", 4_000);
+    let text = frame(&console, 120, 36);
+    assert_eq!(text.matches("missed, silent for").count(), 1, "{text}");
+    assert!(text.contains("▌ 1.9 s n3 killed"), "{text}");
+    let marked = console.model.record.control().filter(|entry: &&Arc<_>| entry.incident.is_some());
+    assert!(marked.count() > 3);
+}

@@ -1,0 +1,106 @@
+//! A transaction in doubt, in words: what each vote proves, who is missing, what may be done, and
+//! what became of it.
+//!
+//! Pure: lines of spans, not yet broken.
+
+use protocol::event::Vote;
+
+use crate::console::look::{Look, Tone};
+use crate::console::model::Model;
+use crate::console::model::clock::{ago, micros};
+use crate::console::model::txns::Doubt;
+use crate::console::widgets::text::{Span, span};
+
+use super::rows::{Fate, Row, hindrance, node_tone};
+use super::words;
+
+/// Columns of a node's name and role before its vote.
+const NAME: usize = 12;
+
+/// The lines; none of one that never was in doubt.
+pub(super) fn lines(row: &Row<'_>, model: &Model, look: &Look) -> Vec<Vec<Span>> {
+    let Some(doubt) = row.doubt else { return Vec::new() };
+    if let Some((outcome, at)) = doubt.resolved {
+        let long = ago(at.ms_since(doubt.since));
+        let text = format!(
+            "It was in doubt for {long}, and is {}: {}.",
+            outcome.as_str(),
+            words::resolved(outcome)
+        );
+        return vec![vec![span(text, Tone::Bright)], client(row, model)];
+    }
+    let long = ago(model.now.ms_since(doubt.since));
+    if row.fate == Fate::Settled {
+        let text = format!(
+            "It was in doubt {long} ago. A new coordinator serves, and nothing of earlier ones is \
+             open: it is settled. Which way was not told; ask for the outcome of {}.",
+            row.id()
+        );
+        return vec![vec![span(text, Tone::Text)]];
+    }
+    if row.fate != Fate::InDoubt {
+        return Vec::new();
+    }
+    let mut lines: Vec<Vec<Span>> = Vec::new();
+    lines.extend(row.votes().iter().map(|vote| of_vote(vote, model, look)));
+    let told = |what: &str, text: &str| {
+        vec![span(format!("{what}: "), Tone::Title), span(text.to_owned(), Tone::Text)]
+    };
+    if !doubt.told.meaning.is_empty() {
+        lines.push(told("what it means", &doubt.told.meaning));
+    }
+    if !doubt.told.safe_action.is_empty() {
+        lines.push(told("what to do", &doubt.told.safe_action));
+    }
+    lines.push(client(row, model));
+    lines
+}
+
+/// Since when it is in doubt and who is missing, for the line that says how it is.
+pub(super) fn head(doubt: &Doubt, model: &Model) -> Vec<Span> {
+    let long = ago(model.now.ms_since(doubt.since));
+    let missing: Vec<&str> = doubt.told.missing.iter().map(|node| node.as_str()).collect();
+    let why: Vec<String> = missing.iter().filter_map(|node| hindrance(model, node)).collect();
+    let mut line = vec![span(format!(" for {long}"), Tone::Bright)];
+    if !missing.is_empty() {
+        line.push(span(format!(" · missing: {}", missing.join(", ")), Tone::Bright));
+    }
+    if !why.is_empty() {
+        line.push(span(format!(" ({})", why.join("; ")), Tone::Warn));
+    }
+    line
+}
+
+fn of_vote(vote: &Vote, model: &Model, look: &Look) -> Vec<Span> {
+    let name = vote.node.as_str();
+    let (glyph, tone) = words::vote_glyph(vote.vote, look.glyphs);
+    let who = format!("{name} {}", words::role(vote.role));
+    vec![
+        span(format!("{who:<NAME$}"), node_tone(model, name)),
+        span(format!(" {glyph} {:<4} ", words::vote(vote.vote)), tone),
+        span(words::proves(vote.vote), Tone::Text),
+    ]
+}
+
+/// What its client knows, and what it may do.
+fn client(row: &Row<'_>, model: &Model) -> Vec<Span> {
+    let reason = row.txn().and_then(|txn| txn.reason.as_deref());
+    let answered = row.txn().and_then(|txn| txn.us.answered);
+    let limit_ms = model.cluster.as_ref().map(|cluster| cluster.limits.op_ms);
+    let safe = "Repeating the update with the same once is safe: it never runs twice.";
+    let open = row.fate == Fate::InDoubt;
+    let text = match (reason, answered) {
+        (Some("unknown_outcome"), Some(us)) => {
+            format!("was told unknown_outcome after {}. {safe}", micros(us))
+        }
+        (Some(code), _) => format!("was told {code}. {safe}"),
+        (None, Some(us)) => format!("was told the outcome, after {}.", micros(us)),
+        (None, None) if open && row.told.is_some() => {
+            let limit = limit_ms
+                .map_or(String::new(), |ms| format!(" ({} where it asked for no other)", ago(ms)));
+            format!("at its deadline{limit} it is told unknown_outcome. {safe}")
+        }
+        (None, None) => format!("if it asked, it was told unknown_outcome. {safe}"),
+    };
+    vec![span("its client: ", Tone::Title), span(text, Tone::Text)]
+}
