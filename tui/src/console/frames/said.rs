@@ -31,12 +31,12 @@ fn all_help(size: (u16, u16)) -> Vec<String> {
     press(&mut console, "?");
     let mut seen = vec![words(&console, size, "Keys")];
     loop {
+        let before = console.overlay.clone();
         press(&mut console, "j");
-        let text = words(&console, size, "Keys");
-        if seen.last() == Some(&text) {
+        if console.overlay == before {
             return seen;
         }
-        seen.push(text);
+        seen.push(words(&console, size, "Keys"));
     }
 }
 
