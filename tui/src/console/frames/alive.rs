@@ -9,8 +9,11 @@ use crate::console::model::feed::{Fed, FeedName};
 use crate::console::state::Console;
 use crate::console::testing::{frame, play, press, recorded};
 
+/// Changes an event.
+type Spoil<'a> = &'a dyn Fn(&mut Event);
+
 /// A view of a recording, in which `spoil` changed events.
-fn shown(name: &str, view: ViewName, keys: &str, spoil: &dyn Fn(&mut Event)) -> Vec<String> {
+fn shown(name: &str, view: ViewName, keys: &str, spoil: Spoil<'_>) -> Vec<String> {
     let mut fed: Vec<(At, Fed)> = recorded(name);
     for (_, one) in &mut fed {
         if let Fed::Event(FeedName::Coordinator, event) = one {
@@ -51,7 +54,7 @@ fn constants_in_place_of_figures_make_other_frames() {
         Body::CacheSet(set) => set.hand = 0,
         _ => {}
     };
-    let spoils: [(&str, &str, ViewName, &str, &dyn Fn(&mut Event)); 4] = [
+    let spoils: [(&str, &str, ViewName, &str, Spoil<'_>); 4] = [
         ("delays of heartbeats", "doubt", ViewName::Overview, "", &delays),
         ("times of votes", "calm", ViewName::Txns, "\n", &votes),
         ("times of steps", "calm", ViewName::Txns, "\nw", &steps),

@@ -31,6 +31,9 @@ impl Scenario {
     }
 }
 
+/// Makes a console.
+type Make = fn() -> Console;
+
 /// The recorded ones: a name, the recording, until when, the view, and what is pressed there.
 const RECORDED: &[(&str, &str, u64, ViewName, &str)] = &[
     ("killed", "kill", 2_300, ViewName::Overview, ""),
@@ -68,7 +71,7 @@ pub(super) static ALL: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
         press(&mut console, keys);
         all.push(Scenario { name, console, is_main: false });
     }
-    let made: [(&str, fn() -> Console); 8] = [
+    let made: [(&str, Make); 8] = [
         ("nothing-heard", || Console::new(Settings::default())),
         ("refused", refused),
         ("disconnected", disconnected),
