@@ -19,7 +19,7 @@
 //! * `reads` (5xx): `get`, `mget`, `scan`; `explain` (54x); `watch` (6xx); `events` (65x): `subscribe`;
 //! * `servers` (7xx): `hello`, `status`, limits, the guard against HTTP; `supervisor` (74x on): its
 //!   port, and what administrators do; `admin` (77x): `admin` at the coordinator, and `locate`;
-//!   `sessions` (78x): how a node's session begins;
+//!   `sessions` (79x): how a node's session begins;
 //! * `malformed` (8xx): hundreds of bad inputs on every port;
 //! * `broken` (9xx): a node is down;
 //! * `tokens` (10xx): a cluster with tokens; `limits` (11xx): one with small limits. Both are always

@@ -8,7 +8,7 @@ use super::talk::Talk;
 use super::{Site, checks};
 
 checks! {
-    781 a_node_begins_with_what_it_speaks
+    791 a_node_begins_with_what_it_speaks
         "every session between servers begins with protocol range, cluster uuid and binary version"
 }
 

@@ -29,6 +29,7 @@ const OPS_MIN: usize = 400;
 /// What the buffer of a line may have before it counts, KiB.
 const FREE_KIB: usize = 128;
 const LARGE_BYTES: usize = 512 << 10;
+const NARROW_BYTES: u32 = 64 << 10;
 /// How long a closed connection may hold anything, on a machine that stalls.
 const HELD_MAX: Duration = Duration::from_secs(60);
 
@@ -223,6 +224,19 @@ fn exhaustion() {
     assert_eq!(cluster.pids(), pids, "nothing was restarted");
 }
 
+/// A connection for which the system keeps little: else it takes more than a watch may be behind.
+fn narrow(addr: SocketAddr) -> TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    let stream = runtime.expect("a runtime").block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(NARROW_BYTES)?;
+        socket.connect(addr).await?.into_std()
+    });
+    let stream = stream.expect("there is a place");
+    stream.set_nonblocking(false).expect("a socket");
+    stream
+}
+
 /// Watchers that never read hold what they are behind, of the same bytes that long replies are made
 /// of.
 #[test]
@@ -239,7 +253,7 @@ fn exhaustion_by_watchers_that_never_read() {
     let mut conn = Conn::open(addr).expect("a place");
     let value = "v".repeat(LARGE_BYTES);
     assert!(matches!(conn.put("large", &value), Reply::Ok(_)));
-    let mut deaf = connected(addr, DEAF);
+    let mut deaf: Vec<TcpStream> = (0..DEAF).map(|_| narrow(addr)).collect();
     for (number, stream) in deaf.iter_mut().enumerate() {
         let watch = json!({"op": "watch", "key": format!("watched:{number}")});
         stream.write_all(format!("{watch}\n").as_bytes()).expect("it is open");

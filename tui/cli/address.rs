@@ -20,7 +20,7 @@ use crate::print::{Exit, Failure};
 /// Where clients connect unless told otherwise.
 pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";
 /// Where `piazza up` keeps a cluster unless told otherwise.
-pub(crate) const DEFAULT_DIR: &str = "piazza-data";
+pub(crate) const DEFAULT_DIR: &str = "./piazza-data";
 /// The newest format of `cluster.json` that is understood.
 const FORMAT_MAX: u32 = 1;
 /// How long a supervisor on this machine may take to accept.

@@ -79,7 +79,7 @@ pub struct Explanation {
 struct Unexplained {
     error: ClientError,
     /// What the server said, if that is what failed.
-    told: Option<Explanation>,
+    told: Option<Box<Explanation>>,
 }
 
 impl From<ClientError> for Unexplained {
@@ -94,8 +94,8 @@ impl AsRef<ClientError> for Unexplained {
     }
 }
 
-impl AsRef<ClientError> for ClientError {
-    fn as_ref(&self) -> &ClientError {
+impl AsRef<Self> for ClientError {
+    fn as_ref(&self) -> &Self {
         self
     }
 }
@@ -132,7 +132,7 @@ impl Client {
         let pinned = Pinned::by(&op);
         let line = explain(self.new_name(), op);
         let settled = self.settle(&pinned, line, explanation_of).await;
-        settled.or_else(|refused: Unexplained| refused.told.ok_or(refused.error))
+        settled.or_else(|refused: Unexplained| refused.told.map(|told| *told).ok_or(refused.error))
     }
 
     /// A name for an update; none where updates are not repeated.
@@ -210,7 +210,7 @@ fn explanation_of(line: Vec<u8>) -> Result<Explanation, Unexplained> {
     match reply::decode_explained(&line) {
         Ok(Err(refusal)) => Err(Unexplained {
             error: ClientError::from_update(refusal.error.clone()),
-            told: Some(Explanation { line, answer: Err(refusal) }),
+            told: Some(Box::new(Explanation { line, answer: Err(refusal) })),
         }),
         Ok(answer) => Ok(Explanation { line, answer }),
         Err(invalid) => Err(garbage(invalid).into()),
