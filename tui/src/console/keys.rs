@@ -43,18 +43,28 @@ impl Binding {
     }
 }
 
-const fn go(name: &'static str, keys: &'static [Key], view: ViewName) -> Binding {
-    Binding::of(name, keys, Action::Go(view), "", "show this view")
+const fn go(
+    name: &'static str,
+    keys: &'static [Key],
+    view: ViewName,
+    help: &'static str,
+) -> Binding {
+    Binding::of(name, keys, Action::Go(view), "", help)
 }
 
 /// The keys of every view.
 pub const GLOBAL: &[Binding] = &[
-    go("overview", &[Key::Char('1')], ViewName::Overview),
-    go("ring", &[Key::Char('2')], ViewName::Ring),
-    go("cache", &[Key::Char('3')], ViewName::Cache),
-    go("2pc", &[Key::Char('4')], ViewName::Txns),
-    go("data", &[Key::Char('5')], ViewName::Data),
-    go("events", &[Key::Char('6')], ViewName::Events),
+    go(
+        "overview",
+        &[Key::Char('1')],
+        ViewName::Overview,
+        "show Overview: every server, and what goes on",
+    ),
+    go("ring", &[Key::Char('2')], ViewName::Ring, "show Ring: who owns which keys"),
+    go("cache", &[Key::Char('3')], ViewName::Cache, "show Cache: sets, ways, bits and hands"),
+    go("2pc", &[Key::Char('4')], ViewName::Txns, "show 2PC: transactions, step by step"),
+    go("data", &[Key::Char('5')], ViewName::Data, "show Data: a prompt, and keys"),
+    go("events", &[Key::Char('6')], ViewName::Events, "show Events: everything that came in"),
     Binding::of("next-view", &[Key::Tab], Action::Turn(true), "", "the view to the right"),
     Binding::of("previous-view", &[Key::BackTab], Action::Turn(false), "", "the view to the left"),
     Binding::of(

@@ -25,4 +25,6 @@ pub mod views;
 pub mod widgets;
 
 #[cfg(test)]
+mod frames;
+#[cfg(test)]
 mod testing;

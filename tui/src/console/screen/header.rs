@@ -24,6 +24,11 @@ pub(super) fn tab_places() -> impl Iterator<Item = (ViewName, u16, u16)> {
     })
 }
 
+/// Columns of all of them.
+pub(super) fn tabs_width() -> u16 {
+    1 + ViewName::ALL.len() as u16 * TAB_COLUMNS
+}
+
 pub(super) fn draw(console: &Console, seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
     let right = right(console, seen);
     let room = area.width.saturating_sub(text::spans_width(seen.look, &right) + 2);
@@ -49,7 +54,9 @@ fn left(console: &Console, seen: &Seen<'_>) -> Vec<Vec<Span>> {
     let mut parts = vec![vec![span(title, Tone::Bright)], vec![liveness(seen)]];
     let (up, all) = model.nodes_up();
     let tone = if up == all { Tone::Good } else { Tone::Bad };
-    parts.push(vec![span(format!("{up}/{all} up"), tone)]);
+    if all > 0 {
+        parts.push(vec![span(format!("{up}/{all} up"), tone)]);
+    }
     if let Some(ops) = model.figures.ops_per_s() {
         parts.push(vec![span(format!("{} op/s", count(ops.round() as u64)), Tone::Text)]);
     }
@@ -62,7 +69,9 @@ fn left(console: &Console, seen: &Seen<'_>) -> Vec<Vec<Span>> {
     if let Some(events) = model.coordinator_feed.rate.per_s() {
         parts.push(vec![span(format!("{} events/s", count(events.round() as u64)), Tone::Dim)]);
     }
-    parts.push(vec![span(format!("epoch {}", model.coordinator.epoch), Tone::Dim)]);
+    if model.cluster.is_some() {
+        parts.push(vec![span(format!("epoch {}", model.coordinator.epoch), Tone::Dim)]);
+    }
     if !console.settings.address.is_empty() {
         parts.push(vec![span(format!("@{}", console.settings.address), Tone::Dim)]);
     }
@@ -117,9 +126,12 @@ pub(super) fn draw_tabs(console: &Console, seen: &Seen<'_>, area: Rect, buf: &mu
         };
         text::put_spans(seen.look, place, buf, &spans);
     }
-    let from = 1 + ViewName::ALL.len() as u16 * TAB_COLUMNS;
+    let from = tabs_width();
     let rest = Rect { x: area.x + from, width: area.width.saturating_sub(from), ..area };
     let pending = console.pending.last().map(|words| span(format!("{words} ... "), Tone::Warn));
-    let remark = console.remarks.back().map(|(_, words)| span(format!("{words} "), Tone::Info));
+    // One that does not fit here stands in the row of hints.
+    let fits = |words: &&String| text::width(seen.look, words) < rest.width;
+    let remark = console.remarks.back().map(|(_, words)| words).filter(fits);
+    let remark = remark.map(|words| span(format!("{words} "), Tone::Info));
     text::put_spans_right(seen.look, rest, buf, &Vec::from_iter(pending.or(remark)));
 }

@@ -5,80 +5,94 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::console::action::ViewName;
+use crate::console::action::{Action, ViewName};
 use crate::console::keys::{self, Binding, GLOBAL, key_name};
 use crate::console::look::Tone;
 use crate::console::state::Console;
 use crate::console::views::Seen;
 use crate::console::widgets::text::{self, Span, span};
 
+/// Keys of the view that come before everything else.
+const OWN_FIRST: usize = 2;
+/// Columns of the name of the server that the changing keys are about.
+const NAME_COLUMNS: u16 = 14;
+
+/// Draws as many whole hints as there is room for: the view's first ones, help, the others. The
+/// keys that change the cluster go before all of them, without their words where it is narrow.
 pub(super) fn draw(console: &Console, seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
-    let harmless = GLOBAL.iter().filter(|one| !one.changes);
-    let mut left = vec![span(" ", Tone::Text)];
-    for (view, binding) in keys::of_view(console.view)
-        .iter()
-        .map(|one| (Some(console.view), one))
-        .chain(harmless.map(|one| (None, one)))
+    if let Some((_, words)) = console.remarks.back().filter(|_| !has_tabs_room(console, seen, area))
     {
-        left.extend(hint(console, view, binding, Tone::Key));
+        text::put_elided(seen.look, area, buf, &format!(" {words}"), Tone::Info);
+        return;
     }
-    let mut right = Vec::new();
-    if console.may_change() {
-        right.push(span(format!("{}: ", console.selected), Tone::Bright));
-        for binding in GLOBAL.iter().filter(|one| one.changes) {
-            right.extend(hint(console, None, binding, Tone::Danger));
+    let hints = hints(console);
+    let needed = hints.iter().take(OWN_FIRST + 1).flatten();
+    let needed = text::spans_width(seen.look, &needed.cloned().collect::<Vec<_>>()) + 1;
+    let mut right = changing(console, seen, true);
+    if text::spans_width(seen.look, &right).saturating_add(needed) > area.width {
+        right = changing(console, seen, false);
+    }
+    let room = area.width.saturating_sub(text::spans_width(seen.look, &right));
+    let mut left = vec![span(" ", Tone::Text)];
+    for hint in hints {
+        if text::spans_width(seen.look, &[&left[..], &hint].concat()) <= room {
+            left.extend(hint);
         }
-    } else if console.read_only.is_none() && seen.model.coordinator_feed.is_live() {
-        right.push(span("no supervisor: no kill, stop, restart, pause ", Tone::Dim));
     }
-    let columns = text::spans_width(seen.look, &right).min(area.width);
-    let rest = Rect { width: area.width - columns, ..area };
-    text::put_spans(seen.look, rest, buf, &left);
+    text::put_spans(seen.look, area, buf, &left);
     text::put_spans_right(seen.look, area, buf, &right);
 }
 
-fn hint(console: &Console, view: Option<ViewName>, binding: &Binding, tone: Tone) -> Vec<Span> {
+/// Whether what the console remarks fits behind the tabs.
+fn has_tabs_room(console: &Console, seen: &Seen<'_>, area: Rect) -> bool {
+    let words = console.remarks.back().map_or("", |(_, words)| words.as_str());
+    let room = area.width.saturating_sub(super::header::tabs_width());
+    text::width(seen.look, words) < room
+}
+
+/// The keys that change nothing: the view's first ones, help, the view's others, the rest.
+fn hints(console: &Console) -> Vec<Vec<Span>> {
+    let own = keys::of_view(console.view).iter().filter(|one| !one.hint.is_empty());
+    let own: Vec<_> = own.map(|one| (Some(console.view), one)).collect();
+    let (first, others) = own.split_at(own.len().min(OWN_FIRST));
+    let harmless = GLOBAL.iter().filter(|one| !one.changes && !one.hint.is_empty());
+    let (help, rest): (Vec<_>, Vec<_>) =
+        harmless.map(|one| (None, one)).partition(|(_, one)| one.action == Action::Help);
+    let all = first.iter().chain(&help).chain(others).chain(&rest);
+    all.map(|(view, one)| hint(console, *view, one, Tone::Key, true)).collect()
+}
+
+/// The keys that change the cluster, or why there are none.
+fn changing(console: &Console, seen: &Seen<'_>, words: bool) -> Vec<Span> {
+    if console.may_change() {
+        let name = text::elided(seen.look, &console.selected, NAME_COLUMNS);
+        let mut right = vec![span(format!("{name}: "), Tone::Bright)];
+        for binding in GLOBAL.iter().filter(|one| one.changes) {
+            right.extend(hint(console, None, binding, Tone::Danger, words));
+        }
+        return right;
+    }
+    let is_alone = console.read_only.is_none() && seen.model.coordinator_feed.is_live();
+    let why = "no supervisor: no kill, stop, restart, pause ";
+    Vec::from_iter((is_alone && words).then(|| span(why, Tone::Dim)))
+}
+
+fn hint(
+    console: &Console,
+    view: Option<ViewName>,
+    binding: &Binding,
+    tone: Tone,
+    words: bool,
+) -> Vec<Span> {
     let keys = console.settings.keys.of(view, binding);
-    let Some(key) = keys.first().filter(|_| !binding.hint.is_empty()) else { return Vec::new() };
+    let Some(key) = keys.first() else { return Vec::new() };
+    if !words {
+        return vec![span(key_name(key), tone), span(" ", Tone::Text)];
+    }
     vec![
         span(key_name(key), tone),
         span(" ", Tone::Text),
         span(binding.hint, Tone::Dim),
         span("  ", Tone::Text),
     ]
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::console::model::feed::{Fed, FeedName, FeedState};
-    use crate::console::state::Input;
-    use crate::console::testing::{frame, played, press};
-
-    /// Contract: "null: the console greys those keys and says why"
-    #[test]
-    fn without_a_supervisor_nothing_can_be_killed_and_the_reason_is_said() {
-        let mut console = played("calm", 2_000);
-        assert!(frame(&console, 120, 36).contains("K kill -9"));
-        let lost = Fed::Link(FeedName::Supervisor, FeedState::Lost("it has gone".into()));
-        console.handle(console.model.now, Input::Fed(lost));
-        console.model.supervisor = None;
-        let shown = frame(&console, 120, 36);
-        assert!(!shown.contains("K kill -9") && shown.contains("no supervisor"), "{shown}");
-        press(&mut console, "K");
-        let shown = frame(&console, 120, 36);
-        assert!(console.overlay.is_none() && shown.contains("have no supervisor"), "{shown}");
-    }
-
-    /// Contract: "only in a loopback `up` with `--lab`; shown in the console's header; every use is
-    /// an event"
-    #[test]
-    fn a_lab_and_the_faults_in_it_are_shown_in_the_header() {
-        let header = |at: u64| {
-            let shown = frame(&played("doubt", at), 120, 36);
-            shown.lines().next().unwrap_or_default().to_owned()
-        };
-        assert!(header(1_500).ends_with("LAB"), "{}", header(1_500));
-        let with_faults = (1_900..7_000).step_by(50).any(|at| header(at).contains("FAULTS"));
-        assert!(with_faults);
-    }
 }

@@ -13,6 +13,8 @@ mod over;
 mod story;
 mod tiny;
 
+pub(in crate::console) use over::help_end;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 

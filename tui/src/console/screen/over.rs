@@ -10,11 +10,13 @@ use crate::console::keys::{self, Binding, full_name, key_name};
 use crate::console::look::Tone;
 use crate::console::state::{Console, Overlay, Palette, Question};
 use crate::console::views::Seen;
-use crate::console::widgets::popup::Popup;
-use crate::console::widgets::text::{Span, span};
+use crate::console::widgets::popup::{self, Popup};
+use crate::console::widgets::text::{self, Span, span};
 
 /// Rows of the palette.
 const PALETTE_ROWS: usize = 12;
+/// Columns of keys beside what they do, with a blank at their end.
+const KEYS_COLUMNS: u16 = 18;
 
 pub(super) fn draw(console: &Console, seen: &Seen<'_>, buf: &mut Buffer) {
     let area = buf.area;
@@ -58,19 +60,8 @@ fn quit(seen: &Seen<'_>, focused: usize, area: Rect, buf: &mut Buffer) {
 }
 
 fn help(console: &Console, seen: &Seen<'_>, from: usize, area: Rect, buf: &mut Buffer) {
-    let mut rows: Vec<Vec<Span>> = Vec::new();
-    let views = [Some(console.view), None];
-    for view in views.into_iter().chain(ViewName::ALL.map(Some)) {
-        if view == Some(console.view) && !rows.is_empty() {
-            continue;
-        }
-        let title = view.map_or("in every view".into(), |view| format!("in {}", view.title()));
-        rows.push(vec![span(title, Tone::Title)]);
-        let table = view.map_or(keys::GLOBAL, keys::of_view);
-        rows.extend(table.iter().map(|one| help_row(console, view, one)));
-        rows.push(Vec::new());
-    }
-    let room = usize::from(area.height.saturating_sub(4)).max(1);
+    let rows = help_rows(console, popup::text_columns(area));
+    let room = help_room(area.height);
     let from = from.min(rows.len().saturating_sub(room));
     let shown: Vec<Vec<Span>> = rows.into_iter().skip(from).take(room).collect();
     let popup =
@@ -78,11 +69,53 @@ fn help(console: &Console, seen: &Seen<'_>, from: usize, area: Rect, buf: &mut B
     popup.draw(seen.look, area, buf);
 }
 
-fn help_row(console: &Console, view: Option<ViewName>, binding: &Binding) -> Vec<Span> {
+/// Rows of help that a screen of so many rows shows.
+fn help_room(rows: u16) -> usize {
+    usize::from(rows.saturating_sub(4)).max(1)
+}
+
+/// The last row of help that may come first on a screen of this size.
+pub(in crate::console) fn help_end(console: &Console) -> usize {
+    let (columns, rows) = console.size;
+    let columns = popup::text_columns(Rect::new(0, 0, columns, rows));
+    help_rows(console, columns).len().saturating_sub(help_room(rows))
+}
+
+/// All of the help, this view's keys first, in rows that are no wider than that.
+fn help_rows(console: &Console, columns: u16) -> Vec<Vec<Span>> {
+    let others = ViewName::ALL.into_iter().filter(|view| *view != console.view).map(Some);
+    let mut rows: Vec<Vec<Span>> = Vec::new();
+    for view in [Some(console.view), None].into_iter().chain(others) {
+        let title = view.map_or("in every view".into(), |view| format!("in {}", view.title()));
+        rows.push(vec![span(title, Tone::Title)]);
+        let table = view.map_or(keys::GLOBAL, keys::of_view);
+        rows.extend(table.iter().flat_map(|one| help_of(console, view, one, columns)));
+        rows.push(Vec::new());
+    }
+    rows.pop();
+    rows
+}
+
+/// A binding's keys, and beside them what they do.
+fn help_of(
+    console: &Console,
+    view: Option<ViewName>,
+    binding: &Binding,
+    columns: u16,
+) -> Vec<Vec<Span>> {
     let keys: Vec<String> = console.settings.keys.of(view, binding).iter().map(key_name).collect();
-    let keys = if keys.is_empty() { format!(":{}", binding.name) } else { keys.join(" ") };
+    let name = || format!(":{}", full_name(view, binding));
+    let keys = if keys.is_empty() { name() } else { keys.join(" ") };
     let tone = if binding.changes { Tone::Danger } else { Tone::Key };
-    vec![span(format!("{keys:<14} "), tone), span(binding.help, Tone::Text)]
+    let look = &console.settings.look;
+    let beside = columns.saturating_sub(KEYS_COLUMNS).max(1);
+    let said = text::wrapped(look, &[span(binding.help, Tone::Text)], beside);
+    let wide = usize::from(KEYS_COLUMNS - 1);
+    let begin = |at| if at == 0 { keys.as_str() } else { "" };
+    let row = |(at, said): (usize, Vec<Span>)| {
+        [vec![span(format!("{:<wide$} ", begin(at)), tone)], said].concat()
+    };
+    said.into_iter().enumerate().map(row).collect()
 }
 
 fn draw_palette(
@@ -93,7 +126,7 @@ fn draw_palette(
     buf: &mut Buffer,
 ) {
     let found = palette.found();
-    let room = PALETTE_ROWS.min(usize::from(area.height.saturating_sub(6))).max(1);
+    let room = PALETTE_ROWS.min(usize::from(area.height.saturating_sub(9))).max(1);
     let first = (palette.focused + 1).saturating_sub(room);
     let mut body = Vec::new();
     for (at, (name, binding)) in found.iter().enumerate().skip(first).take(room) {
@@ -102,11 +135,21 @@ fn draw_palette(
         let view = ViewName::ALL.into_iter().find(|view| *name == full_name(Some(*view), binding));
         let keys: Vec<String> =
             console.settings.keys.of(view, binding).iter().map(key_name).collect();
+        let begin = format!("{mark} {name:<22} ");
+        let keys = format!("{:<10} ", keys.join(" "));
+        let taken = text::width(seen.look, &begin) + text::width(seen.look, &keys);
+        // One row each, so that the focused one is always there.
+        let rest = popup::text_columns(area).saturating_sub(taken);
         body.push(vec![
-            span(format!("{mark} {name:<22} "), if focused { Tone::Accent } else { Tone::Text }),
-            span(format!("{:<10} ", keys.join(" ")), Tone::Key),
-            span(binding.help, Tone::Dim),
+            span(begin, if focused { Tone::Accent } else { Tone::Text }),
+            span(keys, Tone::Key),
+            span(text::elided(seen.look, binding.help, rest), Tone::Dim),
         ]);
+    }
+    // What the focused one does, whole.
+    if let Some((_, binding)) = found.get(palette.focused) {
+        body.push(Vec::new());
+        body.push(vec![span(binding.help, Tone::Text)]);
     }
     if found.is_empty() {
         body.push(vec![span("nothing is called so", Tone::Warn)]);

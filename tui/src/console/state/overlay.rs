@@ -8,6 +8,7 @@ use super::Console;
 use crate::console::action::Action;
 use crate::console::effect::{Effect, Quit};
 use crate::console::keys::{self, Binding, full_name};
+use crate::console::screen::help_end;
 use crate::console::views::{Out, Pointed};
 use crate::prompt::Key;
 
@@ -86,7 +87,7 @@ impl Console {
                     Key::Char('?' | 'q') | Key::Enter => return,
                     _ => from,
                 };
-                self.overlay = Some(Overlay::Help { from: from.min(keys::all().count()) });
+                self.overlay = Some(Overlay::Help { from: from.min(help_end(self)) });
             }
             Overlay::Palette(palette) => self.palette_key(palette, key, out),
         }

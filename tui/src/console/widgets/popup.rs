@@ -28,11 +28,16 @@ pub struct Popup<'a> {
 /// Wider texts are harder to read.
 const COLUMNS_MAX: u16 = 72;
 
+/// The columns that a text may take in a box in the middle of `area`.
+pub fn text_columns(area: Rect) -> u16 {
+    area.width.saturating_sub(8).clamp(1, COLUMNS_MAX)
+}
+
 impl Popup<'_> {
     /// Draws the box in the middle of `area`; where its buttons are, for clicks.
     pub fn draw(&self, look: &Look, area: Rect, buf: &mut Buffer) -> Vec<Rect> {
         let area = area.intersection(buf.area);
-        let widest = area.width.saturating_sub(8).clamp(1, COLUMNS_MAX);
+        let widest = text_columns(area);
         let lines = self.body.iter().map(|line| text::spans_width(look, line));
         let others = [
             text::width(look, self.title).saturating_add(4),

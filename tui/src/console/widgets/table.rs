@@ -19,6 +19,8 @@ pub struct Column<'a> {
     pub grows: bool,
     /// Whether it stands at the right.
     pub right: bool,
+    /// Whether what is too long is cut in its middle: keys differ at their ends.
+    pub middle: bool,
     /// The lowest is left out first.
     pub priority: u8,
 }
@@ -26,7 +28,7 @@ pub struct Column<'a> {
 impl<'a> Column<'a> {
     /// A column of fixed width, at the left, that is never left out before others.
     pub const fn new(name: &'a str, width: u16) -> Self {
-        Self { name, width, grows: false, right: false, priority: u8::MAX }
+        Self { name, width, grows: false, right: false, middle: false, priority: u8::MAX }
     }
 
     /// At the right.
@@ -39,6 +41,12 @@ impl<'a> Column<'a> {
     #[must_use]
     pub const fn grows(self) -> Self {
         Self { grows: true, ..self }
+    }
+
+    /// Cut in its middle where it is too long.
+    #[must_use]
+    pub const fn middle(self) -> Self {
+        Self { middle: true, ..self }
     }
 
     /// Left out before those of a higher priority.
@@ -89,6 +97,9 @@ impl Table<'_> {
                 let place = Rect { y: line.y, height: 1, ..*place };
                 if self.columns[*column].right {
                     text::put_spans_right(look, place, buf, cell);
+                } else if let ([(words, tone)], true) = (&cell[..], self.columns[*column].middle) {
+                    let words = text::shortened(look, words, place.width);
+                    text::put(look, place, buf, &words, *tone);
                 } else {
                     text::put_spans(look, place, buf, cell);
                 }

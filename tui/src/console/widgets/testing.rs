@@ -102,6 +102,7 @@ pub(crate) fn expect_picture(name: &str, buf: &Buffer) {
     let (rows, styles) = (text(buf), styles(buf));
     let drawn = format!("{}\n\n{styles}\n", rows.trim_end());
     if std::env::var_os("PIAZZA_DRAW").is_some() {
+        let folder = std::path::Path::new(&path).parent().expect("a folder for pictures");
         std::fs::create_dir_all(folder).expect("a folder for pictures");
         std::fs::write(&path, &drawn).expect("a picture");
     }

@@ -155,6 +155,25 @@ pub fn elided(look: &Look, text: &str, columns: u16) -> String {
     out
 }
 
+/// As [`elided`], with the middle cut out: keys differ at their ends.
+pub fn shortened(look: &Look, text: &str, columns: u16) -> String {
+    if width(look, text) <= columns {
+        return elided(look, text, columns);
+    }
+    let mut left = usize::from(columns / 3);
+    let mut tail = Vec::new();
+    let all: Vec<_> = cells(look, text).collect();
+    for (symbol, columns) in all.into_iter().rev() {
+        if columns > left {
+            break;
+        }
+        left -= columns;
+        tail.push(symbol);
+    }
+    let head = elided(look, text, columns - columns / 3);
+    std::iter::once(head).chain(tail.into_iter().rev().map(|symbol| symbol.to_string())).collect()
+}
+
 /// Puts `spans` one after the other into the first row of `area`, with an ellipsis where they had
 /// to be cut; the columns they took.
 pub fn put_spans(look: &Look, area: Rect, buf: &mut Buffer, spans: &[Span]) -> u16 {

@@ -24,7 +24,7 @@ const SENTENCE_ROWS: u16 = 4;
 const COLUMNS: [Column<'static>; 7] = [
     Column::new("way", 3).right(),
     Column::new("bit", 3),
-    Column::new("key", 10).grows(),
+    Column::new("key", 10).grows().middle(),
     Column::new("written by", 10).priority(4),
     Column::new("age", 6).right().priority(5),
     Column::new("hits", 5).right().priority(3),

@@ -152,6 +152,9 @@ fn joined(parts: Vec<String>, tone: Tone) -> Vec<Span> {
 }
 
 fn of_coordinator(model: &Model) -> Vec<Vec<Span>> {
+    if model.cluster.is_none() {
+        return vec![joined(vec!["nothing heard yet".into()], Tone::Dim)];
+    }
     let stale = model.stale_ms().is_some();
     let tone = if stale { Tone::Stale } else { Tone::Dim };
     let coordinator = &model.coordinator;

@@ -234,6 +234,9 @@ fn inside(seen: &Seen<'_>, servers: Rect) -> Rect {
 /// That the picture is the last one, and how old.
 fn stale_words(seen: &Seen<'_>) -> Vec<Span> {
     let Some(age) = seen.model.stale_ms() else { return Vec::new() };
+    if seen.model.cluster.is_none() {
+        return vec![span("nothing heard yet", Tone::Warn)];
+    }
     let whose = if seen.model.can_administer() { "; the processes are live" } else { "" };
     vec![span(format!("the last picture, {} old{whose}", ago(age)), Tone::Bad)]
 }

@@ -142,14 +142,15 @@ fn cells(seen: &Seen<'_>, server: &str) -> Vec<Vec<Span>> {
     let hit = hit.map_or("-".to_owned(), |hit| format!("{:.0}%", hit * 100.0));
     let Some(node) = model.nodes.get(server) else {
         let ops = model.figures.ops_per_s();
+        let told = |text: String| if model.cluster.is_some() { text } else { "-".into() };
         return vec![
             vec![span(server, Tone::Bright)],
             state_spans(seen, server),
             coordinator_words(seen),
             vec![heard(seen, model.coordinator_feed.last)],
-            one(format!("e{}", model.coordinator.epoch)),
+            one(told(format!("e{}", model.coordinator.epoch))),
             one("-".into()),
-            one(format!("{} in all", count(model.keys()))),
+            one(told(format!("{} in all", count(model.keys())))),
             one(ops.map_or("-".into(), |ops| count(ops.round() as u64))),
             one(hit),
         ];

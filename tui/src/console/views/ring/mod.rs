@@ -235,7 +235,7 @@ impl State {
 
 /// That the picture is the last one, and how old.
 fn stale_words(seen: &Seen<'_>) -> Vec<Span> {
-    let age = seen.model.stale_ms();
+    let age = seen.model.stale_ms().filter(|_| seen.model.cluster.is_some());
     age.map(|age| span(format!("the last picture, {} old", ago(age)), Tone::Bad))
         .into_iter()
         .collect()

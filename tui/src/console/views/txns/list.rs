@@ -214,32 +214,13 @@ fn room(columns: &[Column<'_>; 5], width: u16) -> u16 {
     width.saturating_sub(taken)
 }
 
-/// A text with its middle cut out: keys differ at their ends.
-fn shortened(seen: &Seen<'_>, what: &str, columns: u16) -> String {
-    if text::width(seen.look, what) <= columns {
-        return what.to_owned();
-    }
-    let mut left = columns / 3;
-    let mut tail = Vec::new();
-    for c in what.chars().rev() {
-        let width = text::width(seen.look, c.encode_utf8(&mut [0; 4]));
-        if width > left {
-            break;
-        }
-        left -= width;
-        tail.push(c);
-    }
-    let head = text::elided(seen.look, what, columns - columns / 3);
-    head.chars().chain(tail.into_iter().rev()).collect()
-}
-
 fn cells(seen: &Seen<'_>, row: &Row<'_>, room: u16) -> Vec<Vec<Span>> {
     let nodes: Vec<&str> = row.votes().iter().map(|vote| vote.node.as_str()).collect();
     let state = format!("{} {}", row.fate.glyph(seen.look.glyphs), row.word());
     vec![
         vec![span(state, row.fate.tone())],
         vec![span(row.id(), Tone::Dim)],
-        vec![span(shortened(seen, &row.what(), room), Tone::Text)],
+        vec![span(text::shortened(seen.look, &row.what(), room), Tone::Text)],
         vec![span(row.took(seen.model), Tone::Text)],
         vec![span(nodes.join(" "), Tone::Dim)],
     ]
