@@ -2,8 +2,8 @@
 //!
 //! A line waits here until the connection can write it, behind the reply to its `watch`; there is
 //! one of it, however many watch. What waits is bounded in bytes, for each reader and by the budget
-//! of all clients: a reader that is further behind has lost its watch, and is told so after what was
-//! promised before. Never makes the loop wait.
+//! of all clients: a reader that is further behind has lost its watch, and is told so after what
+//! was promised before. Never makes the loop wait.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
