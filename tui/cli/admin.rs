@@ -243,6 +243,8 @@ async fn act(args: ProcArgs, action: ProcAction) -> Result<Exit, Failure> {
     // The supervisor answers a start when the server is ready: an early deadline is how one says
     // that nobody waits.
     let wait = if args.no_wait { Duration::from_millis(1) } else { args.timeout };
+    // So that whoever watches reads who it was; an older supervisor need not know the word.
+    let _ = supervisor.hello("piazza admin").await;
     let pid = match supervisor.act(&action, wait).await {
         Ok(reply) => reply.pid,
         Err(ClientError::Retry(reply)) if args.no_wait && reply.code == ErrorCode::Timeout => None,

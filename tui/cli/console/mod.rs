@@ -83,9 +83,10 @@ pub(crate) fn run(args: ConsoleArgs) -> ExitCode {
 /// Shows the cluster until the person, a signal or the terminal ends that. `owns_cluster`: this
 /// command has started it, and asks at the end what becomes of it.
 pub(crate) fn show(args: ConsoleArgs, owns_cluster: bool) -> Result<End, Failure> {
-    if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    if dumb || !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         return Err(Failure::usage(
-            "the console needs a terminal: use piazza status, watch or shell instead, or piazza up \
+            "the console needs a terminal that can move its cursor: use piazza status, watch or shell instead, or piazza up \
              --headless",
         ));
     }

@@ -22,6 +22,7 @@ impl Model {
         let now = self.now;
         match fed {
             Fed::Link(name, state) => self.link(now, *name, state),
+            Fed::Ended => self.has_ended = true,
             Fed::Dropped(name, count) => {
                 self.feed_mut(*name).drop_more([("console".to_owned(), *count)]);
             }
@@ -36,6 +37,9 @@ impl Model {
 
     /// It is `now`, whether anything came or not.
     pub fn tick(&mut self, now: At) {
+        if self.has_ended {
+            return;
+        }
         self.now = self.now.max(now);
         self.coordinator_feed.tick(now);
         self.supervisor_feed.tick(now);

@@ -50,6 +50,8 @@ pub enum Fed {
     Event(FeedName, Box<Event>),
     /// The connection is another.
     Link(FeedName, FeedState),
+    /// A recording has come to its end.
+    Ended,
     /// So many events were left out by the console itself, which could not keep up.
     Dropped(FeedName, u64),
 }

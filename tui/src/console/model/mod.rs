@@ -53,6 +53,8 @@ const SERVERS_MAX: usize = 1_000;
 pub struct Model {
     /// The latest moment that it was told.
     pub now: At,
+    /// A recording was played to its end: nothing more comes, and no time passes.
+    pub has_ended: bool,
     /// What the console calls itself to the servers: an action by that name was ours.
     pub own_name: String,
     /// The connection to the coordinator.

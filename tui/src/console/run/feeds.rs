@@ -18,7 +18,7 @@ use crate::console::model::feed::{Fed, FeedName, FeedState};
 pub(super) const QUEUE: usize = 4_096;
 /// The first wait before a connection is tried again, and the longest.
 const WAIT_FIRST: Duration = Duration::from_millis(200);
-const WAIT_MAX: Duration = Duration::from_secs(3);
+const WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long a connection and a subscription may take to be made.
 const BEGIN: Duration = Duration::from_secs(3);
 /// A supervisor's own answers may take so long.

@@ -22,6 +22,7 @@ pub(super) async fn play(records: Vec<Record>, to: mpsc::Sender<Told>) {
             return;
         }
     }
+    let _ = to.send(Told { fed: Fed::Ended, line: None }).await;
     // The last picture stays.
     to.closed().await;
 }

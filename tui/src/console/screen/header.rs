@@ -80,6 +80,9 @@ fn left(console: &Console, seen: &Seen<'_>) -> Vec<Vec<Span>> {
 
 fn liveness(seen: &Seen<'_>) -> Span {
     let (model, glyphs) = (seen.model, seen.look.glyphs);
+    if model.has_ended {
+        return span(format!("{} RECORDING ENDED", glyphs.dot), Tone::Warn);
+    }
     match (&model.coordinator_feed.state, model.stale_ms()) {
         (FeedState::Live, None) => span(format!("{} LIVE", glyphs.full), Tone::Good),
         (FeedState::Live, Some(age)) => {

@@ -25,6 +25,11 @@ pub(super) fn draw(console: &Console, seen: &Seen<'_>, area: Rect, buf: &mut Buf
         text::put_elided(seen.look, area, buf, &format!(" {words}"), Tone::Info);
         return;
     }
+    if console.is_typing() {
+        let words = " what you type goes into the text: Enter takes it, Esc leaves it";
+        text::put_elided(seen.look, area, buf, words, Tone::Dim);
+        return;
+    }
     let hints = hints(console);
     let needed = hints.iter().take(OWN_FIRST + 1).flatten();
     let needed = text::spans_width(seen.look, &needed.cloned().collect::<Vec<_>>()) + 1;

@@ -25,6 +25,8 @@ use super::views::{Seen, View as _};
 /// Below this there is no view, only the story and the nodes.
 const VIEW_COLUMNS: u16 = 80;
 const VIEW_ROWS: u16 = 24;
+/// Rows of the story, in every view.
+const STORY_ROWS: u16 = 3;
 /// Below this there is only the story.
 const TINY_COLUMNS: u16 = 50;
 const TINY_ROWS: u16 = 12;
@@ -52,7 +54,7 @@ impl Areas {
             let y = y.min(rows);
             Rect { x: 0, y, width: columns, height: height.min(rows - y) }
         };
-        if columns < VIEW_COLUMNS || rows < VIEW_ROWS {
+        if !shows_view(size) {
             let none = row(rows, 0);
             return Self {
                 header: none,
@@ -62,7 +64,7 @@ impl Areas {
                 hints: none,
             };
         }
-        let story = if is_compact(size) { 2 } else { 3 };
+        let story = STORY_ROWS;
         Self {
             header: row(0, 1),
             tabs: row(1, 1),
@@ -82,6 +84,11 @@ impl Areas {
     }
 }
 
+/// Whether there is room for a view.
+pub fn shows_view((columns, rows): (u16, u16)) -> bool {
+    columns >= VIEW_COLUMNS && rows >= VIEW_ROWS
+}
+
 /// Draws the console, all of it.
 pub fn draw(console: &Console, buf: &mut Buffer) {
     let size = (buf.area.width, buf.area.height);
@@ -94,7 +101,7 @@ pub fn draw(console: &Console, buf: &mut Buffer) {
         compact: is_compact(size),
         read_only: console.read_only.is_some(),
     };
-    if size.0 < VIEW_COLUMNS || size.1 < VIEW_ROWS {
+    if !shows_view(size) {
         tiny::draw(console, &seen, size.0 >= TINY_COLUMNS && size.1 >= TINY_ROWS, buf);
         over::draw(console, &seen, buf);
         return;

@@ -47,7 +47,7 @@ fn ask(seen: &Seen<'_>, question: &Question, area: Rect, buf: &mut Buffer) {
 fn quit(seen: &Seen<'_>, focused: usize, area: Rect, buf: &mut Buffer) {
     let body = [
         vec![span("This console started the cluster. What becomes of it?", Tone::Text)],
-        vec![span("Left running, `piazza console` shows it again.", Tone::Dim)],
+        vec![span("Left running, `piazza console` with its --dir shows it again.", Tone::Dim)],
     ];
     let buttons = [
         span("s  Stop all", Tone::Danger),

@@ -13,7 +13,7 @@ mod overlay;
 
 use std::collections::VecDeque;
 
-use protocol::event::Subscribe;
+use protocol::event::{Body, ProcState, Subscribe};
 
 pub use overlay::{Overlay, Palette, Question};
 
@@ -219,7 +219,7 @@ impl Console {
     pub fn handle(&mut self, now: At, input: Input) -> Vec<Effect> {
         let mut out = Out::default();
         match input {
-            Input::Fed(fed) => self.fed(now, &fed),
+            Input::Fed(fed) => self.fed(now, &fed, &mut out),
             Input::Tick => self.tick(now, &mut out),
             Input::Resize(columns, rows) => self.size = (columns, rows),
             Input::Key(key) => self.key(&key, &mut out),
@@ -259,8 +259,16 @@ impl Console {
         effects
     }
 
-    fn fed(&mut self, now: At, fed: &Fed) {
+    fn fed(&mut self, now: At, fed: &Fed, out: &mut Out) {
         self.model.apply(now, fed);
+        // A coordinator that has just been started is not kept waiting.
+        if let Fed::Event(_, event) = fed
+            && let Body::Proc(told) = &event.body
+            && told.state == ProcState::Spawned
+            && told.name == super::model::COORDINATOR
+        {
+            out.effect(Effect::Reconnect);
+        }
         let known = self.model.nodes.contains_key(&self.selected);
         if !known && self.selected != super::model::COORDINATOR {
             let first = self.model.nodes.keys().next().cloned();
@@ -295,9 +303,12 @@ impl Console {
             return self.overlay_key(key, out);
         }
         let view = self.view;
-        let taken = of_view!(&mut *self, view, |state, seen| {
-            state.is_typing() && state.typed(key, &seen, out)
-        });
+        // Nobody types into what is not shown.
+        let shown = super::screen::shows_view(self.size);
+        let taken = shown
+            && of_view!(&mut *self, view, |state, seen| {
+                state.is_typing() && state.typed(key, &seen, out)
+            });
         if taken {
             return;
         }
@@ -306,6 +317,18 @@ impl Console {
             (None, Key::PageDown) => (0..PAGE).for_each(|_| self.key(&Key::Down, out)),
             (None, Key::PageUp) => (0..PAGE).for_each(|_| self.key(&Key::Up, out)),
             _ => {}
+        }
+    }
+
+    /// Whether keys are text for the view that is shown.
+    pub fn is_typing(&self) -> bool {
+        match self.view {
+            ViewName::Overview => self.views.overview.is_typing(),
+            ViewName::Ring => self.views.ring.is_typing(),
+            ViewName::Cache => self.views.cache.is_typing(),
+            ViewName::Txns => self.views.txns.is_typing(),
+            ViewName::Data => self.views.data.is_typing(),
+            ViewName::Events => self.views.events.is_typing(),
         }
     }
 
@@ -357,7 +380,7 @@ impl Console {
     /// Ends the console.
     fn quit(&mut self, out: &mut Out) {
         if self.settings.owns_cluster && self.model.can_administer() {
-            self.overlay = Some(Overlay::Quit { focused: 0 });
+            self.overlay = Some(Overlay::Quit { focused: 2 });
         } else {
             out.effect(Effect::Quit(Quit::Leave));
         }

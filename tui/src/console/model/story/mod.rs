@@ -55,7 +55,8 @@ impl Story {
     /// The one to tell: an open one, the coordinator's first; else the last.
     pub fn foremost(&self) -> Option<&Incident> {
         let coordinator = self.open().find(|incident| incident.is_coordinator);
-        coordinator.or_else(|| self.open().next()).or_else(|| self.incidents.back())
+        let open = coordinator.or_else(|| self.open().next());
+        open.or_else(|| self.incidents.iter().max_by_key(|incident| (incident.closed, incident.id)))
     }
 
     fn open_of(&mut self, server: &str) -> Option<&mut Incident> {

@@ -56,6 +56,11 @@ pub struct Told {
 impl Model {
     /// The story, now.
     pub fn told(&self) -> Told {
+        if self.has_ended {
+            let headline = vec!["the recording has ended: this is its last picture".to_owned()];
+            let advice = vec!["q ends the console".to_owned()];
+            return Told { weight: Weight::Calm, headline, chain: Vec::new(), advice };
+        }
         match self.story.foremost() {
             Some(incident) if incident.is_open() => self.told_of(incident),
             Some(incident) if self.was_just_closed(incident) => self.healed(incident),
@@ -70,17 +75,17 @@ impl Model {
 
     fn told_of(&self, incident: &Incident) -> Told {
         let mut headline = vec![self.what_happened(incident)];
+        let others = self.story.open().filter(|other| other.id != incident.id);
+        let others: Vec<String> = others.map(|other| self.server_words(other)).collect();
+        if !others.is_empty() {
+            headline.push(format!("also away or coming back: {}", list(&others)));
+        }
         if incident.is_coordinator {
             headline.extend(self.without_coordinator(incident));
         } else {
             headline.extend(self.without_node(incident));
         }
         headline.extend(doubts(incident));
-        let others = self.story.open().count() - 1;
-        if others > 0 {
-            headline
-                .push(format!("{others} more {}", if others == 1 { "server" } else { "servers" }));
-        }
         let weight = if incident.is_returning() { Weight::Warning } else { Weight::Alarm };
         Told { weight, headline, chain: self.chain(incident), advice: self.advice(incident) }
     }
@@ -129,6 +134,11 @@ impl Model {
         }
         let mut said = vec!["nothing is read or written without it".to_owned()];
         said.push("what was acknowledged is safe at the nodes".into());
+        if let FeedState::Lost(_) = self.supervisor_feed.state {
+            said.push(
+                "its supervisor is not heard either: piazza up starts all of it again".into(),
+            );
+        }
         if let Some(age) = self.stale_ms() {
             said.push(format!("this picture is {} old", ago(age)));
         }
@@ -231,6 +241,10 @@ impl Model {
         let does = match process {
             _ if !self.can_administer() => self.no_supervisor_words(),
             _ if incident.is_returning() => "do: nothing, it comes back by itself".into(),
+            // Its votes may come all the same: a restart would only do harm.
+            _ if incident.last() <= Step::Silent && incident.cause == Cause::Silent => {
+                "do: nothing yet, it is not suspected: only its heartbeats are missed".into()
+            }
             _ if incident.cause == Cause::Paused => {
                 format!("do: select {} and press P", incident.server)
             }
@@ -258,7 +272,8 @@ impl Model {
         let closed = incident.closed.unwrap_or(self.now);
         let since = ago(self.now.ms_since(closed));
         let mut headline = vec![format!("healthy: {server} is back after {lasted}, {since} ago")];
-        if let Some(copies) = self.copies_words() {
+        // Just after a return the nodes are still counting.
+        if let Some(copies) = self.copies_words().filter(|_| self.copies.unwritable == 0) {
             headline.push(copies);
         }
         headline.extend(doubts(incident));
@@ -295,7 +310,7 @@ impl Model {
             }
         };
         let advice = if self.can_administer() {
-            "try: select a node, press K, and watch it heal"
+            "try: n selects a node, K kills it, R starts it: watch it heal"
         } else {
             "look: 2 ring · 3 cache · 4 two-phase commit · 5 data · 6 events"
         };
