@@ -86,8 +86,8 @@ pub(crate) fn show(args: ConsoleArgs, owns_cluster: bool) -> Result<End, Failure
     let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
     if dumb || !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         return Err(Failure::usage(
-            "the console needs a terminal that can move its cursor: use piazza status, watch or shell instead, or piazza up \
-             --headless",
+            "the console needs a terminal that can move its cursor: use piazza status, watch or \
+             shell instead, or piazza up --headless",
         ));
     }
     let config = Config::read()?;

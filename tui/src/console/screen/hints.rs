@@ -101,3 +101,38 @@ fn hint(
         span("  ", Tone::Text),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::console::model::feed::{Fed, FeedName, FeedState};
+    use crate::console::state::Input;
+    use crate::console::testing::{frame, played, press};
+
+    /// Contract: "null: the console greys those keys and says why"
+    #[test]
+    fn without_a_supervisor_nothing_can_be_killed_and_the_reason_is_said() {
+        let mut console = played("calm", 2_000);
+        assert!(frame(&console, 120, 36).contains("K kill -9"));
+        let lost = Fed::Link(FeedName::Supervisor, FeedState::Lost("it has gone".into()));
+        console.handle(console.model.now, Input::Fed(lost));
+        console.model.supervisor = None;
+        let shown = frame(&console, 120, 36);
+        assert!(!shown.contains("K kill -9") && shown.contains("no supervisor"), "{shown}");
+        press(&mut console, "K");
+        let shown = frame(&console, 120, 36);
+        assert!(console.overlay.is_none() && shown.contains("have no supervisor"), "{shown}");
+    }
+
+    /// Contract: "only in a loopback `up` with `--lab`; shown in the console's header; every use is
+    /// an event"
+    #[test]
+    fn a_lab_and_the_faults_in_it_are_shown_in_the_header() {
+        let header = |at: u64| {
+            let shown = frame(&played("doubt", at), 120, 36);
+            shown.lines().next().unwrap_or_default().to_owned()
+        };
+        assert!(header(1_500).ends_with("LAB"), "{}", header(1_500));
+        let with_faults = (1_900..7_000).step_by(50).any(|at| header(at).contains("FAULTS"));
+        assert!(with_faults);
+    }
+}
