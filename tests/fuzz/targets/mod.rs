@@ -9,16 +9,19 @@
 //! * `supervisor`: its port, its children's announcements, its file
 //! * `storage`: what a node finds on its disk
 //! * `typed`: what a person types or imports
+//! * `console`: what the console is fed, and draws
 //! * `choices`: an input as a row of decisions
 
 mod choices;
 mod client;
+mod console;
 mod peer;
 mod storage;
 mod supervisor;
 mod typed;
 
 pub use client::{event, framer, json, reply, request};
+pub use console::recording;
 pub use peer::{heartbeat, peer_down, peer_up, registration};
 pub use storage::{keystore_entry, log_files, log_records, small_file};
 pub use supervisor::{announcement, cluster_file, supervisor_request};
@@ -39,6 +42,7 @@ pub const ALL: &[Target] = &[
     ("supervisor_request", supervisor_request),
     ("reply", reply),
     ("event", event),
+    ("recording", recording),
     ("small_file", small_file),
     ("keystore_entry", keystore_entry),
     ("import_csv", import_csv),
