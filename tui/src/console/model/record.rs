@@ -6,13 +6,15 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use protocol::event::{Class, Event};
+use protocol::event::{Body, Class, Event};
 
 use super::clock::At;
 use super::feed::{FeedName, FeedState};
 
 /// Changes that are kept.
 pub const CONTROL_MAX: usize = 10_000;
+/// Snapshots that are kept among them.
+pub const SNAPSHOTS_MAX: usize = 100;
 /// Figures and samples that are kept.
 pub const TELEMETRY_MAX: usize = 10_000;
 
@@ -45,6 +47,8 @@ pub enum What {
 pub struct Record {
     control: VecDeque<Arc<Entry>>,
     telemetry: VecDeque<Arc<Entry>>,
+    /// The numbers of the snapshots among the changes, the newest last.
+    snapshots: VecDeque<u64>,
     next: u64,
 }
 
@@ -68,8 +72,26 @@ impl Record {
         if kept.len() == most {
             kept.pop_front();
         }
+        let is_snapshot = matches!(&what, What::Event(event)
+            if matches!(event.body, Body::Snapshot(_) | Body::ProcsSnapshot(_)));
         kept.push_back(Arc::new(Entry { no, at, feed, what, incident }));
+        if is_snapshot {
+            self.snapshots.push_back(no);
+            self.forget_snapshot();
+        }
         no
+    }
+
+    /// Of snapshots, which are large, only the newest are kept.
+    fn forget_snapshot(&mut self) {
+        if self.snapshots.len() <= SNAPSHOTS_MAX {
+            return;
+        }
+        let oldest = self.snapshots.pop_front();
+        let place = self.control.binary_search_by_key(&oldest, |entry| Some(entry.no));
+        if let Ok(place) = place {
+            self.control.remove(place);
+        }
     }
 
     /// How many have come in all.

@@ -216,6 +216,22 @@ fn a_kill_is_told_in_words_until_all_is_well() {
 }
 
 #[test]
+fn of_snapshots_only_the_newest_are_kept() {
+    let fed = recorded("calm");
+    let mut model = folded(&fed);
+    let is_snapshot =
+        |fed: &Fed| matches!(fed, Fed::Event(_, event) if matches!(event.body, Body::Snapshot(_)));
+    let (_, snapshot) = fed.iter().find(|(_, one)| is_snapshot(one)).expect("it begins with one");
+    let changes = model.record.control().count();
+    for _ in 0..2 * record::SNAPSHOTS_MAX {
+        model.apply(model.now, snapshot);
+    }
+    // One of the supervisor's was among them from the beginning.
+    assert!(model.record.control().count() <= changes + record::SNAPSHOTS_MAX);
+    check(&model, "snapshots");
+}
+
+#[test]
 fn what_the_console_leaves_out_is_counted() {
     let mut model = folded(&recorded("calm"));
     let before = model.coordinator_feed.dropped();
