@@ -13,21 +13,25 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
-    Epoch, GroupSeq, Incarnation, Key, MemberId, NodeName, Once, Point, RingNumber, Uuid, Value,
+    Epoch, GroupSeq, Incarnation, Key, MemberId, Once, Point, RingNumber, Uuid, Value,
     Version,
 };
 
 pub use self::cache::{CacheAnswer, CacheAsk};
 pub use self::heartbeat::Heartbeat;
+pub use self::copy::{CopyAnswer, CopyAsk, CopyItem, CopyPut};
 pub use self::line::Message;
+pub use self::ring::{Departed, Learning, Placement, RingMember, RingRecord, Span};
 pub use self::session::{
     Greeting, Open, PEER_PROTOCOL, PEER_PROTOCOL_MIN, Register, Registered, too_far_apart,
 };
 pub use self::timed::Timed;
 
 mod cache;
+mod copy;
 mod heartbeat;
 mod line;
+mod ring;
 mod session;
 mod timed;
 
@@ -35,44 +39,6 @@ mod timed;
 pub const PEER_LINE_BYTES_MAX: usize = 64 << 20;
 /// The reason of a [`Refusal`] for which there is no room on the node's disk.
 pub const DISK_FULL: &str = "disk_full";
-
-/// How keys are placed on nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Placement {
-    /// Consistent hashing on a ring of 2^64 points.
-    Ring,
-}
-
-/// One member of a ring.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RingMember {
-    /// Its number in this cluster.
-    pub id: MemberId,
-    /// Its store.
-    pub uuid: Uuid,
-    /// Its name.
-    pub name: NodeName,
-    /// Its places on the ring; the first one is the node's own id.
-    pub points: Vec<Point>,
-}
-
-/// The durable record of who is in the cluster and where: the first one is the founding record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RingRecord {
-    /// Rings are ordered by it.
-    pub number: RingNumber,
-    /// The cluster, named at its founding.
-    pub cluster: Uuid,
-    /// Copies of each key, 1..=members.
-    pub replicas: u16,
-    /// Points a member.
-    pub tokens: u16,
-    /// How keys are placed.
-    pub placement: Placement,
-    /// The members by ascending id; never empty, ids, UUIDs, names and points all distinct.
-    pub members: Vec<RingMember>,
-}
 
 /// A node's durable promise: the highest epoch that it answers to (R2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -156,6 +122,15 @@ pub struct Batch {
     /// What is to be shown of the cache, in place of what was before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Vec<CacheAsk>>,
+    /// Portions of what it holds, to be copied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copy: Vec<CopyAsk>,
+    /// Portions of what others hold, for what it is learning.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub put: Vec<CopyPut>,
+    /// This ring is in force: what it does not let the node hold need not be kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_force: Option<RingNumber>,
     /// Named updates below this one need not be kept any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub once_from: Option<Version>,
@@ -263,6 +238,9 @@ pub struct WireWrite {
     /// The version that it replaces; absent = whatever is there.
     #[serde(default, rename = "prev", skip_serializing_if = "Option::is_none")]
     pub previous: Option<Version>,
+    /// The participants that hold the key; sorted. Empty: all of them do.
+    #[serde(default, rename = "on", skip_serializing_if = "Vec::is_empty")]
+    pub holders: Vec<MemberId>,
 }
 
 /// A value on the wire: text as a JSON string, anything else as base64.
@@ -436,6 +414,12 @@ pub struct Up {
     /// What was asked to be shown of the cache.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cache: Vec<CacheAnswer>,
+    /// Portions to be copied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copy: Vec<CopyAnswer>,
+    /// Numbers of portions that were taken in; of a last one, only when all are durable.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub put: Vec<u64>,
     /// The answer to [`Open`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Box<Report>>,

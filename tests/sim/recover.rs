@@ -66,6 +66,8 @@ fn open_state(directory: &Directory<'_>) -> Result<(SmallFile, Meta, Identity), 
             fence: Fence::default(),
             ring: None,
             cut_through: Epoch(0),
+            former: Vec::new(),
+            void_through: GroupSeq(0),
             lost: Vec::new(),
         },
     };

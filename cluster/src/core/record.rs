@@ -31,6 +31,15 @@ pub struct Write {
     pub flags: u32,
     /// Wall-clock milliseconds at which the value expires; 0 = never. Room; 0 now.
     pub expires_ms: u64,
+    /// The participants that hold the key; sorted. Empty: all of them do.
+    pub holders: Vec<MemberId>,
+}
+
+impl Write {
+    /// Whether this participant holds the key.
+    pub fn is_at(&self, member: MemberId) -> bool {
+        self.holders.is_empty() || self.holders.contains(&member)
+    }
 }
 
 /// A transaction as a participant prepares it: everything that recovery needs to decide it
@@ -116,7 +125,10 @@ impl LogRecord {
 impl Prepared {
     /// How many bytes it takes in a group's body, at most.
     pub fn bytes_max(&self) -> u64 {
-        let write = |w: &Write| w.key.as_bytes().len() + w.value.as_ref().map_or(0, Value::len);
+        let write = |w: &Write| {
+            let holders = 2 + 2 * w.holders.len();
+            w.key.as_bytes().len() + w.value.as_ref().map_or(0, Value::len) + holders
+        };
         let writes = self.writes.iter().map(write);
         prepare_bytes_max(self.participants.len(), self.rests_on.len(), writes)
     }

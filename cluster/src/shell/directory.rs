@@ -71,6 +71,8 @@ fn begin(
             fence: Fence::default(),
             ring: None,
             cut_through: Epoch(0),
+            former: Vec::new(),
+            void_through: protocol::ids::GroupSeq(0),
             lost: Vec::new(),
         },
     };

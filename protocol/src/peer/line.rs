@@ -80,6 +80,9 @@ fn is_everyday_batch(batch: &Batch) -> bool {
         once,
         scan,
         cache,
+        copy,
+        put,
+        in_force,
         once_from,
         prepare,
         timed,
@@ -89,7 +92,8 @@ fn is_everyday_batch(batch: &Batch) -> bool {
     } = batch;
     let _everyday = (commit, read, prepare, timed, marks);
     let news = settled.is_some() || once_from.is_some() || cache.is_some();
-    let rare = adopt.len() + abort.len() + once.len() + scan.len() > 0;
+    let news = news || in_force.is_some();
+    let rare = adopt.len() + abort.len() + once.len() + scan.len() + copy.len() + put.len() > 0;
     !ask && !sync && !caught_up && !news && !rare
 }
 
@@ -108,6 +112,8 @@ fn is_everyday_up(up: &Up) -> bool {
         once,
         scan,
         cache,
+        copy,
+        put,
         report,
         fenced,
         installed,
@@ -119,6 +125,7 @@ fn is_everyday_up(up: &Up) -> bool {
     let _everyday = (session, n, epoch, ack, durable, end, yes, timed, read);
     let rare = report.is_some() || fenced.is_some() || installed.is_some();
     let rare = rare || no.len() + once.len() + scan.len() + cache.len() + lost.len() > 0;
+    let rare = rare || copy.len() + put.len() > 0;
     !rare && !marked && !caught_up && !full
 }
 
@@ -172,7 +179,7 @@ fn write_prepare(out: &mut Vec<u8>, prepare: &Prepare) {
     }
     out.extend_from_slice(b"],\"writes\":[");
     write_items(out, writes, |out, write| {
-        let WireWrite { key, value, previous } = write;
+        let WireWrite { key, value, previous, holders } = write;
         out.extend_from_slice(b"{\"k\":");
         write_string(out, key.as_str());
         if let Some(value) = value {
@@ -180,6 +187,11 @@ fn write_prepare(out: &mut Vec<u8>, prepare: &Prepare) {
         }
         if let Some(previous) = previous {
             write_field(out, ",\"prev\":", previous.number());
+        }
+        if !holders.is_empty() {
+            out.extend_from_slice(b",\"on\":[");
+            write_items(out, holders, |out, id| write_number(out, u64::from(id.0)));
+            out.push(b']');
         }
         out.push(b'}');
     });
@@ -446,8 +458,10 @@ fn read_write(line: &mut Cursor<'_>) -> Option<WireWrite> {
     let key = line.key()?;
     let value = line.value()?;
     let previous = if line.passes(",\"prev\":") { Some(read_version(line)?) } else { None };
+    let holders =
+        line.list(&mut false, "\"on\":[", |line| line.number().map(MemberId))?;
     line.pass("}")?;
-    Some(WireWrite { key, value, previous })
+    Some(WireWrite { key, value, previous, holders })
 }
 
 fn read_up(line: &mut Cursor<'_>) -> Option<Up> {

@@ -159,6 +159,7 @@ fn write(choices: &mut Choices<'_>) -> Write {
         previous,
         flags: choices.number() as u32,
         expires_ms: choices.number(),
+        holders: Vec::new(),
     }
 }
 

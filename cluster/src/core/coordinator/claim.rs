@@ -21,9 +21,8 @@ use protocol::ids::{Epoch, MemberId, RingNumber, Uuid};
 use protocol::peer::{DownBody, Placement, RingMember, RingRecord};
 
 use super::super::lease::{self, Lease};
-use super::super::node::ring_of;
 use super::super::planted::{Bug, planted};
-use super::super::ring;
+use super::super::ring::{self, ring_of};
 use super::super::time::Time;
 use super::links::LinkPhase;
 use super::{Arrival, ClientOp, Coordinator, Effect, Note};
@@ -220,6 +219,10 @@ impl Coordinator {
             tokens: self.config.tokens,
             placement: Placement::Ring,
             members: members.collect(),
+            learning: Vec::new(),
+            outgoing: None,
+            incoming: None,
+            departed: Vec::new(),
         }
     }
 

@@ -184,7 +184,9 @@ impl Update {
             };
             let value = value.cloned().map(WireValue);
             let previous = found.map(|base| base.version);
-            Ok(WireWrite { key: write.key.clone(), value, previous })
+            // Who holds it is known when it is handed over.
+            let holders = Vec::new();
+            Ok(WireWrite { key: write.key.clone(), value, previous, holders })
         };
         self.writes.iter().map(resolve).collect()
     }

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use protocol::event::{RecoveryPhase, Topic};
-use protocol::ids::{COUNTER_BITS, Epoch, GroupSeq, MemberId, Version};
+use protocol::ids::{COUNTER_BITS, Epoch, GroupSeq, MemberId, RingNumber, Version};
 use protocol::peer::{
-    Abort, Batch, CacheAsk, DownBody, OnceAsk, Prepare, ReadAsk, ScanAsk, Settled, Timed, Up,
+    Abort, Batch, CacheAsk, CopyAsk, CopyPut, DownBody, OnceAsk, Prepare, ReadAsk, ScanAsk, Settled, Timed, Up,
 };
 
 use super::super::planted::{Bug, planted};
@@ -99,6 +99,9 @@ struct Outbox {
     scan: Vec<ScanAsk>,
     /// What is looked at of its cache, if that is another or time to be shown it again.
     cache: Option<Vec<CacheAsk>>,
+    copy: Vec<CopyAsk>,
+    put: Vec<CopyPut>,
+    in_force: Option<RingNumber>,
     prepare: Vec<Arc<Prepare>>,
     sync: bool,
     ask: bool,
@@ -214,6 +217,18 @@ impl Link {
         self.outbox.scan.push(ask);
     }
 
+    pub(super) fn push_copy(&mut self, ask: CopyAsk) {
+        self.outbox.copy.push(ask);
+    }
+
+    pub(super) fn push_put(&mut self, put: CopyPut) {
+        self.outbox.put.push(put);
+    }
+
+    pub(super) fn push_in_force(&mut self, number: RingNumber) {
+        self.outbox.in_force = Some(number);
+    }
+
     pub(super) fn push_cache_ask(&mut self, asks: Vec<CacheAsk>) {
         self.outbox.cache = Some(asks);
     }
@@ -233,7 +248,8 @@ impl Link {
         let urgent = !outbox.read.is_empty() || outbox.ask || outbox.caught_up || outbox.sync;
         let urgent = urgent || !outbox.abort.is_empty() || !outbox.adopt.is_empty();
         let urgent = urgent || !outbox.once.is_empty() || !outbox.scan.is_empty();
-        let urgent = urgent || outbox.cache.is_some();
+        let urgent = urgent || outbox.cache.is_some() || outbox.in_force.is_some();
+        let urgent = urgent || !outbox.copy.is_empty() || !outbox.put.is_empty();
         // With prepares waiting for a slot a message is about to go: commits join it.
         if !(prepares || urgent || self.due().is_some_and(|due| due <= now)) {
             return None;
@@ -254,6 +270,9 @@ impl Link {
             once: outbox.once,
             scan: outbox.scan,
             cache: outbox.cache,
+            copy: outbox.copy,
+            put: outbox.put,
+            in_force: outbox.in_force,
             once_from: None,
             prepare,
             timed: false,

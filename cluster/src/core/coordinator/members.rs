@@ -12,7 +12,7 @@ use protocol::peer::{
 use protocol::status::NodeState;
 
 use super::super::detector::{self, Observed, Verdict};
-use super::super::node::is_ring;
+use super::super::ring::is_ring;
 use super::super::time::Time;
 use super::events::Seen;
 use super::links::{Link, LinkPhase};

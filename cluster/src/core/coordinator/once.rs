@@ -239,7 +239,7 @@ impl Coordinator {
                 !self.onces.loaded.contains_key(arc)
                     && !self.onces.asked.values().any(|asked| asked.arcs.contains(arc))
             };
-            let held = ring.arcs().enumerate().filter(|(_, arc)| arc.holders.contains(&member));
+            let held = ring.arcs().enumerate().filter(|(_, arc)| arc.in_sync.contains(&member));
             let arcs: Vec<usize> = held.map(|(arc, _)| arc).filter(wanted).collect();
             if !arcs.is_empty() {
                 self.ask_onces(member, arcs, Version::ZERO);
@@ -299,7 +299,7 @@ impl Coordinator {
 
     /// Whether the entries of all ranges are here.
     pub(super) fn has_all_onces(&self) -> bool {
-        self.ring.as_ref().is_some_and(|ring| self.onces.loaded.len() == ring.points().len())
+        self.ring.as_ref().is_some_and(|ring| self.onces.loaded.len() == ring.arcs().len())
     }
 
     /// The first version whose entry nodes must keep, if that has risen since they were told.

@@ -23,8 +23,8 @@ use protocol::event::RecoveryPhase;
 use protocol::ids::{Epoch, MemberId, RingNumber, Version};
 use protocol::peer::{Prepare, Report, ReportedTxn, Settled, TxnState};
 
-use super::super::node::is_ring;
 use super::super::planted::{Bug, planted};
+use super::super::ring::is_ring;
 use super::super::time::Time;
 use super::decide::{Ballot, Outcome};
 use super::links::LinkPhase;

@@ -14,7 +14,7 @@ use protocol::peer::{ScanAnswer, ScanAsk, ScanItem};
 use protocol::reply::ScanTail;
 
 use super::super::planted::{Bug, planted};
-use super::super::ring::point_of;
+use super::super::ring::{RingArc, point_of};
 use super::super::time::Time;
 use super::links::LinkPhase;
 use super::{Answer, ClientId, Coordinator, Deadline, RETRY_AFTER_MS};
@@ -116,7 +116,7 @@ impl Coordinator {
             self.reply_error(client, error);
             return;
         }
-        let parts = vec![Part::of((0..ring.points().len()).collect(), op.after.clone())];
+        let parts = vec![Part::of((0..ring.arcs().len()).collect(), op.after.clone())];
         self.last_read += 1;
         let id = self.last_read;
         self.deadlines.insert((deadline, Deadline::Scan(id)));
@@ -187,8 +187,9 @@ impl Coordinator {
             let node = self.node_of(**member);
             node.is_some_and(|node| node.is_up() && node.link.phase == LinkPhase::Ready)
         };
+        let arcs: Vec<RingArc<'_>> = ring.arcs().collect();
         for arc in &part.arcs {
-            let holders = ring.replicas_at(ring.points()[*arc].0);
+            let holders = arcs.get(*arc).map_or(&[][..], |arc| arc.in_sync);
             match holders.iter().find(able).filter(|_| !doubted.contains(arc)) {
                 Some(member) => by_member.entry(*member).or_default().push(*arc),
                 None => nobody.push(*arc),

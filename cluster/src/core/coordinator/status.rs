@@ -176,7 +176,7 @@ impl Coordinator {
             let keys = heartbeat.map_or(0, |heartbeat| heartbeat.figures.keys_primary);
             let arcs = member.points.len() as u64;
             for (nth, point) in (0..arcs).zip(&member.points) {
-                let live = ring.replicas_at(*point).iter().filter(|m| up(m)).count() as u32;
+                let live = ring.in_sync_at(*point).iter().filter(|m| up(m)).count() as u32;
                 let share = keys / arcs + u64::from(nth < keys % arcs);
                 if share > 0 {
                     // A heartbeat may say anything.

@@ -74,12 +74,12 @@ impl Pace {
         self.failures > 0 && self.logged_bytes >= self.every_bytes.saturating_mul(OVERDUE_TIMES)
     }
 
-    fn is_due(&mut self, now: Time, bytes_max: u64) -> bool {
+    fn is_due(&mut self, now: Time, bytes_max: u64, wanted: bool) -> bool {
         if self.retry_at.is_some_and(|at| now < at) {
             return false;
         }
         self.retry_at = None;
-        self.failures > 0 || self.logged_bytes >= self.every_bytes.min(bytes_max)
+        wanted || self.failures > 0 || self.logged_bytes >= self.every_bytes.min(bytes_max)
     }
 
     fn begun(&mut self) {
@@ -107,10 +107,11 @@ impl NodeCore {
         let bytes_max = self.space.checkpoint_bytes_max();
         if self.checkpoint == State::Idle
             && self.found_whole
-            && self.checkpoints.is_due(now, bytes_max)
+            && self.checkpoints.is_due(now, bytes_max, self.learning.wants_checkpoint())
         {
             self.hand_over_writes();
             self.checkpoint = State::Running;
+            self.learning.checkpoint_begun();
             self.checkpoints.begun();
             self.effects.push(Effect::Checkpoint { through: self.applied_through() });
         }
@@ -120,6 +121,7 @@ impl NodeCore {
     /// any segment goes.
     pub(super) fn on_checkpointed(&mut self, now: Time, through: GroupSeq) {
         self.checkpoints.succeeded();
+        self.copies_are_durable();
         self.look_at_space(now);
         self.checkpointed = self.checkpointed.max(through);
         self.late_pins = self.late_pins.split_off(&through.next());
@@ -135,6 +137,7 @@ impl NodeCore {
     pub(super) fn on_not_checkpointed(&mut self, now: Time) {
         self.checkpoint = State::Idle;
         self.checkpoints.failed(now);
+        self.learning.checkpoint_failed();
         self.look_at_space(now);
     }
 

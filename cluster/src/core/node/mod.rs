@@ -11,6 +11,7 @@
 //! * `forget`: what is settled (R8)
 //! * `once`: the named updates that it keeps (R16)
 //! * `scan`: pages of its keys
+//! * `copying`: portions for a learner, and being one
 //! * `shown`: what the coordinator is shown of the cache
 //! * `space`: room in the log, for what is promised first (R14)
 //! * `timing`: how long votes take, while the coordinator asks
@@ -20,6 +21,7 @@
 //! transaction, answers a coordinator of a lower epoch.
 
 mod checkpoint;
+mod copying;
 mod forget;
 mod once;
 mod participant;
@@ -38,12 +40,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, MemberId, NodeName, Uuid, Version};
-use protocol::peer::{Down, Fence, OnceEntry, Prepare, Refusal, RingRecord, TxnState, Up};
+use protocol::peer::{
+    CopyAsk, CopyItem, Down, Fence, OnceEntry, Prepare, Refusal, RingRecord, Span, TxnState, Up,
+};
 use serde::{Deserialize, Serialize};
 
 pub use restart::Restart;
 pub use scan::Scanned;
-pub use session::{is_ring, ring_of};
 pub use space::RESERVE_BYTES;
 
 use super::cache::Cache;
@@ -89,6 +92,13 @@ pub struct Meta {
     /// Members whose stores have lost something, for ever (R7); sorted.
     #[serde(default)]
     pub lost: Vec<protocol::ids::MemberId>,
+    /// The numbers under which it was a member once, and is not any more; sorted.
+    #[serde(default)]
+    pub former: Vec<protocol::ids::MemberId>,
+    /// What the log's groups through this one say of transactions that were open is void: all that
+    /// was decided of them it has copied, or will have (H41).
+    #[serde(default)]
+    pub void_through: GroupSeq,
 }
 
 /// What a key holds in the keystore.
@@ -172,6 +182,17 @@ pub enum Input {
         /// There may be more after this key; `None`: that was all.
         through: Option<Key>,
     },
+    /// A portion of what the keystore has, tombstones too, sorted.
+    Copied {
+        /// Why it was asked.
+        token: AskToken,
+        /// What is there.
+        items: Vec<CopyItem>,
+        /// There may be more after this key; `None`: that was all.
+        through: Option<Key>,
+    },
+    /// What [`Effect::Retain`] wanted is done up to this key; `None`: all of it.
+    Retained(Option<Key>),
     /// The keystore has made everything through this group durable.
     Checkpointed(GroupSeq),
     /// There is no space for the keystore's checkpoint: nothing has changed, and it may be asked
@@ -247,8 +268,30 @@ pub enum Effect {
         /// Bytes of values after which it ends.
         bytes_max: usize,
     },
+    /// Read a portion of what there is, tombstones too; keystore lane.
+    Copy {
+        /// To be given back.
+        token: AskToken,
+        /// What is asked for.
+        ask: CopyAsk,
+        /// Keys to look at, at most.
+        looks_max: usize,
+        /// Bytes of values after which it ends.
+        bytes_max: usize,
+    },
     /// Named updates below this one need not be kept; keystore lane.
     DropOnces(Version),
+    /// Keep these named updates too; keystore lane.
+    KeepOnces(Vec<OnceEntry>),
+    /// Drop what lies outside of these stretches, some of it; keystore lane.
+    Retain {
+        /// What is kept.
+        spans: Vec<Span>,
+        /// Only keys after this one.
+        after: Option<Key>,
+        /// Keys to look at, at most.
+        looks_max: usize,
+    },
     /// Make the keystore durable, then hand in [`Input::Checkpointed`]; keystore lane.
     Checkpoint {
         /// As in `Apply`.
@@ -371,6 +414,8 @@ pub struct NodeCore {
     checkpoint: checkpoint::State,
     /// A coordinator has held the log of this life against what others know of it (R7).
     found_whole: bool,
+    /// What it is learning.
+    learning: copying::Learning,
     checkpointed: GroupSeq,
     space: space::Space,
     timing: timing::Timing,
@@ -393,6 +438,8 @@ impl NodeCore {
             Input::ReadDone { token, found } => self.on_read_done(now, token, found),
             Input::OncesRead { token, entries } => self.on_onces_read(token, entries),
             Input::Scanned { token, page, through } => self.on_scanned(token, page, through),
+            Input::Copied { token, items, through } => self.on_copied(token, items, through),
+            Input::Retained(through) => self.on_retained(through),
             Input::Checkpointed(through) => self.on_checkpointed(now, through),
             Input::NotCheckpointed => self.on_not_checkpointed(now),
             Input::Tick => self.on_tick(now),

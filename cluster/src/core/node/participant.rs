@@ -13,11 +13,12 @@
 
 use std::sync::Arc;
 
-use protocol::ids::{Key, Version};
+use protocol::ids::{Key, MemberId, RingNumber, Version};
 use protocol::peer::{Abort, Batch, DISK_FULL, Prepare, Refusal, TxnState};
 
 use super::super::planted::{Bug, planted};
 use super::super::record::{Committed, LogRecord, Prepared, Previous, Write};
+use super::super::ring::point_of;
 use super::super::time::Time;
 use super::space::Taken;
 use super::{CHECKING_MAX, Checking, Effect, Found, NodeCore, ReadToken, Txn};
@@ -51,6 +52,9 @@ impl NodeCore {
         self.on_once_asks(batch.once, batch.once_from);
         self.on_scan_asks(batch.scan);
         self.on_cache_asks(batch.cache);
+        self.on_copy_asks(batch.copy);
+        self.on_puts(now, batch.put);
+        self.on_in_force(batch.in_force);
         if !batch.marks.is_empty() {
             for (member, seq) in &batch.marks {
                 let mark = self.marks.entry(*member).or_default();
@@ -134,14 +138,18 @@ impl NodeCore {
     /// Whether the prepare may be taken at all, before any look into the keystore.
     fn fits(&self, prepare: &Prepare) -> Result<(), &'static str> {
         let Some(session) = &self.session else { return Err("no session") };
+        // One of an earlier ring of this epoch may still be asked again: what must not be behind
+        // it, its coordinator holds back until it is decided (R10).
         let ring = self.meta.ring.as_ref().map(|ring| ring.number);
+        let fits_ring =
+            |ring: RingNumber| ring.epoch == prepare.ring.epoch && ring >= prepare.ring;
         if self.is_settled(prepare.id) {
             return Err("it is settled");
         }
         if prepare.id.epoch() != session.epoch {
             return Err("another epoch");
         }
-        if ring != Some(prepare.ring) && !planted(Bug::RingIgnored) {
+        if !ring.is_some_and(fits_ring) && !planted(Bug::RingIgnored) {
             return Err("another ring");
         }
         if !self.me.is_some_and(|me| prepare.participants.contains(&me)) {
@@ -176,17 +184,33 @@ impl NodeCore {
             // Asked again after a lost message, it may come behind one with a higher id.
             let ids = self.undecided.get(&write.key);
             let pending = ids.and_then(|ids| ids.range(..prepare.id).next_back());
-            if pending != Some(&previous) && self.holds(&write.key) {
+            let mine = self.is_mine(&write.key, &write.holders, prepare.writes.len());
+            // What is not copied yet says nothing of what is there: those that have it say it.
+            if pending != Some(&previous) && mine && !self.is_learning(&write.key) {
                 looks.push((place, write.key.clone()));
             }
         }
         looks
     }
 
-    /// Whether this node is one of the key's replicas.
-    fn holds(&self, key: &Key) -> bool {
+    /// Whether this node holds the key of a write, one of so many of its transaction.
+    fn is_mine(&self, key: &Key, holders: &[MemberId], writes: usize) -> bool {
+        let mut ids = self.me.into_iter().chain(self.meta.former.iter().copied());
+        match (holders.is_empty(), writes) {
+            (false, _) => ids.any(|id| holders.contains(&id)),
+            // All participants hold the only key.
+            (true, 1) => true,
+            // Of a program that left it to the ring.
+            (true, _) => {
+                self.ring.as_ref().is_some_and(|ring| ids.any(|id| ring.replicas_of(key).contains(&id)))
+            }
+        }
+    }
+
+    /// Whether this node has not all of the key's range yet.
+    fn is_learning(&self, key: &Key) -> bool {
         let (Some(ring), Some(me)) = (&self.ring, self.me) else { return false };
-        ring.replicas_of(key).contains(&me)
+        ring.is_learner(me, point_of(key))
     }
 
     pub(super) fn on_read_done(&mut self, now: Time, token: ReadToken, found: Found) {
@@ -255,7 +279,7 @@ impl NodeCore {
         now: Time,
         id: Version,
         state: TxnState,
-        participants: &[protocol::ids::MemberId],
+        participants: &[MemberId],
     ) -> &mut Txn {
         self.pins.entry(self.next).or_default().insert(id);
         let participants = participants.to_vec();
@@ -387,7 +411,9 @@ impl NodeCore {
 
     /// The writes of a transaction that this node holds.
     pub(super) fn committed(&self, prepared: &Prepared) -> Vec<Committed> {
-        let mine = prepared.writes.iter().enumerate().filter(|(_, w)| self.holds(&w.key));
+        let count = prepared.writes.len();
+        let mine = |w: &Write| self.is_mine(&w.key, &w.holders, count);
+        let mine = prepared.writes.iter().enumerate().filter(|(_, w)| mine(w));
         mine.map(|(place, write)| Committed {
             version: prepared.id,
             write: write.clone(),
@@ -409,6 +435,7 @@ pub(crate) fn from_wire(prepare: &Prepare) -> Prepared {
         previous: w.previous.map_or(Previous::Any, Previous::Is),
         flags: 0,
         expires_ms: 0,
+        holders: w.holders.clone(),
     };
     Prepared {
         id: prepare.id,

@@ -60,6 +60,7 @@ impl Restart {
             checkpoints: checkpoint::Pace::new(checkpoint_bytes),
             checkpoint: checkpoint::State::Idle,
             found_whole: false,
+            learning: copying::Learning::default(),
             checkpointed: through,
             space: Space::new(RESERVE_BYTES),
             timing: super::timing::Timing::default(),
@@ -167,6 +168,7 @@ impl Restart {
     pub fn finish(mut self, now: Time, end: GroupSeq) -> (NodeCore, Vec<Effect>) {
         self.node.next = end.next();
         self.node.synced = end;
+        self.node.drop_void();
         for txn in self.node.txns.values_mut() {
             txn.since = now;
         }

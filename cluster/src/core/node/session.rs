@@ -3,9 +3,9 @@
 //! A message counts only if it is the next one of the current session; anything else ends that
 //! session, and the coordinator begins a new one. Called by `core::node` only.
 
-use protocol::ids::{Epoch, GroupSeq, MemberId, NodeName, Point, Uuid, Version};
+use protocol::ids::{Epoch, GroupSeq, MemberId, Version};
 use protocol::peer::{
-    CacheAnswer, Down, DownBody, Fence, Greeting, OnceAnswer, OnceAsk, Open, Prepare, ReadAnswer,
+    CacheAnswer, CopyAnswer, CopyAsk, Down, DownBody, Fence, Greeting, OnceAnswer, OnceAsk, Open, Prepare, ReadAnswer,
     Refusal, Report, ReportedTxn, RingRecord, ScanAnswer, ScanAsk, Timed, TxnState, Up, WireValue,
     WireWrite,
 };
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::super::planted::{Bug, planted};
 use super::super::record::{Prepared, Previous};
-use super::super::ring::Ring;
+use super::super::ring::{is_ring, ring_of};
 use super::super::time::Time;
 use super::reads::Asked;
 use super::{ConnId, Effect, ExitReason, NodeCore};
@@ -52,6 +52,8 @@ pub(super) struct Session {
     pub(super) onces: BTreeMap<u64, OnceAsk>,
     /// The same for pages.
     pub(super) scans: BTreeMap<u64, ScanAsk>,
+    /// The same for what is copied from here.
+    pub(super) copies: BTreeMap<u64, CopyAsk>,
 }
 
 /// What must be durable before the report is sent.
@@ -72,6 +74,9 @@ pub(super) struct Pending {
     pub(super) once: Vec<OnceAnswer>,
     pub(super) scan: Vec<ScanAnswer>,
     pub(super) cache: Vec<CacheAnswer>,
+    pub(super) copy: Vec<CopyAnswer>,
+    /// Portions that were taken in.
+    pub(super) put: Vec<u64>,
     /// About how many bytes the answers to reads and scans are.
     pub(super) answered_bytes: usize,
     report: Option<Box<Report>>,
@@ -200,6 +205,7 @@ impl NodeCore {
             full_told: false,
             onces: BTreeMap::new(),
             scans: BTreeMap::new(),
+            copies: BTreeMap::new(),
         });
         self.after_progress();
     }
@@ -228,6 +234,7 @@ impl NodeCore {
         let newer = known.is_none_or(|known| known.number < number);
         if newer {
             self.meta.ring = Some(ring);
+            self.stop_dropping();
             self.take_ring();
             self.save_meta();
         }
@@ -263,8 +270,13 @@ impl NodeCore {
     pub(super) fn take_ring(&mut self) {
         let Some(record) = &self.meta.ring else { return };
         let store = self.meta.store;
-        self.me = record.members.iter().find(|m| m.uuid == store).map(|m| m.id);
+        // Until another ring is in force, the ring before may be what a new coordinator finds.
+        let members = record.members.iter().chain(&record.outgoing);
+        self.me = members.into_iter().find(|m| m.uuid == store).map(|m| m.id);
+        let departed = record.departed.iter().filter(|departed| departed.uuid == store);
+        let departed: Vec<MemberId> = departed.map(|departed| departed.id).collect();
         let ring = Arc::new(ring_of(record));
+        departed.into_iter().for_each(|id| self.leave_behind(id));
         self.effects.push(Effect::Ranges(ring.clone()));
         self.ring = Some(ring);
     }
@@ -345,7 +357,7 @@ impl NodeCore {
         let nothing = !session.ask && out.yes.is_empty() && out.no.is_empty();
         let nothing = nothing && out.read.is_empty() && out.once.is_empty();
         let nothing = nothing && out.scan.is_empty() && out.report.is_none();
-        let nothing = nothing && out.cache.is_empty();
+        let nothing = nothing && out.cache.is_empty() && out.copy.is_empty() && out.put.is_empty();
         let nothing = nothing && session.full_told == full;
         let nothing = nothing && lost.is_empty();
         if nothing && installed.is_none() && !marked && !caught_up && !session.durable_news() {
@@ -373,6 +385,8 @@ impl NodeCore {
             once: std::mem::take(&mut session.out.once),
             scan: std::mem::take(&mut session.out.scan),
             cache: std::mem::take(&mut session.out.cache),
+            copy: std::mem::take(&mut session.out.copy),
+            put: std::mem::take(&mut session.out.put),
             report: session.out.report.take(),
             fenced: None,
             installed,
@@ -408,37 +422,6 @@ impl Session {
     }
 }
 
-/// Whether a record describes a ring at all: to be asked of each one that comes from outside,
-/// before anything is made of it.
-pub fn is_ring(record: &RingRecord) -> bool {
-    let members = &record.members;
-    let mut points: Vec<Point> = members.iter().flat_map(|m| m.points.clone()).collect();
-    let mut uuids: Vec<Uuid> = members.iter().map(|member| member.uuid).collect();
-    let mut names: Vec<&NodeName> = members.iter().map(|member| &member.name).collect();
-    let ids: Vec<MemberId> = members.iter().map(|member| member.id).collect();
-    points.sort_unstable();
-    uuids.sort_unstable();
-    names.sort_unstable();
-    record.number.epoch <= Epoch::MAX
-        && (1..=members.len()).contains(&usize::from(record.replicas))
-        && members.iter().all(|member| !member.points.is_empty())
-        && (rises(&points) && rises(&uuids) && rises(&names) && rises(&ids))
-}
-
-/// Whether each one is more than the one before.
-fn rises<T: Ord>(all: &[T]) -> bool {
-    all.windows(2).all(|pair| pair[0] < pair[1])
-}
-
-/// The ring that a record describes.
-///
-/// # Panics
-/// If it is none: see [`is_ring`].
-pub fn ring_of(record: &RingRecord) -> Ring {
-    let points = record.members.iter().flat_map(|m| m.points.iter().map(|p| (*p, m.id)));
-    Ring::new(points.collect(), record.replicas)
-}
-
 /// A prepared transaction as it is said between servers.
 pub(crate) fn to_wire(prepared: &Prepared) -> Prepare {
     let write = |w: &super::super::record::Write| WireWrite {
@@ -448,6 +431,7 @@ pub(crate) fn to_wire(prepared: &Prepared) -> Prepare {
             Previous::Any => None,
             Previous::Is(version) => Some(version),
         },
+        holders: w.holders.clone(),
     };
     Prepare {
         id: prepared.id,

@@ -167,7 +167,8 @@ impl Space {
 /// How long a prepare's record is at most, and how many participants it names.
 fn prepare_size(prepare: &Prepare) -> (u64, usize) {
     let write = |w: &protocol::peer::WireWrite| {
-        w.key.as_bytes().len() + w.value.as_ref().map_or(0, |value| value.0.len())
+        let holders = 2 + 2 * w.holders.len();
+        w.key.as_bytes().len() + w.value.as_ref().map_or(0, |value| value.0.len()) + holders
     };
     let (participants, rests_on) = (prepare.participants.len(), prepare.rests_on.len());
     let bytes = prepare_bytes_max(participants, rests_on, prepare.writes.iter().map(write));

@@ -74,6 +74,10 @@ fn record() -> RingRecord {
         tokens: 1,
         placement: Placement::Ring,
         members: (0..2).map(member).collect(),
+        learning: Vec::new(),
+        outgoing: None,
+        incoming: None,
+        departed: Vec::new(),
     }
 }
 
@@ -95,7 +99,7 @@ fn prepare(
         participants: vec![MemberId(0), MemberId(1)],
         rests_on: rests_on.to_vec(),
         due: Vec::new(),
-        writes: vec![WireWrite { key: key(at), value, previous }],
+        writes: vec![WireWrite { key: key(at), value, previous, holders: Vec::new() }],
         once: None,
     }
 }
@@ -152,6 +156,8 @@ impl Rig {
             fence: Fence::default(),
             ring: None,
             cut_through: Epoch(0),
+            former: Vec::new(),
+            void_through: GroupSeq(0),
             lost: Vec::new(),
         };
         let restart = Restart::new(meta, GroupSeq(0), bytes, small_cache());

@@ -43,6 +43,8 @@ fn save(number: u64) -> LogJob {
         fence: Fence::default(),
         ring: None,
         cut_through: Epoch(0),
+        former: Vec::new(),
+        void_through: GroupSeq(0),
         lost: Vec::new(),
     };
     LogJob::Save(number, Box::new(meta))

@@ -22,7 +22,9 @@
 //! a write    | key          | 2+n   | 1 to 256 bytes of UTF-8
 //!            | flags        | 4     | of the value; room, kept as it is
 //!            | expires      | 8     | wall clock, ms; 0 never; room, kept as it is
-//!            | previous     | 1 + 8 | 0 any (then 0), 1 exactly this version
+//!            | previous     | 1 + 8 | 0 any (then 0), 1 exactly this version; 2 and 3 are the same
+//!            |              |       | with holders behind them
+//!            | holders      | 2+2n  | only then: members, rising, at least one
 //!            | value        | 4+n   | length at most 1 MiB; `u32::MAX` alone: a tombstone
 //!            | checksum     | 4     | [`checksum`] of key, version and value
 //! 2, 4       | id           | 8     |
@@ -46,6 +48,8 @@ pub(crate) mod tests;
 
 /// Stands for the length of a value that is absent.
 const TOMBSTONE: u32 = u32::MAX;
+/// Marks a write that names its holders.
+const HELD: u8 = 2;
 /// A write without its key's and value's bytes.
 const WRITE_BYTES_MIN: usize = 2 + 4 + 8 + 9 + 4 + 4;
 
@@ -149,8 +153,11 @@ fn encode_write(write: &Write, version: Version, into: &mut Vec<u8>) {
         Previous::Any => (0, Version::ZERO),
         Previous::Is(version) => (1, version),
     };
-    into.push(exact);
+    into.push(exact | if write.holders.is_empty() { 0 } else { HELD });
     put_version(previous, into);
+    if !write.holders.is_empty() {
+        put_members(&write.holders, into);
+    }
     match &write.value {
         None => into.extend_from_slice(&TOMBSTONE.to_le_bytes()),
         Some(value) => {
@@ -369,11 +376,16 @@ impl<'a> Reader<'a> {
             return self.bad("has a key that is none");
         };
         let (flags, expires_ms) = (self.u32()?, self.u64()?);
-        let previous = match (self.u8()?, self.version()?) {
+        let kind = self.u8()?;
+        let previous = match (kind & !HELD, self.version()?) {
             (0, Version::ZERO) => Previous::Any,
             (1, version) => Previous::Is(version),
             _ => return self.bad("has a previous version that is none"),
         };
+        let holders = if kind & HELD > 0 { self.members()? } else { Vec::new() };
+        if kind & HELD > 0 && holders.is_empty() {
+            return self.bad("is held by nobody");
+        }
         let value = match self.u32()? {
             TOMBSTONE => None,
             length if length as usize > VALUE_BYTES_MAX => {
@@ -384,6 +396,6 @@ impl<'a> Reader<'a> {
         if self.u32()? != checksum(&key, version, value.as_ref()) {
             return self.bad("has a write whose checksum is wrong");
         }
-        Ok(Write { key, value, previous, flags, expires_ms })
+        Ok(Write { key, value, previous, flags, expires_ms, holders })
     }
 }

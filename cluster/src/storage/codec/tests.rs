@@ -63,7 +63,8 @@ impl Source {
             _ => Previous::Is(self.version()),
         };
         let (flags, expires_ms) = (self.next() as u32, self.next());
-        Write { key: self.key(), value, previous, flags, expires_ms }
+        let holders = if self.below(3) == 0 { self.members() } else { Vec::new() };
+        Write { key: self.key(), value, previous, flags, expires_ms, holders }
     }
 
     pub(crate) fn record(&mut self, value_bytes_max: u64) -> LogRecord {
@@ -140,6 +141,7 @@ fn the_largest_value_reads_back_and_a_larger_one_is_refused() {
         previous: Previous::Any,
         flags: 0,
         expires_ms: 0,
+        holders: Vec::new(),
     };
     let prepared = Prepared {
         id: Version::from_number(1),

@@ -190,7 +190,7 @@ fn recount(model: &Model, points: &[u64]) -> Vec<RangeCount> {
 
 fn committed(key: Key, version: Version, value: Option<Value>) -> Committed {
     let previous = Previous::Any;
-    let write = Write { key, value, previous, flags: 0, expires_ms: 0 };
+    let write = Write { key, value, previous, flags: 0, expires_ms: 0, holders: Vec::new() };
     Committed { version, write, once: None }
 }
 

@@ -32,6 +32,7 @@ fn prepare_of(value: protocol::ids::Value, times: usize) -> LogRecord {
         previous: crate::core::record::Previous::Any,
         flags: 0,
         expires_ms: 0,
+        holders: Vec::new(),
     };
     LogRecord::Prepare(Arc::new(crate::core::record::Prepared {
         id: protocol::ids::Version::from_number(1),

@@ -58,6 +58,7 @@ fn prepare(numbers: &mut Numbers) -> Arc<Prepare> {
         key: key(numbers),
         value: value(numbers),
         previous: (numbers.below(2) == 0).then(|| version(numbers)),
+        holders: some(numbers, member),
     };
     let ring = RingNumber { epoch: Epoch(numbers.next() as u32), counter: numbers.next() as u32 };
     Arc::new(Prepare {
@@ -87,6 +88,7 @@ fn down(numbers: &mut Numbers) -> Down {
     };
     if rarely(numbers) {
         batch.adopt = some(numbers, prepare);
+        batch.in_force = Some(RingNumber::default());
         batch.settled = Some(Settled {
             from: version(numbers),
             below: version(numbers),
@@ -194,6 +196,7 @@ fn everyday_lines_are_read_by_hand() {
             key: Key::new("key").unwrap(),
             value: Some(WireValue(Value::from("value"))),
             previous: (seed % 2 == 0).then(|| version(numbers)),
+            holders: Vec::new(),
         };
         let prepare = Prepare {
             id: version(numbers),

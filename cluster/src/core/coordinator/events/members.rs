@@ -146,7 +146,7 @@ impl Coordinator {
         let mut names = Vec::new();
         for arc in ring.arcs().filter(|arc| arc.holders.first() == Some(&member)) {
             let up = |holder: &&MemberId| self.node_of(**holder).is_some_and(Node::is_up);
-            let node = arc.holders.iter().find(up).and_then(|holder| self.node_of(*holder));
+            let node = arc.in_sync.iter().find(up).and_then(|holder| self.node_of(*holder));
             let name = node.map(|node| node.name.clone());
             names.extend(name.filter(|name| !names.contains(name)));
         }
@@ -211,7 +211,7 @@ impl Coordinator {
             return 0.0;
         };
         let up = |holder: &MemberId| self.node_of(*holder).is_some_and(Node::is_up);
-        let served = ring.arcs().filter(|arc| arc.holders.iter().any(up));
+        let served = ring.arcs().filter(|arc| arc.in_sync.iter().any(up));
         served.map(|arc| arc.range.width()).sum::<u128>() as f64 / RING_POINTS as f64
     }
 

@@ -16,6 +16,8 @@ pub(super) fn blank(node: usize) -> Machine {
         fence: Fence::default(),
         ring: None,
         cut_through: Epoch(0),
+        former: Vec::new(),
+        void_through: GroupSeq(0),
         lost: Vec::new(),
     };
     let restart = Restart::new(meta.clone(), GroupSeq(0), 1 << 30, node_cache());

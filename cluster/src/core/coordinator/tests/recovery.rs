@@ -30,6 +30,7 @@ pub(super) fn old_records(id: Version, at: &Key, count: usize, had: Had) -> Vec<
         previous: Previous::Any,
         flags: 0,
         expires_ms: 0,
+        holders: Vec::new(),
     };
     let prepare = LogRecord::Prepare(Arc::new(Prepared {
         id,

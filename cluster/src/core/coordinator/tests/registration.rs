@@ -41,6 +41,10 @@ fn record() -> RingRecord {
         tokens: 1,
         placement: Placement::Ring,
         members: (0..3).map(member).collect(),
+        learning: Vec::new(),
+        outgoing: None,
+        incoming: None,
+        departed: Vec::new(),
     }
 }
 

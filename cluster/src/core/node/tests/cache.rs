@@ -152,7 +152,7 @@ fn a_commit_of_several_keys_is_told_whole() {
     let mut rig = Rig::warm(&["a", "b", "c"], id(1, 1), "old");
     let write = |at, value: Option<&str>| {
         let value = value.map(|value| WireValue(Value::from(value)));
-        WireWrite { key: key(at), value, previous: None }
+        WireWrite { key: key(at), value, previous: None, holders: Vec::new() }
     };
     let writes = vec![write("a", Some("new")), write("b", None), write("d", Some("new"))];
     rig.batch(prepares([Prepare { writes, ..put(id(1, 2), "a") }]));

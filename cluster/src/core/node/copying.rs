@@ -1,0 +1,217 @@
+//! Copies for a learner, and being one: portions read here for others, portions of others taken
+//! in, and what is held no more dropped.
+//!
+//! The coordinator asks, hands on and paces; a node only does what it is told. A portion is read
+//! behind all writes that were decided before the question, tombstones too, so that a deletion is
+//! copied like any other write. What is taken in is not logged: of a last portion it is said only
+//! when a checkpoint has made everything before it durable, and a learner that restarts before
+//! that begins anew. Newer versions win, whatever comes first.
+//!
+//! A node that was evicted comes back under another number. What it remembers of transactions
+//! under the old one is void from then on: they were decided without it (R6, H41), and it gets
+//! what they wrote with the copy.
+//!
+//! Never: decides what it holds (the ring in force does); serves what it is still learning.
+
+use protocol::ids::{GroupSeq, Key, MemberId, RingNumber};
+use protocol::peer::{CopyAnswer, CopyAsk, CopyItem, CopyPut, Span, TxnState};
+
+use super::super::record::{Committed, Previous, Write};
+use super::super::time::Time;
+use super::{AskToken, Effect, NodeCore};
+
+/// Keys that are looked at for one portion, or in one step of dropping.
+const LOOKS_MAX: usize = 2_048;
+/// Bytes of values after which a portion ends.
+const BYTES_MAX: usize = 256 << 10;
+/// What an item counts for beside its key and value.
+const ITEM_BYTES: usize = 64;
+/// Questions of one session that the keystore may be at.
+const ASKS_MAX: usize = 256;
+
+/// A last portion, whose answer waits for a checkpoint.
+#[derive(Debug)]
+struct Last {
+    session: u64,
+    r: u64,
+    /// The checkpoint under way covers it.
+    covered: bool,
+}
+
+/// What a node is learning, and what it drops.
+#[derive(Debug, Default)]
+pub(super) struct Learning {
+    lasts: Vec<Last>,
+    /// What is kept, and under which ring that was said, while the rest is being dropped.
+    retain: Option<(RingNumber, Vec<Span>)>,
+    /// All that this ring does not let it hold is dropped.
+    retained: Option<RingNumber>,
+}
+
+impl Learning {
+    pub(super) fn wants_checkpoint(&self) -> bool {
+        self.lasts.iter().any(|last| !last.covered)
+    }
+
+    pub(super) fn checkpoint_begun(&mut self) {
+        self.lasts.iter_mut().for_each(|last| last.covered = true);
+    }
+
+    pub(super) fn checkpoint_failed(&mut self) {
+        self.lasts.iter_mut().for_each(|last| last.covered = false);
+    }
+}
+
+impl NodeCore {
+    pub(super) fn on_copy_asks(&mut self, asks: Vec<CopyAsk>) {
+        if asks.is_empty() {
+            return;
+        }
+        self.hand_over_writes();
+        let Some(session) = self.session.as_mut() else { return };
+        for ask in asks {
+            if session.copies.len() >= ASKS_MAX {
+                self.close_session();
+                return;
+            }
+            let token = AskToken { session: session.serial, r: ask.r };
+            session.copies.insert(ask.r, ask.clone());
+            let (looks_max, bytes_max) = (LOOKS_MAX, BYTES_MAX);
+            self.effects.push(Effect::Copy { token, ask, looks_max, bytes_max });
+        }
+    }
+
+    /// A portion is read; `through` as in [`super::Input::Copied`].
+    pub(super) fn on_copied(
+        &mut self,
+        token: AskToken,
+        items: Vec<CopyItem>,
+        through: Option<Key>,
+    ) {
+        let Some(session) = self.session.as_mut().filter(|s| s.serial == token.session) else {
+            return;
+        };
+        if session.copies.remove(&token.r).is_none() {
+            return;
+        }
+        let bytes = |item: &CopyItem| {
+            let value = item.value.as_ref().map_or(0, |value| value.0.len());
+            item.key.as_bytes().len() + value + ITEM_BYTES
+        };
+        session.out.answered_bytes += items.iter().map(bytes).sum::<usize>();
+        session.out.copy.push(CopyAnswer { r: token.r, items, through });
+        self.send_if_long();
+    }
+
+    pub(super) fn on_puts(&mut self, now: Time, puts: Vec<CopyPut>) {
+        for CopyPut { r, items, onces, last } in puts {
+            for item in items {
+                self.unapplied_since.get_or_insert(now);
+                let committed = taken(item);
+                let value = committed.write.value.as_ref().map_or(0, |value| value.len());
+                self.unapplied_bytes += committed.write.key.as_bytes().len() + value + ITEM_BYTES;
+                self.unapplied.push(committed);
+            }
+            if !onces.is_empty() {
+                self.effects.push(Effect::KeepOnces(onces));
+            }
+            let Some(session) = self.session.as_mut() else { return };
+            if last {
+                let session = session.serial;
+                self.learning.lasts.push(Last { session, r, covered: false });
+            } else {
+                session.out.put.push(r);
+            }
+        }
+    }
+
+    /// A checkpoint is done: what waited for it may be told.
+    pub(super) fn copies_are_durable(&mut self) {
+        let lasts = std::mem::take(&mut self.learning.lasts);
+        let serial = self.session.as_ref().map(|session| session.serial);
+        for last in lasts.into_iter().filter(|last| Some(last.session) == serial) {
+            match &mut self.session {
+                Some(session) if last.covered => session.out.put.push(last.r),
+                _ => self.learning.lasts.push(last),
+            }
+        }
+    }
+
+    /// The coordinator says which ring is in force: what it does not let this node hold goes.
+    pub(super) fn on_in_force(&mut self, number: Option<RingNumber>) {
+        let (Some(number), Some(ring), Some(me)) = (number, &self.ring, self.me) else { return };
+        let installed = self.meta.ring.as_ref().map(|ring| ring.number);
+        if installed != Some(number) || self.learning.retained == Some(number) {
+            return;
+        }
+        if self.learning.retain.as_ref().is_some_and(|(under, _)| *under == number) {
+            return;
+        }
+        let held = ring.arcs().filter(|arc| arc.holders.contains(&me));
+        let spans: Vec<Span> = held.map(|arc| (arc.range.first, arc.range.last)).collect();
+        // A step of an earlier ring may be under way: it keeps less, or this one would not be.
+        self.learning.retain = Some((number, spans));
+        self.drop_some(None);
+    }
+
+    /// Another ring was taken in: nothing is dropped until it is said to be in force.
+    pub(super) fn stop_dropping(&mut self) {
+        self.learning.retain = None;
+    }
+
+    fn drop_some(&mut self, after: Option<Key>) {
+        let Some((_, spans)) = &self.learning.retain else { return };
+        let spans = spans.clone();
+        self.effects.push(Effect::Retain { spans, after, looks_max: LOOKS_MAX });
+    }
+
+    pub(super) fn on_retained(&mut self, through: Option<Key>) {
+        if through.is_some() {
+            self.drop_some(through);
+        } else if let Some((number, _)) = self.learning.retain.take() {
+            self.learning.retained = Some(number);
+        }
+    }
+
+    /// This node was a member under that number and is none any more.
+    pub(super) fn leave_behind(&mut self, id: MemberId) {
+        if self.meta.former.contains(&id) {
+            return;
+        }
+        self.meta.former.push(id);
+        self.meta.former.sort_unstable();
+        self.meta.void_through = GroupSeq(self.next.0 - 1);
+        if !self.buffer.is_empty() {
+            // What is not in a group yet is under the old number too.
+            self.meta.void_through = self.next;
+            self.close_group();
+        }
+        self.drop_void();
+        // The copy brings what was decided without it, whatever is cached.
+        self.cache.clear();
+    }
+
+    /// Forgets the transactions of the time before it was evicted. What was decided of them here
+    /// stays, and its groups until a checkpoint covers it.
+    pub(super) fn drop_void(&mut self) {
+        let through = self.meta.void_through;
+        let void = self.txns.iter().filter(|(_, txn)| txn.group <= through);
+        let void: Vec<_> = void.map(|(id, _)| *id).collect();
+        for id in void {
+            if self.txns.get(&id).is_some_and(|txn| txn.state == TxnState::Prepared) {
+                self.decide(id, TxnState::Aborted);
+            }
+            let Some(txn) = self.txns.remove(&id) else { continue };
+            self.unpin(id, &txn);
+        }
+    }
+}
+
+/// A copied item as it goes into the keystore.
+fn taken(item: CopyItem) -> Committed {
+    let CopyItem { key, version, value, flags, expires_ms } = item;
+    let value = value.map(|value| value.0);
+    let (previous, holders) = (Previous::Any, Vec::new());
+    let write = Write { key, value, previous, flags, expires_ms, holders };
+    Committed { version, write, once: None }
+}

@@ -1,0 +1,77 @@
+//! How a learner gets what it does not have: the coordinator asks a member that has it for
+//! portions and hands them on. Plain data.
+
+use serde::{Deserialize, Serialize};
+
+use super::{OnceEntry, Span, WireValue};
+use crate::ids::{Key, Version};
+
+/// A question for a portion of what a node holds, as of its place on the link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyAsk {
+    /// The coordinator's number for the question.
+    pub r: u64,
+    /// Only keys after this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Key>,
+    /// Only what was written by this version or a later one.
+    pub since: Version,
+    /// The stretches of the ring.
+    pub spans: Vec<Span>,
+}
+
+/// The answer to a [`CopyAsk`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyAnswer {
+    /// The question's number.
+    pub r: u64,
+    /// In the order of their keys' bytes; tombstones too.
+    pub items: Vec<CopyItem>,
+    /// There may be more after this key; absent: that was all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<Key>,
+}
+
+/// What the last decided write of a key left; a tombstone where there is no value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyItem {
+    /// The key.
+    #[serde(rename = "k")]
+    pub key: Key,
+    /// Which write it was.
+    #[serde(rename = "at")]
+    pub version: Version,
+    /// The value.
+    #[serde(default, rename = "v", skip_serializing_if = "Option::is_none")]
+    pub value: Option<WireValue>,
+    /// As in the write.
+    #[serde(default, rename = "f", skip_serializing_if = "is_zero_u32")]
+    pub flags: u32,
+    /// As in the write.
+    #[serde(default, rename = "x", skip_serializing_if = "is_zero")]
+    pub expires_ms: u64,
+}
+
+/// A portion for a learner: newer versions win.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyPut {
+    /// The coordinator's number for it.
+    pub r: u64,
+    /// What others hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<CopyItem>,
+    /// Named updates (R16).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub onces: Vec<OnceEntry>,
+    /// That was all: answered when everything so far is durable.
+    #[serde(default, skip_serializing_if = "super::is_false")]
+    pub last: bool,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+fn is_zero_u32(number: &u32) -> bool {
+    *number == 0
+}
