@@ -60,7 +60,7 @@ impl Restart {
             checkpoints: checkpoint::Pace::new(checkpoint_bytes),
             checkpoint: checkpoint::State::Idle,
             found_whole: false,
-            learning: copying::Learning::default(),
+            learning: super::copying::Learning::default(),
             checkpointed: through,
             space: Space::new(RESERVE_BYTES),
             timing: super::timing::Timing::default(),
