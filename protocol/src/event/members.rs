@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Txn;
-use crate::ids::{Incarnation, NodeName, RingNumber};
-use crate::status::{self, IncidentStatus, NodeFigures, NodeState, PointStatus, Status};
+use crate::ids::{Incarnation, NodeName};
+use crate::status::{self, IncidentStatus, NodeFigures, NodeState, Status};
 
 /// How things are when a subscription begins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -205,21 +205,6 @@ pub struct CoordinatorState {
     pub resolved: u64,
     /// The part of the ring that it can serve reads of, 0 to 1.
     pub serving_share: f64,
-}
-
-/// A ring is in force. The envelope's epoch is the coordinator's; `ring` is this one's number.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RingEpoch {
-    /// The ring's number.
-    pub ring: RingNumber,
-    /// Its points, in order.
-    pub points: Vec<PointStatus>,
-    /// What moves against the ring before; none while membership is fixed.
-    #[serde(default)]
-    pub moves: Vec<serde_json::Value>,
-    /// The nodes that hold it durably.
-    #[serde(default)]
-    pub durable_on: Vec<NodeName>,
 }
 
 /// Of measured times, microseconds.

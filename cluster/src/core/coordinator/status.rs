@@ -47,7 +47,7 @@ impl Coordinator {
             ]),
             once: self.once_status(now),
             keys_in_doubt: self.keys_in_doubt(),
-            changes: Vec::new(),
+            changes: self.changes_status(),
             incidents: Vec::new(),
             supervisor: supervisor.map(|addr| addr.to_string()).next(),
             lab: None,
@@ -68,7 +68,7 @@ impl Coordinator {
             limits: protocol::limits::Limits::default(),
             heartbeat_ms: self.config.heartbeat_ms,
             lease_ms: self.config.lease_ms,
-            evict_after_ms: None,
+            evict_after_ms: self.evict_after_ms,
         }
     }
 
@@ -116,7 +116,7 @@ impl Coordinator {
             id: member.and_then(|member| member.points.first().copied()),
             uuid: Some(node.uuid),
             version: register.map(|r| r.greeting.version.clone()).unwrap_or_default(),
-            state: if node.id.is_none() { NodeState::Joining } else { node.state },
+            state: self.state_of(node),
             paused: false,
             hint: None,
             addr: register.map(|r| r.addr.to_string()),
@@ -132,6 +132,27 @@ impl Coordinator {
             fsync_us: heartbeat.map(|h| h.figures.fsync_us),
             undecided: heartbeat.map_or(0, |h| h.figures.undecided),
         }
+    }
+
+    /// How a node is, as it is told.
+    pub(super) fn state_of(&self, node: &Node) -> NodeState {
+        let Some((record, ring)) = self.newest() else { return node.state };
+        let Some(id) = node.id else {
+            let departed = record.departed.iter().chain(&record.outgoing);
+            let evicted = departed.into_iter().any(|departed| departed.uuid == node.uuid);
+            return if evicted { NodeState::Evicted } else { NodeState::Joining };
+        };
+        let leaves = |member: &protocol::peer::RingMember| member.points.is_empty();
+        if node.state != NodeState::Up {
+            return node.state;
+        }
+        if record.members.iter().any(|member| member.id == id && leaves(member)) {
+            return NodeState::Leaving;
+        }
+        let holds = || ring.arcs().filter(|arc| arc.holders.contains(&id));
+        let learns_all = !record.learning.is_empty()
+            && holds().all(|arc| !arc.in_sync.contains(&id));
+        if learns_all { NodeState::Joining } else { node.state }
     }
 
     /// Members that have not registered with this coordinator.

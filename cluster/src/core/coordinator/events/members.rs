@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use protocol::event::{
     Body, CoordinatorState, Copies, Heartbeat, HeartbeatMissed, Link, LinkState, MemberRecovery,
-    MemberState, RecoveryPhase, RingEpoch, Topic,
+    MemberState, RecoveryPhase, Topic,
 };
 use protocol::ids::{MemberId, NodeName};
 use protocol::peer;
@@ -213,21 +213,5 @@ impl Coordinator {
         let up = |holder: &MemberId| self.node_of(*holder).is_some_and(Node::is_up);
         let served = ring.arcs().filter(|arc| arc.in_sync.iter().any(up));
         served.map(|arc| arc.range.width()).sum::<u128>() as f64 / RING_POINTS as f64
-    }
-
-    /// The ring that is in force now.
-    pub(super) fn tell_ring(&mut self) {
-        if !self.events.on(Topic::Ring) {
-            return;
-        }
-        let Some(record) = self.record.clone() else { return };
-        let durable = self.nodes.iter().filter(|node| node.installed == Some(record.number));
-        let body = Body::RingEpoch(RingEpoch {
-            ring: record.number,
-            points: self.ring_status().points,
-            moves: Vec::new(),
-            durable_on: durable.map(|node| node.name.clone()).collect(),
-        });
-        self.tell_event(None, body);
     }
 }
