@@ -35,7 +35,7 @@ use super::{admin, clock, listener, registration, wall};
 use crate::config::CoordinatorConfig;
 use crate::core::cache::{Cache, CacheShape};
 use crate::core::coordinator::{
-    Answer, ClientId, Config, Coordinator, Effect, Input, Note, RegistrationId,
+    AdminOp, Answer, ClientId, ClientOp, Config, Coordinator, Effect, Input, Note, RegistrationId,
 };
 use crate::core::subscription::{COORDINATOR, Event as CoreEvent};
 use crate::core::time::Time;
@@ -78,8 +78,17 @@ pub(super) enum Event {
         /// Where they go.
         subscriber: Arc<Subscriber>,
     },
-    /// Somebody asked for what administrators may, and was answered.
-    Administered(Box<event::Admin>),
+    /// Somebody asks for what administrators may.
+    Administer {
+        /// Who, and which request of it.
+        client: ClientId,
+        /// What.
+        op: AdminOp,
+        /// The same as it is told.
+        admin: Box<event::Admin>,
+    },
+    /// Somebody asked for that, and was refused.
+    Refused(Box<event::Admin>),
     /// A dialled link is up.
     Linked {
         /// Its session.
@@ -127,7 +136,7 @@ struct Driver {
     events: mpsc::Sender<Event>,
     clients: HashMap<u64, (mpsc::Sender<Reply>, Feed)>,
     subscribers: Subscribers,
-    administered: admin::Recent,
+    administered: admin::Administered,
     alarm: Alarm,
     /// Links by session, and where their messages go once they are up.
     links: HashMap<u64, (Link, Option<Outlet>)>,
@@ -172,7 +181,7 @@ async fn run(config: CoordinatorConfig, orders: Option<Orders>) -> io::Result<()
         events: peer_lane.clone(),
         clients: HashMap::new(),
         subscribers: Subscribers::default(),
-        administered: admin::Recent::default(),
+        administered: admin::Administered::default(),
         alarm: Alarm::new(),
         links: HashMap::new(),
         registrations: HashMap::new(),
@@ -247,7 +256,7 @@ fn core_config(config: &CoordinatorConfig, cluster_if_founded: Uuid) -> Config {
         reaped: config.reaped.clone(),
         once_entries_max: ONCE_ENTRIES_MAX,
         batches_out_max: 1,
-        evict_after_ms: config.evict_after.map(ms),
+        evict_after_ms: config.evict_after.into(),
         copy_bytes_per_s: config.copy_bytes_per_s,
     }
 }
@@ -327,9 +336,15 @@ impl Driver {
             Event::Subscribe { client, wants, subscriber } => {
                 self.subscribe(now, client, *wants, subscriber);
             }
-            Event::Administered(admin) => {
-                let body = Body::Admin(self.administered.keep(*admin));
-                self.tell(now, CoreEvent::plain(self.core.epoch(), body));
+            Event::Administer { client, op, admin } => {
+                self.administered.asks(client, *admin);
+                let op = ClientOp::Admin(op);
+                let timeout_ms = self.shared.limits.op_ms;
+                self.hand_in(now, Input::Request { client, op, once: None, timeout_ms });
+            }
+            Event::Refused(admin) => {
+                let admin = self.administered.recent.keep(*admin);
+                self.tell(now, CoreEvent::plain(self.core.epoch(), Body::Admin(admin)));
             }
             Event::Client { conn, replies, feed } => {
                 self.clients.insert(conn, (replies, feed));
@@ -429,7 +444,7 @@ impl Driver {
             status: Box::new(status),
             txns_open: self.core.txns_open(now),
             transfers: Vec::new(),
-            admin_recent: self.administered.all(),
+            admin_recent: self.administered.recent.all(),
         }
     }
 
@@ -438,6 +453,9 @@ impl Driver {
             Effect::Reply { client, mut answer } => {
                 if let Answer::Explained(explained) = &mut answer {
                     explained.leaves(clock::now());
+                }
+                if let Some(admin) = self.administered.answers(client, &answer) {
+                    self.tell(now, CoreEvent::plain(self.core.epoch(), Body::Admin(admin)));
                 }
                 self.reply(client, answer);
             }

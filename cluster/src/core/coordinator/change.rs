@@ -130,7 +130,10 @@ impl Coordinator {
         if let Some(wanted) = op.if_ring
             && ring != Some(wanted)
         {
-            let is = ring.map_or_else(|| "none".to_owned(), |ring| format!("{}.{}", ring.epoch, ring.counter));
+            let is = ring.map_or_else(
+                || "none".to_owned(),
+                |ring| format!("{}.{}", ring.epoch, ring.counter),
+            );
             let sentence = format!("the ring in force is {is}: look at the status and ask again");
             return Err(Box::new(refused(ErrorCode::Conflict, "another ring", sentence)));
         }
@@ -149,12 +152,7 @@ impl Coordinator {
         }
     }
 
-    fn ask(
-        &mut self,
-        now: Time,
-        action: Action,
-        dry_run: bool,
-    ) -> Result<String, Box<ErrorReply>> {
+    fn ask(&mut self, now: Time, action: Action, dry_run: bool) -> Result<String, Box<ErrorReply>> {
         let Some(record) = self.record.clone().filter(|_| self.phase == Phase::Active) else {
             let sentence = "the coordinator is not active yet: ask again in a moment";
             return Err(Box::new(refused(ErrorCode::Refused, "recovering", sentence)));
@@ -202,7 +200,9 @@ impl Coordinator {
         Ok(match action {
             Action::Evict(name) => Kind::Evict(known(name)?),
             Action::Remove(name) => Kind::Remove(known(name)?),
-            Action::Add => Kind::Add(self.candidate().map_or(String::new(), |n| n.name.to_string())),
+            Action::Add => {
+                Kind::Add(self.candidate().map_or(String::new(), |n| n.name.to_string()))
+            }
             _ => Kind::Rebalance,
         })
     }
@@ -210,9 +210,8 @@ impl Coordinator {
     /// A node that is no member and waits to become one.
     fn candidate(&self) -> Option<&Node> {
         let waits = |node: &&Node| {
-            let named = |record: &RingRecord| {
-                record.members.iter().any(|member| member.name == node.name)
-            };
+            let named =
+                |record: &RingRecord| record.members.iter().any(|member| member.name == node.name);
             let blank = node.register.as_ref().is_some_and(|register| register.ring.is_none());
             let there = node.id.is_none() && node.report.is_some() && blank;
             there && !self.record.as_deref().is_some_and(named)
@@ -334,9 +333,8 @@ impl Coordinator {
         self.copies_follow_ring();
         self.tell_ring();
         let Some(record) = self.record.clone() else { return };
-        let busy = !record.learning.is_empty()
-            || record.incoming.is_some()
-            || record.outgoing.is_some();
+        let busy =
+            !record.learning.is_empty() || record.incoming.is_some() || record.outgoing.is_some();
         let leaving = |name: &str| record.members.iter().any(|m| m.name.as_str() == name);
         let (keys, bytes) = (self.copies.keys, self.copies.bytes);
         let mut open = std::mem::take(&mut self.changes.open);
