@@ -423,7 +423,8 @@ impl<K: Keystore> Run<K> {
 
     /// Loses what it must, and begins anew with what is left.
     fn restart(self, restart: Restart<'_, K>) -> Self {
-        let Self { mut source, keystore, states, ranges, mut done, .. } = self;
+        let Self { mut source, keystore, states, under_way, ranges, mut done, .. } = self;
+        drop(under_way);
         let (mut keystore, model) = restart(keystore, &mut source, &states);
         assert_eq!(keystore.checkpointed(), model.through);
         check(&keystore, &model, &keystore.ranges().points().to_vec());
