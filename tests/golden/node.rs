@@ -14,16 +14,18 @@ use cluster::core::node::{AskToken, Effect, Input, Meta, NodeCore, ReadToken};
 use cluster::core::record::Committed;
 use cluster::storage::crash_disk::{CrashDisk, Fate};
 use cluster::storage::keystore::memory::MemoryKeystore;
-use cluster::storage::keystore::{Keystore, Scan};
+use cluster::storage::keystore::{CopyScan, Keystore, Scan};
 use cluster::storage::log::Log;
 use cluster::storage::small_file::SmallFile;
 use protocol::ids::{GroupSeq, Key, NodeName, RingNumber, Uuid, Version};
-use protocol::peer::{Down, DownBody, Prepare, TxnState};
+use protocol::peer::{Down, DownBody, OnceEntry, Prepare, Span, TxnState};
 
 use super::script::{Held, Moment};
 use super::words;
 use super::world::{HEARTBEAT_MS, World};
-use crate::sim::lanes::{LogDone, LogJob, heartbeat, look_up, read_onces, read_page, register};
+use crate::sim::lanes::{
+    LogDone, LogJob, heartbeat, look_up, read_copy, read_onces, read_page, register, retain,
+};
 use crate::sim::recover::{Directory, Sizes, recover};
 
 /// No script fills a segment, or checkpoints.
@@ -72,7 +74,10 @@ enum KeyJob {
     Read(ReadToken, Key),
     ReadOnces(AskToken, Version, usize),
     DropOnces(Version),
+    KeepOnces(Vec<OnceEntry>),
     Scan(AskToken, Scan),
+    Copy(AskToken, CopyScan),
+    Retain(Vec<Span>, Option<Key>, usize),
 }
 
 impl Machine {
@@ -224,6 +229,16 @@ impl World {
                     let scan = Scan { prefix, after, looks_max, bytes_max };
                     process.key_jobs.push_back(KeyJob::Scan(token, scan));
                 }
+                Effect::Copy { token, ask, looks_max, bytes_max } => {
+                    let copy = CopyScan::of(ask, looks_max, bytes_max);
+                    process.key_jobs.push_back(KeyJob::Copy(token, copy));
+                }
+                Effect::KeepOnces(entries) => {
+                    process.key_jobs.push_back(KeyJob::KeepOnces(entries));
+                }
+                Effect::Retain { spans, after, looks_max } => {
+                    process.key_jobs.push_back(KeyJob::Retain(spans, after, looks_max));
+                }
                 Effect::Exit(reason) => {
                     self.event(format!("n{name} stops for good: {reason:?}"));
                     self.crash_node(node, false, Moment::Any).expect("it runs");
@@ -321,6 +336,18 @@ impl World {
             }
             Some(KeyJob::Scan(token, scan)) => {
                 let input = read_page(&machine.keystore, token, &scan);
+                self.hand_in_node(node, input);
+            }
+            Some(KeyJob::Copy(token, copy)) => {
+                let input = read_copy(&machine.keystore, token, &copy);
+                self.hand_in_node(node, input);
+            }
+            Some(KeyJob::KeepOnces(entries)) => {
+                machine.keystore.keep_onces(&entries).expect("memory does not fail");
+            }
+            Some(KeyJob::Retain(spans, after, looks_max)) => {
+                let keystore = &mut machine.keystore;
+                let input = retain(keystore, &spans, after.as_ref(), looks_max);
                 self.hand_in_node(node, input);
             }
             None => return false,

@@ -9,11 +9,11 @@ use std::net::SocketAddr;
 use cluster::core::node::{AskToken, Found, Input, Meta, NodeCore, ReadToken, Scanned};
 use cluster::core::record::LogRecord;
 use cluster::storage::keystore::memory::MemoryKeystore;
-use cluster::storage::keystore::{Keystore, Scan, Stored};
+use cluster::storage::keystore::{CopyScan, Keystore, Scan, Stored};
 use cluster::storage::log::{Log, LogError, ReadySegment};
 use cluster::storage::small_file::SmallFile;
 use protocol::ids::{GroupSeq, Key, Version};
-use protocol::peer::{Greeting, Heartbeat, Register};
+use protocol::peer::{Greeting, Heartbeat, Register, Span};
 use protocol::status::NodeFigures;
 
 use super::recover::save;
@@ -112,6 +112,23 @@ pub(crate) fn read_page(keystore: &MemoryKeystore, token: AskToken, scan: &Scan)
     };
     let (through, items) = (page.through, page.items);
     Input::Scanned { token, page: items.into_iter().map(item).collect(), through }
+}
+
+/// The answer to a question for a portion of what there is.
+pub(crate) fn read_copy(keystore: &MemoryKeystore, token: AskToken, copy: &CopyScan) -> Input {
+    let page = keystore.copy(copy).expect("what was applied is whole");
+    let items = page.items.into_iter().map(|(key, stored)| stored.into_item(key));
+    Input::Copied { token, items: items.collect(), through: page.through }
+}
+
+/// Drops some of what lies outside of these stretches.
+pub(crate) fn retain(
+    keystore: &mut MemoryKeystore,
+    spans: &[Span],
+    after: Option<&Key>,
+    looks_max: usize,
+) -> Input {
+    Input::Retained(keystore.retain(spans, after, looks_max).expect("memory does not fail"))
 }
 
 /// How a node announces itself.

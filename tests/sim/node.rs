@@ -18,7 +18,7 @@ use cluster::core::node::{ConnId, Effect, ExitReason, Input, NodeCore};
 use cluster::storage::crash_disk::{CrashDisk, Fate, Sector};
 use cluster::storage::disk::SECTOR;
 use cluster::storage::keystore::memory::MemoryKeystore;
-use cluster::storage::keystore::{Checkpointed, Keystore, Scan};
+use cluster::storage::keystore::{Checkpointed, CopyScan, Keystore, Scan};
 use cluster::storage::log::{Log, NextSegment};
 use cluster::storage::small_file::SmallFile;
 use protocol::ids::{NodeName, Uuid};
@@ -32,6 +32,10 @@ use super::recover::{Directory, Started, recover};
 use super::stores::Tampered;
 use super::world::{Clock, Event, Failure, World};
 use crate::check::seeded::Seeded;
+
+/// Small pages, so that there are several.
+pub(super) const LOOKS_MAX: usize = 3;
+const BYTES_MAX: usize = 2_000;
 
 mod jobs;
 
@@ -258,10 +262,17 @@ impl World {
                     self.key_job(node, KeyJob::ReadOnces(token, after, limit));
                 }
                 Effect::Scan { token, prefix, after, .. } => {
-                    // Small pages, so that there are several.
-                    let (looks_max, bytes_max) = (3, 2_000);
+                    let (looks_max, bytes_max) = (LOOKS_MAX, BYTES_MAX);
                     let scan = Scan { prefix, after, looks_max, bytes_max };
                     self.key_job(node, KeyJob::Scan(token, scan));
+                }
+                Effect::Copy { token, ask, .. } => {
+                    let copy = CopyScan::of(ask, LOOKS_MAX, BYTES_MAX);
+                    self.key_job(node, KeyJob::Copy(token, copy));
+                }
+                Effect::KeepOnces(entries) => self.key_job(node, KeyJob::KeepOnces(entries)),
+                Effect::Retain { spans, after, .. } => {
+                    self.key_job(node, KeyJob::Retain(spans, after));
                 }
                 Effect::DropOnces(from) => self.key_job(node, KeyJob::DropOnces(from)),
                 Effect::Checkpoint { .. } => self.key_job(node, KeyJob::Checkpoint),
@@ -388,9 +399,12 @@ impl World {
         }
         let mut keystore = process.keystore;
         for job in process.key_jobs {
-            if let KeyJob::Apply(writes, through) = job {
-                keystore.apply(&writes, through).expect("memory does not fail");
+            match job {
+                KeyJob::Apply(writes, through) => keystore.apply(&writes, through),
+                KeyJob::KeepOnces(entries) => keystore.keep_onces(&entries),
+                _ => Ok(()),
             }
+            .expect("memory does not fail");
         }
         if process.checkpoint.is_none()
             && let Some(work) = keystore.begin_checkpoint()

@@ -21,7 +21,7 @@ use crate::core::ring::Ring;
 use crate::core::time::Time;
 use crate::orders::Step;
 use crate::process::Announcer;
-use crate::storage::keystore::Scan;
+use crate::storage::keystore::{CopyScan, Scan};
 
 /// Links open at a time: one is in use, others are on their way out.
 const LINKS_MAX: usize = 16;
@@ -222,6 +222,10 @@ impl State {
             Done::Scanned(token, page, through) => {
                 self.hand_in(now, Input::Scanned { token, page, through });
             }
+            Done::Copied(token, items, through) => {
+                self.hand_in(now, Input::Copied { token, items, through });
+            }
+            Done::Retained(through) => self.hand_in(now, Input::Retained(through)),
             Done::Checkpointed(through) => self.hand_in(now, Input::Checkpointed(through)),
             Done::NotCheckpointed => self.hand_in(now, Input::NotCheckpointed),
             Done::Counts(counts, cache) => {
@@ -271,6 +275,14 @@ impl State {
                 Effect::Scan { token, prefix, after, looks_max, bytes_max } => {
                     let scan = Scan { prefix, after, looks_max, bytes_max };
                     self.keys.give(KeyJob::Scan(token, scan))
+                }
+                Effect::Copy { token, ask, looks_max, bytes_max } => {
+                    let copy = CopyScan::of(ask, looks_max, bytes_max);
+                    self.keys.give(KeyJob::Copy(token, copy))
+                }
+                Effect::KeepOnces(entries) => self.keys.give(KeyJob::KeepOnces(entries)),
+                Effect::Retain { spans, after, looks_max } => {
+                    self.keys.give(KeyJob::Retain(spans, after, looks_max))
                 }
                 Effect::DropOnces(from) => self.keys.give(KeyJob::DropOnces(from)),
                 Effect::Checkpoint { .. } => self.keys.give(KeyJob::Checkpoint),

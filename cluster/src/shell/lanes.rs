@@ -18,8 +18,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use protocol::ids::{GroupSeq, Key, Version};
-use protocol::peer::OnceEntry;
+use protocol::ids::{GroupSeq, Key, Point, Version};
+use protocol::peer::{CopyItem, OnceEntry, Span};
 
 use super::directory;
 use super::engine::Engine;
@@ -28,7 +28,7 @@ use crate::core::cache::CacheStats;
 use crate::core::node::{AskToken, Found, Meta, ReadToken, Scanned};
 use crate::core::record::{Committed, LogRecord, Room};
 use crate::core::ring::Ring;
-use crate::storage::keystore::{Checkpointed, Scan};
+use crate::storage::keystore::{Checkpointed, CopyScan, Scan};
 use crate::storage::log::{Log, LogError, NextSegment, ReadySegment, Took};
 use crate::storage::small_file::SmallFile;
 
@@ -74,14 +74,22 @@ pub(super) enum KeyJob {
     ReadOnces(AskToken, Version, usize),
     /// Read a page of keys.
     Scan(AskToken, Scan),
+    /// Read a portion for a learner.
+    Copy(AskToken, CopyScan),
     /// Drop named updates.
     DropOnces(Version),
+    /// Keep named updates.
+    KeepOnces(Vec<OnceEntry>),
+    /// Drop what lies outside of these stretches, of so many keys after this one.
+    Retain(Vec<Span>, Option<Key>, usize),
     /// Make durable what was applied.
     Checkpoint,
     /// The helper has done so.
     Checkpointed(Checkpointed),
-    /// Count by these ranges.
+    /// Count by the ranges of this ring.
     Ranges(Arc<Ring>),
+    /// Count some keys by the ranges that are new: the lane's own, when it has nothing to do.
+    Recount,
     /// Report the counts, the cache's too: to add them up is nothing to keep a vote waiting for.
     Count,
     /// Make durable what was applied, then end.
@@ -96,11 +104,13 @@ pub(super) enum Done {
     Read(ReadToken, Found),
     Onces(AskToken, Vec<OnceEntry>),
     Scanned(AskToken, Vec<Scanned>, Option<Key>),
+    Copied(AskToken, Vec<CopyItem>, Option<Key>),
+    Retained(Option<Key>),
     Checkpointed(GroupSeq),
     /// There was no space for the checkpoint.
     NotCheckpointed,
-    /// Live keys by range, and the counters of the cache.
-    Counts(Vec<u64>, CacheStats),
+    /// Where the ranges end that are counted by and the live keys in each; the cache's counters.
+    Counts(Vec<(Point, u64)>, CacheStats),
     /// The process must end: a sentence for the operator.
     Failed(String),
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use protocol::ids::Point;
 use protocol::peer::Heartbeat;
 use protocol::status::NodeFigures;
 
@@ -25,8 +26,8 @@ pub(super) struct Pulse {
     /// Looks into the keystore.
     pub(super) reads: u64,
     pub(super) writes: u64,
-    /// Live keys by range, when they were last counted.
-    pub(super) counts: Vec<u64>,
+    /// Where the ranges end that were last counted by, and the live keys in each.
+    pub(super) counts: Vec<(Point, u64)>,
     /// The cache's counters at that time.
     pub(super) cache: CacheStats,
 }
@@ -73,12 +74,18 @@ impl Pulse {
         }
     }
 
-    /// Live keys in the ranges of which this node is the first replica, and in the others.
+    /// Live keys in the ranges of which this node is the first replica, and in the others that it
+    /// holds. Until the keys are counted by the ring's own ranges, each range of before is as its
+    /// end is.
     fn keys(&self, core: &NodeCore, ring: Option<&Ring>) -> (u64, u64) {
         let (mut primary, mut replica) = (0, 0);
         let (Some(ring), Some(me)) = (ring, core.member()) else { return (0, 0) };
-        for (keys, (_, owner)) in self.counts.iter().zip(ring.points()) {
-            if *owner == me { primary += keys } else { replica += keys }
+        for (end, keys) in &self.counts {
+            match ring.replicas_at(*end).iter().position(|holder| *holder == me) {
+                Some(0) => primary += keys,
+                Some(_) => replica += keys,
+                None => {}
+            }
         }
         (primary, replica)
     }

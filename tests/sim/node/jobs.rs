@@ -10,13 +10,15 @@ use cluster::core::node::{AskToken, Input, ReadToken};
 use cluster::core::record::Committed;
 use cluster::core::ring::Ring;
 use cluster::storage::disk::SECTOR;
-use cluster::storage::keystore::{Checkpointed, Keystore, KeystoreError, Scan};
+use cluster::storage::keystore::{Checkpointed, CopyScan, Keystore, KeystoreError, Scan};
 use cluster::storage::log::SPARES_MIN;
 use protocol::ids::{GroupSeq, Key, Version};
+use protocol::peer::{OnceEntry, Span};
 
-use super::super::lanes::{LogDone, LogJob, look_up, read_onces, read_page};
+use super::super::lanes::{LogDone, LogJob, look_up, read_copy, read_onces, read_page, retain};
 use super::super::plan::{Fault, MS};
 use super::super::world::{Event, Failure, World};
+use super::LOOKS_MAX;
 
 /// A job of the keystore's lane; the first in line is under way.
 pub(super) enum KeyJob {
@@ -24,7 +26,10 @@ pub(super) enum KeyJob {
     Read(ReadToken, Key),
     ReadOnces(AskToken, Version, usize),
     DropOnces(Version),
+    KeepOnces(Vec<OnceEntry>),
     Scan(AskToken, Scan),
+    Copy(AskToken, CopyScan),
+    Retain(Vec<Span>, Option<Key>),
     Checkpoint,
     Checkpointed(Checkpointed),
     Ranges(Arc<Ring>),
@@ -179,6 +184,15 @@ impl World {
             KeyJob::Scan(token, scan) => {
                 input = Some(read_page(keystore, token, &scan));
             }
+            KeyJob::Copy(token, copy) => {
+                input = Some(read_copy(keystore, token, &copy));
+            }
+            KeyJob::KeepOnces(entries) => {
+                keystore.keep_onces(&entries).expect("memory does not fail");
+            }
+            KeyJob::Retain(spans, after) => {
+                input = Some(retain(keystore, &spans, after.as_ref(), LOOKS_MAX));
+            }
             KeyJob::DropOnces(from) => {
                 keystore.drop_onces(from).expect("memory does not fail");
             }
@@ -196,10 +210,11 @@ impl World {
                 });
             }
             KeyJob::Ranges(ring) => {
-                let points: Vec<u64> = ring.points().iter().map(|(point, _)| point.0).collect();
-                keystore.set_ranges(&points).expect("memory does not fail");
+                let points: Vec<u64> = ring.arcs().map(|arc| arc.range.last.0).collect();
+                keystore.set_ranges(&points);
             }
         }
+        keystore.recount_step(LOOKS_MAX).expect("memory does not fail");
         let more = !process.key_jobs.is_empty();
         if writing {
             let wait = self.rng.below(100) * MS;

@@ -194,12 +194,13 @@ impl Rig {
                     self.applied.extend(writes.into_iter().map(of));
                 }
                 Effect::ReadOnces { token, .. } => self.asked.push(token),
-                Effect::Scan { token, .. } => self.asked.push(token),
+                Effect::Scan { token, .. } | Effect::Copy { token, .. } => self.asked.push(token),
                 Effect::DropOnces(from) => self.dropped.push(from),
                 Effect::Read { token, key } => self.looks.push((token, key)),
                 Effect::Exit(reason) => self.exit = Some(reason),
                 Effect::FreeLog { through } => self.freed.push(through),
                 Effect::WantRoom { bytes } => self.wanted.push(bytes),
+                Effect::KeepOnces(_) | Effect::Retain { .. } => {}
                 Effect::Checkpoint { .. } | Effect::Ranges(_) | Effect::CaughtUp => {}
             }
         }

@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use protocol::ids::{Key, Version};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TryRecvError;
 
 use super::super::directory;
 use super::super::engine::{Engine, State};
@@ -14,8 +15,12 @@ use super::{Done, KeyJob, Outcome, QUEUE_MAX};
 use crate::core::cache::Cache;
 use crate::core::node::{Found, Scanned};
 use crate::storage::failpoint;
-use crate::storage::keystore::{Keystore, KeystoreError, Stored};
+use crate::storage::keystore::{Checkpointed, Keystore, KeystoreError, Stored};
 
+/// Keys that are counted at a time: a job that comes meanwhile waits about a millisecond.
+const RECOUNT_KEYS: usize = 1024;
+/// With so many jobs in a row some keys are counted between them.
+const JOBS_IN_A_ROW: usize = 1024;
 /// Answers of the keystore that are told together at most.
 const REPORTS_MAX: usize = 256;
 
@@ -49,7 +54,8 @@ pub(in super::super) fn start_keys(
     cache: Arc<Cache>,
     engine: Weak<Engine>,
 ) -> std::io::Result<JoinHandle<()>> {
-    let mut lane = KeyLane { keystore, cache, jobs: queue.add, checkpointing: false };
+    let (jobs, checkpointing, recount) = (queue.add, false, None);
+    let mut lane = KeyLane { keystore, cache, jobs, checkpointing, recount };
     let run = move || lane.run(queue.jobs, &engine);
     thread::Builder::new().name("keys".into()).spawn(run)
 }
@@ -60,6 +66,8 @@ struct KeyLane {
     cache: Arc<Cache>,
     jobs: mpsc::WeakSender<KeyJob>,
     checkpointing: bool,
+    /// While keys are counted by new ranges: how many jobs were done since some were.
+    recount: Option<usize>,
 }
 
 impl KeyLane {
@@ -68,8 +76,8 @@ impl KeyLane {
     fn run(&mut self, mut queue: mpsc::Receiver<KeyJob>, engine: &Weak<Engine>) {
         let mut reports = Vec::new();
         let mut waiting = None;
-        while let Some(job) = waiting.take().or_else(|| queue.blocking_recv()) {
-            let last = match self.work(job) {
+        while let Some(job) = waiting.take().or_else(|| self.next(&mut queue)) {
+            let last = match self.work(job).and_then(|outcome| self.recount_if_due(outcome)) {
                 Ok(Outcome::Silent) => false,
                 Ok(Outcome::Tell(report)) => {
                     reports.push(report);
@@ -99,6 +107,31 @@ impl KeyLane {
         }
     }
 
+    /// The next job, if there will be any.
+    fn next(&self, queue: &mut mpsc::Receiver<KeyJob>) -> Option<KeyJob> {
+        match queue.try_recv() {
+            Ok(job) => Some(job),
+            Err(TryRecvError::Empty) if self.recount.is_some() => Some(KeyJob::Recount),
+            Err(_) => queue.blocking_recv(),
+        }
+    }
+
+    /// A job was done: some keys may be counted before the next one.
+    fn recount_if_due(&mut self, outcome: Outcome) -> Result<Outcome, directory::Refusal> {
+        if let Some(jobs) = &mut self.recount {
+            *jobs += 1;
+            if *jobs > JOBS_IN_A_ROW {
+                self.recount()?;
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn recount(&mut self) -> Result<(), KeystoreError> {
+        self.recount = self.keystore.recount_step(RECOUNT_KEYS)?.then_some(0);
+        Ok(())
+    }
+
     fn work(&mut self, job: KeyJob) -> Result<Outcome, directory::Refusal> {
         match job {
             KeyJob::Apply(writes, through) => {
@@ -126,6 +159,19 @@ impl KeyLane {
                 let items = page.items.into_iter().filter_map(item).collect();
                 Ok(Outcome::Tell(Done::Scanned(token, items, page.through)))
             }
+            KeyJob::Copy(token, copy) => {
+                let page = self.keystore.copy(&copy)?;
+                let items = page.items.into_iter().map(|(key, stored)| stored.into_item(key));
+                Ok(Outcome::Tell(Done::Copied(token, items.collect(), page.through)))
+            }
+            KeyJob::KeepOnces(entries) => {
+                self.keystore.keep_onces(&entries)?;
+                Ok(Outcome::Silent)
+            }
+            KeyJob::Retain(spans, after, looks_max) => {
+                let through = self.keystore.retain(&spans, after.as_ref(), looks_max)?;
+                Ok(Outcome::Tell(Done::Retained(through)))
+            }
             KeyJob::DropOnces(from) => {
                 self.keystore.drop_onces(from)?;
                 Ok(Outcome::Silent)
@@ -134,28 +180,19 @@ impl KeyLane {
                 self.begin_checkpoint()?;
                 Ok(Outcome::Silent)
             }
-            KeyJob::Checkpointed(done) => {
-                self.checkpointing = false;
-                failpoint::hit("keys.checkpoint.end")?;
-                match self.keystore.end_checkpoint(done) {
-                    Ok(through) => {
-                        failpoint::hit("keys.checkpoint.report")?;
-                        Ok(Outcome::Tell(Done::Checkpointed(through)))
-                    }
-                    Err(error @ KeystoreError::NoSpace(_)) => {
-                        tracing::warn!("{error}");
-                        Ok(Outcome::Tell(Done::NotCheckpointed))
-                    }
-                    Err(error) => Err(error.into()),
-                }
-            }
+            KeyJob::Checkpointed(done) => self.end_checkpoint(done),
             KeyJob::Ranges(ring) => {
-                let points: Vec<u64> = ring.points().iter().map(|(point, _)| point.0).collect();
-                self.keystore.set_ranges(&points)?;
+                let points: Vec<u64> = ring.arcs().map(|arc| arc.range.last.0).collect();
+                self.keystore.set_ranges(&points);
+                self.recount()?;
+                Ok(Outcome::Silent)
+            }
+            KeyJob::Recount => {
+                self.recount()?;
                 Ok(Outcome::Silent)
             }
             KeyJob::Count => {
-                let keys = self.keystore.counts().iter().map(|range| range.live).collect();
+                let keys = self.keystore.ranges().live().collect();
                 Ok(Outcome::Tell(Done::Counts(keys, self.cache.stats())))
             }
             KeyJob::Stop => {
@@ -191,5 +228,21 @@ impl KeyLane {
             }
         })?;
         Ok(())
+    }
+
+    fn end_checkpoint(&mut self, done: Checkpointed) -> Result<Outcome, directory::Refusal> {
+        self.checkpointing = false;
+        failpoint::hit("keys.checkpoint.end")?;
+        match self.keystore.end_checkpoint(done) {
+            Ok(through) => {
+                failpoint::hit("keys.checkpoint.report")?;
+                Ok(Outcome::Tell(Done::Checkpointed(through)))
+            }
+            Err(error @ KeystoreError::NoSpace(_)) => {
+                tracing::warn!("{error}");
+                Ok(Outcome::Tell(Done::NotCheckpointed))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }

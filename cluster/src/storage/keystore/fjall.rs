@@ -6,63 +6,43 @@
 //! exactly a checkpoint, and the engine's journal is never written: a torn page in it, over which
 //! the engine refuses to open, cannot be.
 //! Reads look at the writes since the last checkpoint, then at those being written, then at the
-//! tree. Never writes through the engine's journal or its memtable.
+//! tree. What is dropped leaves a mark in memory that hides what is below, and goes from the tree
+//! with the checkpoint that writes it. `engine` is what is done with the tree.
 
-use std::collections::BTreeMap;
-use std::error::Error as _;
-use std::fs::{self, File, OpenOptions};
 use std::ops::Bound;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock, RwLockReadGuard};
-use std::time::Duration;
 
-use fjall::{Database, KeyspaceCreateOptions};
 use nix::sys::statvfs::statvfs;
 use protocol::ids::{GroupSeq, Key, Version};
 use protocol::peer::OnceEntry;
 
 use super::entry::{self, Whole};
-use super::ranges::{RangeCount, Ranges};
 use super::{
-    Checkpoint, Checkpointed, Keystore, KeystoreError, ONCE_BYTES, Page, Paging, Scan, Stored,
-    manifest, named,
+    Checkpoint, Checkpointed, Counting, Keystore, KeystoreError, ONCE_BYTES, Stored, Visit,
+    bytes_of, manifest, named,
 };
 use crate::core::record::Committed;
-use crate::storage::disk::is_full;
 use crate::storage::identity::Identity;
 
-/// The name of the one keyspace.
-const KEYSPACE: &str = "keys";
-/// Under which the tree has what is said about the whole; sorts before all keys.
-const WHOLE: &[u8] = &[0];
-/// What a key's name in the tree begins with.
-const KEY: u8 = 1;
-/// What a named update's name in the tree begins with; its version follows, big-endian.
-const ONCE: u8 = 2;
-/// How many tables may lie unsorted on top of the tree before a checkpoint waits for them to be
-/// merged: each costs a read one more look.
-const UNSORTED_TABLES_MAX: usize = 24;
-/// How long a checkpoint waits for that: it is about speed only.
-const MERGE_WAIT: Duration = Duration::from_secs(30);
+mod engine;
+
+use self::engine::{
+    Engine, KEY, ONCE, Table, WHOLE, create, decode, empty_journals, guarded, ingest, key_of,
+    name_of, once_name, wait_for_merges,
+};
+
 /// Space that a checkpoint leaves on the disk, bytes.
 const SPACE_MIN: u64 = 1 << 20;
 /// The default size of the cache of the tree's blocks, bytes.
 pub const CACHE_BYTES: u64 = 32 << 20;
 
-/// What was applied; of a named update `None` once it is dropped.
-#[derive(Default)]
-struct Table {
-    keys: BTreeMap<Key, Stored>,
-    onces: BTreeMap<Version, Option<OnceEntry>>,
-}
-
 /// A keystore on disk.
 ///
 /// Invariants: the tree is exactly the state of a checkpoint, the last finished one or the one
 /// under way; `fresh` holds what was applied since a checkpoint was last begun anew, `frozen` what
-/// the one under way writes, until that is in the tree; a newer place holds a newer version of a
-/// key.
+/// the one under way writes, until that is in the tree; a newer place holds what was done later to
+/// a key.
 pub struct FjallKeystore {
     path: PathBuf,
     cache_bytes: u64,
@@ -76,16 +56,9 @@ pub struct FjallKeystore {
     frozen: Arc<RwLock<Table>>,
     /// Of the checkpoint under way.
     under_way: Option<UnderWay>,
-    ranges: Ranges,
+    counting: Counting,
     through: GroupSeq,
     checkpointed: GroupSeq,
-}
-
-/// The storage engine, open.
-struct Engine {
-    tree: fjall::Keyspace,
-    /// Last, so that its threads end after everything else has let go.
-    database: Database,
 }
 
 struct UnderWay {
@@ -95,20 +68,6 @@ struct UnderWay {
     whole: Arc<[u8]>,
     /// There was no space for it: the next one writes the same again.
     failed: bool,
-}
-
-impl From<fjall::Error> for KeystoreError {
-    fn from(error: fjall::Error) -> Self {
-        let cause = match &error {
-            fjall::Error::Io(cause) => Some(cause),
-            fjall::Error::Storage(cause) => cause.source().and_then(|c| c.downcast_ref()),
-            _ => None,
-        };
-        match cause {
-            Some(cause) if is_full(cause) => Self::NoSpace(cause.to_string()),
-            _ => Self::Failed(format!("{error:?}")),
-        }
-    }
 }
 
 impl FjallKeystore {
@@ -141,7 +100,7 @@ impl FjallKeystore {
             onces_from: Version::ZERO,
             frozen: Arc::default(),
             under_way: None,
-            ranges,
+            counting: Counting::of(ranges),
             through,
             checkpointed: through,
         })
@@ -197,51 +156,17 @@ impl FjallKeystore {
 
     /// What is under `key`, its checksum not yet verified.
     fn find(&self, key: &Key) -> Result<Option<Stored>, KeystoreError> {
-        if let Some(stored) = self.fresh.keys.get(key) {
-            return Ok(Some(stored.clone()));
+        if let Some(entry) = self.fresh.keys.get(key) {
+            return Ok(entry.clone());
         }
         // Before the tree: it is emptied only when the tree has what was in it.
-        if let Some(stored) = self.frozen().keys.get(key) {
-            return Ok(Some(stored.clone()));
+        if let Some(entry) = self.frozen().keys.get(key) {
+            return Ok(entry.clone());
         }
         match guarded(|| Ok(self.tree()?.get(name_of(key))?))? {
             Some(bytes) => decode(key, &bytes).map(Some),
             None => Ok(None),
         }
-    }
-
-    /// Shows every key from `start` on with what is under it, in order, until `visit` says no.
-    fn walk(
-        &self,
-        start: Bound<Key>,
-        visit: &mut dyn FnMut(Key, Stored) -> Result<bool, KeystoreError>,
-    ) -> Result<(), KeystoreError> {
-        let from = match &start {
-            Bound::Included(key) => Bound::Included(name_of(key)),
-            Bound::Excluded(key) => Bound::Excluded(name_of(key)),
-            Bound::Unbounded => Bound::Included(vec![KEY]),
-        };
-        let frozen = self.frozen();
-        let range = (start, Bound::Unbounded);
-        let fresh = self.fresh.keys.range(range.clone());
-        let frozen = frozen.keys.range(range);
-        let mut tree = self.tree()?.range((from, Bound::Excluded(vec![ONCE]))).map(|guard| {
-            let (name, bytes) = guard.into_inner()?;
-            let key = key_of(&name)?;
-            decode(&key, &bytes).map(|stored| (key, stored))
-        });
-        merge(fresh, frozen, &mut || guarded(|| tree.next().transpose()), visit)
-    }
-
-    /// Shows every entry after `after`, tombstones too, in order, until `visit` says no. Their
-    /// checksums are not verified.
-    pub(super) fn entries(
-        &self,
-        after: Option<&Key>,
-        visit: &mut dyn FnMut(Key, Stored) -> Result<bool, KeystoreError>,
-    ) -> Result<(), KeystoreError> {
-        let start = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.clone()));
-        self.walk(start, visit)
     }
 
     /// Shows every named update after `after`, versions rising, until `visit` says no.
@@ -266,6 +191,25 @@ impl FjallKeystore {
         merge(fresh, frozen, &mut || guarded(|| tree.next().transpose()), &mut |_, entry| {
             Ok(entry.is_none_or(&mut *visit))
         })
+    }
+
+    /// From now on `entry` is under `key`; `None`: nothing is.
+    fn put(&mut self, key: &Key, entry: Option<Stored>) {
+        self.fresh_bytes += bytes_of(key, entry.as_ref());
+        if let Some(gone) = self.fresh.keys.insert(key.clone(), entry) {
+            self.fresh_bytes -= bytes_of(key, gone.as_ref());
+        }
+    }
+
+    fn keep_once(&mut self, entry: OnceEntry) {
+        self.onces_from = self.onces_from.min(entry.version);
+        self.fresh_bytes += ONCE_BYTES;
+        self.fresh.onces.insert(entry.version, Some(entry));
+    }
+
+    fn drop_named(&mut self, versions: &[Version]) {
+        self.fresh_bytes += ONCE_BYTES * versions.len() as u64;
+        self.fresh.onces.extend(versions.iter().map(|version| (*version, None)));
     }
 
     /// Where looking for named updates after `after` begins.
@@ -305,113 +249,6 @@ fn merge<'a, K: Ord + Clone + 'a, V: Clone + 'a>(
     }
 }
 
-impl Engine {
-    fn open(path: &Path, cache_bytes: u64) -> Result<Self, KeystoreError> {
-        guarded(|| {
-            let database = Database::builder(path)
-                .cache_size(cache_bytes)
-                .worker_threads(1)
-                .manual_journal_persist(true)
-                .open()?;
-            let options = || KeyspaceCreateOptions::default().manual_journal_persist(true);
-            let tree = database.keyspace(KEYSPACE, options)?;
-            Ok(Self { tree, database })
-        })
-    }
-}
-
-/// Does `read`. The engine has assertions about what it reads; here damage ends as an error.
-fn guarded<T>(read: impl FnOnce() -> Result<T, KeystoreError>) -> Result<T, KeystoreError> {
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
-        Err(KeystoreError::Corrupt("the engine cannot make sense of its files".into()))
-    })
-}
-
-/// Makes an empty keystore beside its place and moves it there when it is whole: the engine does
-/// not open what it has made half.
-fn create(path: &Path, identity: Identity, cache_bytes: u64) -> Result<(), KeystoreError> {
-    let failed = |error: std::io::Error| {
-        KeystoreError::Failed(format!("directory {}: {error}", path.display()))
-    };
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let beside = PathBuf::from(beside);
-    if beside.try_exists().map_err(failed)? {
-        fs::remove_dir_all(&beside).map_err(failed)?;
-    }
-    let engine = Engine::open(&beside, cache_bytes)?;
-    let whole = Whole { identity, through: GroupSeq(0), ranges: Ranges::default() };
-    ingest(&engine.tree, &Table::default(), &whole.encode())?;
-    drop(engine);
-    let sync = |directory: &Path| File::open(directory).and_then(|d| d.sync_all());
-    sync(&beside).map_err(failed)?;
-    fs::rename(&beside, path).map_err(failed)?;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    sync(parent.unwrap_or(Path::new("."))).map_err(failed)
-}
-
-/// Empties the engine's journals. Nothing of ours is ever in them, and over some kinds of damage
-/// to them the engine does not open.
-fn empty_journals(path: &Path) -> std::io::Result<()> {
-    for entry in fs::read_dir(path)? {
-        let file = entry?.path();
-        if file.extension().is_some_and(|extension| extension == "jnl") {
-            OpenOptions::new().write(true).open(&file)?.set_len(0)?;
-        }
-    }
-    Ok(())
-}
-
-/// Adds `table` and `whole` to the tree: durable on return, all or nothing.
-fn ingest(tree: &fjall::Keyspace, table: &Table, whole: &[u8]) -> Result<(), KeystoreError> {
-    let mut ingestion = tree.start_ingestion()?;
-    ingestion.write(WHOLE, whole)?;
-    for (key, stored) in &table.keys {
-        ingestion.write(name_of(key), entry::encode(stored))?;
-    }
-    for (version, entry) in &table.onces {
-        match entry {
-            Some(entry) => ingestion.write(once_name(*version), entry::encode_once(entry))?,
-            None => ingestion.write_tombstone(once_name(*version))?,
-        }
-    }
-    ingestion.finish()?;
-    Ok(())
-}
-
-fn wait_for_merges(tree: &fjall::Keyspace) {
-    let pause = Duration::from_millis(10);
-    let mut waited = Duration::ZERO;
-    while tree.l0_table_count() > UNSORTED_TABLES_MAX && waited < MERGE_WAIT {
-        std::thread::sleep(pause);
-        waited += pause;
-    }
-}
-
-fn name_of(key: &Key) -> Vec<u8> {
-    let mut name = Vec::with_capacity(1 + key.as_bytes().len());
-    name.push(KEY);
-    name.extend_from_slice(key.as_bytes());
-    name
-}
-
-fn once_name(version: Version) -> Vec<u8> {
-    let mut name = vec![ONCE];
-    name.extend_from_slice(&version.number().to_be_bytes());
-    name
-}
-
-fn key_of(name: &[u8]) -> Result<Key, KeystoreError> {
-    let text = name.strip_prefix(&[KEY]).and_then(|text| std::str::from_utf8(text).ok());
-    let key = text.and_then(|text| Key::new(text).ok());
-    key.ok_or_else(|| KeystoreError::Corrupt("it has a key that is none".into()))
-}
-
-fn decode(key: &Key, bytes: &[u8]) -> Result<Stored, KeystoreError> {
-    entry::decode(bytes)
-        .ok_or_else(|| KeystoreError::Corrupt(format!("what is under key {key:?} is no entry")))
-}
-
 impl Keystore for FjallKeystore {
     fn get(&self, key: &Key) -> Result<Option<Stored>, KeystoreError> {
         self.find(key)?.map(|stored| stored.verified(key)).transpose()
@@ -420,9 +257,7 @@ impl Keystore for FjallKeystore {
     fn apply(&mut self, writes: &[Committed], through: GroupSeq) -> Result<(), KeystoreError> {
         for committed in writes {
             if let Some(entry) = named(committed) {
-                self.onces_from = self.onces_from.min(entry.version);
-                self.fresh_bytes += ONCE_BYTES;
-                self.fresh.onces.insert(entry.version, Some(entry));
+                self.keep_once(entry);
             }
             let key = &committed.write.key;
             let before = self.find(key)?;
@@ -430,11 +265,8 @@ impl Keystore for FjallKeystore {
                 continue;
             }
             let after = Stored::of(committed);
-            self.ranges.change(key, before.as_ref(), Some(&after))?;
-            self.fresh_bytes += after.bytes(key);
-            if let Some(gone) = self.fresh.keys.insert(key.clone(), after) {
-                self.fresh_bytes -= gone.bytes(key);
-            }
+            self.counting.change(key, before.as_ref(), Some(&after))?;
+            self.put(key, Some(after));
         }
         self.through = self.through.max(through);
         Ok(())
@@ -460,7 +292,8 @@ impl Keystore for FjallKeystore {
         let ready = self.find_space(bytes).and_then(|()| self.mend());
         if self.under_way.is_none() {
             let (identity, through) = (self.identity, self.through);
-            let whole = Whole { identity, through, ranges: self.ranges.clone() }.encode().into();
+            let ranges = self.counting.known().clone();
+            let whole = Whole { identity, through, ranges }.encode().into();
             self.fresh_bytes = 0;
             self.under_way = Some(UnderWay { bytes, through, whole, failed: false });
             let table = std::mem::take(&mut self.fresh);
@@ -497,26 +330,42 @@ impl Keystore for FjallKeystore {
         Ok(through)
     }
 
-    fn set_ranges(&mut self, points: &[u64]) -> Result<(), KeystoreError> {
-        if self.ranges.points() == points {
-            return Ok(());
+    fn walk(&self, start: Bound<Key>, visit: Visit<'_>) -> Result<(), KeystoreError> {
+        let from = match &start {
+            Bound::Included(key) => Bound::Included(name_of(key)),
+            Bound::Excluded(key) => Bound::Excluded(name_of(key)),
+            Bound::Unbounded => Bound::Included(vec![KEY]),
+        };
+        let frozen = self.frozen();
+        let range = (start, Bound::Unbounded);
+        let fresh = self.fresh.keys.range(range.clone());
+        let frozen = frozen.keys.range(range);
+        let mut tree = self.tree()?.range((from, Bound::Excluded(vec![ONCE]))).map(|guard| {
+            let (name, bytes) = guard.into_inner()?;
+            let key = key_of(&name)?;
+            decode(&key, &bytes).map(|stored| (key, Some(stored)))
+        });
+        merge(fresh, frozen, &mut || guarded(|| tree.next().transpose()), &mut |key, entry| {
+            entry.map_or(Ok(true), |stored| visit(key, stored))
+        })
+    }
+
+    fn drop_entries(&mut self, keys: &[Key], onces: &[Version]) -> Result<(), KeystoreError> {
+        for key in keys {
+            let before = self.find(key)?;
+            self.counting.change(key, before.as_ref(), None)?;
+            self.put(key, None);
         }
-        let mut ranges = Ranges::new(points);
-        self.walk(Bound::Unbounded, &mut |key, stored| {
-            ranges.change(&key, None, Some(&stored)).map(|()| true)
-        })?;
-        self.ranges = ranges;
+        self.drop_named(onces);
         Ok(())
     }
 
-    fn counts(&self) -> &[RangeCount] {
-        self.ranges.counts()
+    fn counting(&self) -> &Counting {
+        &self.counting
     }
 
-    fn scan(&self, scan: &Scan) -> Result<Page, KeystoreError> {
-        let mut paging = Paging::new(scan);
-        self.walk(scan.start(), &mut |key, stored| paging.take(key, stored))?;
-        Ok(paging.page)
+    fn counting_mut(&mut self) -> &mut Counting {
+        &mut self.counting
     }
 
     fn onces(&self, after: Version, limit: usize) -> Result<Vec<OnceEntry>, KeystoreError> {
@@ -530,6 +379,11 @@ impl Keystore for FjallKeystore {
         Ok(found)
     }
 
+    fn keep_onces(&mut self, entries: &[OnceEntry]) -> Result<(), KeystoreError> {
+        entries.iter().for_each(|entry| self.keep_once(entry.clone()));
+        Ok(())
+    }
+
     fn drop_onces(&mut self, from: Version) -> Result<(), KeystoreError> {
         let mut gone = Vec::new();
         self.walk_onces(self.onces_after(Version::ZERO), &mut |entry| {
@@ -537,8 +391,7 @@ impl Keystore for FjallKeystore {
             gone.extend(old.then_some(entry.version));
             old
         })?;
-        self.fresh_bytes += ONCE_BYTES * gone.len() as u64;
-        self.fresh.onces.extend(gone.into_iter().map(|version| (version, None)));
+        self.drop_named(&gone);
         self.onces_from = from;
         Ok(())
     }

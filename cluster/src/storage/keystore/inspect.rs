@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use protocol::ids::{GroupSeq, Key};
 
 use super::fjall::FjallKeystore;
+use super::paging::behind;
 use super::{Keystore, KeystoreError, Stored, manifest};
 use crate::core::record::Committed;
 use crate::process::random_uuid;
@@ -85,7 +86,7 @@ impl Snapshot {
         limit: usize,
     ) -> (Vec<Entry>, Result<(), KeystoreError>) {
         let mut entries = Vec::new();
-        let read = self.keystore.entries(after, &mut |key, stored| {
+        let read = self.keystore.walk(behind(after), &mut |key, stored| {
             let whole = stored.clone().verified(&key).is_ok();
             entries.push(Entry { key, stored, whole });
             Ok(entries.len() < limit)

@@ -10,10 +10,9 @@ use std::ops::Bound;
 use protocol::ids::{GroupSeq, Key, Version};
 use protocol::peer::OnceEntry;
 
-use super::ranges::{RangeCount, Ranges};
 use super::{
-    Checkpoint, Checkpointed, Keystore, KeystoreError, ONCE_BYTES, Page, Paging, Scan, Stored,
-    named,
+    Checkpoint, Checkpointed, Counting, Keystore, KeystoreError, ONCE_BYTES, Stored, Visit,
+    bytes_of, named,
 };
 use crate::core::record::Committed;
 
@@ -22,7 +21,7 @@ use crate::core::record::Committed;
 pub struct MemoryKeystore {
     keys: BTreeMap<Key, Stored>,
     onces: BTreeMap<Version, OnceEntry>,
-    ranges: Ranges,
+    counting: Counting,
     through: GroupSeq,
     checkpointed: GroupSeq,
     /// What each batch since the last checkpoint replaced, oldest first.
@@ -65,7 +64,7 @@ impl MemoryKeystore {
                     Some(stored) => self.keys.insert(key.clone(), stored.clone()),
                     None => self.keys.remove(&key),
                 };
-                let uncounted = self.ranges.change(&key, now.as_ref(), before.as_ref());
+                let uncounted = self.counting.change(&key, now.as_ref(), before.as_ref());
                 uncounted.expect("what is in memory was counted");
             }
             for version in undo.named {
@@ -75,9 +74,16 @@ impl MemoryKeystore {
             self.through = undo.through;
         }
         self.undo.clear();
+        self.counting.stop();
         self.checkpointed = self.through;
         self.unsaved_bytes = 0;
         self.freezing = None;
+    }
+
+    /// Something was done that is not in a checkpoint.
+    fn done(&mut self, undo: Undo) {
+        self.unsaved_bytes += undo.bytes;
+        self.undo.push(undo);
     }
 }
 
@@ -101,13 +107,12 @@ impl Keystore for MemoryKeystore {
                 continue;
             }
             let after = Stored::of(committed);
-            self.ranges.change(key, before, Some(&after))?;
-            undo.bytes += after.bytes(key);
+            self.counting.change(key, before, Some(&after))?;
+            undo.bytes += bytes_of(key, Some(&after));
             undo.replaced.push((key.clone(), self.keys.insert(key.clone(), after)));
         }
-        self.unsaved_bytes += undo.bytes;
         self.through = self.through.max(through);
-        self.undo.push(undo);
+        self.done(undo);
         Ok(())
     }
 
@@ -140,35 +145,52 @@ impl Keystore for MemoryKeystore {
         Ok(through)
     }
 
-    fn set_ranges(&mut self, points: &[u64]) -> Result<(), KeystoreError> {
-        if self.ranges.points() == points {
-            return Ok(());
-        }
-        let mut ranges = Ranges::new(points);
-        for (key, stored) in &self.keys {
-            ranges.change(key, None, Some(stored))?;
-        }
-        self.ranges = ranges;
-        Ok(())
-    }
-
-    fn counts(&self) -> &[RangeCount] {
-        self.ranges.counts()
-    }
-
-    fn scan(&self, scan: &Scan) -> Result<Page, KeystoreError> {
-        let mut paging = Paging::new(scan);
-        for (key, stored) in self.keys.range((scan.start(), Bound::Unbounded)) {
-            if !paging.take(key.clone(), stored.clone())? {
+    fn walk(&self, start: Bound<Key>, visit: Visit<'_>) -> Result<(), KeystoreError> {
+        for (key, stored) in self.keys.range((start, Bound::Unbounded)) {
+            if !visit(key.clone(), stored.clone())? {
                 break;
             }
         }
-        Ok(paging.page)
+        Ok(())
+    }
+
+    fn drop_entries(&mut self, keys: &[Key], onces: &[Version]) -> Result<(), KeystoreError> {
+        let mut undo = Undo { through: self.through, ..Undo::default() };
+        for key in keys {
+            let before = self.keys.remove(key);
+            self.counting.change(key, before.as_ref(), None)?;
+            undo.bytes += bytes_of(key, before.as_ref());
+            undo.replaced.push((key.clone(), before));
+        }
+        let dropped = onces.iter().filter_map(|version| self.onces.remove_entry(version));
+        undo.dropped = dropped.collect();
+        self.done(undo);
+        Ok(())
+    }
+
+    fn counting(&self) -> &Counting {
+        &self.counting
+    }
+
+    fn counting_mut(&mut self) -> &mut Counting {
+        &mut self.counting
     }
 
     fn onces(&self, after: Version, limit: usize) -> Result<Vec<OnceEntry>, KeystoreError> {
         let later = self.onces.range((Bound::Excluded(after), Bound::Unbounded));
         Ok(later.take(limit).map(|(_, entry)| entry.clone()).collect())
+    }
+
+    fn keep_onces(&mut self, entries: &[OnceEntry]) -> Result<(), KeystoreError> {
+        let mut undo = Undo { through: self.through, ..Undo::default() };
+        for entry in entries {
+            if self.onces.insert(entry.version, entry.clone()).is_none() {
+                undo.named.push(entry.version);
+                undo.bytes += ONCE_BYTES;
+            }
+        }
+        self.done(undo);
+        Ok(())
     }
 
     fn drop_onces(&mut self, from: Version) -> Result<(), KeystoreError> {

@@ -7,12 +7,13 @@
 //! replace a newer one, and counts keys by what it holds, not by what it was told.
 //!
 //! `fjall` keeps them on disk, `memory` in memory for simulation and `--storage memory`; `ranges`
-//! is the count of live keys that both keep. `inspect` shows what lies on a disk.
+//! is the count of live keys that both keep, `paging` says where portions of keys end, `spans` what
+//! lies in stretches of the ring. `inspect` shows what lies on a disk.
 
 use std::ops::Bound;
 
 use protocol::ids::{GroupSeq, Key, Point, Uuid, Value, Version};
-use protocol::peer::OnceEntry;
+use protocol::peer::{CopyItem, OnceEntry, Span, WireValue};
 
 use super::codec;
 use crate::core::record::Committed;
@@ -22,11 +23,16 @@ pub mod fjall;
 pub mod inspect;
 mod manifest;
 pub mod memory;
+mod paging;
 mod ranges;
+mod spans;
 #[cfg(test)]
 mod tests;
 
-pub use self::ranges::{RANGES_MAX, RangeCount, Ranges, point_of};
+pub use self::paging::{CopyScan, Page, Scan};
+use self::paging::{Paging, behind};
+pub use self::ranges::{Counting, RANGES_MAX, RangeCount, Ranges, point_of};
+use self::spans::Spans;
 
 /// What is stored under a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,9 +75,10 @@ impl Stored {
         Err(KeystoreError::Corrupt(format!("the checksum of key {key:?} is wrong")))
     }
 
-    /// Roughly how many bytes it takes in memory.
-    fn bytes(&self, key: &Key) -> u64 {
-        (key.as_bytes().len() + self.value.as_ref().map_or(0, Value::len) + 160) as u64
+    /// As a portion for a learner has it.
+    pub fn into_item(self, key: Key) -> CopyItem {
+        let Self { version, value, flags, expires_ms, checksum: _ } = self;
+        CopyItem { key, version, value: value.map(WireValue), flags, expires_ms }
     }
 }
 
@@ -145,74 +152,18 @@ fn named(committed: &Committed) -> Option<OnceEntry> {
 /// Roughly how many bytes a named update takes in memory.
 const ONCE_BYTES: u64 = 160;
 
-/// The live keys of a scan, and where it ended.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Page {
-    /// Sorted by the keys' bytes.
-    pub items: Vec<(Key, Stored)>,
-    /// There may be more after this key; `None`: that was all.
-    pub through: Option<Key>,
+/// Roughly how many bytes of memory hold what is under `key`; the mark of one that was dropped, if
+/// nothing is.
+fn bytes_of(key: &Key, stored: Option<&Stored>) -> u64 {
+    let value = stored.and_then(|stored| stored.value.as_ref());
+    (key.as_bytes().len() + value.map_or(0, Value::len) + 160) as u64
 }
 
-/// What a scan looks at, and how much it may.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scan {
-    /// What the keys begin with; empty: all keys.
-    pub prefix: Box<str>,
-    /// Only keys after this one.
-    pub after: Option<Key>,
-    /// It ends after so many keys, tombstones counted; at least 1.
-    pub looks_max: usize,
-    /// It ends when the values have so many bytes.
-    pub bytes_max: usize,
-}
+/// How many named updates are looked at together.
+const ONCES_AT_A_TIME: usize = 4096;
 
-impl Scan {
-    /// Where it begins, among keys.
-    fn start(&self) -> Bound<Key> {
-        let prefix = Key::new(&self.prefix).ok();
-        match (&self.after, prefix) {
-            (Some(after), prefix) if prefix.as_ref().is_none_or(|p| p <= after) => {
-                Bound::Excluded(after.clone())
-            }
-            (_, Some(prefix)) => Bound::Included(prefix),
-            (_, None) => Bound::Unbounded,
-        }
-    }
-}
-
-/// A page on its way.
-struct Paging<'a> {
-    scan: &'a Scan,
-    page: Page,
-    looks: usize,
-    bytes: usize,
-}
-
-impl<'a> Paging<'a> {
-    fn new(scan: &'a Scan) -> Self {
-        assert!(scan.looks_max > 0, "a scan that looks at nothing goes round in circles");
-        Self { scan, page: Page::default(), looks: 0, bytes: 0 }
-    }
-
-    /// Takes the next key; false if the page ends with it or before it.
-    fn take(&mut self, key: Key, stored: Stored) -> Result<bool, KeystoreError> {
-        if !key.as_str().starts_with(&*self.scan.prefix) {
-            return Ok(false);
-        }
-        self.looks += 1;
-        self.bytes += stored.value.as_ref().map_or(0, Value::len);
-        let full = self.looks >= self.scan.looks_max || self.bytes >= self.scan.bytes_max;
-        if full {
-            self.page.through = Some(key.clone());
-        }
-        if stored.is_live() {
-            let stored = stored.verified(&key)?;
-            self.page.items.push((key, stored));
-        }
-        Ok(!full)
-    }
-}
+/// Is shown keys with what is under them; says whether to go on.
+pub type Visit<'a> = &'a mut dyn FnMut(Key, Stored) -> Result<bool, KeystoreError>;
 
 /// A store of the newest decided write of each key, and of the named updates (R16).
 ///
@@ -254,23 +205,108 @@ pub trait Keystore: Send {
         self.end_checkpoint(work.run())
     }
 
-    /// Counts by these ring points from now on, sorted and at most [`RANGES_MAX`]. Reads all keys
-    /// unless they are the points that are counted by already.
+    /// Shows every key from `start` on with what is under it, tombstones too, in the order of the
+    /// keys' bytes, until `visit` says no. The checksums are not verified.
+    fn walk(&self, start: Bound<Key>, visit: Visit<'_>) -> Result<(), KeystoreError>;
+
+    /// A page of the live keys.
+    fn scan(&self, scan: &Scan) -> Result<Page, KeystoreError> {
+        let mut paging = Paging::new(scan.looks_max, scan.bytes_max);
+        self.walk(scan.start(), &mut |key, stored| {
+            let wanted = stored.is_live();
+            Ok(key.as_str().starts_with(&*scan.prefix) && paging.look(key, stored, wanted)?)
+        })?;
+        Ok(paging.page)
+    }
+
+    /// A portion of what there is for a learner, tombstones too.
+    fn copy(&self, copy: &CopyScan) -> Result<Page, KeystoreError> {
+        let spans = Spans::new(&copy.spans);
+        let mut paging = Paging::new(copy.looks_max, copy.bytes_max);
+        self.walk(behind(copy.after.as_ref()), &mut |key, stored| {
+            let wanted = stored.version >= copy.since && spans.contains(point_of(&key));
+            paging.look(key, stored, wanted)
+        })?;
+        Ok(paging.page)
+    }
+
+    /// Drops, of the next `looks_max` keys after `after`, all records whose keys lie outside of
+    /// these stretches of the ring, and returns where to go on; `None`: that was all, and the named
+    /// updates outside are dropped too. Counts go down with what is dropped.
+    ///
+    /// Once the counts prove that no live key is outside, no key is looked at: tombstones there may
+    /// stay, which lose against what a learner of those stretches is told. A crash may bring back
+    /// what was dropped since the last checkpoint: then this is to be asked for again.
+    fn retain(
+        &mut self,
+        spans: &[Span],
+        after: Option<&Key>,
+        looks_max: usize,
+    ) -> Result<Option<Key>, KeystoreError> {
+        let spans = Spans::new(spans);
+        let mut step = Paging::step(looks_max);
+        let mut keys = Vec::new();
+        if self.counting().may_be_outside(&spans) {
+            self.walk(behind(after), &mut |key, stored| {
+                if !spans.contains(point_of(&key)) {
+                    keys.push(key.clone());
+                }
+                step.look(key, stored, false)
+            })?;
+        }
+        let through = step.page.through;
+        let mut onces = Vec::new();
+        let mut seen = through.is_none().then_some(Version::ZERO);
+        while let Some(after) = seen {
+            let some = self.onces(after, ONCES_AT_A_TIME)?;
+            seen = some.last().map(|entry| entry.version);
+            let outside = some.iter().filter(|entry| !spans.contains(entry.point.0));
+            onces.extend(outside.map(|entry| entry.version));
+        }
+        self.drop_entries(&keys, &onces)?;
+        Ok(through)
+    }
+
+    /// Drops what is under these keys, tombstones too, and these named updates, as one step.
+    fn drop_entries(&mut self, keys: &[Key], onces: &[Version]) -> Result<(), KeystoreError>;
+
+    /// The counts of the live keys.
+    fn counting(&self) -> &Counting;
+
+    /// The same, to be kept in step.
+    fn counting_mut(&mut self) -> &mut Counting;
+
+    /// Counts by these ring points from now on, sorted and at most [`RANGES_MAX`]. Where the counts
+    /// there are do not add up to these, `ranges` stays as it was until enough `recount_step`s are
+    /// done.
     ///
     /// # Panics
     /// If the points do not rise or are too many.
-    fn set_ranges(&mut self, points: &[u64]) -> Result<(), KeystoreError>;
+    fn set_ranges(&mut self, points: &[u64]) {
+        self.counting_mut().count_by(points);
+    }
 
-    /// How many live keys each range has, and the hash of them, in the order of the points. A key
-    /// belongs to the first point at or after its own ([`point_of`]), or else to the first one.
-    fn counts(&self) -> &[RangeCount];
+    /// Counts the next `looks_max` keys, where keys are to be counted anew; whether any are left.
+    /// Writes may come between the steps.
+    fn recount_step(&mut self, looks_max: usize) -> Result<bool, KeystoreError> {
+        let mut counting = std::mem::take(self.counting_mut());
+        let left = counting.step(looks_max, &|start, visit| self.walk(start, visit));
+        *self.counting_mut() = counting;
+        left
+    }
 
-    /// A page of the live keys.
-    fn scan(&self, scan: &Scan) -> Result<Page, KeystoreError>;
+    /// How many live keys each range has, and the hash of them. A key belongs to the first point
+    /// at or after its own ([`point_of`]), or else to the first one.
+    fn ranges(&self) -> &Ranges {
+        self.counting().known()
+    }
 
     /// The first `limit` named updates after `after`, versions rising: all that were ever applied
-    /// and not dropped since.
+    /// or kept, and not dropped since.
     fn onces(&self, after: Version, limit: usize) -> Result<Vec<OnceEntry>, KeystoreError>;
+
+    /// Adds named updates as if they had been applied.
+    fn keep_onces(&mut self, entries: &[OnceEntry]) -> Result<(), KeystoreError>;
 
     /// Named updates below `from` need not be kept any more. A crash may bring them back.
     fn drop_onces(&mut self, from: Version) -> Result<(), KeystoreError>;

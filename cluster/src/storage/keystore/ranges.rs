@@ -1,12 +1,17 @@
 //! How many live keys lie in each range of the ring, and a hash by which two members compare.
 //!
 //! Kept by both keystores, changed with each write that wins. Counting all keys anew gives the
-//! same; so does any order of writes. Never more ranges than [`RANGES_MAX`].
+//! same; so does any order of writes. Other ranges are counted a few keys at a time, while writes go
+//! on: nothing waits for millions of keys. Never more ranges than [`RANGES_MAX`].
 
-use protocol::ids::Key;
+use std::ops::Bound;
+
+use protocol::ids::{Key, Point};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::{KeystoreError, Stored};
+use super::paging::{Paging, behind};
+use super::spans::Spans;
+use super::{KeystoreError, Stored, Visit};
 use crate::storage::codec::{BadRecord, Reader};
 
 /// How many ranges can be counted by.
@@ -54,6 +59,42 @@ impl Ranges {
         &self.counts
     }
 
+    /// How many live keys each range has, by its end.
+    pub fn live(&self) -> impl Iterator<Item = (Point, u64)> {
+        self.points.iter().zip(&self.counts).map(|(point, count)| (Point(*point), count.live))
+    }
+
+    /// The same keys by other points, if each of those is one of these.
+    fn summed(&self, points: &[u64]) -> Option<Self> {
+        let mut sums = Self::new(points);
+        if !points.iter().all(|point| self.points.binary_search(point).is_ok()) {
+            return None;
+        }
+        for (point, count) in self.points.iter().zip(&self.counts) {
+            if let Some(at) = sums.place_of(*point) {
+                let sum = &mut sums.counts[at];
+                sum.live += count.live;
+                sum.hash = sum.hash.wrapping_add(count.hash);
+            }
+        }
+        Some(sums)
+    }
+
+    /// Whether they prove that all live keys lie in `spans`.
+    fn are_within(&self, spans: &Spans) -> bool {
+        let before = self.points.iter().cycle().skip(self.points.len().saturating_sub(1));
+        let ranges = before.zip(&self.points).zip(&self.counts);
+        let mut ranges = ranges.filter(|(_, count)| count.live > 0);
+        let within =
+            |((before, last), _): ((&u64, &u64), _)| spans.covers(before.wrapping_add(1), *last);
+        !self.points.is_empty() && ranges.all(within)
+    }
+
+    /// The range in which a point lies.
+    fn place_of(&self, point: u64) -> Option<usize> {
+        self.points.partition_point(|end| *end < point).checked_rem(self.points.len())
+    }
+
     /// `key` has `after` instead of `before`.
     ///
     /// # Errors
@@ -64,10 +105,7 @@ impl Ranges {
         before: Option<&Stored>,
         after: Option<&Stored>,
     ) -> Result<(), KeystoreError> {
-        if self.points.is_empty() {
-            return Ok(());
-        }
-        let at = self.points.partition_point(|point| *point < point_of(key)) % self.points.len();
+        let Some(at) = self.place_of(point_of(key)) else { return Ok(()) };
         let count = &mut self.counts[at];
         if let Some(gone) = before.filter(|stored| stored.is_live()) {
             count.live = count.live.checked_sub(1).ok_or_else(|| {
@@ -104,6 +142,89 @@ impl Ranges {
             ranges.counts.push(RangeCount { live: reader.u64()?, hash: reader.u64()? });
         }
         Ok(ranges.points.is_sorted_by(|a, b| a < b).then_some(ranges))
+    }
+}
+
+/// The counts of a keystore, and those that are to take their place.
+#[derive(Debug, Clone, Default)]
+pub struct Counting {
+    known: Ranges,
+    /// By other ranges, while not all keys have been counted by them.
+    anew: Option<Anew>,
+}
+
+#[derive(Debug, Clone)]
+struct Anew {
+    ranges: Ranges,
+    /// All keys up to this one are counted, and no others.
+    through: Option<Key>,
+}
+
+impl Counting {
+    /// With these counts.
+    pub(super) fn of(known: Ranges) -> Self {
+        Self { known, anew: None }
+    }
+
+    /// All live keys, by the ranges by which they are known.
+    pub(super) fn known(&self) -> &Ranges {
+        &self.known
+    }
+
+    /// Whether a live key may lie outside of `spans`.
+    pub(super) fn may_be_outside(&self, spans: &Spans) -> bool {
+        !self.known.are_within(spans)
+    }
+
+    /// Counts by these points from now on, at once if the known counts add up to these.
+    pub(super) fn count_by(&mut self, points: &[u64]) {
+        if let Some(sums) = self.known.summed(points) {
+            *self = Self::of(sums);
+        } else if self.anew.as_ref().is_none_or(|anew| anew.ranges.points() != points) {
+            self.anew = Some(Anew { ranges: Ranges::new(points), through: None });
+        }
+    }
+
+    /// What was counted by other ranges is forgotten.
+    pub(super) fn stop(&mut self) {
+        self.anew = None;
+    }
+
+    /// `key` has `after` instead of `before`.
+    ///
+    /// # Errors
+    /// As [`Ranges::change`].
+    pub(super) fn change(
+        &mut self,
+        key: &Key,
+        before: Option<&Stored>,
+        after: Option<&Stored>,
+    ) -> Result<(), KeystoreError> {
+        if let Some(anew) = &mut self.anew
+            && anew.through.as_ref().is_some_and(|through| key <= through)
+        {
+            anew.ranges.change(key, before, after)?;
+        }
+        self.known.change(key, before, after)
+    }
+
+    /// Counts the next `looks_max` keys that `walk` shows; whether any are left.
+    pub(super) fn step(
+        &mut self,
+        looks_max: usize,
+        walk: &dyn Fn(Bound<Key>, Visit<'_>) -> Result<(), KeystoreError>,
+    ) -> Result<bool, KeystoreError> {
+        let Some(Anew { ranges, through }) = &mut self.anew else { return Ok(false) };
+        let mut step = Paging::step(looks_max);
+        walk(behind(through.as_ref()), &mut |key, stored| {
+            ranges.change(&key, None, Some(&stored))?;
+            step.look(key, stored, false)
+        })?;
+        *through = step.page.through;
+        if through.is_none() {
+            *self = Self::of(std::mem::take(ranges));
+        }
+        Ok(self.anew.is_some())
     }
 }
 

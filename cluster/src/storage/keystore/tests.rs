@@ -1,4 +1,4 @@
-//! Both keystores against one naive model, replays, crashes between checkpoints, and damage.
+//! Both keystores against one naive model, with replays and crashes between checkpoints.
 
 #![allow(clippy::unwrap_used)]
 
@@ -7,12 +7,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+mod disk;
+
 use protocol::ids::{Epoch, GroupSeq, Key, Once, Point, Uuid, Value, Version};
 
 use super::fjall::FjallKeystore;
 use super::memory::MemoryKeystore;
 use super::*;
 use crate::core::record::{Previous, Write};
+use crate::core::ring::Range;
 use crate::storage::codec::tests::Source;
 use crate::storage::identity::Identity;
 
@@ -106,6 +109,22 @@ impl Model {
         self.through = self.through.max(through);
     }
 
+    /// All keys between these, in order.
+    fn between(&self, after: Option<&Key>, through: Option<&Key>) -> Vec<Key> {
+        let after = |key: &&Key| after.is_none_or(|after| after < key);
+        let within = |key: &&Key| through.is_none_or(|through| *key <= through);
+        let mut keys: Vec<_> = self.keys.keys().filter(after).filter(within).cloned().collect();
+        keys.sort();
+        keys
+    }
+
+    /// What a learner of these stretches is told.
+    fn copied(&self, spans: &[Span], since: Version) -> Vec<(Key, (Version, Option<Value>))> {
+        let wanted = |key: &Key| self.keys[key].0 >= since && lies_in(spans, point_of(key));
+        let keys = self.between(None, None).into_iter().filter(wanted);
+        keys.map(|key| (key.clone(), self.keys[&key].clone())).collect()
+    }
+
     fn live(&self) -> BTreeMap<Key, (Version, Value)> {
         let live = self.keys.iter().filter_map(|(key, (version, value))| {
             value.clone().map(|value| (key.clone(), (*version, value)))
@@ -126,6 +145,11 @@ impl Model {
     }
 }
 
+fn lies_in(spans: &[Span], point: u64) -> bool {
+    let mut spans = spans.iter().map(|(first, last)| Range { first: *first, last: *last });
+    spans.any(|span| span.contains(Point(point)))
+}
+
 fn check(keystore: &dyn Keystore, model: &Model, points: &[u64]) {
     assert_eq!(keystore.through(), model.through);
     for (key, (version, value)) in &model.keys {
@@ -140,13 +164,23 @@ fn check(keystore: &dyn Keystore, model: &Model, points: &[u64]) {
             assert_eq!(paged(keystore, prefix, looks_max, bytes_max), live);
         }
     }
+    let (quarter, middle) = (u64::MAX / 4, Version::new(Epoch(1), 200));
+    let all = [(Point(0), Point(u64::MAX))];
+    let some = [(Point(3 * quarter), Point(quarter)), (Point(quarter + 9), Point(2 * quarter))];
+    for (spans, since) in [(&all[..], middle), (&some, Version::ZERO), (&[], Version::ZERO)] {
+        let expected = model.copied(spans, since);
+        for (looks_max, bytes_max) in [(usize::MAX, usize::MAX), (7, usize::MAX), (100, 20)] {
+            let copy = CopyScan { spans: spans.to_vec(), after: None, since, looks_max, bytes_max };
+            assert_eq!(copied(keystore, copy), expected);
+        }
+    }
     let onces: Vec<_> = model.onces.values().cloned().collect();
     assert_eq!(keystore.onces(Version::ZERO, usize::MAX).unwrap(), onces);
-    let middle = Version::new(Epoch(1), 200);
     let later: Vec<_> = onces.into_iter().filter(|e| e.version > middle).take(3).collect();
     assert_eq!(keystore.onces(middle, 3).unwrap(), later);
     assert!(keystore.onces(middle, 0).unwrap().is_empty());
-    let counts: Vec<_> = keystore.counts().iter().map(|count| count.live).collect();
+    assert_eq!(keystore.ranges().points(), points);
+    let counts: Vec<_> = keystore.ranges().live().map(|(_, live)| live).collect();
     assert_eq!(counts, model.count(points));
 }
 
@@ -171,6 +205,31 @@ fn paged(
     }
 }
 
+/// All portions of a copy, one after the other.
+fn copied(keystore: &dyn Keystore, mut copy: CopyScan) -> Vec<(Key, (Version, Option<Value>))> {
+    let mut all = Vec::new();
+    loop {
+        let page = keystore.copy(&copy).unwrap();
+        assert!(page.items.len() <= copy.looks_max);
+        for (key, stored) in page.items {
+            let item = stored.clone().into_item(key.clone());
+            assert_eq!((&item.key, item.version), (&key, stored.version));
+            assert_eq!(item.value.map(|value| value.0), stored.value);
+            all.push((key, (stored.version, stored.value)));
+        }
+        match page.through {
+            Some(through) => copy.after = Some(through),
+            None => return all,
+        }
+    }
+}
+
+/// Counts by these points, to the end.
+fn count_by(keystore: &mut dyn Keystore, points: &[u64]) {
+    keystore.set_ranges(points);
+    while keystore.recount_step(5).unwrap() {}
+}
+
 fn everything() -> Scan {
     Scan { prefix: "".into(), after: None, looks_max: usize::MAX, bytes_max: usize::MAX }
 }
@@ -178,14 +237,14 @@ fn everything() -> Scan {
 /// Counts of a keystore that was told only what is left: what a recount would say.
 fn recount(model: &Model, points: &[u64]) -> Vec<RangeCount> {
     let mut fresh = MemoryKeystore::new();
-    fresh.set_ranges(points).unwrap();
+    count_by(&mut fresh, points);
     let writes: Vec<_> = model
         .keys
         .iter()
         .map(|(key, (version, value))| committed(key.clone(), *version, value.clone()))
         .collect();
     fresh.apply(&writes, model.through).unwrap();
-    fresh.counts().to_vec()
+    fresh.ranges().counts().to_vec()
 }
 
 fn committed(key: Key, version: Version, value: Option<Value>) -> Committed {
@@ -222,11 +281,17 @@ fn settle(writes: &mut [Committed]) {
         let text = format!("value {number}");
         write.value = (!number.is_multiple_of(4)).then(|| Value::from(text.as_str()));
         // A version has one name, with its first write.
-        let key = Key::new(&format!("key {}", version.number() % 60)).unwrap();
-        let name = format!("update {:>20}", version.number()).parse().unwrap();
-        let once = Once { name, request_hash: version.number() };
-        *once_of = (write.key == key).then_some(once);
+        let entry = once_entry(*version);
+        *once_of = (point_of(&write.key) == entry.point.0).then_some(entry.once);
     }
+}
+
+/// The named update that has this version.
+fn once_entry(version: Version) -> OnceEntry {
+    let key = Key::new(&format!("key {}", version.number() % 60)).unwrap();
+    let name = format!("update {:>20}", version.number()).parse().unwrap();
+    let once = Once { name, request_hash: version.number() };
+    OnceEntry { version, point: Point(point_of(&key)), once }
 }
 
 fn points(source: &mut Source) -> Vec<u64> {
@@ -238,83 +303,185 @@ fn points(source: &mut Source) -> Vec<u64> {
 
 type Restart<'a, K> = &'a mut dyn FnMut(K, &mut Source, &[Model]) -> (K, Model);
 
-/// Does `steps` random things to a keystore and to the model. `restart` loses what it must.
-fn run<K: Keystore>(seed: u64, steps: usize, mut keystore: K, restart: Restart<'_, K>) {
-    let mut source = Source(seed);
-    // The state after each batch since the last checkpoint.
-    let mut states = vec![Model::default()];
-    let mut under_way: Option<(Checkpoint, usize)> = None;
-    let mut ranges = Vec::new();
-    let mut done = Vec::new();
-    for _ in 0..steps {
-        let mut model = states.last().unwrap().clone();
-        match source.below(13) {
-            12 => {
-                let from = Version::new(Epoch(1), source.below(400));
-                keystore.drop_onces(from).unwrap();
-                model.onces = model.onces.split_off(&from);
-                states.push(model.clone());
-            }
+/// A keystore and what it should be.
+struct Run<K> {
+    source: Source,
+    keystore: K,
+    /// The state after each step since the last checkpoint.
+    states: Vec<Model>,
+    under_way: Option<(Checkpoint, usize)>,
+    /// By which its keys are counted.
+    ranges: Vec<u64>,
+    /// By which they are being counted.
+    anew: Option<Vec<u64>>,
+    /// Applied since anything was dropped.
+    done: Vec<(Vec<Committed>, GroupSeq)>,
+    /// What is being dropped, and where that goes on.
+    retain: Option<(Vec<Span>, Option<Key>)>,
+}
+
+impl<K: Keystore> Run<K> {
+    fn new(source: Source, keystore: K, model: Model) -> Self {
+        let (states, ranges, done) = (vec![model], Vec::new(), Vec::new());
+        let (under_way, anew, retain) = (None, None, None);
+        Self { source, keystore, states, under_way, ranges, anew, done, retain }
+    }
+
+    fn model(&self) -> &Model {
+        self.states.last().unwrap()
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Model)) {
+        let mut model = self.model().clone();
+        change(&mut model);
+        self.states.push(model);
+    }
+
+    fn apply(&mut self, writes: &[Committed], through: GroupSeq) {
+        self.keystore.apply(writes, through).unwrap();
+        self.change(|model| model.apply(writes, through));
+    }
+
+    /// Does one random thing.
+    fn step(&mut self) {
+        match self.source.below(19) {
             0..=5 => {
-                let mut writes = batch(&mut source);
+                let mut writes = batch(&mut self.source);
                 settle(&mut writes);
-                let through = GroupSeq(model.through.0 + 1);
-                keystore.apply(&writes, through).unwrap();
-                model.apply(&writes, through);
-                done.push((writes, through));
-                states.push(model.clone());
+                let through = self.model().through.next();
+                self.apply(&writes, through);
+                self.done.push((writes, through));
             }
-            6 if !done.is_empty() => {
-                // Applied again, as after a restart: nothing changes.
-                let from = source.below(done.len() as u64) as usize;
-                let counts = keystore.counts().to_vec();
-                for (writes, through) in &done[from..] {
-                    model.apply(writes, *through);
-                    keystore.apply(writes, *through).unwrap();
-                    states.push(model.clone());
-                }
-                assert_eq!(keystore.counts(), counts);
+            6 => self.replay(),
+            7 if self.under_way.is_none() => {
+                assert_eq!(self.keystore.checkpoint().unwrap(), self.model().through);
+                self.states.drain(..self.states.len() - 1);
+                assert_eq!(self.keystore.unsaved_bytes(), 0);
             }
-            7 if under_way.is_none() => {
-                assert_eq!(keystore.checkpoint().unwrap(), model.through);
-                states.drain(..states.len() - 1);
-                assert_eq!(keystore.unsaved_bytes(), 0);
-            }
-            8 if under_way.is_none() => {
-                under_way = Some((keystore.begin_checkpoint().unwrap(), states.len() - 1));
+            8 if self.under_way.is_none() => {
+                let work = self.keystore.begin_checkpoint().unwrap();
+                self.under_way = Some((work, self.states.len() - 1));
             }
             9 => {
-                if let Some((work, at)) = under_way.take() {
-                    assert!(keystore.begin_checkpoint().is_none());
-                    let through = keystore.end_checkpoint(work.run()).unwrap();
-                    assert_eq!(through, states[at].through);
-                    states.drain(..at);
+                if let Some((work, at)) = self.under_way.take() {
+                    assert!(self.keystore.begin_checkpoint().is_none());
+                    let through = self.keystore.end_checkpoint(work.run()).unwrap();
+                    assert_eq!(through, self.states[at].through);
+                    self.states.drain(..at);
                 }
             }
-            10 => {
-                ranges = points(&mut source);
-                keystore.set_ranges(&ranges).unwrap();
+            10 => self.set_ranges(),
+            11..=12 => {
+                let from = Version::new(Epoch(1), self.source.below(400));
+                self.keystore.drop_onces(from).unwrap();
+                self.change(|model| model.onces = model.onces.split_off(&from));
             }
-            11 => {
-                under_way = None;
-                (keystore, model) = restart(keystore, &mut source, &states);
-                keystore.set_ranges(&ranges).unwrap();
-                states = vec![model.clone()];
-                done.retain(|(_, through)| *through <= model.through);
-                assert_eq!(keystore.checkpointed(), model.through);
+            13 => {
+                let draw = |source: &mut Source| Version::new(Epoch(1), source.below(400));
+                let entry = |_| once_entry(draw(&mut self.source));
+                let entries: Vec<_> = (0..3).map(entry).collect();
+                self.keystore.keep_onces(&entries).unwrap();
+                self.change(|model| {
+                    model.onces.extend(entries.into_iter().map(|e| (e.version, e)))
+                });
             }
-            _ => {}
+            14..=15 => self.retain(),
+            _ => {
+                let looks_max = 1 + self.source.below(15) as usize;
+                let left = self.keystore.recount_step(looks_max).unwrap();
+                if !left && let Some(anew) = self.anew.take() {
+                    self.ranges = anew;
+                }
+                assert_eq!(left, self.anew.is_some());
+            }
         }
-        check(&keystore, &model, &ranges);
-        assert_eq!(keystore.counts(), recount(&model, &ranges));
-        assert_eq!(keystore.checkpointed(), states[0].through);
+    }
+
+    /// Applied again, as after a restart: nothing changes.
+    fn replay(&mut self) {
+        let from = self.source.below(self.done.len() as u64 + 1) as usize;
+        let counts = self.keystore.ranges().clone();
+        for (writes, through) in self.done[from..].to_vec() {
+            self.apply(&writes, through);
+        }
+        assert_eq!(*self.keystore.ranges(), counts);
+    }
+
+    fn set_ranges(&mut self) {
+        let mut points = points(&mut self.source);
+        if self.source.below(3) == 0 {
+            points = self.ranges.clone();
+            points.retain(|_| self.source.below(3) > 0);
+        }
+        self.keystore.set_ranges(&points);
+        if points.iter().all(|point| self.ranges.contains(point)) {
+            (self.ranges, self.anew) = (points, None);
+        } else {
+            self.anew = Some(points);
+        }
+    }
+
+    /// Loses what it must, and begins anew with what is left.
+    fn restart(self, restart: Restart<'_, K>) -> Self {
+        let Self { mut source, keystore, states, under_way, ranges, mut done, .. } = self;
+        drop(under_way);
+        let (mut keystore, model) = restart(keystore, &mut source, &states);
+        assert_eq!(keystore.checkpointed(), model.through);
+        check(&keystore, &model, &keystore.ranges().points().to_vec());
+        count_by(&mut keystore, &ranges);
+        done.retain(|(_, through)| *through <= model.through);
+        Self { ranges, done, ..Self::new(source, keystore, model) }
+    }
+
+    /// Drops some of what lies outside of some stretches.
+    fn retain(&mut self) {
+        let (spans, after) = self.retain.take().unwrap_or_else(|| {
+            let draw = |source: &mut Source| (Point(source.next()), Point(source.next()));
+            ((0..1 + self.source.below(3)).map(|_| draw(&mut self.source)).collect(), None)
+        });
+        let looks_max = 1 + self.source.below(40) as usize;
+        let through = self.keystore.retain(&spans, after.as_ref(), looks_max).unwrap();
+        let mut model = self.model().clone();
+        let outside = |key: &Key| !lies_in(&spans, point_of(key));
+        let looked = model.between(after.as_ref(), through.as_ref());
+        let dropped: Vec<_> = looked.iter().filter(|key| outside(key)).collect();
+        let is_there = |key: &&Key| self.keystore.get(key).unwrap().is_some();
+        if looked.len() > looks_max || dropped.iter().any(is_there) {
+            assert!(through.is_none() && dropped.iter().all(is_there));
+            assert!(!model.live().keys().any(outside), "only tombstones may stay");
+        } else {
+            dropped.into_iter().for_each(|key| drop(model.keys.remove(key)));
+        }
+        if through.is_none() {
+            model.onces.retain(|_, entry| lies_in(&spans, entry.point.0));
+        } else {
+            self.retain = Some((spans, through));
+        }
+        self.states.push(model);
+        self.done.clear();
+    }
+}
+
+/// Does `steps` random things to a keystore and to the model. `restart` loses what it must.
+fn run<K: Keystore>(seed: u64, steps: usize, keystore: K, restart: Restart<'_, K>) {
+    let mut run = Run::new(Source(seed), keystore, Model::default());
+    for _ in 0..steps {
+        if run.source.below(16) == 0 {
+            run = run.restart(restart);
+        } else {
+            run.step();
+        }
+        let model = run.model();
+        check(&run.keystore, model, &run.ranges);
+        assert_eq!(run.keystore.ranges().counts(), recount(model, &run.ranges));
+        assert_eq!(run.keystore.checkpointed(), run.states[0].through);
     }
 }
 
 #[test]
 fn memory_does_what_the_model_does_and_crashes_to_any_prefix() {
-    for seed in 0..40 {
-        run(seed, 120, MemoryKeystore::new(), &mut |mut keystore, source, states| {
+    for seed in 0..60 {
+        run(seed, 160, MemoryKeystore::new(), &mut |mut keystore, source, states| {
             assert_eq!(keystore.unsaved_batches(), states.len() - 1);
             let keep = source.below(states.len() as u64) as usize;
             keystore.crash(keep);
@@ -326,200 +493,12 @@ fn memory_does_what_the_model_does_and_crashes_to_any_prefix() {
 /// Contract: "Per-range key counts ... are part of the checkpoint, not recounted at start"
 #[test]
 fn fjall_does_what_the_model_does_and_restarts_at_its_checkpoint() {
-    for seed in 100..104 {
+    for seed in 100..106 {
         let directory = Directory::new();
         let first = directory.open().unwrap();
-        run(seed, 100, first, &mut |keystore, _, states| {
+        run(seed, 160, first, &mut |keystore, _, states| {
             drop(keystore);
             (directory.open().unwrap(), states[0].clone())
         });
     }
-}
-
-fn filled(directory: &Directory, seed: u64, checkpoints: usize) -> (FjallKeystore, Model) {
-    let mut keystore = directory.open().unwrap();
-    keystore.set_ranges(&[u64::MAX / 2, u64::MAX]).unwrap();
-    let mut model = Model::default();
-    let mut source = Source(seed);
-    for _ in 0..checkpoints {
-        let mut writes = batch(&mut source);
-        settle(&mut writes);
-        let through = model.through.next();
-        keystore.apply(&writes, through).unwrap();
-        model.apply(&writes, through);
-        keystore.checkpoint().unwrap();
-    }
-    (keystore, model)
-}
-
-#[test]
-fn a_checkpoint_without_space_changes_nothing_and_the_next_one_makes_up_for_it() {
-    let directory = Directory::new();
-    let points = [u64::MAX / 2, u64::MAX];
-    let (mut keystore, mut model) = filled(&directory, 5, 3);
-    for number in 0..3 {
-        let mut writes = batch(&mut Source(90 + number));
-        settle(&mut writes);
-        let through = model.through.next();
-        keystore.apply(&writes, through).unwrap();
-        model.apply(&writes, through);
-        // What it was to write is there a second time once it is written.
-        let work = keystore.begin_checkpoint().expect("none is under way");
-        if number == 1 {
-            let Checkpointed(done) = work.run();
-            done.unwrap();
-        }
-        let ended = keystore.end_checkpoint(Checkpointed::no_space());
-        assert!(matches!(ended, Err(KeystoreError::NoSpace(_))));
-        assert_eq!(keystore.checkpointed(), GroupSeq(3));
-        check(&keystore, &model, &points);
-    }
-    let first = keystore.checkpoint().unwrap();
-    assert_eq!(first, GroupSeq(4), "what the first one had frozen");
-    assert_eq!(keystore.checkpoint().unwrap(), model.through);
-    check(&keystore, &model, &points);
-    drop(keystore);
-    check(&directory.open().unwrap(), &model, &points);
-}
-
-#[test]
-fn a_killed_fjall_is_exactly_its_last_checkpoint() {
-    let directory = Directory::new();
-    let (mut keystore, before) = filled(&directory, 1, 6);
-    let mut writes: Vec<_> = batch(&mut Source(77));
-    writes.push(committed(Key::new("new").unwrap(), Version::new(Epoch(2), 1), None));
-    settle(&mut writes);
-    let mut after = before.clone();
-    after.apply(&writes, GroupSeq(7));
-    keystore.apply(&writes, GroupSeq(7)).unwrap();
-    let points = [u64::MAX / 2, u64::MAX];
-    let expect = |model: &Model| {
-        let copy = directory.copy();
-        check(&copy.open().unwrap(), model, &points);
-    };
-    expect(&before);
-    let work = keystore.begin_checkpoint().unwrap();
-    expect(&before);
-    let done = work.run();
-    expect(&after);
-    keystore.end_checkpoint(done).unwrap();
-    expect(&after);
-    check(&keystore, &after, &points);
-}
-
-#[test]
-fn damage_to_the_journal_does_not_matter() {
-    let directory = Directory::new();
-    let (keystore, model) = filled(&directory, 2, 3);
-    drop(keystore);
-    let journals: Vec<_> = directory
-        .files()
-        .into_iter()
-        .filter(|f| f.extension().is_some_and(|e| e == "jnl"))
-        .collect();
-    assert!(!journals.is_empty());
-    let mut source = Source(5);
-    for tag in 0..6 {
-        let mut garbage = source.bytes(10_000);
-        garbage[0] = tag;
-        fs::write(&journals[0], &garbage).unwrap();
-        check(&directory.open().unwrap(), &model, &[u64::MAX / 2, u64::MAX]);
-    }
-}
-
-#[test]
-fn damage_to_any_file_is_an_error_or_harmless() {
-    let directory = Directory::new();
-    let (keystore, model) = filled(&directory, 3, 5);
-    drop(keystore);
-    let mut outcomes = [0; 3];
-    let mut source = Source(6);
-    for (at, file) in directory.files().iter().enumerate() {
-        let length = fs::metadata(file).unwrap().len();
-        for _ in 0..if length == 0 { 0 } else { 40 } {
-            let damaged = directory.copy();
-            let copy = &damaged.files()[at];
-            let mut bytes = fs::read(copy).unwrap();
-            let byte = source.below(bytes.len() as u64) as usize;
-            bytes[byte] ^= 1 << source.below(8);
-            fs::write(copy, bytes).unwrap();
-            let Ok(keystore) = damaged.open() else {
-                outcomes[0] += 1;
-                continue;
-            };
-            let mut failed = keystore.scan(&everything()).is_err();
-            for (key, (version, value)) in &model.keys {
-                match keystore.get(key) {
-                    Ok(Some(stored)) => {
-                        assert_eq!((stored.version, &stored.value), (*version, value));
-                    }
-                    Ok(None) => panic!("{key:?} vanished with {}", file.display()),
-                    Err(_) => failed = true,
-                }
-            }
-            outcomes[1 + usize::from(failed)] += 1;
-        }
-    }
-    let [not_opened, harmless, noticed_by_a_read] = outcomes;
-    assert!(not_opened + noticed_by_a_read > 100 && harmless > 0, "{outcomes:?}");
-}
-
-#[test]
-fn a_missing_manifest_is_an_error_and_nothing_is_deleted() {
-    let directory = Directory::new();
-    let (keystore, model) = filled(&directory, 4, 3);
-    drop(keystore);
-    for tree in ["0", "1"] {
-        let damaged = directory.copy();
-        let current = damaged.keystore().join("keyspaces").join(tree).join("current");
-        let bytes = fs::read(&current).unwrap();
-        fs::remove_file(&current).unwrap();
-        assert!(matches!(damaged.open(), Err(KeystoreError::Corrupt(_))));
-        fs::write(&current, bytes).unwrap();
-        check(&damaged.open().unwrap(), &model, &[u64::MAX / 2, u64::MAX]);
-    }
-}
-
-#[test]
-fn a_half_made_keystore_is_made_anew() {
-    let directory = Directory::new();
-    drop(directory.open().unwrap());
-    fs::rename(directory.keystore(), directory.0.join("keystore.new")).unwrap();
-    let journal = directory.0.join("keystore.new").join("0.jnl");
-    fs::remove_file(journal).unwrap();
-    check(&directory.open().unwrap(), &Model::default(), &[]);
-}
-
-/// Contract: "Every data file begins with a magic, a format number, cluster and store uuid"
-#[test]
-fn a_strangers_keystore_is_refused() {
-    let directory = Directory::new();
-    drop(directory.open().unwrap());
-    let other = Identity { store: Uuid(9), ..STORE };
-    let opened = FjallKeystore::open(&directory.keystore(), other, 1 << 20);
-    assert!(matches!(opened, Err(KeystoreError::Foreign { store: Uuid(0x57), .. })));
-    let unfounded = Identity { cluster: Uuid(0), ..STORE };
-    assert!(FjallKeystore::open(&directory.keystore(), unfounded, 1 << 20).is_ok());
-}
-
-#[test]
-fn overwritten_versions_do_not_pile_up() {
-    let directory = Directory::new();
-    let mut keystore = directory.open().unwrap();
-    let value = Value::from(vec![7; 2000]);
-    for round in 1..=60 {
-        let writes: Vec<_> = (0..100)
-            .map(|key| {
-                let key = Key::new(&format!("key {key}")).unwrap();
-                committed(key, Version::new(Epoch(1), round), Some(value.clone()))
-            })
-            .collect();
-        keystore.apply(&writes, GroupSeq(round)).unwrap();
-        keystore.checkpoint().unwrap();
-    }
-    // 12 MB were written, 200 kB are live; merging goes on in the background.
-    drop(keystore);
-    let keystore = directory.open().unwrap();
-    assert_eq!(keystore.scan(&everything()).unwrap().items.len(), 100);
-    assert!(keystore.disk_bytes().unwrap() < 6_000_000, "{}", keystore.disk_bytes().unwrap());
 }

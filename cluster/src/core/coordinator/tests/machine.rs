@@ -1,6 +1,8 @@
 //! The nodes of the world: what becomes of their cores' effects, how they end and start again.
 
-use super::super::super::ring::point_of;
+use protocol::peer::{CopyAsk, CopyItem, Span, WireValue};
+
+use super::super::super::ring::{Range, point_of};
 use super::*;
 
 /// An empty cache of a node, small enough that keys push each other out.
@@ -43,12 +45,52 @@ impl Machine {
         self.log.push((seq, records));
     }
 
+    fn apply(&mut self, writes: Vec<Committed>) {
+        for write in writes {
+            self.apply_once(&write);
+            let found = Found { version: write.version, value: write.write.value };
+            let old = self.keys.entry(write.write.key).or_insert_with(|| found.clone());
+            if found.version > old.version {
+                *old = found;
+            }
+        }
+    }
+
     fn apply_once(&mut self, write: &Committed) {
         if let Some(once) = write.once.clone() {
             let (version, point) = (write.version, point_of(&write.write.key));
             self.onces.insert(version, OnceEntry { version, point, once });
         }
     }
+
+    /// A portion for a learner, of the first keys that it wants.
+    fn copy(&self, ask: &CopyAsk) -> (Vec<CopyItem>, Option<Key>) {
+        let wanted = |(key, found): &(&Key, &Found)| {
+            Some(*key) > ask.after.as_ref()
+                && found.version >= ask.since
+                && lies_in(&ask.spans, point_of(key))
+        };
+        let mut all = self.keys.iter().filter(wanted);
+        let item = |(key, found): (&Key, &Found)| CopyItem {
+            key: key.clone(),
+            version: found.version,
+            value: found.value.clone().map(WireValue),
+            flags: 0,
+            expires_ms: 0,
+        };
+        let items: Vec<_> = all.by_ref().take(self.page_max).map(item).collect();
+        let through = items.last().map(|item| item.key.clone());
+        (items, through.filter(|_| all.next().is_some()))
+    }
+
+    fn retain(&mut self, spans: &[Span]) {
+        self.keys.retain(|key, _| lies_in(spans, point_of(key)));
+        self.onces.retain(|_, entry| lies_in(spans, entry.point));
+    }
+}
+
+fn lies_in(spans: &[Span], point: Point) -> bool {
+    spans.iter().any(|(first, last)| Range { first: *first, last: *last }.contains(point))
 }
 
 impl World {
@@ -84,14 +126,7 @@ impl World {
                 machine.done.push_back(node::Input::Synced(seq));
             }
             node::Effect::Apply { writes, .. } => {
-                for write in writes {
-                    machine.apply_once(&write);
-                    let found = Found { version: write.version, value: write.write.value };
-                    let old = machine.keys.entry(write.write.key).or_insert_with(|| found.clone());
-                    if found.version > old.version {
-                        *old = found;
-                    }
-                }
+                machine.apply(writes);
             }
             node::Effect::Read { token, key } => {
                 let nothing = Found { version: Version::ZERO, value: None };
@@ -122,8 +157,21 @@ impl World {
                 machine.exit = Some(reason);
                 self.crash(node);
             }
-            node::Effect::Checkpoint { .. }
-            | node::Effect::FreeLog { .. }
+            node::Effect::Copy { token, ask, .. } => {
+                let (items, through) = machine.copy(&ask);
+                machine.looks.push_back(node::Input::Copied { token, items, through });
+            }
+            node::Effect::KeepOnces(entries) => {
+                machine.onces.extend(entries.into_iter().map(|entry| (entry.version, entry)));
+            }
+            node::Effect::Retain { spans, .. } => {
+                machine.retain(&spans);
+                machine.looks.push_back(node::Input::Retained(None));
+            }
+            node::Effect::Checkpoint { through } => {
+                machine.looks.push_back(node::Input::Checkpointed(through));
+            }
+            node::Effect::FreeLog { .. }
             | node::Effect::WantRoom { .. }
             | node::Effect::Ranges(_)
             | node::Effect::CaughtUp => {}
@@ -157,6 +205,7 @@ impl World {
         let end = machine.log.last().map_or(GroupSeq(0), |(seq, _)| *seq);
         let (core, _) = restart.finish(self.now, end);
         machine.core = Some(core);
+        machine.apply(apply);
         machine.beats = 0;
         for side in 0..self.sides.len() {
             self.register(side, node);
