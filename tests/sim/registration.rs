@@ -48,10 +48,10 @@ impl World {
         match answer {
             Registered::Welcome { .. } => process.register_wait = 20,
             Registered::Refused { .. } if self.has_impostor(node) => self.impostor_refused(node),
-            Registered::Refused { reason } if reason.contains("lost data") => {
+            Registered::Refused { reason, .. } if reason.contains("lost data") => {
                 self.found_lost(node, &reason);
             }
-            Registered::Refused { reason } => {
+            Registered::Refused { reason, .. } => {
                 self.fail(Failure::Refused(format!("node {node} may not register: {reason}")));
             }
         }

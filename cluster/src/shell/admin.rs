@@ -80,6 +80,11 @@ impl Administered {
         self.open.insert(client, admin);
     }
 
+    /// A connection is gone: nobody answers it any more.
+    pub(super) fn gone(&mut self, conn: u64) {
+        self.open.retain(|client, _| client.conn != conn);
+    }
+
     /// The core answers somebody: what is to be told, if it is one of these requests.
     pub(super) fn answers(&mut self, client: ClientId, answer: &Answer) -> Option<event::Admin> {
         let admin = self.open.remove(&client)?;

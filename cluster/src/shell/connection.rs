@@ -378,8 +378,12 @@ impl Connection {
         let once = ops::once_of(request);
         self.watches |= matches!(request.op, Op::Watch { .. });
         let client = self.take_slot(request, bytes, KeyHashes::of(&request.op));
-        let timeout_ms = request.timeout_ms.map_or(self.shared.limits.op_ms, u64::from);
+        let timeout_ms = self.timeout_ms(request);
         Some(Event::Core(Input::Request { client, op, once, timeout_ms }))
+    }
+
+    fn timeout_ms(&self, request: &Request<'_>) -> u64 {
+        request.timeout_ms.map_or(self.shared.limits.op_ms, u64::from)
     }
 
     /// A place for the reply to a request.
@@ -396,7 +400,8 @@ impl Connection {
             return self.refused(asked, error.code);
         };
         let client = self.take_slot(request, bytes, KeyHashes::None);
-        Event::Administer { client, op, admin: Box::new(admin::told(asked, &self.who)) }
+        let (timeout_ms, admin) = (self.timeout_ms(request), admin::told(asked, &self.who));
+        Event::Administer { client, op, timeout_ms, admin: Box::new(admin) }
     }
 
     fn refused(&self, asked: &Admin<'_>, code: ErrorCode) -> Event {

@@ -84,6 +84,8 @@ pub(super) enum Event {
         client: ClientId,
         /// What.
         op: AdminOp,
+        /// How long it may take, milliseconds.
+        timeout_ms: u64,
         /// The same as it is told.
         admin: Box<event::Admin>,
     },
@@ -321,6 +323,7 @@ impl Driver {
             Event::Core(input) => {
                 if let Input::ClientGone(conn) = input {
                     self.clients.remove(&conn);
+                    self.administered.gone(conn);
                     if self.subscribers.remove(conn) {
                         self.ask_for_events(now);
                     }
@@ -336,10 +339,9 @@ impl Driver {
             Event::Subscribe { client, wants, subscriber } => {
                 self.subscribe(now, client, *wants, subscriber);
             }
-            Event::Administer { client, op, admin } => {
+            Event::Administer { client, op, timeout_ms, admin } => {
                 self.administered.asks(client, *admin);
                 let op = ClientOp::Admin(op);
-                let timeout_ms = self.shared.limits.op_ms;
                 self.hand_in(now, Input::Request { client, op, once: None, timeout_ms });
             }
             Event::Refused(admin) => {

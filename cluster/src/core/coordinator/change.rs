@@ -138,6 +138,7 @@ impl Coordinator {
             return Err(Box::new(refused(ErrorCode::Conflict, "another ring", sentence)));
         }
         match op.action {
+            Action::SetEvictAfter(_) | Action::SetCopyRate(_) if op.dry_run => Ok(String::new()),
             Action::SetEvictAfter(after_ms) => {
                 self.evict_after_ms = after_ms;
                 self.refused.clear();
@@ -147,7 +148,7 @@ impl Coordinator {
                 self.copy_bytes_per_s = bytes;
                 Ok(String::new())
             }
-            Action::Cancel(change) => self.cancel(&change),
+            Action::Cancel(change) => self.cancel(&change, op.dry_run),
             action => self.ask(now, action, op.dry_run),
         }
     }
@@ -362,6 +363,7 @@ impl Coordinator {
             self.note(Note::Change(what));
             self.end_change(change);
         }
+        self.tell_removed();
     }
 
     fn end_change(&mut self, change: Change) {
@@ -371,7 +373,7 @@ impl Coordinator {
         self.changes.ended.push_back(change);
     }
 
-    fn cancel(&mut self, name: &str) -> Result<String, Box<ErrorReply>> {
+    fn cancel(&mut self, name: &str, dry_run: bool) -> Result<String, Box<ErrorReply>> {
         let named = |change: &Change| format!("c{}", change.number) == name;
         let Some(place) = self.changes.open.iter().position(named) else {
             let sentence = format!("no change called {name} is under way: see the status");
@@ -383,6 +385,9 @@ impl Coordinator {
                  only followed by another change"
             );
             return Err(Box::new(refused(ErrorCode::Refused, "begun", sentence)));
+        }
+        if dry_run {
+            return Ok(String::new());
         }
         let mut change = self.changes.open.remove(place);
         change.state = State::Cancelled;
