@@ -16,6 +16,7 @@ use super::super::super::time::Time;
 use super::super::conditions::Update;
 use super::super::links::LinkPhase;
 use super::super::members::Node;
+use super::super::resolve::InDoubt;
 use super::super::updates::{self, TxnPhase};
 use super::super::{Answer, ClientId, Coordinator, Seq};
 use super::trace::{At, Trace};
@@ -413,7 +414,8 @@ impl Coordinator {
         }
         self.events.doubts.remove(&id);
         let txn = self.by_id.get(&id).and_then(|seq| self.txns.get(seq));
-        let key = txn.and_then(|txn| txn.first_written().cloned());
+        let earlier = || self.in_doubt.get(&id).and_then(InDoubt::first_written);
+        let key = txn.and_then(updates::Txn::first_written).or_else(earlier).cloned();
         let outcome = if commit { Outcome::Committed } else { Outcome::Aborted };
         let body = Body::TxnResolved(TxnResolved { tx: Some(id), key, outcome });
         self.tell_event_as(None, true, None, body);
