@@ -310,4 +310,14 @@ fn console_of_up() {
     terminal.wait("the farewell", |screen| screen.contains("the cluster is stopped"));
     assert_eq!(terminal.ended(), 0);
     wait_for("the servers' end", WAIT_MAX, || procs.pids().is_empty().then_some(()));
+    // A console that cannot be shown leaves it running, and says so.
+    let config = place.path().join("piazza");
+    std::fs::create_dir_all(&config).expect("a directory");
+    std::fs::write(config.join("console.json"), r#"{"theme":"pink"}"#).expect("a file");
+    let terminal = Terminal::of_size(&piazza(&["up", "--any-port"]), place.path(), COLUMNS, ROWS);
+    let both = ["console.json", "the cluster goes on"];
+    terminal.wait("the reason", |screen| both.iter().all(|words| screen.contains(words)));
+    assert_eq!(terminal.ended(), 2);
+    let status = piazza(&["down"]).status().expect("it starts");
+    assert!(status.success(), "{status}");
 }

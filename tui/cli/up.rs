@@ -251,11 +251,8 @@ fn with_console(args: UpArgs) -> ExitCode {
         return started;
     }
     let watched = ConsoleArgs::of_dir(dir.clone(), args.appearance);
-    let ended = match console::show(watched, true) {
-        Ok(ended) => ended,
-        Err(failure) => return print::finish(Err(failure), false),
-    };
-    if ended == End::Stopped {
+    let ended = console::show(watched, true);
+    if matches!(ended, Ok(End::Stopped)) {
         println!("the cluster is stopped");
         return ExitCode::SUCCESS;
     }
@@ -263,7 +260,7 @@ fn with_console(args: UpArgs) -> ExitCode {
     println!(
         "the cluster goes on: piazza console --dir {dir} shows it, piazza down --dir {dir} stops it"
     );
-    console::exit_code(ended)
+    ended.map_or_else(|failure| print::finish(Err(failure), false), console::exit_code)
 }
 
 /// Runs `piazza down`.
