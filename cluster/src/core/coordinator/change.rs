@@ -350,9 +350,6 @@ impl Coordinator {
                 continue;
             }
             change.state = State::Done;
-            if let Kind::Remove(name) = &change.kind {
-                self.effects.push(Effect::NodeRemoved(name.clone()));
-            }
             let took_ms = now.since_us(change.began) / 1_000;
             let what = format!(
                 "c{} ({} {}) is done after {took_ms} ms",

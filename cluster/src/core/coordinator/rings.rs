@@ -27,7 +27,7 @@ use super::super::ring::{self, Range, Ring, point_of, ring_of};
 use super::super::time::Time;
 use super::links::LinkPhase;
 use super::updates::{Txn, TxnPhase, participants_of};
-use super::{Coordinator, Note, Phase, Seq};
+use super::{Coordinator, Effect, Note, Phase, Seq};
 
 /// How long updates wait for a new holder to be ready after its ring is in force, milliseconds.
 const READY_MS: u64 = 2_000;
@@ -186,6 +186,7 @@ impl Coordinator {
             // The ring before is in force on a majority of these members: no claimant counts others.
             self.lease = Some(joint);
         }
+        self.tell_removed(&record);
         self.record = Some(record);
         self.ring = Some(ring);
         self.take_numbers();
@@ -212,6 +213,17 @@ impl Coordinator {
         self.renew_lease(now);
         self.lift_barriers(now);
         self.watch_members(now);
+    }
+
+    /// Says which nodes have left by order with this ring: they need not run any more.
+    fn tell_removed(&mut self, next: &RingRecord) {
+        let Some(before) = self.record.clone() else { return };
+        let is_new = |id: MemberId| before.departed.iter().all(|departed| departed.id != id);
+        for departed in next.departed.iter().filter(|departed| departed.removed) {
+            if is_new(departed.id) {
+                self.effects.push(Effect::NodeRemoved(departed.name.to_string()));
+            }
+        }
     }
 
     /// What was open with a member that is gone waits for it no more (R6).

@@ -4,7 +4,7 @@
 //! as it came: whoever shows it makes it safe.
 
 use protocol::event::{
-    Body, Event, MemberState, Outcome, Proc, ProcState, RecoveryPhase, Txn, TxnOpen,
+    Body, Event, MemberState, Outcome, Proc, ProcState, RecoveryPhase, Transfer, Txn, TxnOpen,
 };
 use protocol::ids::{Key, Version};
 use protocol::status::NodeState;
