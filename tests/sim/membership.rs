@@ -144,10 +144,7 @@ impl World {
             let member = record.members.iter().any(|member| member.uuid == machine.store);
             let shown = status.nodes.iter().find(|node| node.uuid == Some(machine.store));
             if !member || shown.is_none_or(|shown| shown.state != NodeState::Up) {
-                return Some(format!(
-                    "node {node} is {shown:?}; {:?} {record:?}",
-                    status.changes
-                ));
+                return Some(format!("node {node} is {shown:?}; {:?} {record:?}", status.changes));
             }
             let ring = cluster::core::ring::ring_of(&record);
             let me = process.core.member();
@@ -159,9 +156,10 @@ impl World {
                 bytes_max: usize::MAX,
             };
             let page = process.keystore.copy(&all).expect("what was applied is whole");
-            let stray = page.items.iter().find(|(key, _)| {
-                !me.is_some_and(|me| ring.replicas_of(key).contains(&me))
-            });
+            let stray = page
+                .items
+                .iter()
+                .find(|(key, _)| !me.is_some_and(|me| ring.replicas_of(key).contains(&me)));
             if let Some((key, _)) = stray {
                 return Some(format!("node {node} still has {key:?}, which is not its own"));
             }

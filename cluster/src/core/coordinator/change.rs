@@ -360,7 +360,6 @@ impl Coordinator {
             self.note(Note::Change(what));
             self.end_change(change);
         }
-        self.tell_removed();
     }
 
     fn end_change(&mut self, change: Change) {

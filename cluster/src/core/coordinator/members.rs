@@ -290,18 +290,6 @@ impl Coordinator {
         }
     }
 
-    /// Removed nodes that run though their change was begun by an earlier coordinator.
-    pub(super) fn tell_removed(&mut self) {
-        let Some(record) = self.record.as_deref() else { return };
-        let runs = |departed: &&Departed| {
-            let is_it = |node: &Node| node.uuid == departed.uuid && node.registered_on.is_some();
-            departed.removed && self.nodes.iter().any(is_it)
-        };
-        let running = record.departed.iter().filter(runs);
-        let names: Vec<String> = running.map(|departed| departed.name.to_string()).collect();
-        self.effects.extend(names.into_iter().map(Effect::NodeRemoved));
-    }
-
     pub(super) fn known_cluster(&self) -> Option<Uuid> {
         let ours = self.record.as_ref().map(|record| record.cluster);
         let told = || self.nodes.iter().filter_map(|node| node.register.as_ref()?.ring.as_ref());
