@@ -20,6 +20,10 @@ use crate::tokens::{PeerSecret, Tokens};
 pub const CACHE_BYTES_DEFAULT: u64 = 256 << 20;
 /// Size of a node's cache at most, bytes.
 pub const NODE_CACHE_BYTES: u64 = 64 << 20;
+/// How long a silent node keeps its place, unless configured.
+pub const EVICT_AFTER_DEFAULT: Duration = Duration::from_secs(10);
+/// How fast copies are made for learners unless configured, bytes a second.
+pub const COPY_BYTES_PER_S_DEFAULT: u64 = 32 << 20;
 /// Most sets of a cache.
 pub const CACHE_SETS_MAX: u32 = 1 << 24;
 /// Most ways of a cache: the valid and reference bits of a set fit one word.
@@ -144,6 +148,10 @@ pub struct CoordinatorConfig {
     pub heartbeat: Duration,
     /// Length of the coordinator's lease.
     pub lease: Duration,
+    /// How long a silent node keeps its place; `None`: for ever.
+    pub evict_after: Option<Duration>,
+    /// How fast copies are made for learners, bytes a second.
+    pub copy_bytes_per_s: u64,
     /// Shape of the cache.
     pub cache: CacheShape,
     /// Bound of the cache's memory, bytes.

@@ -159,6 +159,13 @@ pub enum ServerEvent {
         /// The faults still to come.
         left: Vec<Injected>,
     },
+    /// The coordinator has room for a node that is no member yet.
+    WantNode,
+    /// This node was removed from the cluster: it need not run any more.
+    Removed {
+        /// Its name.
+        node: String,
+    },
     /// The server ends, and a restart would end the same way.
     Fatal {
         /// One sentence that says why and what to do.
@@ -204,6 +211,16 @@ impl Announcer {
     /// The coordinator serves.
     pub fn active(&self, epoch: Epoch, cluster: Uuid) {
         self.tell(ServerEvent::Active { epoch, cluster });
+    }
+
+    /// A node is wanted that is no member yet.
+    pub fn want_node(&self) {
+        self.tell(ServerEvent::WantNode);
+    }
+
+    /// A node was removed by order.
+    pub fn removed(&self, node: String) {
+        self.tell(ServerEvent::Removed { node });
     }
 
     /// The node has caught up.

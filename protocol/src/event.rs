@@ -21,6 +21,7 @@ use crate::reply::InvalidReply;
 mod cache;
 mod members;
 mod procs;
+mod ring;
 mod subscribe;
 mod txn;
 
@@ -30,9 +31,10 @@ pub use cache::{
 };
 pub use members::{
     Admin, CoordinatorState, Copies, Heartbeat, HeartbeatMissed, Lagged, Link, LinkState,
-    MemberRecovery, MemberState, NodeLoad, Quantiles, RecoveryPhase, RingEpoch, Snapshot, Stats,
+    MemberRecovery, MemberState, NodeLoad, Quantiles, RecoveryPhase, Snapshot, Stats,
 };
 pub use procs::{Inject, Proc, ProcState, ProcsSnapshot};
+pub use ring::{RingEpoch, RingMove, Transfer};
 pub use subscribe::{Only, SETS_MAX, Subscribe, Topic, Topics};
 pub use txn::{
     Decide, NodeUs, Outcome, Phases, Role, Txn, TxnInDoubt, TxnOpen, TxnResolved, Vote, VoteState,
@@ -162,6 +164,8 @@ kinds! {
     CoordinatorState "coordinator_state" Coordinator Control,
     /// A ring is in force.
     RingEpoch "ring_epoch" Ring Control,
+    /// Copying from one node to another has come so far.
+    Transfer "transfer" Ring Control,
     /// A transaction is finished.
     Txn "txn" Txn Telemetry,
     /// One is not, after a while.

@@ -92,6 +92,8 @@ impl World {
             reaped: reaped.iter().map(|number| instance(*number)).collect(),
             once_entries_max: ONCE_ENTRIES_MAX,
             batches_out_max: self.setting.batches,
+            evict_after_ms: self.setting.evict_after_ms,
+            copy_bytes_per_s: 1 << 30,
         };
         let (sets, ways) = self.setting.cache;
         let cache = Arc::new(Cache::new(CacheShape { sets, ways }, 1 << 20, 1));
@@ -182,7 +184,8 @@ impl World {
                 }
                 self.event(format!("c{name}: {}", words::note(&note)));
             }
-            Effect::Active { .. } => {}
+            // Membership is ordered by the script's own words.
+            Effect::Active { .. } | Effect::WantNode | Effect::NodeRemoved(_) => {}
             Effect::Released => {
                 self.event(format!("c{name}: stopped"));
                 // Its last answers are on their way: nobody waits any more.

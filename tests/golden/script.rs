@@ -188,6 +188,8 @@ pub(super) struct Setting {
     pub(super) cache: (u32, u16),
     /// Prepare messages out at a node at a time.
     pub(super) batches: usize,
+    /// Who is silent for so long is evicted, milliseconds.
+    pub(super) evict_after_ms: Option<u64>,
     /// Nothing is started.
     pub(super) blank: bool,
 }
@@ -292,7 +294,7 @@ fn moment(word: &str) -> Result<Moment, String> {
 
 fn setting(words: &[&str]) -> Result<Setting, String> {
     let mut setting =
-        Setting { nodes: 3, more: 0, copies: 2, cache: (16, 4), batches: 1, blank: false };
+        Setting { nodes: 3, more: 0, copies: 2, cache: (16, 4), batches: 1, evict_after_ms: None, blank: false };
     let number = |word: &str| {
         word.parse().ok().filter(|n| (1..=9).contains(n)).ok_or(format!("{word} is not 1 to 9"))
     };
@@ -310,6 +312,11 @@ fn setting(words: &[&str]) -> Result<Setting, String> {
             }
             [n, "more", rest @ ..] => {
                 setting.more = number(n)?;
+                rest
+            }
+            ["evict", after, rest @ ..] => {
+                let ms = after.strip_suffix("ms").and_then(|ms| ms.parse().ok());
+                setting.evict_after_ms = Some(ms.ok_or("evict after how long, as in 2000ms")?);
                 rest
             }
             [n, "batches", rest @ ..] => {

@@ -269,6 +269,10 @@ pub(super) fn note(note: &Note) -> String {
         Note::Resolved(id, true) => format!("{id} is resolved: commit"),
         Note::Resolved(id, false) => format!("{id} is resolved: abort"),
         Note::Space { node, full } => format!("{node} full={full}"),
+        Note::Ring { number, what } => {
+            format!("ring {}.{} is {what}", number.epoch, number.counter)
+        }
+        Note::Change(what) => what.clone(),
         Note::Alarm(what) => format!("ALARM {what}"),
     }
 }

@@ -121,6 +121,8 @@ impl World {
             reaped,
             once_entries_max: self.plan.once_entries_max,
             batches_out_max: 1 + self.rng.below(2) as usize,
+            evict_after_ms: self.plan.evict_after_ms,
+            copy_bytes_per_s: *self.rng.one_of(&[2_000, 1 << 20]),
         };
         let shape = CacheShape { sets: self.plan.cache_sets, ways: self.plan.cache_ways };
         let cache = Arc::new(Cache::new(shape, 1 << 20, self.rng.bits()));
@@ -203,6 +205,8 @@ impl World {
                 self.coverage.met("coordinators active");
                 self.check_majority(epoch);
             }
+            Effect::WantNode => self.start_spare(),
+            Effect::NodeRemoved(node) => self.node_removed(&node),
             Effect::Released => self.released(coordinator),
         }
     }
@@ -227,6 +231,7 @@ impl World {
             {
                 self.fail(Failure::Refused(what.clone()));
             }
+            Note::Change(what) => self.note_change(what),
             Note::Space { full: true, .. } => self.coverage.met("full disks noticed"),
             Note::Phase("claiming", epoch) => {
                 let process = &mut self.coordinators[coordinator];

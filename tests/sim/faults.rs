@@ -47,6 +47,9 @@ impl World {
                 self.pause_coordinator(coordinator);
             }
             (Fault::Usurp, Some(coordinator)) => self.usurp(coordinator),
+            (Fault::EvictNode | Fault::AddNode | Fault::RemoveNode, Some(coordinator)) => {
+                self.order(coordinator, fault, node);
+            }
             // No coordinator to do it to, or not one of those that are planned for a moment.
             _ => {}
         }
@@ -231,6 +234,7 @@ impl World {
         for node in 0..self.nodes.len() {
             let life = self.nodes[node].process.as_ref().map(|process| process.life);
             match life {
+                _ if self.nodes[node].out => {}
                 Some(life) => self.resume(Proc::Node(node, life)),
                 None => self.after(0, Event::StartNode(node)),
             }

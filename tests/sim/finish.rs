@@ -5,7 +5,7 @@
 //! every key is written once more, and read, and judged: acknowledged writes are there, answers
 //! have an order, replicas hold the same.
 
-use cluster::core::ring::Ring;
+use cluster::core::ring::{Ring, ring_of};
 use cluster::storage::keystore::Keystore;
 use protocol::ids::Version;
 use protocol::peer::TxnState;
@@ -32,6 +32,7 @@ impl World {
 
     /// Looks whether all is at rest: reads all keys then, and ends when they are read.
     pub(crate) fn watch(&mut self) {
+        self.add_strangers();
         let unrest = self.unrest();
         let started = self.plan.heal_at + 1_000 * MS;
         if self.now > started + REST_MAX {
@@ -101,11 +102,14 @@ impl World {
                 return Some(format!("the coordinator has transactions {what}: {txns:?}"));
             }
         }
+        if let Some(what) = self.unrest_of_membership(coordinator) {
+            return Some(what);
+        }
         (0..self.nodes.len()).find_map(|node| self.unrest_of(node))
     }
 
     fn unrest_of(&self, node: usize) -> Option<String> {
-        if self.nodes[node].dead {
+        if self.nodes[node].dead || self.nodes[node].out {
             return None;
         }
         let Some(process) = &self.nodes[node].process else {
@@ -185,10 +189,7 @@ impl World {
     }
 
     fn ring(&self) -> Option<Ring> {
-        let mut processes = self.nodes.iter().filter_map(|node| node.process.as_ref());
-        let record = processes.find_map(|process| process.core.meta().ring.as_ref())?;
-        let points = record.members.iter().flat_map(|m| m.points.iter().map(|p| (*p, m.id)));
-        Some(Ring::new(points.collect(), record.replicas))
+        self.newest_record().map(|record| ring_of(&record))
     }
 
     /// The living nodes that hold a key.
@@ -205,7 +206,8 @@ impl World {
 
     /// Whether none of the nodes that hold a key is missing for good.
     fn is_whole(&self, number: u64) -> bool {
-        self.living_replicas(number) == usize::from(self.plan.replicas)
+        let members = self.ring().map_or(0, |ring| ring.members().len());
+        self.living_replicas(number) == usize::from(self.plan.replicas).min(members)
     }
 
     /// How the replicas of a key differ.

@@ -11,6 +11,7 @@
 //! * `world`: time, events, and everything that takes part
 //! * `network`, `node` with `recover`, `lanes` and `registration`, `coordinator`, `faults` with
 //!   `disks`, `stores` and `clogs`: the parts
+//! * `membership`: nodes that come and go
 //! * `caches`: what is checked of those of the nodes
 //! * `clients`: what they do; `asked`: what they ask for; `answers`: what they are told
 //! * `repeats`: what they do about an end that they do not know; `watchers`: scans and watches
@@ -33,6 +34,7 @@ mod faults;
 mod finish;
 mod incidents;
 pub(crate) mod lanes;
+mod membership;
 mod network;
 mod node;
 mod plan;

@@ -54,6 +54,8 @@ pub(crate) struct Machine {
     pub(crate) process: Option<Process>,
     /// It says that it must not be started again.
     pub(crate) dead: bool,
+    /// It is no part of the cluster: not yet, or not any more.
+    pub(crate) out: bool,
     /// It will crash, with power lost or not, in the middle of its next append.
     pub(crate) doom: Option<bool>,
     pub(crate) trouble: DiskTrouble,
@@ -103,6 +105,11 @@ impl Process {
 }
 
 impl Machine {
+    /// Whether no process ever ran on it.
+    pub(crate) fn is_new(&self) -> bool {
+        self.life == 0
+    }
+
     /// A machine with an empty directory.
     pub(crate) fn blank(node: usize, rng: &mut Seeded, drift: bool) -> Self {
         Self {
@@ -114,6 +121,7 @@ impl Machine {
             clock: Clock::draw(rng, drift),
             process: None,
             dead: false,
+            out: false,
             doom: None,
             trouble: DiskTrouble::default(),
             clogs: Clogs::default(),
@@ -125,7 +133,8 @@ impl Machine {
 impl World {
     /// Starts a node's process, unless it runs or must not; the start may itself be cut short.
     pub(crate) fn start_node(&mut self, node: usize) {
-        if self.nodes[node].process.is_some() || self.nodes[node].dead {
+        let machine = &self.nodes[node];
+        if machine.process.is_some() || machine.dead || machine.out {
             return;
         }
         let interrupted =

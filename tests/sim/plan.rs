@@ -115,10 +115,16 @@ pub(crate) enum Fault {
     PowerAtHeal,
     Drift,
     SpoilPrepare,
+    /// Orders to change the membership, at moments of their own: this node is evicted.
+    EvictNode,
+    /// One more node is added, while there are machines.
+    AddNode,
+    /// This node is removed.
+    RemoveNode,
 }
 
 /// Everything that may go wrong; those that are planned for a moment come first.
-pub(crate) const ALL_FAULTS: [Fault; PLANNED + 12] = [
+pub(crate) const ALL_FAULTS: [Fault; PLANNED + 15] = [
     Fault::KillNode,
     Fault::PowerNode,
     Fault::StopNode,
@@ -152,7 +158,14 @@ pub(crate) const ALL_FAULTS: [Fault; PLANNED + 12] = [
     Fault::PowerAtHeal,
     Fault::Drift,
     Fault::SpoilPrepare,
+    Fault::EvictNode,
+    Fault::AddNode,
+    Fault::RemoveNode,
 ];
+
+/// Those that spoil a directory, or pretend to have one.
+const TAMPERING: [Fault; 5] =
+    [Fault::WipeDisk, Fault::RollBack, Fault::RotState, Fault::RotLog, Fault::Duplicate];
 
 /// How many of them are planned for a moment.
 const PLANNED: usize = 21;
@@ -208,6 +221,10 @@ pub(crate) struct Plan {
     pub(crate) crash_in_start: u64,
     /// In 10,000 prepares so many name a ring that the node does not have: it refuses them.
     pub(crate) refuse: u64,
+    /// The membership lives: who is silent for so long is evicted, milliseconds.
+    pub(crate) evict_after_ms: Option<u64>,
+    /// Machines beside those that found the cluster.
+    pub(crate) spares: u16,
 }
 
 impl Plan {
@@ -229,7 +246,7 @@ impl Plan {
         let net = net(rng);
         let disk = disk(rng);
         let faults = faults(rng, heal_at);
-        Self {
+        let mut plan = Self {
             nodes,
             // A key with one copy has little to go wrong.
             replicas: if rng.chance(60) { replicas.max(2) } else { replicas },
@@ -260,7 +277,31 @@ impl Plan {
             crash_in_start: *rng.one_of(&[0, 0, 20]),
             refuse: *rng.one_of(&[0, 0, 100, 500]),
             node_cache: *rng.one_of(&[(1, 1), (2, 2), (64, 4)]),
+            evict_after_ms: None,
+            spares: 0,
+        };
+        if rng.chance(40) {
+            plan.live(rng);
         }
+        plan
+    }
+
+    /// Members come and go. Whose directory is tampered with is looked at while they stay.
+    fn live(&mut self, rng: &mut Seeded) {
+        self.evict_after_ms = Some(*rng.one_of(&[1_600, 2_500, 6_000]));
+        self.spares = rng.below(3) as u16;
+        self.faults.retain(|(_, fault)| !TAMPERING.contains(fault));
+        let orders = [Fault::EvictNode, Fault::AddNode, Fault::AddNode, Fault::RemoveNode];
+        for _ in 0..rng.below(6) {
+            let at = 300 * MS + rng.below(self.heal_at - 300 * MS);
+            self.faults.push((at, *rng.one_of(&orders)));
+        }
+        self.faults.sort_by_key(|(at, _)| *at);
+    }
+
+    /// Whether members come and go.
+    pub(crate) fn is_living(&self) -> bool {
+        self.evict_after_ms.is_some()
     }
 }
 

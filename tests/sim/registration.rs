@@ -51,6 +51,9 @@ impl World {
             Registered::Refused { reason } if reason.contains("lost data") => {
                 self.found_lost(node, &reason);
             }
+            Registered::Refused { reason } if reason.contains("was removed") => {
+                self.node_left(node);
+            }
             Registered::Refused { reason } => {
                 self.fail(Failure::Refused(format!("node {node} may not register: {reason}")));
             }

@@ -323,6 +323,7 @@ impl World {
             let at = self.rng.below(100 * MS);
             self.after(at, Event::StartNode(node));
         }
+        self.make_spares();
         self.after(0, Event::StartCoordinator);
         for client in 0..self.plan.clients as usize {
             let client_plan = Client::new(client, self.plan.requests);

@@ -6,6 +6,7 @@
 //! number and when a ring is in force are the coordinator's business.
 
 mod moves;
+pub mod next;
 mod propose;
 mod record;
 #[cfg(test)]
@@ -19,7 +20,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 pub use moves::{Move, moves};
 pub use propose::{propose, propose_join};
-pub use record::{is_ring, ring_of};
+pub use record::{is_ring, number_in, ring_of};
 
 /// Points on the ring, all of them: 2^64.
 pub const RING_POINTS: u128 = 1 << 64;

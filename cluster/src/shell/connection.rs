@@ -387,7 +387,7 @@ impl Connection {
     /// ok; `None` if it is about anything else.
     fn answer_admin(&mut self, request: &Request<'_>) -> Option<Option<ErrorCode>> {
         let answer = match &request.op {
-            Op::Admin(asked) => Err(admin::refuse(asked)),
+            Op::Admin(asked) if ops::for_core(&request.op).is_none() => Err(admin::refuse(asked)),
             Op::Auth { token } => match self.access.show(token) {
                 Some(role) => Ok(AuthReply { role }),
                 None => Err(ErrorReply::wrong_token()),

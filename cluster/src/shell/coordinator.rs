@@ -247,6 +247,8 @@ fn core_config(config: &CoordinatorConfig, cluster_if_founded: Uuid) -> Config {
         reaped: config.reaped.clone(),
         once_entries_max: ONCE_ENTRIES_MAX,
         batches_out_max: 1,
+        evict_after_ms: config.evict_after.map(ms),
+        copy_bytes_per_s: config.copy_bytes_per_s,
     }
 }
 
@@ -476,6 +478,8 @@ impl Driver {
                 let _ = self.shared.cluster.set(cluster);
                 self.announcer.active(epoch, cluster);
             }
+            Effect::WantNode => self.announcer.want_node(),
+            Effect::NodeRemoved(node) => self.announcer.removed(node),
             Effect::Released => self.released = true,
         }
     }
@@ -494,6 +498,10 @@ fn log(note: &Note) {
         Note::Space { node, full: false } => {
             tracing::info!("node {node} has space on its disk again: updates are taken");
         }
+        Note::Ring { number, what } => {
+            tracing::info!(epoch = %number.epoch, counter = number.counter, "ring {what}");
+        }
+        Note::Change(what) => tracing::info!("{what}"),
         Note::Alarm(what) => tracing::error!("{what}"),
     }
 }

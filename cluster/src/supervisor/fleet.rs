@@ -404,6 +404,7 @@ impl Fleet {
                 self.faults_left(proc, taken, left, out);
                 self.halts(proc, out);
             }
+            ServerEvent::WantNode | ServerEvent::Removed { .. } => {}
             ServerEvent::Fatal { reason } => self.procs[proc].fatal = Some(reason),
             // A node's own address is the coordinator's business.
             ServerEvent::Listening { .. } | ServerEvent::Active { .. } | ServerEvent::Up => {}

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Txn;
-use crate::ids::{Incarnation, NodeName, RingNumber};
-use crate::status::{self, IncidentStatus, NodeFigures, NodeState, PointStatus, Status};
+use crate::ids::{Incarnation, NodeName};
+use crate::status::{self, IncidentStatus, NodeFigures, NodeState, Status};
 
 /// How things are when a subscription begins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -188,6 +188,9 @@ pub struct Copies {
     pub by_live_copies: BTreeMap<u32, u64>,
     /// Keys with fewer than they should have: they can be read and not written.
     pub unwritable: u64,
+    /// Members whose keys are not counted yet, and not among these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uncounted: Vec<NodeName>,
 }
 
 /// How far the coordinator is. Its epoch is the envelope's.
@@ -205,21 +208,6 @@ pub struct CoordinatorState {
     pub resolved: u64,
     /// The part of the ring that it can serve reads of, 0 to 1.
     pub serving_share: f64,
-}
-
-/// A ring is in force. The envelope's epoch is the coordinator's; `ring` is this one's number.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RingEpoch {
-    /// The ring's number.
-    pub ring: RingNumber,
-    /// Its points, in order.
-    pub points: Vec<PointStatus>,
-    /// What moves against the ring before; none while membership is fixed.
-    #[serde(default)]
-    pub moves: Vec<serde_json::Value>,
-    /// The nodes that hold it durably.
-    #[serde(default)]
-    pub durable_on: Vec<NodeName>,
 }
 
 /// Of measured times, microseconds.

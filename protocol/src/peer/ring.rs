@@ -46,7 +46,7 @@ pub struct RingRecord {
     /// Until the next ring: a member of the ring before, which is none of this one. Its answers
     /// still count in majorities of that one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outgoing: Option<RingMember>,
+    pub outgoing: Option<Departed>,
     /// Until the next ring: a member that the ring before did not have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incoming: Option<MemberId>,
@@ -83,9 +83,12 @@ pub struct Departed {
     pub uuid: Uuid,
     /// Its name.
     pub name: NodeName,
-    /// It has lost something, or was removed: it never comes back.
+    /// It has lost something: it never comes back.
     #[serde(default)]
-    pub for_ever: bool,
+    pub lost: bool,
+    /// It was removed by order: neither it nor another one of its name comes back by itself.
+    #[serde(default)]
+    pub removed: bool,
     /// Where its points were: where it gets them again.
     #[serde(default)]
     pub points: Vec<Point>,

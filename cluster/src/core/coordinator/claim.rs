@@ -157,6 +157,7 @@ impl Coordinator {
         self.record = None;
         self.lease = None;
         self.ring = None;
+        self.abandon_steps();
         self.by_member.clear();
         self.marks.clear();
         let not_before = now.plus_us(self.jitter_us(attempts));
@@ -192,11 +193,16 @@ impl Coordinator {
         let number = RingNumber { epoch: self.epoch, counter: 0 };
         let record = Arc::new(RingRecord { number, ..record });
         self.ring = Some(Arc::new(ring_of(&record)));
-        let members = record.members.iter().map(|member| member.id);
-        self.lease = Some(Lease::new(members, self.config.lease_ms));
-        self.record = Some(record);
-        self.take_numbers();
+        let members = || record.members.iter().map(|member| member.id);
+        self.lease = Some(Lease::new(members(), self.config.lease_ms));
+        let out = record.outgoing.as_ref().map(|member| member.id);
+        let stays = members().filter(|id| Some(*id) != record.incoming);
+        let changes = out.is_some() || record.incoming.is_some();
+        let old = stays.chain(out).collect::<Vec<MemberId>>();
+        self.joint = changes.then(|| Lease::new(old, self.config.lease_ms));
+        self.record = Some(record.clone());
         self.phase = Phase::Installing { founding, claimed: now };
+        self.take_numbers();
         self.note(Note::Phase("fencing", self.epoch));
         for place in 0..self.nodes.len() {
             self.install(now, place);
@@ -226,43 +232,23 @@ impl Coordinator {
         }
     }
 
-    /// Asks a node that has reported to make the ring durable.
-    pub(super) fn install(&mut self, now: Time, place: usize) {
-        let Some(record) = self.record.clone() else { return };
-        let node = &self.nodes[place];
-        if node.report.is_some() && node.id.is_some() && node.link.phase == LinkPhase::Opening {
-            self.send(now, place, DownBody::Install((*record).clone()));
-        }
-    }
-
     pub(super) fn majority(&self, has: impl Fn(&super::members::Node) -> bool) -> bool {
         let Some(record) = &self.record else { return false };
         self.majority_of(record, has)
-    }
-
-    /// Whether so many members have it; those do not count that have lost something (R7).
-    fn majority_of(
-        &self,
-        record: &RingRecord,
-        has: impl Fn(&super::members::Node) -> bool,
-    ) -> bool {
-        let sound = record.members.iter().filter(|member| !self.has_lost(member.id));
-        let nodes = sound.filter_map(|m| self.nodes.iter().find(|node| node.uuid == m.uuid));
-        let count = nodes.filter(|node| has(node)).count();
-        count > record.members.len() / 2 || count > 0 && planted(Bug::ClaimOnMinority)
     }
 
     fn maybe_recover(&mut self, now: Time, founding: bool, claimed: Time) {
         let Some(record) = self.record.clone() else { return };
         let has = |node: &super::members::Node| node.installed == Some(record.number);
         let all = self.nodes.iter().filter(|node| has(node)).count() == record.members.len();
-        if !(all || !founding && self.majority(has)) {
+        if !(founding && all || !founding && self.majority(has)) {
             return;
         }
         let no_lease_left = self.no_lease_left(founding) || planted(Bug::LeaseNotWaitedFor);
         let waited = lease::wait_until(claimed, self.config.lease_ms);
         let tell_from = if no_lease_left { now } else { waited };
         self.phase = Phase::Recovering { tell_from, marking: false };
+        self.take_numbers();
         self.note(Note::Phase("recovering", self.epoch));
         (0..self.nodes.len()).for_each(|place| self.hear_losses(now, place));
         for place in 0..self.nodes.len() {
@@ -314,6 +300,10 @@ impl Coordinator {
             return;
         }
         self.phase = Phase::Active;
+        self.active_since = now;
+        for node in &mut self.nodes {
+            node.silent_since = node.silent_since.max(now);
+        }
         self.note(Note::Phase("active", self.epoch));
         let (epoch, cluster) = (self.epoch, record.cluster);
         self.effects.push(Effect::Active { epoch, cluster });
@@ -461,7 +451,7 @@ impl Coordinator {
         if self.phase != Phase::Active {
             return;
         }
-        let Some(mut until) = self.lease.as_ref().and_then(Lease::valid_until) else { return };
+        let Some(mut until) = self.leased_until() else { return };
         if planted(Bug::ToldWithoutLease) {
             until = Time::NEVER;
         }
@@ -475,10 +465,19 @@ impl Coordinator {
         }
     }
 
+    /// Until when results may be told: while the members change, both majorities count.
+    fn leased_until(&self) -> Option<Time> {
+        let until = self.lease.as_ref().and_then(Lease::valid_until)?;
+        match &self.joint {
+            Some(joint) => joint.valid_until().map(|other| until.min(other)),
+            None => Some(until),
+        }
+    }
+
     /// Whether results that rest on reads may be told now.
     pub(super) fn may_tell(&self, now: Time) -> bool {
         let serving = matches!(self.phase, Phase::Active | Phase::Stopping { marking: false, .. });
-        let holds = self.lease.as_ref().is_some_and(|lease| lease.holds(now));
+        let holds = self.leased_until().is_some_and(|until| now < until);
         serving && (holds || planted(Bug::ToldWithoutLease))
     }
 }

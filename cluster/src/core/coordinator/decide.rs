@@ -17,7 +17,7 @@ use super::super::planted::{Bug, planted};
 use super::super::time::Time;
 use super::links::LinkPhase;
 use super::updates::TxnPhase;
-use super::{Answer, Coordinator, Seq};
+use super::{Answer, Coordinator, Deadline, Seq};
 
 /// A decided transaction that not all participants have confirmed.
 #[derive(Debug)]
@@ -110,6 +110,9 @@ impl Coordinator {
         let Some(txn) = self.txns.get(&seq) else { return false };
         let TxnPhase::Sent { prepare, yes, .. } = &txn.phase else { return false };
         let first = self.is_first(seq) || planted(Bug::OrderOfDecisions);
+        if yes.len() < txn.participants.len() && first {
+            return self.commit_without(now, seq);
+        }
         if yes.len() < txn.participants.len() || !first {
             return false;
         }
@@ -137,6 +140,58 @@ impl Coordinator {
         }
         self.ops.committed += 1;
         self.finish(now, seq, Ok(Answer::Ok(reply::version_tail(prepare.id))));
+        true
+    }
+
+    /// Commits it if a participant is gone and all others have said yes: a choice, which they must
+    /// have durably before it is shown (R6). Its client is not told ok: not every replica that the
+    /// key has now holds it.
+    fn commit_without(&mut self, now: Time, seq: Seq) -> bool {
+        let Some(txn) = self.txns.get(&seq) else { return false };
+        let TxnPhase::Sent { prepare, yes, .. } = &txn.phase else { return false };
+        let (gone, here): (Vec<MemberId>, Vec<MemberId>) =
+            txn.participants.iter().partition(|member| self.is_gone(**member));
+        if gone.is_empty() || here.is_empty() || !here.iter().all(|member| yes.contains(member)) {
+            return false;
+        }
+        let (prepare, deadline) = (prepare.clone(), txn.deadline());
+        let id = prepare.id;
+        self.deadlines.remove(&(deadline, Deadline::Update(seq)));
+        self.by_id.remove(&id);
+        self.explain_update(now, seq, false);
+        let Some(txn) = self.txns.get_mut(&seq) else { return false };
+        let client = txn.client.take();
+        txn.phase = TxnPhase::Recovered(id);
+        txn.op = None;
+        if let Some(client) = client {
+            let error = ErrorReply::unknown_outcome(Some(id));
+            self.trace_answered(now, seq, &error);
+            self.reply_error(client, error);
+        }
+        for write in &prepare.writes {
+            self.cache.remove(write.key.as_str());
+        }
+        for member in &here {
+            if let Some(place) = self.by_member.get(member).copied() {
+                let link = &mut self.nodes[place].link;
+                if link.phase == LinkPhase::Ready {
+                    link.push_commit(now, id);
+                    link.want_sync();
+                }
+            }
+        }
+        self.ops.committed += 1;
+        self.resolved.insert(id);
+        let outcome = Outcome {
+            commit: true,
+            choice: true,
+            participants: prepare.participants.clone(),
+            unconfirmed: here,
+            adopting: Vec::new(),
+            prepare: Some(prepare),
+            held: Some(seq),
+        };
+        self.settle_or_keep(now, id, outcome);
         true
     }
 

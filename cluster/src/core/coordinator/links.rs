@@ -456,7 +456,7 @@ impl Coordinator {
             newest = link.sent.pop_front().map(|sent| sent.at);
         }
         let (Some(sent), Some(member)) = (newest, self.nodes[place].id) else { return };
-        if let Some(lease) = &mut self.lease {
+        for lease in self.lease.iter_mut().chain(&mut self.joint) {
             lease.answered(member, if planted(Bug::LeaseFromAnswer) { now } else { sent });
         }
         self.renew_lease(now);
@@ -512,7 +512,15 @@ impl Coordinator {
             }
         }
         for answer in up.once {
-            self.on_once_answer(now, member, answer);
+            if !self.on_copied_onces(&answer) {
+                self.on_once_answer(now, member, answer);
+            }
+        }
+        for answer in up.copy {
+            self.on_copy_answer(now, answer);
+        }
+        for r in up.put {
+            self.on_put(now, r);
         }
         for id in self.nodes[place].link.confirmed(up.durable) {
             self.trace_confirmed(now, member, id);

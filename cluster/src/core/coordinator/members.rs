@@ -12,7 +12,7 @@ use protocol::peer::{
 use protocol::status::NodeState;
 
 use super::super::detector::{self, Observed, Verdict};
-use super::super::ring::is_ring;
+use super::super::ring::{is_ring, number_in};
 use super::super::time::Time;
 use super::events::Seen;
 use super::links::{Link, LinkPhase};
@@ -21,6 +21,8 @@ use super::{Coordinator, Effect, Note, Phase, RegistrationId};
 /// First wait before a lost link is dialled again, milliseconds; doubles up to the last.
 const REDIAL_MS: u64 = 20;
 const REDIAL_MS_MAX: u64 = 500;
+/// Nodes that are no members and may wait to become some.
+const STRANGERS_MAX: usize = 64;
 
 /// One node.
 #[derive(Debug)]
@@ -55,6 +57,8 @@ pub(super) struct Node {
     pub(super) full: bool,
     /// When it last had no link, or lost the one it had.
     link_lost: Time,
+    /// Since when it is not up.
+    pub(super) silent_since: Time,
     pub(super) redial_at: Option<Time>,
     pub(super) redial_ms: u64,
 }
@@ -83,6 +87,7 @@ impl Node {
             end: protocol::ids::GroupSeq(0),
             full: false,
             link_lost: now,
+            silent_since: now,
             redial_at: None,
             redial_ms: REDIAL_MS,
         }
@@ -129,6 +134,9 @@ impl Coordinator {
             node.heartbeat = None;
             self.end_link(now, place, false);
             self.void_votes(place);
+            if let Some(member) = self.nodes[place].id {
+                self.transfers_void(member);
+            }
             // It is there now: no need to wait as after an attempt that failed.
             self.nodes[place].redial_at = None;
             self.tell_recovery(now, place, RecoveryPhase::Log, (0, 0));
@@ -175,12 +183,7 @@ impl Coordinator {
         if let Some(record) = &ring
             && id.is_none()
         {
-            return Err(format!(
-                "the cluster has its {} members and membership is fixed: a directory that was \
-                 wiped cannot come back as {}",
-                record.members.len(),
-                register.name
-            ));
+            self.admit_stranger(record, register)?;
         }
         for node in &self.nodes {
             // Members' names differ: another store under one came before any ring was known, and
@@ -200,6 +203,42 @@ impl Coordinator {
         let full = ring.is_none() && self.nodes.len() >= usize::from(self.config.nodes);
         if full && !self.nodes.iter().any(|node| node.uuid == register.uuid) {
             return Err(format!("{} nodes have registered already", self.nodes.len()));
+        }
+        Ok(())
+    }
+
+    /// Whether a store that is no member may wait to become one.
+    fn admit_stranger(&self, record: &RingRecord, register: &Register) -> Result<(), String> {
+        let name = &register.name;
+        let gone = record.departed.iter().rev().chain(&record.outgoing);
+        let own = gone.clone().find(|departed| departed.uuid == register.uuid);
+        if own.is_some_and(|own| own.lost) {
+            return Err("its store has lost data that other nodes rely on: its directory must \
+                        not be used again"
+                .to_owned());
+        }
+        if own.is_some_and(|own| own.removed) {
+            return Err(format!(
+                "{name} was removed from the cluster: start a node with an empty directory and \
+                 another name, and add it"
+            ));
+        }
+        if own.is_none() && register.ring.is_some() {
+            return Err(format!(
+                "its directory belongs to this cluster, but {name} is no member of it: it is a \
+                 copy, or was removed long ago; use an empty directory"
+            ));
+        }
+        if record.members.iter().any(|member| member.name == *name) {
+            return Err(format!(
+                "{name} is a member with another directory: one that was wiped can only come back \
+                 when {name} has been evicted, or under another name"
+            ));
+        }
+        let known = self.nodes.iter().any(|node| node.uuid == register.uuid);
+        let strangers = self.nodes.iter().filter(|node| node.id.is_none()).count();
+        if !known && strangers >= STRANGERS_MAX {
+            return Err(format!("{strangers} nodes wait to be added already"));
         }
         Ok(())
     }
@@ -238,21 +277,24 @@ impl Coordinator {
         self.watch_members(now);
     }
 
-    /// Numbers the nodes once the ring names them.
+    /// Numbers the nodes once a ring names them.
     pub(super) fn take_numbers(&mut self) {
-        if let Some(record) = self.record.clone() {
-            self.take_numbers_of(&record);
-        }
+        let ids: Vec<Option<MemberId>> =
+            self.nodes.iter().map(|node| self.number_of(node.uuid)).collect();
+        self.number_nodes(ids);
     }
 
-    /// The same by a ring that is not in force yet.
+    /// The same by a ring that is being claimed.
     pub(super) fn take_numbers_of(&mut self, record: &RingRecord) {
-        for (place, node) in self.nodes.iter_mut().enumerate() {
-            let member = record.members.iter().find(|member| member.uuid == node.uuid);
-            node.id = member.map(|member| member.id);
-            if let Some(id) = node.id {
-                self.by_member.insert(id, place);
-            }
+        let ids = self.nodes.iter().map(|node| number_in(record, node.uuid)).collect();
+        self.number_nodes(ids);
+    }
+
+    fn number_nodes(&mut self, ids: Vec<Option<MemberId>>) {
+        self.by_member.clear();
+        for (place, (node, id)) in self.nodes.iter_mut().zip(ids).enumerate() {
+            node.id = id;
+            self.by_member.extend(id.map(|id| (id, place)));
         }
     }
 
@@ -262,7 +304,7 @@ impl Coordinator {
 
     /// The name of a member of the ring in force.
     pub(super) fn node_name(&self, member: MemberId) -> NodeName {
-        let record = self.record.as_ref();
+        let record = self.newest().map(|(record, _)| record);
         let member = record.and_then(|r| r.members.iter().find(|other| other.id == member));
         let unknown = || NodeName::new("unknown").expect("a valid name");
         member.map_or_else(unknown, |member| member.name.clone())
@@ -270,17 +312,24 @@ impl Coordinator {
 
     /// The name by which people know a member.
     pub(super) fn name_of(&self, member: MemberId) -> String {
-        let record = self.record.as_deref().cloned().or_else(|| self.newest_ring());
-        let mut members = record.into_iter().flat_map(|record| record.members);
-        let member = members.find(|other| other.id == member);
-        member.map_or_else(|| "a node".to_owned(), |member| member.name.to_string())
+        let newest = self.newest().map(|(record, _)| (**record).clone());
+        let record = newest.or_else(|| self.newest_ring());
+        let named = |record: RingRecord| {
+            let present = record.members.into_iter().map(|member| (member.id, member.name));
+            let gone = record.departed.into_iter().chain(record.outgoing);
+            let mut all = present.chain(gone.map(|departed| (departed.id, departed.name)));
+            all.find(|(id, _)| *id == member).map(|(_, name)| name.to_string())
+        };
+        record.and_then(named).unwrap_or_else(|| "a node".to_owned())
     }
 
     /// Begins a link to a node where one is wanted and none is.
     pub(super) fn dial(&mut self, now: Time, place: usize) {
         let claiming = !matches!(self.phase, Phase::Gathering { .. } | Phase::Stopped);
         let node = &mut self.nodes[place];
-        let wanted = claiming && node.link.phase == LinkPhase::Closed;
+        // Who is no member is asked for nothing once it has gone.
+        let there = node.id.is_some() || node.registered_on.is_some() || self.record.is_none();
+        let wanted = claiming && there && node.link.phase == LinkPhase::Closed;
         let due = node.redial_at.is_none_or(|at| at <= now);
         let Some(register) = node.register.as_ref().filter(|_| wanted && due) else { return };
         self.last_session += 1;
@@ -346,6 +395,7 @@ impl Coordinator {
         self.effects.push(Effect::HangUp { session });
         self.tell_link(now, place, false);
         if let Some(member) = self.nodes[place].id {
+            self.transfers_lost(member);
             self.onces_lost(member);
         }
         self.reads_lost(now, reads);
@@ -360,6 +410,7 @@ impl Coordinator {
         for node in &mut self.nodes {
             node.last_heard = moved(node.last_heard);
             node.link_lost = moved(node.link_lost);
+            node.silent_since = moved(node.silent_since);
             node.link.excuse(moved);
         }
     }
@@ -369,10 +420,16 @@ impl Coordinator {
         for place in 0..self.nodes.len() {
             self.dial(now, place);
             self.ask_now_and_then(now, place);
+            if self.nodes[place].id.is_none() && self.record.is_some() {
+                continue;
+            }
             let (state, reason) = self.verdict(now, place);
             let node = &mut self.nodes[place];
             if node.state != state {
                 let was_up = node.is_up();
+                if was_up {
+                    node.silent_since = now;
+                }
                 let from = std::mem::replace(&mut node.state, state);
                 let note = Note::Member { node: node.name.clone(), state, reason };
                 self.note(note);

@@ -8,6 +8,10 @@
 //! * `links`: sessions with the nodes: batches down, answers up, windows
 //! * `voting`: what awaits votes
 //! * `losses`: stores that have lost something (R7)
+//! * `rings`: from one ring to the next while it serves (R10, R15)
+//! * `heal`: what is changed without being asked for: evictions, returns, learners that are ready
+//! * `change`: what administrators ask for
+//! * `copying`: how learners get what they do not have
 //! * `resolve`: what reports prove about transactions of earlier epochs (R6)
 //! * `conditions`: what an update asks for, and what it comes to on a given state
 //! * `order`: program order of each connection
@@ -28,12 +32,15 @@
 //! Never: keeps anything that a restart would miss; tells a result before it may (see `claim`);
 //! shows an undecided write.
 
+mod change;
 mod claim;
 mod conditions;
+mod copying;
 mod decide;
 mod evaluate;
 mod events;
 mod explain;
+mod heal;
 mod links;
 mod locate;
 mod losses;
@@ -43,6 +50,7 @@ mod order;
 mod outcome;
 mod reads;
 mod resolve;
+mod rings;
 mod scan;
 mod status;
 mod updates;
@@ -68,6 +76,7 @@ use super::ring::Ring;
 use super::subscription::Event;
 use super::time::Time;
 
+pub use change::{Action, AdminOp};
 pub use claim::Phase;
 pub use conditions::{Change, Test, Update, Write};
 pub use events::{Interest, Look};
@@ -114,6 +123,10 @@ pub struct Config {
     pub once_entries_max: usize,
     /// Prepare messages out at a node at a time.
     pub batches_out_max: usize,
+    /// How long a silent node keeps its place, milliseconds; `None`: for ever.
+    pub evict_after_ms: Option<u64>,
+    /// How fast copies are made for learners, bytes a second.
+    pub copy_bytes_per_s: u64,
 }
 
 /// One request of one client connection.
@@ -150,6 +163,8 @@ pub enum ClientOp {
     Explain(Box<ExplainOp>),
     /// The picture of it all.
     Status,
+    /// A change of membership, or of a setting.
+    Admin(AdminOp),
 }
 
 /// How an update is named that a client asks about.
@@ -288,6 +303,10 @@ pub enum Effect {
         /// The cluster.
         cluster: Uuid,
     },
+    /// A node is wanted that is no member yet.
+    WantNode,
+    /// This node was removed by order, and is a member no more: it need not run.
+    NodeRemoved(String),
     /// Everything is handed back: the process may end.
     Released,
 }
@@ -315,6 +334,15 @@ pub enum Note {
         /// Whether it refuses updates.
         full: bool,
     },
+    /// A ring is on its way, or in force.
+    Ring {
+        /// Its number.
+        number: protocol::ids::RingNumber,
+        /// Which of both.
+        what: &'static str,
+    },
+    /// A change of membership has come to its end.
+    Change(String),
     /// Something that an operator should look at.
     Alarm(String),
 }
@@ -346,8 +374,21 @@ pub struct Coordinator {
     marks: BTreeMap<MemberId, GroupSeq>,
     losses: BTreeMap<MemberId, losses::Loss>,
     cache: Arc<Cache>,
+    /// The next ring, while it is on its way.
+    step: Option<rings::Step>,
+    /// Ranges whose updates wait for a ring.
+    barriers: Vec<rings::Barrier>,
+    copies: copying::Copies,
+    changes: change::Changes,
+    /// Why somebody who is due is not evicted, as it was told.
+    refused: BTreeMap<MemberId, String>,
+    evict_after_ms: Option<u64>,
+    copy_bytes_per_s: u64,
+    active_since: Time,
     /// Counted from the moment that the members are known.
     lease: Option<Lease>,
+    /// That of the other members, while the members change: both are needed.
+    joint: Option<Lease>,
     lease_told: Time,
     clock: super::detector::OwnClock,
     started: Time,
@@ -417,8 +458,18 @@ impl Coordinator {
     pub fn new(config: Config, cache: Arc<Cache>, now: Time) -> Self {
         assert!(config.nodes >= 1 && config.tokens >= 1, "checked with the flags");
         assert!((1..=config.nodes).contains(&config.replicas), "checked with the flags");
+        let (evict_after_ms, copy_bytes_per_s) = (config.evict_after_ms, config.copy_bytes_per_s);
         Self {
             config,
+            step: None,
+            barriers: Vec::new(),
+            copies: copying::Copies::default(),
+            changes: change::Changes::default(),
+            refused: BTreeMap::new(),
+            evict_after_ms,
+            copy_bytes_per_s,
+            active_since: now,
+            joint: None,
             phase: Phase::Gathering { not_before: now, above: Epoch(0), attempts: 0 },
             epoch: Epoch(0),
             counter: 0,
@@ -512,6 +563,7 @@ impl Coordinator {
         self.watch_arrivals(now);
         self.watch_members(now);
         self.claim_step(now);
+        self.heal(now);
         while let Some((at, deadline)) = self.deadlines.first().copied() {
             if at > now {
                 break;
@@ -562,6 +614,7 @@ impl Coordinator {
             ClientOp::Watch(op) => self.on_watch(now, client, op),
             ClientOp::Locate(op) => self.on_locate(now, client, op, deadline),
             ClientOp::Explain(op) => self.on_explain(now, client, *op, once, deadline),
+            ClientOp::Admin(op) => self.on_admin(now, client, op),
             ClientOp::Status => {}
         }
     }

@@ -302,6 +302,13 @@ impl Coordinator {
         self.ring.as_ref().is_some_and(|ring| self.onces.loaded.len() == ring.arcs().len())
     }
 
+    /// Another ring is in force: all entries were here before (`may_step`), and still are.
+    pub(super) fn onces_are_here(&mut self) {
+        let Some(ring) = self.ring.clone() else { return };
+        let from = ring.arcs().map(|arc| arc.in_sync[0]);
+        self.onces.loaded = from.enumerate().collect();
+    }
+
     /// The first version whose entry nodes must keep, if that has risen since they were told.
     pub(super) fn once_news(&self, told: Version) -> Option<Version> {
         // What is not here yet may be older than all that is.

@@ -20,11 +20,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use protocol::event::RecoveryPhase;
-use protocol::ids::{Epoch, MemberId, RingNumber, Version};
+use protocol::ids::{Epoch, Key, MemberId, RingNumber, Version};
 use protocol::peer::{Prepare, Report, ReportedTxn, Settled, TxnState};
 
 use super::super::planted::{Bug, planted};
-use super::super::ring::is_ring;
+use super::super::ring::{is_ring, number_in};
 use super::super::time::Time;
 use super::decide::{Ballot, Outcome};
 use super::links::LinkPhase;
@@ -65,6 +65,13 @@ pub(super) struct InDoubt {
     pub(super) seq: Option<Seq>,
 }
 
+impl InDoubt {
+    /// The key that it writes first, once somebody has shown what it writes.
+    pub(super) fn first_written(&self) -> Option<&Key> {
+        Some(&self.prepare.as_ref()?.writes.first()?.key)
+    }
+}
+
 impl Coordinator {
     pub(super) fn on_report(&mut self, now: Time, place: usize, report: Box<Report>) {
         let node = &mut self.nodes[place];
@@ -86,7 +93,7 @@ impl Coordinator {
         match self.phase {
             Phase::Claiming { .. } => self.claim_step(now),
             Phase::Recovering { .. } | Phase::Active | Phase::Stopping { .. }
-                if self.nodes[place].installed == self.record.as_ref().map(|r| r.number) =>
+                if self.nodes[place].installed == self.newest().map(|(r, _)| r.number) =>
             {
                 self.take_report(now, place);
             }
@@ -96,13 +103,17 @@ impl Coordinator {
 
     pub(super) fn on_installed(&mut self, now: Time, place: usize, number: RingNumber) {
         self.nodes[place].installed = Some(number);
-        let current = self.record.as_ref().map(|record| record.number);
+        let current = self.newest().map(|(record, _)| record.number);
         match self.phase {
             Phase::Installing { .. } => self.claim_step(now),
             Phase::Recovering { .. } | Phase::Active | Phase::Stopping { .. }
                 if current == Some(number) =>
             {
                 self.take_report(now, place);
+                if self.record.as_ref().is_some_and(|record| record.number == number) {
+                    self.nodes[place].link.push_in_force(number);
+                }
+                self.look_at_step(now);
             }
             _ => {}
         }
@@ -117,7 +128,12 @@ impl Coordinator {
         if self.has_lost(member) {
             return;
         }
-        let Report { cut_through, settled, txns, .. } = *report;
+        // What it remembers from when it was another member is decided without it (R6, H41).
+        let was = report.ring.as_ref().and_then(|ring| number_in(ring, report.store));
+        let Report { cut_through, settled, mut txns, .. } = *report;
+        if was != Some(member) {
+            txns.clear();
+        }
         self.nodes[place].link.phase = LinkPhase::Ready;
         self.nodes[place].witness = Some(Witness { cut_through, settled });
         let told: BTreeMap<Version, ReportedTxn> =
@@ -280,6 +296,7 @@ impl Coordinator {
             queue.resolved += 1;
         }
         self.txns.insert(seq, txn);
+        self.awaits_too(seq);
         if let Some(once) = &prepare.once {
             self.recover_once(seq, once);
         }
@@ -289,6 +306,9 @@ impl Coordinator {
     /// What a node that says nothing of a transaction shows by that; `None` if it has not
     /// reported under this epoch.
     pub(super) fn absent(&self, member: MemberId, id: Version) -> Option<Seen> {
+        if self.is_gone(member) {
+            return Some(Seen::LostHere);
+        }
         if self.has_lost(member) {
             return self.loss_holds(member).then_some(Seen::LostHere);
         }
@@ -330,7 +350,7 @@ impl Coordinator {
     fn fate(&self, id: Version) -> Option<(bool, bool)> {
         let doubt = self.in_doubt.get(&id)?;
         let seen = |member: &MemberId| match doubt.seen.get(member) {
-            _ if self.has_lost(*member) => self.absent(*member, id),
+            _ if self.has_lost(*member) || self.is_gone(*member) => self.absent(*member, id),
             None if planted(Bug::SilentIsNo) => Some(Seen::Never),
             seen => seen.copied(),
         };
@@ -340,7 +360,7 @@ impl Coordinator {
         }
         // What a lost store has named may have been confirmed by all, it too, and forgotten. One
         // that still holds it prepared shows that it was not: it never came to who has settled it.
-        let lost = |member: &MemberId| self.has_lost(*member);
+        let lost = |member: &MemberId| self.has_lost(*member) || self.is_gone(*member);
         let open = all.contains(&Some(Seen::Prepared)) || all.iter().all(Option::is_some);
         let settled_is_no = open || !doubt.participants.iter().any(lost);
         let no = |seen: &Option<Seen>| match seen {
@@ -366,16 +386,17 @@ impl Coordinator {
     }
 
     fn resolve(&mut self, now: Time, id: Version, commit: bool, choice: bool) {
+        // First, while its keys are at hand: whoever listens is told one of them.
+        self.note(Note::Resolved(id, commit));
         let Some(doubt) = self.in_doubt.remove(&id) else { return };
         self.resolved.insert(id);
-        self.note(Note::Resolved(id, commit));
         let mut unconfirmed = Vec::new();
         let mut lost = Vec::new();
         let adopting: Vec<MemberId> = doubt
             .participants
             .iter()
             .filter(|member| {
-                let gone = self.has_lost(**member);
+                let gone = self.has_lost(**member) || self.is_gone(**member);
                 let lacks = matches!(doubt.seen.get(member), Some(Seen::LostHere | Seen::Never));
                 let wanted = lacks && !planted(Bug::LostNotAdopted);
                 commit && wanted && !gone && doubt.prepare.is_some()
@@ -384,6 +405,9 @@ impl Coordinator {
             .collect();
         for member in &doubt.participants {
             let seen = doubt.seen.get(member).copied();
+            if self.is_gone(*member) {
+                continue;
+            }
             let Some(place) = self.by_member.get(member).copied() else {
                 // It has not registered yet: what it holds is learned from its report.
                 unconfirmed.push(*member);

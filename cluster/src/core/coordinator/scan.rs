@@ -253,6 +253,16 @@ impl Coordinator {
         }
     }
 
+    /// Another ring is in force: what is still to be told is asked for anew, of whoever has it now.
+    pub(super) fn restart_scans(&mut self) {
+        let Some(ring) = &self.ring else { return };
+        let arcs: Vec<usize> = (0..ring.arcs().len()).collect();
+        for scan in self.scans.values_mut().filter(|scan| scan.answer.is_none()) {
+            let through = scan.last.clone().or_else(|| scan.op.after.clone());
+            scan.parts = vec![Part::of(arcs.clone(), through)];
+        }
+    }
+
     pub(super) fn on_scan_deadline(&mut self, id: u64) {
         let Some(scan) = self.scans.get(&id) else { return };
         let why = match scan.answer {

@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use protocol::event::Copies;
 use protocol::ids::{Key, MemberId};
 use protocol::status::{
-    ClusterStatus, CoordinatorState, CoordinatorStatus, NodeState, NodeStatus, OpsStatus,
-    PointStatus, RingStatus, Status,
+    ClusterStatus, CoordinatorState, CoordinatorStatus, NodeFigures, NodeState, NodeStatus,
+    OpsStatus, PointStatus, RingStatus, Status,
 };
 
 use super::super::time::Time;
@@ -23,6 +24,12 @@ pub(super) struct Ops {
     pub(super) aborted: u64,
 }
 
+/// What a node has told since it started, once it has counted its keys.
+fn counted(node: &Node) -> Option<&NodeFigures> {
+    let figures = node.heartbeat.as_ref().map(|heartbeat| &heartbeat.figures);
+    figures.filter(|figures| !figures.counting)
+}
+
 impl Coordinator {
     /// What is known now.
     pub fn status(&self, now: Time) -> Status {
@@ -30,11 +37,13 @@ impl Coordinator {
         let mut nodes: Vec<NodeStatus> = self.nodes.iter().map(|n| self.node(now, n)).collect();
         nodes.extend(self.absent_members());
         nodes.sort_by(|a, b| a.id.cmp(&b.id).then_with(|| a.name.cmp(&b.name)));
+        let copies = self.copies();
         Status {
             cluster: self.cluster_status(),
             coordinator: self.coordinator_status(now),
             ring: self.ring_status(),
-            copies: self.copies(),
+            copies: copies.by_live_copies,
+            copies_uncounted: copies.uncounted,
             nodes,
             cache: self.cache.stats().status(self.cache.shape()),
             ops: OpsStatus::default(),
@@ -47,7 +56,7 @@ impl Coordinator {
             ]),
             once: self.once_status(now),
             keys_in_doubt: self.keys_in_doubt(),
-            changes: Vec::new(),
+            changes: self.changes_status(),
             incidents: Vec::new(),
             supervisor: supervisor.map(|addr| addr.to_string()).next(),
             lab: None,
@@ -68,7 +77,7 @@ impl Coordinator {
             limits: protocol::limits::Limits::default(),
             heartbeat_ms: self.config.heartbeat_ms,
             lease_ms: self.config.lease_ms,
-            evict_after_ms: None,
+            evict_after_ms: self.evict_after_ms,
         }
     }
 
@@ -116,7 +125,7 @@ impl Coordinator {
             id: member.and_then(|member| member.points.first().copied()),
             uuid: Some(node.uuid),
             version: register.map(|r| r.greeting.version.clone()).unwrap_or_default(),
-            state: if node.id.is_none() { NodeState::Joining } else { node.state },
+            state: self.state_of(node),
             paused: false,
             hint: None,
             addr: register.map(|r| r.addr.to_string()),
@@ -125,13 +134,34 @@ impl Coordinator {
             incarnation: node.incarnation().unwrap_or_default(),
             heartbeat_age_ms: node.heartbeat_at.map(|at| now.since_us(at) / 1000),
             heartbeats: node.heartbeats,
-            keys_primary: heartbeat.map(|h| h.figures.keys_primary),
-            keys_replica: heartbeat.map(|h| h.figures.keys_replica),
+            keys_primary: counted(node).map(|figures| figures.keys_primary),
+            keys_replica: counted(node).map(|figures| figures.keys_replica),
             cache: heartbeat.map(|h| h.figures.cache.clone()),
             log_bytes: heartbeat.map(|h| h.figures.log_bytes),
             fsync_us: heartbeat.map(|h| h.figures.fsync_us),
             undecided: heartbeat.map_or(0, |h| h.figures.undecided),
         }
+    }
+
+    /// How a node is, as it is told.
+    pub(super) fn state_of(&self, node: &Node) -> NodeState {
+        let Some((record, ring)) = self.newest() else { return node.state };
+        let Some(id) = node.id else {
+            let departed = record.departed.iter().chain(&record.outgoing);
+            let evicted = departed.into_iter().any(|departed| departed.uuid == node.uuid);
+            return if evicted { NodeState::Evicted } else { NodeState::Joining };
+        };
+        let leaves = |member: &protocol::peer::RingMember| member.points.is_empty();
+        if node.state != NodeState::Up {
+            return node.state;
+        }
+        if record.members.iter().any(|member| member.id == id && leaves(member)) {
+            return NodeState::Leaving;
+        }
+        let holds = || ring.arcs().filter(|arc| arc.holders.contains(&id));
+        let learns_all = !record.learning.is_empty()
+            && holds().all(|arc| !arc.in_sync.contains(&id));
+        if learns_all { NodeState::Joining } else { node.state }
     }
 
     /// Members that have not registered with this coordinator.
@@ -166,25 +196,31 @@ impl Coordinator {
     /// Keys by how many of their copies are on nodes that are up: each node's primary keys are
     /// told by its heartbeat, and have as many live copies as their replicas are up. With several
     /// points a node this is an estimate: its keys are shared out as its arcs are.
-    pub(super) fn copies(&self) -> BTreeMap<u32, u64> {
-        let mut copies = BTreeMap::new();
+    pub(super) fn copies(&self) -> Copies {
+        let mut copies = Copies::default();
         let (Some(ring), Some(record)) = (&self.ring, &self.record) else { return copies };
         let up = |member: &MemberId| self.node_of(*member).is_some_and(Node::is_up);
         for member in &record.members {
             let node = self.nodes.iter().find(|node| node.uuid == member.uuid);
-            let heartbeat = node.and_then(|node| node.heartbeat.as_ref());
-            let keys = heartbeat.map_or(0, |heartbeat| heartbeat.figures.keys_primary);
+            let Some(figures) = node.and_then(counted) else {
+                copies.uncounted.push(member.name.clone());
+                continue;
+            };
+            let keys = figures.keys_primary;
             let arcs = member.points.len() as u64;
             for (nth, point) in (0..arcs).zip(&member.points) {
                 let live = ring.in_sync_at(*point).iter().filter(|m| up(m)).count() as u32;
                 let share = keys / arcs + u64::from(nth < keys % arcs);
                 if share > 0 {
                     // A heartbeat may say anything.
-                    let sum: &mut u64 = copies.entry(live).or_default();
+                    let sum: &mut u64 = copies.by_live_copies.entry(live).or_default();
                     *sum = sum.saturating_add(share);
                 }
             }
         }
+        let full = usize::from(record.replicas).min(record.members.len()) as u32;
+        let few = copies.by_live_copies.range(..full).map(|(_, keys)| *keys);
+        copies.unwritable = few.fold(0, u64::saturating_add);
         copies
     }
 

@@ -35,6 +35,7 @@ mod forged;
 mod holes;
 mod lease;
 mod machine;
+mod membership;
 mod once;
 mod reads;
 mod recovery;
@@ -63,6 +64,10 @@ struct Side {
     lines: Vec<(u64, String)>,
     notes: Vec<Note>,
     events: Vec<Event>,
+    /// How many nodes were asked for.
+    wanted: u32,
+    /// Nodes that were removed by order.
+    removed: Vec<String>,
     dead: bool,
 }
 
@@ -127,6 +132,8 @@ fn config(instance: u128) -> Config {
         reaped: Vec::new(),
         once_entries_max: 1_000,
         batches_out_max: 1,
+        evict_after_ms: None,
+        copy_bytes_per_s: u64::MAX,
     }
 }
 
@@ -209,6 +216,8 @@ impl World {
             lines: Vec::new(),
             notes: Vec::new(),
             events: Vec::new(),
+            wanted: 0,
+            removed: Vec::new(),
             dead: false,
         });
         self.sides.len() - 1
@@ -282,6 +291,8 @@ impl World {
             Effect::Event(event) => it.events.push(*event),
             Effect::Active { .. } => it.active = true,
             Effect::Released => it.released = true,
+            Effect::WantNode => it.wanted += 1,
+            Effect::NodeRemoved(node) => it.removed.push(node),
             Effect::Dial { session, addr } => self.dial(side, session, addr),
             Effect::HangUp { session } => {
                 if let Some(conn) = self.conn(side, session) {

@@ -70,6 +70,10 @@ impl TxnPhase {
 }
 
 impl Txn {
+    pub(super) fn deadline(&self) -> Time {
+        self.deadline
+    }
+
     pub(super) fn recovered(prepare: &Prepare) -> Self {
         Self {
             client: None,
@@ -119,11 +123,14 @@ impl Coordinator {
             self.reply(client, answer);
             return;
         }
-        let Some(ring) = self.ring.clone() else { return };
+        let Some(ring) = self.newest().map(|(_, ring)| ring.clone()) else { return };
         let participants = participants_of(&ring, &op);
+        let keys = op.keys();
         let first_written = &op.writes[0].key;
         let repeats = once.as_ref().is_some_and(|once| self.may_be_known(once, first_written));
-        if !repeats && let Some(down) = self.first_down(&participants) {
+        // Behind a barrier it is seen who is there.
+        let waits = repeats || self.bars(&keys);
+        if !waits && let Some(down) = self.first_down(&participants) {
             let error = ErrorReply::replica_down(&self.name_of(down));
             self.trace_refused(now, client, &op, &participants, &error);
             self.reply_error(client, error);
@@ -141,7 +148,6 @@ impl Coordinator {
         self.queued += 1;
         self.queued_bytes += op.bytes();
         let seq = self.next_seq();
-        let keys = op.keys();
         let trace = self.new_trace(now, client, &participants);
         let txn = Txn {
             client: Some(client),
@@ -207,7 +213,8 @@ impl Coordinator {
 
     /// Evaluates a waiting update and hands it over, if it is its turn.
     fn advance(&mut self, now: Time, seq: Seq) {
-        if !self.txns.get(&seq).is_some_and(|txn| txn.turn.has_come()) || !self.is_its_turn(seq) {
+        let its_turn = self.txns.get(&seq).is_some_and(|txn| txn.turn.has_come());
+        if !its_turn || self.is_barred(seq) || !self.is_its_turn(seq) {
             return;
         }
         match self.look_up_once(now, seq) {
@@ -261,11 +268,23 @@ impl Coordinator {
         })
     }
 
-    fn hand_over(&mut self, now: Time, seq: Seq, writes: Vec<WireWrite>, rests_on: Vec<Version>) {
+    fn hand_over(
+        &mut self,
+        now: Time,
+        seq: Seq,
+        mut writes: Vec<WireWrite>,
+        rests_on: Vec<Version>,
+    ) {
         let Some(txn) = self.txns.get(&seq) else { return };
         let (participants, once) = (txn.participants.clone(), txn.once.clone());
-        let ring = self.record.as_ref();
-        let Some(ring) = ring.map(|record| record.number) else { return };
+        let Some((record, placed)) = self.newest() else { return };
+        let ring = record.number;
+        if writes.len() > 1 {
+            for write in &mut writes {
+                write.holders = placed.replicas_of(&write.key).to_vec();
+                write.holders.sort_unstable();
+            }
+        }
         // The id is given only if it goes out: ids rise in queue order without holes.
         let id = Version::new(self.epoch, self.counter + 1);
         let due = self.due_elsewhere(&rests_on, &participants);
@@ -372,6 +391,7 @@ impl Coordinator {
     pub(super) fn leave_queues(&mut self, now: Time, seq: Seq) {
         self.end_update_turn(seq);
         let Some(txn) = self.txns.remove(&seq) else { return };
+        self.pass_barriers(seq);
         self.cramped.remove(&seq);
         self.leaseless.remove(&seq);
         if let Some(once) = &txn.once {
@@ -448,7 +468,8 @@ impl Coordinator {
         let Some(member) = self.nodes[place].id else { return };
         let waiting = |(seq, txn): &(&Seq, &Txn)| {
             let waits = matches!(txn.phase, TxnPhase::Waiting { .. });
-            waits && txn.participants.contains(&member) && !self.may_repeat(**seq, txn)
+            let needs = waits && txn.participants.contains(&member);
+            needs && !self.may_repeat(**seq, txn) && !self.is_barred(**seq)
         };
         let refused: Vec<Seq> = self.txns.iter().filter(waiting).map(|(seq, _)| *seq).collect();
         let name = self.name_of(member);

@@ -39,7 +39,9 @@ impl NodeCore {
         self.sync_wanted |= batch.sync;
         let Some(session) = self.session.as_mut() else { return };
         let n = session.n_in;
-        session.ask |= batch.ask;
+        // What these come to may take long, or nothing: that they are here is said at once.
+        let rare = batch.in_force.is_some() || !batch.copy.is_empty() || !batch.put.is_empty();
+        session.ask |= batch.ask || rare;
         if decides {
             session.decided_n = n;
         }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::super::planted::{Bug, planted};
 use super::super::record::{Prepared, Previous};
-use super::super::ring::{is_ring, ring_of};
+use super::super::ring::{is_ring, number_in, ring_of};
 use super::super::time::Time;
 use super::reads::Asked;
 use super::{ConnId, Effect, ExitReason, NodeCore};
@@ -271,8 +271,7 @@ impl NodeCore {
         let Some(record) = &self.meta.ring else { return };
         let store = self.meta.store;
         // Until another ring is in force, the ring before may be what a new coordinator finds.
-        let members = record.members.iter().chain(&record.outgoing);
-        self.me = members.into_iter().find(|m| m.uuid == store).map(|m| m.id);
+        self.me = number_in(record, store);
         let departed = record.departed.iter().filter(|departed| departed.uuid == store);
         let departed: Vec<MemberId> = departed.map(|departed| departed.id).collect();
         let ring = Arc::new(ring_of(record));

@@ -45,6 +45,14 @@ fn learns(record: &RingRecord) -> bool {
             .all(|(_, part)| !part.in_sync.is_empty())
 }
 
+/// The number of this store in a record: that of a member, or of the one that it leaves out, which
+/// may still be a member of the ring in force.
+pub fn number_in(record: &RingRecord, store: Uuid) -> Option<MemberId> {
+    let present = record.members.iter().map(|member| (member.uuid, member.id));
+    let out = record.outgoing.iter().map(|departed| (departed.uuid, departed.id));
+    present.chain(out).find(|(uuid, _)| *uuid == store).map(|(_, id)| id)
+}
+
 /// Whether each one is more than the one before.
 fn rises<T: Ord>(all: &[T]) -> bool {
     all.windows(2).all(|pair| pair[0] < pair[1])

@@ -119,6 +119,8 @@ impl Model {
                 let durable_on = told.durable_on.iter().map(|node| node.as_str().to_owned());
                 self.ring = Ring::new(number, &told.points, durable_on.collect());
             }
+            // The events view tells it.
+            Body::Transfer(_) => {}
             Body::Txn(txn) => self.txns.finished(txn, now),
             Body::TxnOpen(open) => self.txns.opened(&open.0, now),
             Body::TxnInDoubt(told) => self.txns.in_doubt(told, now),

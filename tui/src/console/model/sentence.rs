@@ -4,7 +4,7 @@
 //! as it came: whoever shows it makes it safe.
 
 use protocol::event::{
-    Body, Event, MemberState, Outcome, Proc, ProcState, RecoveryPhase, Txn, TxnOpen,
+    Body, Event, MemberState, Outcome, Proc, ProcState, RecoveryPhase, Transfer, Txn, TxnOpen,
 };
 use protocol::ids::{Key, Version};
 use protocol::status::NodeState;
@@ -234,6 +234,7 @@ fn of_figures(event: &Event) -> Sentence {
                 told.durable_on.len()
             ),
         ),
+        Body::Transfer(told) => made(told.target.as_str(), "copy", Mood::Plain, copied(told)),
         Body::Stats(stats) => made(
             "coordinator",
             "stats",
@@ -468,4 +469,13 @@ mod tests {
             assert!(!told.1.is_empty());
         }
     }
+}
+
+/// How far the copying from one node to another is.
+fn copied(told: &Transfer) -> String {
+    let of = told.keys_total.map(|total| format!(" of about {total}")).unwrap_or_default();
+    format!(
+        "{} copies from {}: {}{of} keys, {}",
+        told.target, told.source, told.keys_done, told.state
+    )
 }

@@ -1,10 +1,8 @@
 //! Events about nodes and their links, the copies of keys, the coordinator and its ring.
 
-use std::collections::BTreeMap;
-
 use protocol::event::{
-    Body, CoordinatorState, Copies, Heartbeat, HeartbeatMissed, Link, LinkState, MemberRecovery,
-    MemberState, RecoveryPhase, RingEpoch, Topic,
+    Body, CoordinatorState, Heartbeat, HeartbeatMissed, Link, LinkState, MemberRecovery,
+    MemberState, RecoveryPhase, Topic,
 };
 use protocol::ids::{MemberId, NodeName};
 use protocol::peer;
@@ -112,7 +110,7 @@ impl Coordinator {
         if !self.events.on(Topic::Member) {
             return;
         }
-        let copies = self.copies_now();
+        let copies = self.copies();
         let node = &self.nodes[place];
         let body = Body::MemberState(MemberState {
             node: node.name.clone(),
@@ -153,20 +151,9 @@ impl Coordinator {
         names
     }
 
-    /// Keys by the number of their live copies.
-    fn copies_now(&self) -> Copies {
-        let by_live_copies: BTreeMap<u32, u64> = self.copies();
-        let members = self.record.as_ref().map_or(0, |record| record.members.len());
-        let replicas = self.record.as_ref().map_or(0, |record| usize::from(record.replicas));
-        let full = replicas.min(members) as u32;
-        let unwritable = by_live_copies.range(..full).map(|(_, keys)| *keys);
-        let unwritable = unwritable.fold(0, u64::saturating_add);
-        Copies { by_live_copies, unwritable }
-    }
-
     /// The copies, if they have changed since that was told.
     pub(super) fn tell_copies(&mut self) {
-        let copies = self.copies_now();
+        let copies = self.copies();
         if self.events.copies.as_ref() == Some(&copies) {
             return;
         }
@@ -213,21 +200,5 @@ impl Coordinator {
         let up = |holder: &MemberId| self.node_of(*holder).is_some_and(Node::is_up);
         let served = ring.arcs().filter(|arc| arc.in_sync.iter().any(up));
         served.map(|arc| arc.range.width()).sum::<u128>() as f64 / RING_POINTS as f64
-    }
-
-    /// The ring that is in force now.
-    pub(super) fn tell_ring(&mut self) {
-        if !self.events.on(Topic::Ring) {
-            return;
-        }
-        let Some(record) = self.record.clone() else { return };
-        let durable = self.nodes.iter().filter(|node| node.installed == Some(record.number));
-        let body = Body::RingEpoch(RingEpoch {
-            ring: record.number,
-            points: self.ring_status().points,
-            moves: Vec::new(),
-            durable_on: durable.map(|node| node.name.clone()).collect(),
-        });
-        self.tell_event(None, body);
     }
 }

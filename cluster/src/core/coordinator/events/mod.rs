@@ -17,6 +17,7 @@ mod caches;
 mod doubts;
 mod figures;
 mod members;
+mod rings;
 mod trace;
 mod txns;
 

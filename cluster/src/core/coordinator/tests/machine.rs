@@ -211,6 +211,7 @@ impl World {
         let end = machine.log.last().map_or(GroupSeq(0), |(seq, _)| *seq);
         let (core, _) = restart.finish(self.now, end);
         machine.core = Some(core);
+        machine.apply(apply);
         machine.beats = 0;
         for side in 0..self.sides.len() {
             self.register(side, node);

@@ -119,8 +119,8 @@ fn registrations_that_cannot_be_are_refused_with_a_reason() {
         (Register { greeting: foreign.clone(), ring: None, ..good.clone() }, "belongs to cluster"),
         (Register { greeting: foreign, ring: Some(ring.clone()), ..good.clone() }, "belongs to"),
         (Register { ring: Some(ring), ..good.clone() }, "cannot be"),
-        (Register { uuid: Uuid(9), ..good.clone() }, "cannot come back as n1"),
-        (Register { uuid: Uuid(9), name, ring: None, ..good.clone() }, "membership is fixed"),
+        (Register { uuid: Uuid(9), ring: None, ..good.clone() }, "n1 is a member with another"),
+        (Register { uuid: Uuid(9), name, ..good.clone() }, "n7 is no member of it"),
         (Register { addr: elsewhere, ..good.clone() }, "copy of its directory"),
         (Register { incarnation: Incarnation(0), ..good.clone() }, "copy of its directory"),
     ];

@@ -23,7 +23,7 @@ fn a_record_that_is_no_ring_ends_the_session_only() {
         |ring| ring.members.clear(),
         |ring| ring.replicas = 0,
         |ring| ring.members[1].points = ring.members[0].points.clone(),
-        |ring| ring.members[0].points.clear(),
+        |ring| ring.members.iter_mut().for_each(|member| member.points.clear()),
         |ring| ring.number.epoch = Epoch(9),
     ];
     for spoil in spoil {

@@ -39,6 +39,7 @@ pub(super) fn about(what: &What) -> &'static str {
              undecided, and then serves."
         }
         Body::RingEpoch(_) => "The ring says which nodes hold which keys.",
+        Body::Transfer(_) => "A node that is to hold keys gets them from one that has them.",
         Body::Txn(_) => "A two-phase commit that is finished. A sample: not all of them are told.",
         Body::TxnOpen(_) => "A two-phase commit that takes long.",
         Body::TxnInDoubt(_) => {

@@ -1,0 +1,421 @@
+//! Changes of membership: what administrators ask for, what begins by itself, and what is shown of
+//! both.
+//!
+//! A change is a name for one or several steps (`rings`) and the copying between them. It is running
+//! from its first step until nothing is being learned any more. One is asked for at a time; another
+//! is `busy`. Evictions and returns come as they must, also while another change is running.
+//!
+//! Never: makes a step itself (`heal` does).
+
+use std::collections::VecDeque;
+
+use protocol::error::{ErrorCode, ErrorReply};
+use protocol::ids::{MemberId, RingNumber};
+use protocol::peer::RingRecord;
+use protocol::status::ChangeStatus;
+
+use super::super::ring::next::{self, Newcomer};
+use super::super::ring::{propose, propose_join, ring_of};
+use super::super::time::Time;
+use super::members::Node;
+use super::{Answer, ClientId, Coordinator, Effect, Note, Phase};
+
+/// Changes that are shown after their end.
+const ENDED_MAX: usize = 16;
+
+/// What changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kind {
+    Evict(String),
+    Return(String),
+    Add(String),
+    Remove(String),
+    Rebalance,
+}
+
+impl Kind {
+    fn action(&self) -> &'static str {
+        match self {
+            Self::Evict(_) => "evict",
+            Self::Return(_) => "return",
+            Self::Add(_) => "add",
+            Self::Remove(_) => "remove",
+            Self::Rebalance => "rebalance",
+        }
+    }
+
+    fn node(&self) -> Option<&str> {
+        match self {
+            Self::Evict(node) | Self::Return(node) | Self::Add(node) | Self::Remove(node) => {
+                Some(node)
+            }
+            Self::Rebalance => None,
+        }
+    }
+}
+
+/// How far a change is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    /// Asked for; its first step is not made.
+    Waiting(Option<String>),
+    Running,
+    Done,
+    Cancelled,
+}
+
+#[derive(Debug, Clone)]
+struct Change {
+    number: u64,
+    kind: Kind,
+    state: State,
+    began: Time,
+    keys: u64,
+    bytes: u64,
+}
+
+/// All that were asked for or began by themselves.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    last: u64,
+    open: Vec<Change>,
+    ended: VecDeque<Change>,
+}
+
+/// What an administrator asks of the coordinator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminOp {
+    /// What is to be done.
+    pub action: Action,
+    /// Only say what it would do.
+    pub dry_run: bool,
+    /// Only if this ring is in force.
+    pub if_ring: Option<RingNumber>,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// This node loses its place now.
+    Evict(String),
+    /// This node gives away what it has, and leaves.
+    Remove(String),
+    /// One more node.
+    Add,
+    /// Shares as equal as they can be.
+    Rebalance,
+    /// This change ends, if nothing of it is done yet.
+    Cancel(String),
+    /// How long a silent node keeps its place, milliseconds; none: for ever.
+    SetEvictAfter(Option<u64>),
+    /// How fast is copied, bytes a second.
+    SetCopyRate(u64),
+}
+
+fn refused(code: ErrorCode, reason: impl Into<String>, sentence: impl Into<String>) -> ErrorReply {
+    ErrorReply { reason: Some(reason.into().into()), ..ErrorReply::new(code, sentence.into()) }
+}
+
+impl Coordinator {
+    /// An administrator asks for something.
+    pub(super) fn on_admin(&mut self, now: Time, client: ClientId, op: AdminOp) {
+        match self.administer(now, op) {
+            Ok(tail) => self.reply(client, Answer::Ok(tail.into())),
+            Err(error) => self.reply_error(client, *error),
+        }
+    }
+
+    fn administer(&mut self, now: Time, op: AdminOp) -> Result<String, Box<ErrorReply>> {
+        let ring = self.record.as_ref().map(|record| record.number);
+        if let Some(wanted) = op.if_ring
+            && ring != Some(wanted)
+        {
+            let is = ring.map_or_else(|| "none".to_owned(), |ring| format!("{}.{}", ring.epoch, ring.counter));
+            let sentence = format!("the ring in force is {is}: look at the status and ask again");
+            return Err(Box::new(refused(ErrorCode::Conflict, "another ring", sentence)));
+        }
+        match op.action {
+            Action::SetEvictAfter(after_ms) => {
+                self.evict_after_ms = after_ms;
+                self.refused.clear();
+                Ok(String::new())
+            }
+            Action::SetCopyRate(bytes) => {
+                self.copy_bytes_per_s = bytes;
+                Ok(String::new())
+            }
+            Action::Cancel(change) => self.cancel(&change),
+            action => self.ask(now, action, op.dry_run),
+        }
+    }
+
+    fn ask(
+        &mut self,
+        now: Time,
+        action: Action,
+        dry_run: bool,
+    ) -> Result<String, Box<ErrorReply>> {
+        let Some(record) = self.record.clone().filter(|_| self.phase == Phase::Active) else {
+            let sentence = "the coordinator is not active yet: ask again in a moment";
+            return Err(Box::new(refused(ErrorCode::Refused, "recovering", sentence)));
+        };
+        let kind = self.kind_of(&record, action)?;
+        let evicts = matches!(kind, Kind::Evict(_));
+        if let Some(open) = self.changes.open.iter().find(|change| !evicts || change.kind == kind) {
+            let name = format!("c{}", open.number);
+            let sentence = format!(
+                "{name} ({}) is running: wait for its end, or cancel it",
+                open.kind.action()
+            );
+            let error = ErrorReply::new(ErrorCode::Busy, sentence);
+            return Err(Box::new(ErrorReply { change: Some(name.into()), ..error }));
+        }
+        let next = self.first_step(now, &record, &kind)?;
+        if dry_run {
+            return Ok(self.preview(&record, next.as_ref(), &kind));
+        }
+        let number = self.open_change(now, kind.clone(), State::Waiting(None));
+        if let (Kind::Add(_), None) = (&kind, &next) {
+            self.effects.push(Effect::WantNode);
+        }
+        self.heal(now);
+        Ok(format!(",\"change\":\"c{number}\""))
+    }
+
+    fn kind_of(&self, record: &RingRecord, action: Action) -> Result<Kind, Box<ErrorReply>> {
+        let member = |name: &str| record.members.iter().any(|member| member.name.as_str() == name);
+        let known = |name: String| {
+            if member(&name) {
+                return Ok(name);
+            }
+            let gone = record.departed.iter().any(|departed| departed.name.as_str() == name);
+            let (code, sentence) = match gone {
+                true => (ErrorCode::Already, format!("{name} is no member any more")),
+                false => {
+                    let names = record.members.iter().map(|member| member.name.as_str());
+                    let names = names.collect::<Vec<_>>().join(", ");
+                    (ErrorCode::NoSuchNode, format!("no node is called {name}: there are {names}"))
+                }
+            };
+            Err(Box::new(refused(code, "no member", sentence)))
+        };
+        Ok(match action {
+            Action::Evict(name) => Kind::Evict(known(name)?),
+            Action::Remove(name) => Kind::Remove(known(name)?),
+            Action::Add => Kind::Add(self.candidate().map_or(String::new(), |n| n.name.to_string())),
+            _ => Kind::Rebalance,
+        })
+    }
+
+    /// A node that is no member and waits to become one.
+    fn candidate(&self) -> Option<&Node> {
+        let waits = |node: &&Node| {
+            let named = |record: &RingRecord| {
+                record.members.iter().any(|member| member.name == node.name)
+            };
+            let blank = node.register.as_ref().is_some_and(|register| register.ring.is_none());
+            let there = node.id.is_none() && node.report.is_some() && blank;
+            there && !self.record.as_deref().is_some_and(named)
+        };
+        self.nodes.iter().find(waits)
+    }
+
+    /// The ring that a change begins with; `None` while a node is missing for it.
+    fn first_step(
+        &self,
+        now: Time,
+        record: &RingRecord,
+        kind: &Kind,
+    ) -> Result<Option<RingRecord>, Box<ErrorReply>> {
+        let refuse = |why: String| Box::new(refused(ErrorCode::Refused, why.clone(), why));
+        if !self.may_tell(now) {
+            return Err(refuse("half of the nodes do not answer".into()));
+        }
+        let member = |name: &str| {
+            record.members.iter().find(|m| m.name.as_str() == name).map(|member| member.id)
+        };
+        let next = match kind {
+            Kind::Evict(name) => {
+                let Some(id) = member(name) else { return Ok(None) };
+                return self.without(record, id).map(Some).map_err(refuse);
+            }
+            Kind::Return(_) => return Ok(None),
+            Kind::Remove(name) => {
+                let Some(id) = member(name) else { return Ok(None) };
+                let with_points = |member: &&protocol::peer::RingMember| !member.points.is_empty();
+                if record.members.iter().filter(with_points).count() <= usize::from(record.replicas)
+                {
+                    let why = format!(
+                        "with one node less there are fewer nodes than the {} copies of each key",
+                        record.replicas
+                    );
+                    return Err(refuse(why));
+                }
+                next::leaving(record, id)
+            }
+            Kind::Add(_) => match self.candidate() {
+                None => return Ok(None),
+                Some(node) => {
+                    let points = propose_join(&ring_of(record), record.tokens);
+                    let (uuid, name) = (node.uuid, node.name.clone());
+                    next::with(record, Newcomer { uuid, name, points, had: None })
+                        .map(|(next, _)| next)
+                }
+            },
+            Kind::Rebalance => {
+                let members = record.members.len() as u16;
+                next::with_points(record, propose(members, record.tokens))
+            }
+        };
+        let next = next.map_err(|why| refuse(format!("{why:?}")))?;
+        match self.why_not(record, &next, None) {
+            None => Ok(Some(next)),
+            Some(why) => Err(refuse(why)),
+        }
+    }
+
+    /// The next step of what was asked for, if it can be made now.
+    pub(super) fn asked_change(&mut self, now: Time, record: &RingRecord) -> Option<RingRecord> {
+        let waits = |change: &Change| matches!(change.state, State::Waiting(_));
+        let place = self.changes.open.iter().position(waits)?;
+        let kind = self.changes.open[place].kind.clone();
+        let step = self.first_step(now, record, &kind);
+        let change = &mut self.changes.open[place];
+        match step {
+            Ok(Some(next)) => {
+                change.state = State::Running;
+                if let (Kind::Add(name), Some(id)) = (&mut change.kind, next.incoming) {
+                    let member = next.members.iter().find(|member| member.id == id);
+                    *name = member.map_or(String::new(), |member| member.name.to_string());
+                }
+                Some(next)
+            }
+            Ok(None) => {
+                change.state = State::Waiting(Some("no node is there that could join".into()));
+                None
+            }
+            Err(why) => {
+                change.state = State::Waiting(Some(why.error.to_string()));
+                None
+            }
+        }
+    }
+
+    /// The member whose eviction was asked for.
+    pub(super) fn asked_eviction(&self) -> Option<MemberId> {
+        let record = self.record.as_ref()?;
+        self.changes.open.iter().find_map(|change| match (&change.kind, &change.state) {
+            (Kind::Evict(name), State::Waiting(_)) => {
+                record.members.iter().find(|m| m.name.as_str() == name).map(|member| member.id)
+            }
+            _ => None,
+        })
+    }
+
+    fn open_change(&mut self, now: Time, kind: Kind, state: State) -> u64 {
+        self.changes.last += 1;
+        let number = self.changes.last;
+        self.changes.open.push(Change { number, kind, state, began: now, keys: 0, bytes: 0 });
+        number
+    }
+
+    /// A step is made that begins a change; it may have been asked for.
+    pub(super) fn change_begins(&mut self, now: Time, kind: Kind) {
+        match self.changes.open.iter_mut().find(|change| change.kind == kind) {
+            Some(change) => change.state = State::Running,
+            None => {
+                self.open_change(now, kind, State::Running);
+            }
+        }
+    }
+
+    /// A ring is in force: changes of which nothing is left are at their end.
+    pub(super) fn ring_changed(&mut self, now: Time) {
+        self.copies_follow_ring();
+        self.tell_ring();
+        let Some(record) = self.record.clone() else { return };
+        let busy = !record.learning.is_empty()
+            || record.incoming.is_some()
+            || record.outgoing.is_some();
+        let leaving = |name: &str| record.members.iter().any(|m| m.name.as_str() == name);
+        let (keys, bytes) = (self.copies.keys, self.copies.bytes);
+        let mut open = std::mem::take(&mut self.changes.open);
+        for mut change in open.drain(..) {
+            (change.keys, change.bytes) = (change.keys.max(keys), change.bytes.max(bytes));
+            let goes_on = match &change.kind {
+                Kind::Remove(name) => leaving(name),
+                _ => false,
+            };
+            if change.state != State::Running || busy || goes_on {
+                self.changes.open.push(change);
+                continue;
+            }
+            change.state = State::Done;
+            let took_ms = now.since_us(change.began) / 1_000;
+            let what = format!(
+                "c{} ({} {}) is done after {took_ms} ms",
+                change.number,
+                change.kind.action(),
+                change.kind.node().unwrap_or_default()
+            );
+            self.note(Note::Change(what));
+            self.end_change(change);
+        }
+    }
+
+    fn end_change(&mut self, change: Change) {
+        if self.changes.ended.len() == ENDED_MAX {
+            self.changes.ended.pop_front();
+        }
+        self.changes.ended.push_back(change);
+    }
+
+    fn cancel(&mut self, name: &str) -> Result<String, Box<ErrorReply>> {
+        let named = |change: &Change| format!("c{}", change.number) == name;
+        let Some(place) = self.changes.open.iter().position(named) else {
+            let sentence = format!("no change called {name} is under way: see the status");
+            return Err(Box::new(refused(ErrorCode::Already, "not under way", sentence)));
+        };
+        if self.changes.open[place].state == State::Running {
+            let sentence = format!(
+                "{name} has begun, and its ring is in force or on its way: it cannot be taken back, \
+                 only followed by another change"
+            );
+            return Err(Box::new(refused(ErrorCode::Refused, "begun", sentence)));
+        }
+        let mut change = self.changes.open.remove(place);
+        change.state = State::Cancelled;
+        self.end_change(change);
+        Ok(format!(",\"change\":\"{name}\""))
+    }
+
+    /// What a change would do, as the rest of a reply.
+    fn preview(&self, _record: &RingRecord, _next: Option<&RingRecord>, _kind: &Kind) -> String {
+        String::new()
+    }
+
+    /// What is shown of changes, the oldest first.
+    pub(super) fn changes_status(&self) -> Vec<ChangeStatus> {
+        let total = self.keys_to_learn();
+        let shown = |change: &Change| {
+            let (state, reason) = match &change.state {
+                State::Waiting(why) => ("waiting", why.clone()),
+                State::Running => ("running", None),
+                State::Done => ("done", None),
+                State::Cancelled => ("cancelled", None),
+            };
+            let running = change.state == State::Running;
+            ChangeStatus {
+                change: format!("c{}", change.number),
+                action: change.kind.action().to_owned(),
+                node: change.kind.node().filter(|name| !name.is_empty()).map(str::to_owned),
+                state: state.to_owned(),
+                keys_done: if running { self.copies.keys } else { change.keys },
+                keys_total: total.filter(|_| running),
+                bytes_done: if running { self.copies.bytes } else { change.bytes },
+                reason,
+            }
+        };
+        self.changes.ended.iter().chain(&self.changes.open).map(shown).collect()
+    }
+}

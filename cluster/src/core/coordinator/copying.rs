@@ -1,0 +1,364 @@
+//! How learners get what they do not have: portion by portion, from a member in sync, through this
+//! coordinator.
+//!
+//! asks the source for a portion → hands it to the learner → waits until that has taken it in →
+//! waits for its turn (`copy_bytes_per_s`) → asks for the next one, from the last key on; then the
+//! named updates (R16), then a last one, which is answered when the learner has all of it on its
+//! disk. Only then may the learner be switched in (`heal`).
+//!
+//! A portion is asked for behind all decisions made before, on the source's link; nothing is asked
+//! for while a transaction is open there in which the learner takes no part (R10). So whatever is
+//! committed is either in a portion or came to the learner as to any other participant. Where the
+//! source is lost another one goes on from the same key; a learner that restarts begins anew.
+//!
+//! Never: reads from a learner; has two portions of one transfer on their way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use protocol::ids::{Incarnation, Key, MemberId, Version};
+use protocol::peer::{
+    CopyAnswer, CopyAsk, CopyPut, Learning, OnceAnswer, OnceAsk, RingRecord, Span,
+};
+
+use super::super::ring::Range;
+use super::super::time::Time;
+use super::Coordinator;
+use super::links::LinkPhase;
+
+/// Transfers at a time.
+const TRANSFERS_MAX: usize = 4;
+/// What an item counts for beside its key and value.
+const ITEM_BYTES: u64 = 64;
+/// Progress is told so often, milliseconds.
+const TOLD_EVERY_MS: u64 = 250;
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    /// Its turn, and somebody who can be asked.
+    Turn,
+    /// A portion of this number.
+    Portion(u64),
+    /// That the learner has taken this portion in.
+    Taken(u64),
+    /// Named updates.
+    Onces(u64),
+    /// That the learner has taken them in.
+    OncesTaken(u64),
+    /// That the learner has everything on its disk.
+    Durable(u64),
+}
+
+/// One learner and one source.
+#[derive(Debug)]
+pub(super) struct Transfer {
+    pub(super) learner: MemberId,
+    /// The start of the learner that has what was copied so far.
+    incarnation: Incarnation,
+    pub(super) source: MemberId,
+    pub(super) spans: Vec<Span>,
+    since: Version,
+    /// All keys up to this one have been taken in.
+    after: Option<Key>,
+    /// The last portion's end; the outer `None`: there was none yet.
+    through: Option<Option<Key>>,
+    onces_after: Version,
+    /// All keys are copied: named updates follow.
+    keys_end: bool,
+    onces_end: bool,
+    wait: Wait,
+    /// Not before this is the next portion asked for.
+    not_before: Time,
+    pub(super) began: Time,
+    pub(super) keys: u64,
+    pub(super) bytes: u64,
+    told: Time,
+}
+
+/// All copying.
+#[derive(Debug, Default)]
+pub(super) struct Copies {
+    last: u64,
+    pub(super) transfers: BTreeMap<u64, Transfer>,
+    /// What learners have durably.
+    done: BTreeSet<(MemberId, Span)>,
+    /// Keys and bytes copied since the learning began.
+    pub(super) keys: u64,
+    pub(super) bytes: u64,
+}
+
+impl Copies {
+    pub(super) fn is_done(&self, done: &(MemberId, Span)) -> bool {
+        self.done.contains(done)
+    }
+
+    fn is_under_way(&self, learning: &Learning) -> bool {
+        let of = |transfer: &Transfer| {
+            transfer.learner == learning.learner && transfer.spans.contains(&learning.span)
+        };
+        self.transfers.values().any(of)
+    }
+}
+
+impl Coordinator {
+    /// Another ring is in force: what is not learned under it any more is not copied.
+    pub(super) fn copies_follow_ring(&mut self) {
+        let learning = self.record.as_ref().map(|record| record.learning.clone());
+        let learning = learning.unwrap_or_default();
+        let wanted = |learner: MemberId, span: &Span| {
+            learning.iter().any(|l| l.learner == learner && l.span == *span)
+        };
+        self.copies.done.retain(|(learner, span)| wanted(*learner, span));
+        self.copies.transfers.retain(|_, transfer| {
+            transfer.spans.iter().all(|span| wanted(transfer.learner, span))
+        });
+        if learning.is_empty() {
+            (self.copies.keys, self.copies.bytes) = (0, 0);
+        }
+    }
+
+    /// Begins what can begin, and goes on with what waits for its turn.
+    pub(super) fn copy_step(&mut self, now: Time) {
+        let Some(record) = self.record.clone().filter(|record| !record.learning.is_empty()) else {
+            return;
+        };
+        self.plan_transfers(now, &record);
+        let waiting = |(_, transfer): &(&u64, &Transfer)| transfer.wait == Wait::Turn;
+        let ids: Vec<u64> =
+            self.copies.transfers.iter().filter(waiting).map(|(id, _)| *id).collect();
+        for id in ids {
+            self.go_on_copying(now, id);
+        }
+    }
+
+    fn plan_transfers(&mut self, now: Time, record: &RingRecord) {
+        while self.copies.transfers.len() < TRANSFERS_MAX {
+            let open = record.learning.iter().filter(|learning| {
+                let done = self.copies.is_done(&(learning.learner, learning.span));
+                !done && !self.copies.is_under_way(learning)
+            });
+            let mut pairs: BTreeMap<(MemberId, MemberId, Version), Vec<Span>> = BTreeMap::new();
+            for learning in open {
+                let ready = self.node_of(learning.learner).is_some_and(|node| {
+                    node.link.phase == LinkPhase::Ready && node.is_up()
+                });
+                let source = self.source_of(learning).filter(|_| ready);
+                if let Some(source) = source {
+                    let pair = (learning.learner, source, learning.since);
+                    pairs.entry(pair).or_default().push(learning.span);
+                }
+            }
+            let Some(((learner, source, since), spans)) = pairs.pop_first() else { return };
+            let Some(incarnation) = self.node_of(learner).and_then(|node| node.incarnation())
+            else {
+                return;
+            };
+            self.copies.last += 1;
+            let transfer = Transfer {
+                learner,
+                incarnation,
+                source,
+                spans,
+                since,
+                after: None,
+                through: None,
+                onces_after: Version::ZERO,
+                keys_end: false,
+                onces_end: false,
+                wait: Wait::Turn,
+                not_before: now,
+                began: now,
+                keys: 0,
+                bytes: 0,
+                told: now,
+            };
+            self.copies.transfers.insert(self.copies.last, transfer);
+        }
+    }
+
+    /// Who can be asked now, of those in sync; whoever gives to fewest others.
+    fn source_of(&self, learning: &Learning) -> Option<MemberId> {
+        let ring = self.ring.as_ref()?;
+        let range = Range { first: learning.span.0, last: learning.span.1 };
+        if self.is_open_on(&[range], &[learning.learner]) {
+            return None;
+        }
+        let inside = ring.arcs().filter(|arc| range.contains(arc.range.last));
+        let mut able: Option<Vec<MemberId>> = None;
+        for arc in inside {
+            let here = arc.in_sync.iter().copied().filter(|member| self.can_be_asked(*member));
+            able = Some(match able {
+                None => here.collect(),
+                Some(able) => {
+                    let here: Vec<MemberId> = here.collect();
+                    able.into_iter().filter(|member| here.contains(member)).collect()
+                }
+            });
+        }
+        let load = |member: &MemberId| {
+            self.copies.transfers.values().filter(|transfer| transfer.source == *member).count()
+        };
+        able.unwrap_or_default().into_iter().min_by_key(|member| (load(member), *member))
+    }
+
+    fn can_be_asked(&self, member: MemberId) -> bool {
+        let node = self.node_of(member);
+        node.is_some_and(|node| node.is_up() && node.link.phase == LinkPhase::Ready)
+    }
+
+    /// Asks for the next portion, if it is time and its source is there.
+    fn go_on_copying(&mut self, now: Time, id: u64) {
+        let Some(transfer) = self.copies.transfers.get(&id) else { return };
+        let learner = transfer.learner;
+        if now < transfer.not_before || !self.can_be_asked(learner) {
+            return;
+        }
+        let source = transfer.source;
+        if !self.can_be_asked(source) {
+            // Any other one knows the same keys: it goes on from where this one had come.
+            let spans = transfer.spans.clone();
+            let learning = |span: &Span| Learning {
+                span: *span,
+                learner,
+                keeper: None,
+                since: Version::ZERO,
+            };
+            let able = spans.first().map(learning).and_then(|l| self.source_of(&l));
+            match (able, self.copies.transfers.get_mut(&id)) {
+                (Some(other), Some(transfer)) if transfer.spans.len() == 1 => {
+                    transfer.source = other;
+                }
+                // Each of its stretches may have another source now.
+                _ => {
+                    self.copies.transfers.remove(&id);
+                }
+            }
+            return;
+        }
+        self.last_read += 1;
+        let r = self.last_read;
+        let (Some(transfer), Some(from), Some(to)) = (
+            self.copies.transfers.get_mut(&id),
+            self.by_member.get(&source).copied(),
+            self.by_member.get(&learner).copied(),
+        ) else {
+            return;
+        };
+        let spans = transfer.spans.clone();
+        if !transfer.keys_end {
+            let (after, since) = (transfer.after.clone(), transfer.since);
+            self.nodes[from].link.push_copy(CopyAsk { r, after, since, spans });
+            transfer.wait = Wait::Portion(r);
+        } else if !transfer.onces_end {
+            let after = transfer.onces_after;
+            self.nodes[from].link.push_once_ask(OnceAsk { r, after, ranges: spans });
+            transfer.wait = Wait::Onces(r);
+        } else {
+            self.nodes[to].link.push_put(CopyPut { r, last: true, ..CopyPut::default() });
+            transfer.wait = Wait::Durable(r);
+        }
+    }
+
+    fn transfer_of(&mut self, wait: Wait) -> Option<(u64, &mut Transfer)> {
+        let found = self.copies.transfers.iter_mut().find(|(_, transfer)| transfer.wait == wait);
+        found.map(|(id, transfer)| (*id, transfer))
+    }
+
+    /// A portion of a source: it goes to the learner.
+    pub(super) fn on_copy_answer(&mut self, now: Time, answer: CopyAnswer) {
+        let CopyAnswer { r, items, through } = answer;
+        let bytes_per_s = self.copy_bytes_per_s.max(1);
+        let Some((_, transfer)) = self.transfer_of(Wait::Portion(r)) else { return };
+        let bytes: u64 = items
+            .iter()
+            .map(|item| {
+                let value = item.value.as_ref().map_or(0, |value| value.0.len());
+                (item.key.as_bytes().len() + value) as u64 + ITEM_BYTES
+            })
+            .sum();
+        let pause_us = bytes.saturating_mul(1_000_000) / bytes_per_s;
+        transfer.not_before = transfer.not_before.max(now).plus_us(pause_us);
+        transfer.keys += items.len() as u64;
+        transfer.bytes += bytes;
+        transfer.through = Some(through);
+        transfer.wait = Wait::Taken(r);
+        let (learner, keys) = (transfer.learner, items.len() as u64);
+        self.copies.keys += keys;
+        self.copies.bytes += bytes;
+        if let Some(place) = self.by_member.get(&learner).copied() {
+            self.nodes[place].link.push_put(CopyPut { r, items, ..CopyPut::default() });
+        }
+    }
+
+    /// Named updates of a source; false if nobody here asked for them.
+    pub(super) fn on_copied_onces(&mut self, answer: &OnceAnswer) -> bool {
+        let r = answer.r;
+        let Some((_, transfer)) = self.transfer_of(Wait::Onces(r)) else { return false };
+        match answer.through {
+            Some(through) => transfer.onces_after = through,
+            None => transfer.onces_end = true,
+        }
+        transfer.wait = Wait::OncesTaken(r);
+        let learner = transfer.learner;
+        if let Some(place) = self.by_member.get(&learner).copied() {
+            let onces = answer.entries.clone();
+            self.nodes[place].link.push_put(CopyPut { r, onces, ..CopyPut::default() });
+        }
+        true
+    }
+
+    /// A learner has taken a portion in, or has everything on its disk.
+    pub(super) fn on_put(&mut self, now: Time, r: u64) {
+        if let Some((id, transfer)) = self.transfer_of(Wait::Taken(r)) {
+            match transfer.through.take() {
+                Some(Some(through)) => transfer.after = Some(through),
+                _ => transfer.keys_end = true,
+            }
+            transfer.wait = Wait::Turn;
+            let due = now >= transfer.told.plus_ms(TOLD_EVERY_MS);
+            if due {
+                transfer.told = now;
+            }
+            if due {
+                self.tell_transfer(now, id, "copying");
+            }
+            self.go_on_copying(now, id);
+        } else if let Some((id, transfer)) = self.transfer_of(Wait::OncesTaken(r)) {
+            transfer.wait = Wait::Turn;
+            self.go_on_copying(now, id);
+        } else if let Some((id, _)) = self.transfer_of(Wait::Durable(r)) {
+            self.tell_transfer(now, id, "done");
+            if let Some(transfer) = self.copies.transfers.remove(&id) {
+                let learner = transfer.learner;
+                self.copies.done.extend(transfer.spans.iter().map(|span| (learner, *span)));
+            }
+            self.heal(now);
+        }
+    }
+
+    /// A node's link has ended: what was on its way there is on its way no more.
+    pub(super) fn transfers_lost(&mut self, member: MemberId) {
+        let incarnation = self.node_of(member).and_then(|node| node.incarnation());
+        self.copies.transfers.retain(|_, transfer| {
+            let learns = transfer.learner == member;
+            !learns || Some(transfer.incarnation) == incarnation
+        });
+        for transfer in self.copies.transfers.values_mut() {
+            let asked = matches!(transfer.wait, Wait::Portion(_) | Wait::Onces(_));
+            let lost = match transfer.source == member {
+                true => asked,
+                false => transfer.learner == member,
+            };
+            if lost {
+                // The last portion may not have come: it is asked for again.
+                transfer.through = None;
+                transfer.wait = Wait::Turn;
+            }
+        }
+    }
+
+    /// A node has started anew: of what it was learning it has only what it said to be durable.
+    pub(super) fn transfers_void(&mut self, member: MemberId) {
+        self.copies.transfers.retain(|_, transfer| transfer.learner != member);
+    }
+}

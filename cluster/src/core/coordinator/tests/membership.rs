@@ -1,0 +1,272 @@
+//! Members that go, come back, are added and removed, on real cores in memory.
+
+use protocol::ids::Point;
+
+use super::super::super::ring::point_of;
+use super::super::{Action, AdminOp};
+use super::*;
+
+/// A cluster in which who is silent for two seconds is evicted.
+fn living() -> World {
+    let mut world = World::blank();
+    world.start(Config { evict_after_ms: Some(2_000), ..config(100) });
+    world.run();
+    world.advance(20);
+    assert!(world.sides[0].active);
+    world
+}
+
+fn keys() -> Vec<Key> {
+    (0..40).map(|n| key(&format!("key-{n}"))).collect()
+}
+
+impl World {
+    fn put_all(&mut self, value: &str) {
+        for at in keys() {
+            let put = self.put(1, &at, value);
+            self.run();
+            assert!(is_ok(self.answer(put)), "{at:?}: {:?}", self.answer(put));
+        }
+    }
+
+    fn admin(&mut self, action: Action) -> ClientId {
+        let op = AdminOp { action, dry_run: false, if_ring: None };
+        self.request(0, 9, ClientOp::Admin(op), 5_000)
+    }
+
+    /// The places of the machines whose members hold a key.
+    fn machines_of(&self, at: &Key) -> Vec<usize> {
+        let core = &self.sides[self.sides.len() - 1].core;
+        let ring = core.ring.as_ref().expect("in force");
+        let record = core.record.as_ref().expect("in force");
+        let place = |id: &MemberId| {
+            let member = record.members.iter().find(|member| member.id == *id).expect("a member");
+            member.uuid.0 as usize - 1
+        };
+        let mut places: Vec<usize> = ring.in_sync_at(point_of(at)).iter().map(place).collect();
+        places.sort_unstable();
+        places
+    }
+
+    /// Every key is on as many nodes as it should, on no other, and is what it should be.
+    fn assert_whole(&self, copies: usize, value: &str) {
+        for at in keys() {
+            let holders = self.machines_of(&at);
+            assert_eq!(holders.len(), copies, "{at:?}");
+            for node in 0..self.nodes.len() {
+                let held = self.value(node, &at);
+                if holders.contains(&node) {
+                    assert_eq!(held, Some(Value::from(value)), "{at:?} on {node}");
+                } else if self.nodes[node].core.is_some() {
+                    assert!(!self.nodes[node].keys.contains_key(&at), "{at:?} is still on {node}");
+                }
+            }
+        }
+    }
+
+    fn at_rest(&self) -> bool {
+        let core = &self.sides[self.sides.len() - 1].core;
+        let record = core.record.as_ref().expect("in force");
+        core.step.is_none()
+            && record.learning.is_empty()
+            && record.incoming.is_none()
+            && record.outgoing.is_none()
+            && core.barriers.is_empty()
+            && core.by_id.is_empty()
+            && core.decided.is_empty()
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..200 {
+            if self.at_rest() {
+                self.advance(600);
+                return;
+            }
+            self.advance(50);
+        }
+        let core = &self.sides[self.sides.len() - 1].core;
+        panic!(
+            "never at rest: {:#?} {:#?} {:#?} {:?}",
+            core.record, core.copies, core.barriers, core.decided
+        );
+    }
+
+    fn members(&self) -> Vec<u128> {
+        let core = &self.sides[self.sides.len() - 1].core;
+        let record = core.record.as_ref().expect("in force");
+        record.members.iter().map(|member| member.uuid.0).collect()
+    }
+}
+
+#[test]
+fn a_silent_node_is_evicted_and_its_keys_get_all_their_copies_again() {
+    let mut world = living();
+    world.put_all("v1");
+    world.crash(2);
+    world.advance(1_500);
+    assert_eq!(world.members(), [1, 2, 3], "not yet");
+    world.advance(2_000);
+    world.settle();
+    assert_eq!(world.members(), [1, 2]);
+    world.assert_whole(2, "v1");
+    world.put_all("v2");
+    world.advance(200);
+    world.assert_whole(2, "v2");
+}
+
+#[test]
+fn an_evicted_node_comes_back_under_another_number_with_what_it_missed() {
+    let mut world = living();
+    world.put_all("v1");
+    let groups = world.nodes[2].log.len();
+    world.crash(2);
+    world.advance(3_500);
+    world.settle();
+    for at in keys().iter().take(20) {
+        let put = world.put(1, at, "v2");
+        world.run();
+        assert!(is_ok(world.answer(put)));
+    }
+    world.restart_with(2, groups);
+    world.register(0, 2);
+    world.advance(1_000);
+    world.settle();
+    assert_eq!(world.members(), [1, 2, 3]);
+    let record = world.sides[0].core.record.clone().expect("in force");
+    assert_eq!(record.members[2].id, MemberId(3), "numbers are never given again");
+    for at in keys() {
+        for node in world.machines_of(&at) {
+            let wanted = if keys()[..20].contains(&at) { "v2" } else { "v1" };
+            assert_eq!(world.value(node, &at), Some(Value::from(wanted)), "{at:?} on {node}");
+        }
+    }
+    // Only what it had missed was copied.
+    let copied = world.sides[0].core.changes_status();
+    let back = copied.iter().find(|change| change.action == "return").expect("it came back");
+    assert!(back.keys_done <= 20, "{back:?}");
+    world.put_all("v3");
+    world.advance(200);
+    world.assert_whole(2, "v3");
+}
+
+#[test]
+fn what_is_in_flight_when_a_node_dies_is_decided_when_it_is_evicted() {
+    let mut world = living();
+    let at = world.some_key();
+    world.deaf.insert(1);
+    let put = world.put(1, &at, "v1");
+    world.advance(300);
+    assert!(world.answer(put).is_none(), "it waits");
+    world.crash(1);
+    world.deaf.clear();
+    world.advance(4_000);
+    world.settle();
+    assert_eq!(code(world.answer(put)), Some(ErrorCode::UnknownOutcome));
+    let get = world.get(2, &at);
+    world.run();
+    assert!(text(world.answer(get)).contains("v1"), "{}", text(world.answer(get)));
+    for node in world.machines_of(&at) {
+        assert_eq!(world.value(node, &at), Some(Value::from("v1")));
+    }
+}
+
+#[test]
+fn a_node_is_added_and_gets_its_part_and_another_is_removed() {
+    let mut world = living();
+    world.put_all("v1");
+    let add = world.admin(Action::Add);
+    assert!(is_ok(world.answer(add)), "{:?}", world.answer(add));
+    assert_eq!(world.sides[0].wanted, 1);
+    world.nodes.push(machine::blank(3));
+    world.register(0, 3);
+    world.advance(500);
+    world.settle();
+    assert_eq!(world.members(), [1, 2, 3, 4]);
+    world.assert_whole(2, "v1");
+    assert!(!world.nodes[3].keys.is_empty(), "it has got a part");
+    let remove = world.admin(Action::Remove("n1".into()));
+    assert!(is_ok(world.answer(remove)), "{:?}", world.answer(remove));
+    world.advance(200);
+    world.put_all("v2");
+    world.settle();
+    assert_eq!(world.members(), [2, 3, 4]);
+    assert_eq!(world.sides[0].removed, ["n1"]);
+    world.assert_whole(2, "v2");
+}
+
+#[test]
+fn a_new_coordinator_brings_a_change_to_its_end() {
+    for stop_after in 0..60 {
+        let mut world = living();
+        world.put_all("v1");
+        world.crash(2);
+        world.advance(2_600 + 10 * stop_after);
+        world.kill(0);
+        world.start(Config { evict_after_ms: Some(2_000), ..successor(200) });
+        world.run();
+        world.advance(3_500);
+        world.settle();
+        assert_eq!(world.members(), [1, 2], "killed after {stop_after}");
+        world.assert_whole(2, "v1");
+    }
+}
+
+#[test]
+fn two_nodes_cannot_do_without_one_of_them() {
+    let mut world = World::blank();
+    world.nodes.pop();
+    world.start(Config { nodes: 2, evict_after_ms: Some(2_000), ..config(100) });
+    world.run();
+    world.advance(20);
+    world.put_all("v1");
+    world.crash(1);
+    world.advance(6_000);
+    assert_eq!(world.members(), [1, 2]);
+    let said = |note: &Note| matches!(note, Note::Alarm(what) if what.contains("a cluster of 2"));
+    assert!(world.sides[0].notes.iter().any(said), "{:?}", world.sides[0].notes);
+}
+
+#[test]
+fn points_of_a_stretch_are_learned_and_kept_until_then() {
+    use super::super::super::ring::{self, next, ring_of};
+    let ring = |members: u16| RingRecord {
+        number: RingNumber::default(),
+        cluster: Uuid(1),
+        replicas: 2,
+        tokens: 1,
+        placement: Placement::Ring,
+        members: (0..members)
+            .zip(ring::propose(members, 1))
+            .map(|(id, points)| RingMember {
+                id: MemberId(id),
+                uuid: Uuid(u128::from(id) + 1),
+                name: NodeName::new(&format!("n{id}")).expect("a name"),
+                points,
+            })
+            .collect(),
+        learning: Vec::new(),
+        outgoing: None,
+        incoming: None,
+        departed: Vec::new(),
+    };
+    let record = ring(4);
+    let points = vec![Point(1 << 61)];
+    let newcomer = next::Newcomer {
+        uuid: Uuid(99),
+        name: NodeName::new("new").expect("a name"),
+        points,
+        had: None,
+    };
+    let (next, id) = next::with(&record, newcomer).expect("it may come");
+    assert!(ring::is_ring(&next));
+    let (old, new) = (ring_of(&record), ring_of(&next));
+    for at in (0..64).map(|n| Point(n << 58 | 12_345)) {
+        let in_sync = new.in_sync_at(at);
+        assert_eq!(in_sync.len(), 2, "never fewer copies than before: {next:#?}");
+        assert!(in_sync.iter().all(|member| old.replicas_at(at).contains(member)));
+        assert!(!in_sync.contains(&id));
+    }
+    let done: Vec<_> = next.learning.iter().map(|l| (l.learner, l.span)).collect();
+    let last = ring_of(&next::settled(&next::learned(&next, &done)));
+    assert!(last.arcs().all(|arc| arc.holders.len() == 2 && arc.in_sync.len() == 2));
+}
