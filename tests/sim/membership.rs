@@ -22,8 +22,9 @@ impl World {
     pub(crate) fn make_spares(&mut self) {
         let founders = self.nodes.len();
         for node in founders..founders + usize::from(self.plan.spares) {
-            let machine = Machine::blank(node, &mut self.rng, self.plan.drift);
-            self.nodes.push(Machine { out: true, ..machine });
+            let mut machine = Machine::blank(node, &mut self.rng, self.plan.drift);
+            machine.out = true;
+            self.nodes.push(machine);
         }
     }
 
@@ -156,10 +157,10 @@ impl World {
                 bytes_max: usize::MAX,
             };
             let page = process.keystore.copy(&all).expect("what was applied is whole");
-            let stray = page
-                .items
-                .iter()
-                .find(|(key, _)| !me.is_some_and(|me| ring.replicas_of(key).contains(&me)));
+            // Tombstones may stay.
+            let stray = page.items.iter().find(|(key, stored)| {
+                stored.is_live() && !me.is_some_and(|me| ring.replicas_of(key).contains(&me))
+            });
             if let Some((key, _)) = stray {
                 return Some(format!("node {node} still has {key:?}, which is not its own"));
             }

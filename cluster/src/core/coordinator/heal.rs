@@ -34,6 +34,7 @@ impl Coordinator {
     /// Makes the next step, if there is one to make.
     pub(super) fn heal(&mut self, now: Time) {
         self.lift_barriers(now);
+        self.tell_in_force();
         self.copy_step(now);
         if !self.may_step(now) {
             return;

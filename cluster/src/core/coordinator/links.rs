@@ -76,6 +76,8 @@ pub(super) struct Link {
     once_told: Version,
     /// How many losses it was told of.
     pub(super) losses_told: usize,
+    /// The ring that it was told to be in force.
+    pub(super) in_force_told: Option<RingNumber>,
     last_ask: Time,
 }
 

@@ -110,9 +110,6 @@ impl Coordinator {
                 if current == Some(number) =>
             {
                 self.take_report(now, place);
-                if self.record.as_ref().is_some_and(|record| record.number == number) {
-                    self.nodes[place].link.push_in_force(number);
-                }
                 self.look_at_step(now);
             }
             _ => {}

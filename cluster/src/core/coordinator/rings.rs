@@ -199,10 +199,6 @@ impl Coordinator {
         for place in 0..self.nodes.len() {
             if gone.is_some_and(|(_, uuid)| self.nodes[place].uuid == uuid) {
                 self.end_link(now, place, false);
-            } else if self.nodes[place].link.phase == LinkPhase::Ready
-                && self.nodes[place].installed == Some(number)
-            {
-                self.nodes[place].link.push_in_force(number);
             }
         }
         if let Some((member, _)) = gone {
@@ -213,6 +209,24 @@ impl Coordinator {
         self.renew_lease(now);
         self.lift_barriers(now);
         self.watch_members(now);
+    }
+
+    /// Tells each node that the ring that it has is in force, once: what that does not let it hold
+    /// it drops. Not before all that was handed over under earlier rings is decided, and told to it.
+    pub(super) fn tell_in_force(&mut self) {
+        let Some(number) = self.record.as_ref().map(|record| record.number) else { return };
+        let open = self.decided.values().any(|outcome| outcome.held.is_some());
+        if self.step.is_some() || !self.barriers.is_empty() || !self.in_doubt.is_empty() || open {
+            return;
+        }
+        for node in &mut self.nodes {
+            let link = &mut node.link;
+            let has_it = link.phase == LinkPhase::Ready && node.installed == Some(number);
+            if has_it && link.in_force_told != Some(number) {
+                link.in_force_told = Some(number);
+                link.push_in_force(number);
+            }
+        }
     }
 
     /// Says which nodes have left by order with this ring: they need not run any more.

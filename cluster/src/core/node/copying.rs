@@ -17,6 +17,7 @@ use protocol::ids::{GroupSeq, Key, MemberId, RingNumber};
 use protocol::peer::{CopyAnswer, CopyAsk, CopyItem, CopyPut, Span, TxnState};
 
 use super::super::record::{Committed, Previous, Write};
+use super::super::ring::next::merged;
 use super::super::time::Time;
 use super::{AskToken, Effect, NodeCore};
 
@@ -44,8 +45,12 @@ pub(super) struct Learning {
     lasts: Vec<Last>,
     /// What is kept, and under which ring that was said, while the rest is being dropped.
     retain: Option<(RingNumber, Vec<Span>)>,
-    /// All that this ring does not let it hold is dropped.
-    retained: Option<RingNumber>,
+    /// All that this ring does not let it hold is dropped, and that leaves these.
+    retained: Option<(RingNumber, Vec<Span>)>,
+    /// The keystore is at a step of dropping.
+    dropping: bool,
+    /// That step is one of an earlier ring: what it comes to says nothing of this one.
+    stale: bool,
 }
 
 impl Learning {
@@ -141,17 +146,29 @@ impl NodeCore {
     pub(super) fn on_in_force(&mut self, number: Option<RingNumber>) {
         let (Some(number), Some(ring), Some(me)) = (number, &self.ring, self.me) else { return };
         let installed = self.meta.ring.as_ref().map(|ring| ring.number);
-        if installed != Some(number) || self.learning.retained == Some(number) {
-            return;
-        }
-        if self.learning.retain.as_ref().is_some_and(|(under, _)| *under == number) {
+        let is_it = |told: &Option<(RingNumber, Vec<Span>)>| {
+            told.as_ref().is_some_and(|(under, _)| *under == number)
+        };
+        let known = is_it(&self.learning.retained) || is_it(&self.learning.retain);
+        if installed != Some(number) || known {
             return;
         }
         let held = ring.arcs().filter(|arc| arc.holders.contains(&me));
-        let spans: Vec<Span> = held.map(|arc| (arc.range.first, arc.range.last)).collect();
-        // A step of an earlier ring may be under way: it keeps less, or this one would not be.
+        let spans = merged(held.map(|arc| (arc.range.first, arc.range.last)));
+        if let Some((under, retained)) = &mut self.learning.retained
+            && *retained == spans
+        {
+            *under = number;
+            return;
+        }
+        // What goes may be cached.
+        self.cache.clear();
         self.learning.retain = Some((number, spans));
-        self.drop_some(None);
+        if self.learning.dropping {
+            self.learning.stale = true;
+        } else {
+            self.drop_some(None);
+        }
     }
 
     /// Another ring was taken in: nothing is dropped until it is said to be in force.
@@ -162,14 +179,18 @@ impl NodeCore {
     fn drop_some(&mut self, after: Option<Key>) {
         let Some((_, spans)) = &self.learning.retain else { return };
         let spans = spans.clone();
+        self.learning.dropping = true;
         self.effects.push(Effect::Retain { spans, after, looks_max: LOOKS_MAX });
     }
 
     pub(super) fn on_retained(&mut self, through: Option<Key>) {
-        if through.is_some() {
+        self.learning.dropping = false;
+        if std::mem::take(&mut self.learning.stale) {
+            self.drop_some(None);
+        } else if through.is_some() {
             self.drop_some(through);
-        } else if let Some((number, _)) = self.learning.retain.take() {
-            self.learning.retained = Some(number);
+        } else if let Some(retain) = self.learning.retain.take() {
+            self.learning.retained = Some(retain);
         }
     }
 

@@ -17,6 +17,9 @@ use crate::core::node::{Found, Scanned};
 use crate::storage::failpoint;
 use crate::storage::keystore::{Checkpointed, Keystore, KeystoreError, Stored};
 
+#[cfg(test)]
+mod tests;
+
 /// Keys that are counted at a time: a job that comes meanwhile waits about a millisecond.
 const RECOUNT_KEYS: usize = 1024;
 /// With so many jobs in a row some keys are counted between them.
@@ -139,12 +142,10 @@ impl KeyLane {
                 Ok(Outcome::Silent)
             }
             KeyJob::Read(token, key) => {
-                let stored = self.keystore.get(&key)?;
+                let nothing = Found { version: Version::ZERO, value: None };
+                let found = self.keystore.get(&key)?;
                 let found =
-                    stored.map_or(Found { version: Version::ZERO, value: None }, |stored| Found {
-                        version: stored.version,
-                        value: stored.value,
-                    });
+                    found.map_or(nothing, |Stored { version, value, .. }| Found { version, value });
                 Ok(Outcome::Tell(Done::Read(token, found)))
             }
             KeyJob::ReadOnces(token, after, limit) => {

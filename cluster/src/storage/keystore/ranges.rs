@@ -145,6 +145,9 @@ impl Ranges {
     }
 }
 
+/// Shows the keys from one on with what is under them, as `Keystore::walk` does.
+type Walk<'a> = &'a dyn Fn(Bound<Key>, Visit<'_>) -> Result<(), KeystoreError>;
+
 /// The counts of a keystore, and those that are to take their place.
 #[derive(Debug, Clone, Default)]
 pub struct Counting {
@@ -209,11 +212,7 @@ impl Counting {
     }
 
     /// Counts the next `looks_max` keys that `walk` shows; whether any are left.
-    pub(super) fn step(
-        &mut self,
-        looks_max: usize,
-        walk: &dyn Fn(Bound<Key>, Visit<'_>) -> Result<(), KeystoreError>,
-    ) -> Result<bool, KeystoreError> {
+    pub(super) fn step(&mut self, looks_max: usize, walk: Walk<'_>) -> Result<bool, KeystoreError> {
         let Some(Anew { ranges, through }) = &mut self.anew else { return Ok(false) };
         let mut step = Paging::step(looks_max);
         walk(behind(through.as_ref()), &mut |key, stored| {

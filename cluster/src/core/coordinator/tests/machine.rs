@@ -45,6 +45,13 @@ impl Machine {
         self.log.push((seq, records));
     }
 
+    fn apply_once(&mut self, write: &Committed) {
+        if let Some(once) = write.once.clone() {
+            let (version, point) = (write.version, point_of(&write.write.key));
+            self.onces.insert(version, OnceEntry { version, point, once });
+        }
+    }
+
     fn apply(&mut self, writes: Vec<Committed>) {
         for write in writes {
             self.apply_once(&write);
@@ -56,11 +63,22 @@ impl Machine {
         }
     }
 
-    fn apply_once(&mut self, write: &Committed) {
-        if let Some(once) = write.once.clone() {
-            let (version, point) = (write.version, point_of(&write.write.key));
-            self.onces.insert(version, OnceEntry { version, point, once });
+    fn scan(
+        &self,
+        prefix: &str,
+        after: Option<&Key>,
+        looks_max: usize,
+    ) -> (Vec<Scanned>, Option<Key>) {
+        let wanted =
+            |(key, _): &(&Key, &Found)| key.as_str().starts_with(prefix) && Some(*key) > after;
+        let all: Vec<_> = self.keys.iter().filter(wanted).collect();
+        let (mut page, mut through) = (Vec::new(), None);
+        for (key, found) in all.iter().take(looks_max.min(self.page_max)) {
+            let (key, version) = ((*key).clone(), found.version);
+            through = Some(key.clone());
+            page.extend(found.value.clone().map(|value| Scanned { key, version, value }));
         }
+        (page, through.filter(|_| all.len() > self.page_max))
     }
 
     /// A portion for a learner, of the first keys that it wants.
@@ -125,9 +143,7 @@ impl World {
                 }
                 machine.done.push_back(node::Input::Synced(seq));
             }
-            node::Effect::Apply { writes, .. } => {
-                machine.apply(writes);
-            }
+            node::Effect::Apply { writes, .. } => machine.apply(writes),
             node::Effect::Read { token, key } => {
                 let nothing = Found { version: Version::ZERO, value: None };
                 let found = machine.keys.get(&key).cloned().unwrap_or(nothing);
@@ -139,17 +155,7 @@ impl World {
                 machine.looks.push_back(node::Input::OncesRead { token, entries });
             }
             node::Effect::Scan { token, prefix, after, looks_max, .. } => {
-                let wanted = |(key, _): &(&Key, &Found)| {
-                    key.as_str().starts_with(&*prefix) && Some(*key) > after.as_ref()
-                };
-                let all: Vec<_> = machine.keys.iter().filter(wanted).collect();
-                let (mut page, mut through) = (Vec::new(), None);
-                for (key, found) in all.iter().take(looks_max.min(machine.page_max)) {
-                    let (key, version) = ((*key).clone(), found.version);
-                    through = Some(key.clone());
-                    page.extend(found.value.clone().map(|value| Scanned { key, version, value }));
-                }
-                let through = through.filter(|_| all.len() > machine.page_max);
+                let (page, through) = machine.scan(&prefix, after.as_ref(), looks_max);
                 machine.looks.push_back(node::Input::Scanned { token, page, through });
             }
             node::Effect::DropOnces(from) => machine.onces = machine.onces.split_off(&from),
