@@ -12,10 +12,6 @@ checks! {
         "`add {}`, `rebalance`, `repair`, `scrub {}`, `cancel {change}`, `set {name,value}`",
         "`refused` says why",
         "`refused` ... | `reason` ... | admin (section 4)"
-    775 a_change_is_made_under_one_ring_only
-        "with `dry_run:true` and `if_ring_epoch` (else `conflict`)"
-    776 a_dry_run_changes_nothing
-        "each with `dry_run:true` and"
     772 admin_is_read_strictly
         "**Coordinator** (membership), each with `dry_run:true` and `if_ring_epoch`",
         "`evict {node}`, `remove {node}` ... `add {}`, `rebalance`, `repair`, `scrub {}`, `cancel {change}`, `set {name,value}`"
@@ -23,6 +19,10 @@ checks! {
         "`admin` | section 4 | | `forbidden`, ..."
     774 without_tokens_everybody_is_admin
         "None set: everybody on loopback is admin, and"
+    775 a_change_is_made_under_one_ring_only
+        "with `dry_run:true` and `if_ring_epoch` (else `conflict`)"
+    776 a_dry_run_changes_nothing
+        "each with `dry_run:true` and"
     781 locate_tells_where_a_key_lies
         "`locate` | `key` ... `hash` (16 hex digits), `nodes` (names, primary first), `set`, `way` (or `null`)"
     782 locate_asks_every_copy

@@ -120,7 +120,7 @@ impl Coordinator {
     /// An administrator asks for something.
     pub(super) fn on_admin(&mut self, now: Time, client: ClientId, op: AdminOp) {
         match self.administer(now, op) {
-            Ok(tail) => self.reply(client, Answer::Ok(tail.into())),
+            Ok(fields) => self.reply(client, Answer::Ok(format!("{fields}}}\n").into())),
             Err(error) => self.reply_error(client, *error),
         }
     }
@@ -391,7 +391,7 @@ impl Coordinator {
         Ok(format!(",\"change\":\"{name}\""))
     }
 
-    /// What a change would do, as the rest of a reply.
+    /// What a change would do, as the fields of a reply.
     fn preview(&self, _record: &RingRecord, _next: Option<&RingRecord>, _kind: &Kind) -> String {
         String::new()
     }
