@@ -150,7 +150,7 @@ fn the_last_places_are_for_looking_after_it(site: &Site) {
         assert_eq!(answer(talk, &json!({"op": "hello"}))["ok"], true);
         assert_eq!(answer(talk, &json!({"op": "auth", "token": "any"}))["role"], "admin");
         assert_eq!(answer(talk, &status)["ok"], true);
-        assert_eq!(answer(talk, &json!({"op": "admin", "action": "add"}))["code"], "refused");
+        assert_eq!(answer(talk, &json!({"op": "admin", "action": "repair"}))["code"], "refused");
         for refused in [
             get.clone(),
             json!({"op": "put", "key": site.key(), "value": "1"}),
