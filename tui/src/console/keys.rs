@@ -43,6 +43,31 @@ impl Binding {
     }
 }
 
+/// A view's table: what its keys do, then a row for each: name, keys, act, hint, help.
+macro_rules! bindings {
+    ($action:path, $(($name:expr, $keys:expr, $act:expr, $hint:expr, $help:expr $(,)?)),* $(,)?) => {
+        &[$(Binding::of($name, $keys, $action($act), $hint, $help)),*]
+    };
+}
+pub(super) use bindings;
+
+/// What leads down, up, right and left in every view that has such a way.
+pub const DOWN: &[Key] = &[Key::Down, Key::Char('j')];
+/// See [`DOWN`].
+pub const UP: &[Key] = &[Key::Up, Key::Char('k')];
+/// See [`DOWN`].
+pub const RIGHT: &[Key] = &[Key::Right, Key::Char('l')];
+/// See [`DOWN`].
+pub const LEFT: &[Key] = &[Key::Left, Key::Char('h')];
+/// What leads a page down or up.
+pub const PAGE_DOWN: &[Key] = &[Key::PageDown, Key::Ctrl('d')];
+/// See [`PAGE_DOWN`].
+pub const PAGE_UP: &[Key] = &[Key::PageUp, Key::Ctrl('u')];
+/// What leads to one end of a list or the other.
+pub const FIRST: &[Key] = &[Key::Home, Key::Char('g')];
+/// See [`FIRST`].
+pub const LAST: &[Key] = &[Key::End, Key::Char('G')];
+
 const fn go(
     name: &'static str,
     keys: &'static [Key],

@@ -5,13 +5,15 @@
 use std::collections::BTreeMap;
 
 use protocol::event::Event;
+use serde::Deserialize;
 
 use super::clock::At;
 use super::rate::Rate;
-use crate::console::recording::{self, Record, What};
+use crate::console::recording::{Record, What};
 
 /// Where events come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FeedName {
     /// The coordinator.
     Coordinator,
@@ -121,10 +123,7 @@ impl Feed {
 
 impl From<Record> for (At, Fed) {
     fn from(record: Record) -> Self {
-        let name = match record.feed {
-            recording::Feed::Coordinator => FeedName::Coordinator,
-            recording::Feed::Supervisor => FeedName::Supervisor,
-        };
+        let name = record.feed;
         let fed = match record.what {
             What::Connected => Fed::Link(name, FeedState::Live),
             What::Lost(why) => Fed::Link(name, FeedState::Lost(why)),

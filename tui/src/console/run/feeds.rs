@@ -116,7 +116,7 @@ impl Feeder {
     /// Tells what comes until the connection is lost; why it was.
     async fn follow(&mut self, address: &str, mut events: Events) -> Result<String, Over> {
         self.link(FeedState::Live).await?;
-        let mut wants_known = self.name == FeedName::Coordinator;
+        let is_told_wants = self.name == FeedName::Coordinator;
         loop {
             tokio::select! {
                 line = events.next_line() => match line {
@@ -124,7 +124,7 @@ impl Feeder {
                     Err(ClientError::Lost(error)) => return Ok(error.to_string()),
                     Err(error) => return Ok(error.to_string()),
                 },
-                changed = self.orders.wants.changed(), if wants_known => {
+                changed = self.orders.wants.changed(), if is_told_wants => {
                     if changed.is_err() {
                         return Err(Over);
                     }
@@ -132,7 +132,7 @@ impl Feeder {
                     match timeout(BEGIN, self.begin(address)).await {
                         Ok(Ok(fresh)) => events = fresh,
                         Ok(Err(error)) => return Ok(error.to_string()),
-                        Err(_) => wants_known = !self.to.is_closed(),
+                        Err(_) => return Ok(format!("{address} does not answer")),
                     }
                 }
             }

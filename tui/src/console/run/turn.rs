@@ -13,7 +13,7 @@ use super::deeds::{self, Hands};
 use super::feeds;
 use super::file::{RecordError, RecordFile};
 use super::{Answer, Commands, Did, Running, Surface, Told};
-use crate::console::effect::{Done, Effect, Quit};
+use crate::console::effect::{Done, Effect};
 use crate::console::model::clock::At;
 use crate::console::state::{Console, Input};
 
@@ -272,13 +272,9 @@ impl<'a> Turns<'a> {
                 self.surface.suspend()?;
                 self.did(Did::Continued)?;
             }
-            Effect::Quit(quit) => self.quit(quit),
+            Effect::Quit(quit) => self.end = Some(quit.into()),
         }
         Ok(())
-    }
-
-    fn quit(&mut self, quit: Quit) {
-        self.end = Some(quit.into());
     }
 
     /// Stops the cluster; whether it is stopped.

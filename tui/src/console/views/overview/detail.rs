@@ -64,9 +64,7 @@ pub(super) fn away(model: &Model, server: &str) -> Option<String> {
 
 fn cause(model: &Model, incident: &Incident) -> String {
     let since = ago(model.now.ms_since(incident.began));
-    let who = incident.by.as_deref();
-    let who = who.map(|by| if by == model.own_name { "you" } else { by });
-    let by = who.map_or(String::new(), |by| format!(" by {by}"));
+    let by = model.by(incident.by.as_deref());
     match &incident.cause {
         Cause::Killed => format!("killed (kill -9){by} {since} ago"),
         Cause::Stopped => format!("stopped{by} {since} ago"),

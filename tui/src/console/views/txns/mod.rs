@@ -23,7 +23,7 @@ use ratatui::layout::Rect;
 use super::{Out, Pointed, Seen, View, Wants};
 use crate::console::action::{Action, ViewName};
 use crate::console::effect::Effect;
-use crate::console::keys::Binding;
+use crate::console::keys::{self, Binding, bindings};
 use crate::console::look::Tone;
 use crate::console::model::Model;
 use crate::prompt::Key;
@@ -60,43 +60,34 @@ pub enum Act {
 }
 
 /// Its keys.
-pub const BINDINGS: &[Binding] = &[
-    bind("down", &[Key::Down, Key::Char('j')], Act::Move(true), "", "the transaction below"),
-    bind("up", &[Key::Up, Key::Char('k')], Act::Move(false), "", "the transaction above"),
-    bind("first", &[Key::Home, Key::Char('g')], Act::End(false), "", "the newest transaction"),
-    bind("last", &[Key::End, Key::Char('G')], Act::End(true), "", "the oldest transaction"),
-    bind(
+pub const BINDINGS: &[Binding] = bindings!(
+    Action::Txns,
+    ("down", keys::DOWN, Act::Move(true), "", "the transaction below"),
+    ("up", keys::UP, Act::Move(false), "", "the transaction above"),
+    ("first", keys::FIRST, Act::End(false), "", "the newest transaction"),
+    ("last", keys::LAST, Act::End(true), "", "the oldest transaction"),
+    (
         "open",
         &[Key::Enter, Key::Char('x')],
         Act::Open,
         "open",
         "show the selected transaction alone, or the list again",
     ),
-    bind(
+    (
         "next-step",
-        &[Key::Right, Key::Char('l')],
+        keys::RIGHT,
         Act::Step(true),
         "",
         "select the next message, and say what it means",
     ),
-    bind("previous-step", &[Key::Left, Key::Char('h')], Act::Step(false), "", "the message before"),
-    bind("swap", &[Key::Char('w')], Act::Swap, "time", "show its messages, or where its time went"),
-    bind("outcome", &[Key::Char('f')], Act::Outcome, "outcome", "list only one outcome: the next"),
-    bind("filter", &[Key::Char('/')], Act::Filter, "filter", "list only what a text asks for"),
-    bind("key-in-ring", &[Key::Char('r')], Act::Ring, "", "show the transaction's key in the ring"),
-    bind("copy-id", &[Key::Char('y')], Act::Copy, "", "copy the transaction's id"),
-    bind("close", &[Key::Escape], Act::Close, "", "close the transaction, the step, the filter"),
-];
-
-const fn bind(
-    name: &'static str,
-    keys: &'static [Key],
-    act: Act,
-    hint: &'static str,
-    help: &'static str,
-) -> Binding {
-    Binding::of(name, keys, Action::Txns(act), hint, help)
-}
+    ("previous-step", keys::LEFT, Act::Step(false), "", "the message before"),
+    ("swap", &[Key::Char('w')], Act::Swap, "time", "show its messages, or where its time went"),
+    ("outcome", &[Key::Char('f')], Act::Outcome, "outcome", "list only one outcome: the next"),
+    ("filter", &[Key::Char('/')], Act::Filter, "filter", "list only what a text asks for"),
+    ("key-in-ring", &[Key::Char('r')], Act::Ring, "", "show the transaction's key in the ring"),
+    ("copy-id", &[Key::Char('y')], Act::Copy, "", "copy the transaction's id"),
+    ("close", &[Key::Escape], Act::Close, "", "close the transaction, the step, the filter"),
+);
 
 /// The view's state.
 #[derive(Debug, Clone, Default)]
