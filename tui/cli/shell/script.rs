@@ -122,7 +122,7 @@ async fn run_line(session: &mut Session, line: &str) -> Result<Option<Exit>, Fai
 
 /// What `help` says.
 pub(super) fn helped(command: Option<&str>) -> Result<String, Failure> {
-    grammar::help(command).ok_or_else(|| {
+    grammar::help(command, grammar::Place::Shell).ok_or_else(|| {
         let name = print::escaped(command.unwrap_or_default().as_bytes(), false);
         Failure::usage(format!("there is no command \"{name}\": see help"))
     })

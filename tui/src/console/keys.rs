@@ -234,6 +234,17 @@ impl Keys {
                     taken.push((key.clone(), name.clone()));
                 }
             }
+            // A view's keys go before those of all views: one that changes the cluster must not be
+            // hidden so, nor be pressed by somebody who means another view's.
+            for binding in GLOBAL.iter().filter(|one| one.changes && view.is_some()) {
+                let all = full_name(None, binding);
+                for key in self.of(None, binding) {
+                    if let Some((_, own)) = taken.iter().find(|(known, _)| known == key) {
+                        let key = key_name(key);
+                        return Some(format!("{key} means both {all}, in all views, and {own}"));
+                    }
+                }
+            }
         }
         None
     }
@@ -340,6 +351,12 @@ mod tests {
         assert_eq!(action(Key::Ctrl('k')), Some(Action::Kill));
         assert_eq!(action(Key::Char('K')), None);
         assert!(with("kill", Key::Char('S')).unwrap_err().contains("both"));
+        for (name, key, words) in [
+            ("kill", 'p', "p means both kill, in all views, and cache.slow"),
+            ("cache.slow", 'K', "K means both kill, in all views, and cache.slow"),
+        ] {
+            assert_eq!(with(name, Key::Char(key)).unwrap_err(), words);
+        }
         assert!(with("explode", Key::Char('x')).unwrap_err().contains("explode"));
     }
 

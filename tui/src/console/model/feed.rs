@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use protocol::event::Event;
+use protocol::reply::Role;
 use serde::Deserialize;
 
 use super::clock::At;
@@ -52,6 +53,8 @@ pub enum Fed {
     Event(FeedName, Box<Event>),
     /// The connection is another.
     Link(FeedName, FeedState),
+    /// What our token allows at the other end.
+    Role(FeedName, Role),
     /// A recording has come to its end.
     Ended,
     /// So many events were left out by the console itself, which could not keep up.
@@ -63,6 +66,8 @@ pub enum Fed {
 pub struct Feed {
     /// How its connection is.
     pub state: FeedState,
+    /// What our token allows there; none: none was shown, and all is allowed.
+    pub role: Option<Role>,
     /// Since when.
     pub since: At,
     /// When the last event came.
@@ -95,6 +100,7 @@ impl Feed {
         }
         if *state != FeedState::Live {
             self.seq = None;
+            self.role = None;
         }
     }
 

@@ -101,7 +101,7 @@ impl Console {
     }
 
     fn toggle_read_only(&mut self, out: &mut Out) {
-        if let Some(why) = &self.settings.read_only {
+        if let Some(why) = self.settings.read_only.as_deref().or(self.model.forbidden()) {
             out.remark = Some(format!("stays read-only: {why}"));
             return;
         }
@@ -114,7 +114,7 @@ impl Console {
 
     /// Changes the cluster, or asks first, or says why that cannot be.
     fn change(&mut self, action: Action, out: &mut Out) {
-        if let Some(why) = &self.read_only {
+        if let Some(why) = self.read_only.as_deref().or(self.model.forbidden()) {
             out.remark = Some(format!("read-only: {why}"));
             return;
         }
@@ -182,7 +182,8 @@ impl Console {
 
     /// What the hint of a key that changes the cluster says, as things are.
     pub fn may_change(&self) -> bool {
-        self.read_only.is_none() && self.model.can_administer()
+        let is_allowed = self.read_only.is_none() && self.model.forbidden().is_none();
+        is_allowed && self.model.can_administer()
     }
 }
 

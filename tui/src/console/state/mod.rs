@@ -209,7 +209,7 @@ impl Console {
             look: &self.settings.look,
             selected: &self.selected,
             compact: is_compact(self.size),
-            read_only: self.read_only.is_some(),
+            read_only: self.read_only.is_some() || self.model.forbids_updates(),
         };
         (&mut self.views, seen)
     }

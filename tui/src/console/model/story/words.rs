@@ -94,7 +94,7 @@ impl Model {
         let server = self.server_words(incident);
         let since = ago(self.now.ms_since(incident.began));
         let by = self.by(incident.by.as_deref());
-        match &incident.cause {
+        let what = match &incident.cause {
             Cause::Killed => format!("{server} was killed (kill -9){by} {since} ago"),
             Cause::Stopped => format!("{server} was stopped{by} {since} ago"),
             Cause::Restarted => format!("{server} was restarted{by} {since} ago"),
@@ -114,6 +114,10 @@ impl Model {
             }
             Cause::Silent => format!("{server} has been silent for {since}"),
             Cause::Before => format!("{server} was away already when this console began"),
+        };
+        match incident.faults.as_slice() {
+            [] => what,
+            faults => format!("{what} (injected: {})", faults.join(", ")),
         }
     }
 

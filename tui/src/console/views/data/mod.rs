@@ -17,7 +17,7 @@ use ratatui::layout::Rect;
 use super::{Out, Pointed, Seen, View};
 use crate::commands::{Catalog, KeyQuestion, Wanted, quote, wanted};
 use crate::console::action::{Action, ViewName};
-use crate::console::effect::{Done, Effect};
+use crate::console::effect::{Completions, Done, Effect};
 use crate::console::keys::{self, Binding, bindings};
 use crate::prompt::{Completion, Editor, History, Key, Outcome};
 use list::List;
@@ -265,12 +265,15 @@ impl State {
         self.editor.offer(completion)
     }
 
-    fn completed(&mut self, prefix: &str, found: Option<&(Vec<String>, bool)>) {
+    fn completed(&mut self, prefix: &str, found: Option<&Completions>) {
         let Some(question) = self.completing.take_if(|asked| asked.prefix == prefix) else {
             return;
         };
         let outcome = match found {
-            Some((keys, more)) => self.editor.offer(question.answer(keys, *more)),
+            Some(Completions { keys, alike: true, .. }) => {
+                self.editor.offer(question.answer_alike(keys))
+            }
+            Some(found) => self.editor.offer(question.answer(&found.keys, found.more)),
             None => Outcome::Refused("the cluster does not tell its keys now"),
         };
         if let Outcome::Refused(why) = outcome {

@@ -64,7 +64,7 @@ pub const BINDINGS: &[Binding] = bindings!(
     Action::Txns,
     ("down", keys::DOWN, Act::Move(true), "", "the transaction below"),
     ("up", keys::UP, Act::Move(false), "", "the transaction above"),
-    ("first", keys::FIRST, Act::End(false), "", "the newest transaction"),
+    ("first", keys::FIRST, Act::End(false), "", "the newest transaction, and keep to the newest"),
     ("last", keys::LAST, Act::End(true), "", "the oldest transaction"),
     (
         "open",
@@ -92,7 +92,10 @@ pub const BINDINGS: &[Binding] = bindings!(
 /// The view's state.
 #[derive(Debug, Clone, Default)]
 pub struct State {
+    /// None: the newest, whichever that is, until a person chooses.
     selected: Option<Name>,
+    /// Where the selected one was among all when it was last seen; none: it never was.
+    was_at: Option<usize>,
     /// The selected message.
     step: Option<usize>,
     /// The transaction is shown alone.
@@ -120,8 +123,26 @@ impl State {
     fn select(&mut self, name: Option<Name>) {
         if self.selected != name {
             self.step = None;
+            self.was_at = None;
         }
         self.selected = name;
+    }
+
+    /// Of a selected one that is forgotten by now, what stood beside it is selected.
+    fn keep_place(&mut self, model: &Model) {
+        let Some(name) = self.selected else { return };
+        let all = rows::all(model);
+        match (rows::place(&all, name), self.was_at) {
+            (Some(at), _) => self.was_at = Some(at),
+            (None, Some(at)) => {
+                let (before, after) = all.split_at(at.min(all.len()));
+                let mut near = after.iter().chain(before.iter().rev());
+                let near = near.find(|row| self.passes(row, model)).map(|row| row.name);
+                self.select(near);
+                self.was_at = near.and_then(|name| rows::place(&all, name));
+            }
+            (None, None) => {}
+        }
     }
 
     fn passes(&self, row: &Row<'_>, model: &Model) -> bool {
@@ -136,7 +157,7 @@ impl State {
         (rows, all)
     }
 
-    /// Where the selected one is in the list; the first while nothing was selected.
+    /// Where the selected one is in the list; the first, and newest, while nobody chose one.
     fn place(&self, rows: &[Row<'_>]) -> Option<usize> {
         match self.selected {
             Some(name) => rows::place(rows, name),
@@ -231,13 +252,13 @@ impl View for State {
         match act {
             Act::Move(down) => self.step_row(model, down),
             Act::End(last) => {
-                let (rows, _) = self.listed(model);
-                let row = if last { rows.last() } else { rows.first() };
-                if let Some(name) = row.map(|row| row.name) {
-                    self.select(Some(name));
-                }
+                let last = self.listed(model).0.last().map(|row| row.name).filter(|_| last);
+                self.select(last);
             }
-            Act::Step(forward) => self.move_step(model, forward),
+            Act::Step(forward) => {
+                self.pin(seen);
+                self.move_step(model, forward);
+            }
             Act::Open => {
                 self.pin(seen);
                 self.open = !self.open;
@@ -309,12 +330,8 @@ impl View for State {
         true
     }
 
-    fn shown(&mut self, seen: &Seen<'_>, _out: &mut Out) {
-        self.pin(seen);
-    }
-
     fn ticked(&mut self, seen: &Seen<'_>, _out: &mut Out) {
-        self.pin(seen);
+        self.keep_place(seen.model);
     }
 
     fn pointed(&mut self, at: Pointed, area: Rect, seen: &Seen<'_>, _out: &mut Out) {
@@ -341,7 +358,9 @@ impl View for State {
             |version: &Version| seen.model.txns.open().any(|row| row.txn.tx == Some(*version));
         let tx = match self.selected {
             Some(Name::Tx(version)) => Some(version).filter(is_open),
-            _ => None,
+            Some(Name::No(_)) => None,
+            // The newest is another every moment, unless it is in doubt.
+            None => rows::newest_in_doubt(seen.model),
         };
         Wants { tx, ..Wants::default() }
     }
