@@ -238,6 +238,15 @@ fn however_it_ends(cluster: &Cluster) {
     assert!(screen.is_ascii(), "{screen}");
     shown.terminal.type_keys("q");
     assert_eq!(shown.terminal.ended(), 0);
+    // In a language that is not written in UTF-8 nobody need ask for that.
+    let state = TempDir::new("console-plain");
+    let mut command = cluster.command();
+    command.arg("console").arg("--addr").arg(cluster.addr().to_string()).env("LC_ALL", "POSIX");
+    let mut terminal = Terminal::of_size(&command, state.path(), COLUMNS, ROWS);
+    terminal.wait("live", |screen| screen.contains("5/5 up"));
+    assert!(terminal.screen().is_ascii(), "{}", terminal.screen());
+    terminal.type_keys("q");
+    assert_eq!(terminal.ended(), 0);
 }
 
 /// Contract: "Ctrl-Z stops only the console"
@@ -302,16 +311,28 @@ fn console_of_up() {
     procs.put_on(&mut command);
     let status = command.args(["wait", "healthy", "--dir"]).arg(&data).status().expect("it starts");
     assert!(status.success(), "{status}");
-    // Once more, and stopped by its own console.
+    // Once more, on other ports, and stopped by its own console; one that was there before comes
+    // along.
+    let mut command = Command::new(binary());
+    procs.put_on(&mut command);
+    command.arg("console").arg("--dir").arg(&data);
+    let mut other = Terminal::of_size(&command, place.path(), COLUMNS, ROWS);
+    other.wait("the other console", |screen| screen.contains("2/2 up"));
     let mut command = Command::new(binary());
     procs.put_on(&mut command);
     let status = command.args(["down", "--dir"]).arg(&data).status().expect("it starts");
     assert!(status.success(), "{status}");
+    other.wait("the end of the cluster", |screen| screen.contains("LOST"));
     let mut command = Command::new(binary());
     procs.put_on(&mut command);
     command.args(["up", "--any-port", "--dir"]).arg(&data);
     let mut terminal = Terminal::of_size(&command, place.path(), COLUMNS, ROWS);
     terminal.wait("the console", |screen| screen.contains("2/2 up"));
+    other.wait("the cluster elsewhere", |screen| {
+        screen.contains("LIVE") && screen.contains("2/2 up") && screen.contains("K kill -9")
+    });
+    other.type_keys("q");
+    assert_eq!(other.ended(), 0);
     terminal.type_keys("qs");
     terminal.wait("the farewell", |screen| screen.contains("the cluster is stopped"));
     assert_eq!(terminal.ended(), 0);
