@@ -56,10 +56,7 @@ async fn carry_out(session: &mut Session, line: &str) -> Result<(), Failure> {
     match typed {
         Typed::Quit => print::output(b"Esc, then q, ends the console\n"),
         Typed::Help { command } => {
-            let help = grammar::help(command.as_deref(), Place::Console).ok_or_else(|| {
-                Failure::usage("there is no such command: help shows all of them")
-            })?;
-            print::output(help.as_bytes())
+            print::output(grammar::help(command.as_deref(), Place::Console)?.as_bytes())
         }
         Typed::History => print::output(b"Up goes through the lines typed before\n"),
         Typed::Asked(asked) => match asked.typed_input()? {

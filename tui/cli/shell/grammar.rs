@@ -1,8 +1,8 @@
 //! A line of the shell to a command: the grammar of the command line, with what only the shell has.
 //!
-//! Used by `interactive` and `script`. The words go through the same parser as those of `piazza`;
-//! its errors become a place in the line and a sentence. The catalog for completion and help is
-//! made of the same grammar.
+//! Used by `interactive`, `script` and the console's prompt. The words go through the same parser
+//! as those of `piazza`; its errors become a place in the line and a sentence. The catalog for
+//! completion and help is made of the same grammar.
 
 use std::ffi::{OsStr, OsString};
 use std::ops::Range;
@@ -13,6 +13,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tui::commands::{Catalog, Choice, Command, Problem, Takes, Word, nearest, split};
 
 use crate::asked::Asked;
+use crate::print::{self, Failure};
 
 /// One line.
 #[derive(Debug, Parser)]
@@ -185,19 +186,24 @@ fn known(command: &clap::Command) -> Command {
     }
 }
 
-/// What can be typed, or how `name` is used; `None` if there is no such command.
-pub(crate) fn help(name: Option<&str>, here: Place) -> Option<String> {
+/// What can be typed, or how `name` is used.
+///
+/// # Errors
+/// There is no such command.
+pub(crate) fn help(name: Option<&str>, here: Place) -> Result<String, Failure> {
     let mut grammar = command();
     if let Some(name) = name {
-        return grammar
-            .find_subcommand_mut(name)
-            .map(|found| here.told(&told(&found.render_long_help().to_string())));
+        let found = grammar.find_subcommand_mut(name).ok_or_else(|| {
+            let name = print::escaped(name.as_bytes(), false);
+            Failure::usage(format!("there is no command \"{name}\": see help"))
+        })?;
+        return Ok(here.told(&told(&found.render_long_help().to_string())));
     }
     let mut out = String::new();
     for command in catalog().commands {
         out.push_str(&format!("  {:<9} {}\n", command.name, command.about));
     }
-    Some(out + &NOTES.replace("{VALUE}", here.value()))
+    Ok(out + &NOTES.replace("{VALUE}", here.value()))
 }
 
 /// The parser's help, without the place of the program's name, which a line does not have.
@@ -353,7 +359,8 @@ mod tests {
         let help = super::help(None, Place::Shell).expect("help");
         assert!(help.contains("get ") && help.contains("Print the value of a key"), "{help}");
         assert!(super::help(Some("get"), Place::Shell).expect("help").contains("<KEY>"));
-        assert_eq!(super::help(Some("dance"), Place::Shell), None);
+        let failure = super::help(Some("dance"), Place::Shell).expect_err("there is none");
+        assert_eq!(failure.message, "there is no command \"dance\": see help");
         for (place, asks) in [(Place::Shell, true), (Place::Console, false)] {
             let all = super::help(None, place).expect("help");
             let put = super::help(Some("put"), place).expect("help");

@@ -75,7 +75,7 @@ impl Commands for Echo {
         let line = line.to_owned();
         Box::pin(async move {
             let _ = printed.send(format!("you said {line}\n").into_bytes()).await;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         })
     }
 }
