@@ -142,8 +142,8 @@ pub(crate) fn show(args: ConsoleArgs, owns_cluster: bool) -> Result<End, Failure
     on_screen(Console::new(settings), prompt, wiring)
 }
 
-/// Where the coordinator of the cluster in the directory is by now: it may have been started again on
-/// another port.
+/// Where the coordinator of the cluster in the directory is by now: it may have been started again
+/// on another port.
 fn finder(common: &Common) -> Find {
     let common = Common { dir: common.dir.clone(), ..Common::default() };
     Arc::new(move || address::resolve(&common).ok().map(|target| target.addresses))

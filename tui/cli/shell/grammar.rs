@@ -82,7 +82,8 @@ impl Place {
     fn value(self) -> &'static str {
         match self {
             Self::Shell => {
-                "put KEY and update KEY without a value ask for it, and neither show nor remember it"
+                "put KEY and update KEY without a value ask for it, and neither show nor remember \
+                 it"
             }
             Self::Console => "put KEY VALUE and update KEY VALUE have their value in the line",
         }

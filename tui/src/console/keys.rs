@@ -45,7 +45,10 @@ impl Binding {
 
 /// A view's table: what its keys do, then a row for each: name, keys, act, hint, help.
 macro_rules! bindings {
-    ($action:path, $(($name:expr, $keys:expr, $act:expr, $hint:expr, $help:expr $(,)?)),* $(,)?) => {
+    (
+        $action:path,
+        $(($name:expr, $keys:expr, $act:expr, $hint:expr, $help:expr $(,)?)),* $(,)?
+    ) => {
         &[$(Binding::of($name, $keys, $action($act), $hint, $help)),*]
     };
 }

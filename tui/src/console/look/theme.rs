@@ -103,8 +103,8 @@ impl FromStr for ThemeName {
     }
 }
 
-/// The colours of a theme, in numbers of the 256-colour table. What is bold and what is a background
-/// is the same in all of them.
+/// The colours of a theme, in numbers of the 256-colour table. What is bold and what is a
+/// background is the same in all of them.
 #[derive(Debug, PartialEq, Eq)]
 struct Colours {
     dim: u8,
