@@ -131,6 +131,71 @@ pub fn parse_ms(text: &str) -> Result<Duration, InvalidFlag> {
     }
 }
 
+/// How long a silent node keeps its place, as milliseconds or `never`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Option<u64>", try_from = "Option<u64>")]
+pub struct EvictAfter(Option<Duration>);
+
+impl EvictAfter {
+    /// For ever.
+    pub const NEVER: Self = Self(None);
+
+    /// For so long, 1 ms at least.
+    pub fn new(after: Duration) -> Result<Self, InvalidFlag> {
+        if after < Duration::from_millis(1) {
+            let text = "a node would lose its place at once: give 1ms at least, or never";
+            return Err(InvalidFlag(text.to_owned()));
+        }
+        Ok(Self(Some(after)))
+    }
+
+    /// That time; none for ever.
+    pub fn duration(self) -> Option<Duration> {
+        self.0
+    }
+}
+
+impl Default for EvictAfter {
+    fn default() -> Self {
+        Self(Some(EVICT_AFTER_DEFAULT))
+    }
+}
+
+impl fmt::Display for EvictAfter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(after) => write!(f, "{}", after.as_millis()),
+            None => f.write_str("never"),
+        }
+    }
+}
+
+impl FromStr for EvictAfter {
+    type Err = InvalidFlag;
+
+    fn from_str(text: &str) -> Result<Self, InvalidFlag> {
+        let wrong = || InvalidFlag(format!("{text:?} is no number of milliseconds, nor never"));
+        match text {
+            "never" => Ok(Self::NEVER),
+            _ => Self::new(Duration::from_millis(text.parse().map_err(|_| wrong())?)),
+        }
+    }
+}
+
+impl From<EvictAfter> for Option<u64> {
+    fn from(after: EvictAfter) -> Self {
+        after.0.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl TryFrom<Option<u64>> for EvictAfter {
+    type Error = InvalidFlag;
+
+    fn try_from(ms: Option<u64>) -> Result<Self, InvalidFlag> {
+        ms.map_or(Ok(Self::NEVER), |ms| Self::new(Duration::from_millis(ms)))
+    }
+}
+
 /// The coordinator's flags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CoordinatorConfig {
@@ -148,8 +213,8 @@ pub struct CoordinatorConfig {
     pub heartbeat: Duration,
     /// Length of the coordinator's lease.
     pub lease: Duration,
-    /// How long a silent node keeps its place; `None`: for ever.
-    pub evict_after: Option<Duration>,
+    /// How long a silent node keeps its place.
+    pub evict_after: EvictAfter,
     /// How fast copies are made for learners, bytes a second.
     pub copy_bytes_per_s: u64,
     /// Shape of the cache.

@@ -295,6 +295,8 @@ mod tests {
                 ServerEvent::Active { epoch: Epoch(3), cluster: Uuid(7) },
             ),
             (r#"{"event":"up"}"#, ServerEvent::Up),
+            (r#"{"event":"want_node"}"#, ServerEvent::WantNode),
+            (r#"{"event":"removed","node":"n2"}"#, ServerEvent::Removed { node: "n2".into() }),
             (r#"{"event":"fatal","reason":"no"}"#, ServerEvent::Fatal { reason: "no".into() }),
         ];
         for (line, event) in cases {

@@ -13,13 +13,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
-    Epoch, GroupSeq, Incarnation, Key, MemberId, Once, Point, RingNumber, Uuid, Value,
-    Version,
+    Epoch, GroupSeq, Incarnation, Key, MemberId, Once, Point, RingNumber, Uuid, Value, Version,
 };
 
 pub use self::cache::{CacheAnswer, CacheAsk};
-pub use self::heartbeat::Heartbeat;
 pub use self::copy::{CopyAnswer, CopyAsk, CopyItem, CopyPut};
+pub use self::heartbeat::Heartbeat;
 pub use self::line::Message;
 pub use self::ring::{Departed, Learning, Placement, RingMember, RingRecord, Span};
 pub use self::session::{

@@ -23,7 +23,7 @@ mod fields;
 mod take;
 mod write;
 
-pub use admin::{Admin, AdminAction};
+pub use admin::{Admin, AdminAction, Setting};
 pub use explain::Explain;
 use fields::Fields;
 

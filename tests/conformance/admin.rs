@@ -1,5 +1,4 @@
-//! `admin` at the coordinator, whose membership is fixed at the founding; `auth` without tokens;
-//! `locate`. What is done to processes is in `broken`.
+//! `admin` at the coordinator, as far as it changes nothing; `auth` without tokens; `locate`. What is done to processes is in `broken`.
 
 use serde_json::{Value, json};
 
@@ -13,6 +12,10 @@ checks! {
         "`add {}`, `rebalance`, `repair`, `scrub {}`, `cancel {change}`, `set {name,value}`",
         "`refused` says why",
         "`refused` ... | `reason` ... | admin (section 4)"
+    775 a_change_is_made_under_one_ring_only
+        "with `dry_run:true` and `if_ring_epoch` (else `conflict`)"
+    776 a_dry_run_changes_nothing
+        "each with `dry_run:true` and"
     772 admin_is_read_strictly
         "**Coordinator** (membership), each with `dry_run:true` and `if_ring_epoch`",
         "`evict {node}`, `remove {node}` ... `add {}`, `rebalance`, `repair`, `scrub {}`, `cancel {change}`, `set {name,value}`"
@@ -33,7 +36,6 @@ const CHANGES: &[&str] = &[
     r#""action":"add""#,
     r#""action":"rebalance""#,
     r#""action":"repair""#,
-    r#""action":"scrub""#,
     r#""action":"cancel","change":"c7""#,
     r#""action":"set","name":"evict_after_ms","value":5000"#,
 ];
@@ -41,18 +43,53 @@ const CHANGES: &[&str] = &[
 fn a_change_of_the_membership_is_refused_with_a_reason(site: &Site) {
     let mut talk = site.open();
     let before = site.status();
-    for change in CHANGES {
-        for more in ["", r#","dry_run":true"#, r#","if_ring_epoch":"1.1""#] {
+    for (change, code) in [
+        (r#""action":"evict","node":"nobody""#, "no_such_node"),
+        (r#""action":"remove","node":"nobody""#, "no_such_node"),
+        (r#""action":"cancel","change":"c0""#, "already"),
+        (r#""action":"repair""#, "refused"),
+        (r#""action":"scrub""#, "refused"),
+    ] {
+        for more in ["", r#","dry_run":true"#] {
             let line = format!(r#"{{"op":"admin",{change}{more},"id":"a"}}"#);
-            let answer = talk.refused(line, "refused");
-            assert_eq!(
-                (&answer["reason"], &answer["id"]),
-                (&json!("fixed membership"), &json!("a"))
-            );
+            let answer = talk.refused(line, code);
+            assert!(answer["reason"].is_string() && answer["id"] == "a", "{answer}");
         }
     }
     let after = site.status();
     assert_eq!((&before["ring"], &before["changes"]), (&after["ring"], &after["changes"]));
+}
+
+fn a_change_is_made_under_one_ring_only(site: &Site) {
+    let mut talk = site.open();
+    let before = site.status();
+    for change in CHANGES.iter().filter(|change| !change.contains("repair")) {
+        let line = format!(r#"{{"op":"admin",{change},"if_ring_epoch":"1048575.7"}}"#);
+        talk.refused(line, "conflict");
+    }
+    let after = site.status();
+    assert_eq!((&before["ring"], &before["changes"]), (&after["ring"], &after["changes"]));
+}
+
+fn a_dry_run_changes_nothing(site: &Site) {
+    let mut talk = site.open();
+    let before = site.status();
+    for change in [
+        r#""action":"add""#,
+        r#""action":"rebalance""#,
+        r#""action":"set","name":"evict_after_ms","value":123456"#,
+        r#""action":"set","name":"copy_bytes_per_s","value":1"#,
+    ] {
+        let line = format!(r#"{{"op":"admin",{change},"dry_run":true}}"#);
+        let request: Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(talk.ok(&request).get("change"), None, "{line}");
+    }
+    let after = site.status();
+    for part in ["ring", "changes"] {
+        assert_eq!(before[part], after[part]);
+    }
+    let setting = |status: &Value| status["cluster"]["evict_after_ms"].clone();
+    assert_eq!(setting(&before), setting(&after));
 }
 
 fn admin_is_read_strictly(site: &Site) {
@@ -67,6 +104,8 @@ fn admin_is_read_strictly(site: &Site) {
         (r#"{"op":"admin","action":"cancel"}"#, "change"),
         (r#"{"op":"admin","action":"set","value":1}"#, "name"),
         (r#"{"op":"admin","action":"set","name":"evict_after_ms"}"#, "value"),
+        (r#"{"op":"admin","action":"set","name":"colour","value":1}"#, "name"),
+        (r#"{"op":"admin","action":"set","name":"copy_bytes_per_s","value":0}"#, "value"),
         (r#"{"op":"admin","action":"repair","dry_run":1}"#, "dry_run"),
         (r#"{"op":"admin","action":"repair","if_ring_epoch":true}"#, "if_ring_epoch"),
         (r#"{"op":"admin","action":"repair","colour":1}"#, "colour"),

@@ -88,14 +88,17 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// A fresh cluster of `nodes` nodes with `replicas` copies of each key, once it is ready.
+    /// A fresh cluster of `nodes` nodes with `replicas` copies of each key, once it is ready. Silent
+    /// nodes keep their places for ever, unless `more` says otherwise.
     pub(crate) fn start(name: &str, nodes: usize, replicas: usize, more: &[&str]) -> Self {
         let alone = alone();
         let dir = TempDir::new(name);
         let (nodes, replicas) = (nodes.to_string(), replicas.to_string());
         let fixed = ["--nodes", &nodes, "--replicas", &replicas];
-        let arguments: Vec<String> =
-            fixed.iter().chain(more).map(|argument| (*argument).to_string()).collect();
+        let never = ["--evict-after", "never"];
+        let never = if more.contains(&never[0]) { &[][..] } else { &never };
+        let all = fixed.iter().chain(never).chain(more);
+        let arguments: Vec<String> = all.map(|argument| (*argument).to_string()).collect();
         let mark = Mark::new();
         let (supervisor, ready) = up(&mark, &dir, &arguments);
         Self { ready, supervisor, mark, dir, arguments, _alone: alone }

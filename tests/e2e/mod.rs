@@ -62,6 +62,7 @@ mod inspect;
 mod kill_all;
 mod kill_loop;
 mod limits;
+mod membership;
 mod mixed;
 mod node_cache;
 mod ran;

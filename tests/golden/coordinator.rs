@@ -159,7 +159,7 @@ impl World {
         let name = number + 1;
         match effect {
             Effect::Reply { client, answer } => self.fill_slot(number, client, &answer),
-            Effect::Registered { answer: Registered::Refused { reason }, .. } => {
+            Effect::Registered { answer: Registered::Refused { reason, .. }, .. } => {
                 self.event(format!("c{name} turns it away: {reason}"));
             }
             Effect::Registered { .. } => {}

@@ -293,8 +293,15 @@ fn moment(word: &str) -> Result<Moment, String> {
 }
 
 fn setting(words: &[&str]) -> Result<Setting, String> {
-    let mut setting =
-        Setting { nodes: 3, more: 0, copies: 2, cache: (16, 4), batches: 1, evict_after_ms: None, blank: false };
+    let mut setting = Setting {
+        nodes: 3,
+        more: 0,
+        copies: 2,
+        cache: (16, 4),
+        batches: 1,
+        evict_after_ms: None,
+        blank: false,
+    };
     let number = |word: &str| {
         word.parse().ok().filter(|n| (1..=9).contains(n)).ok_or(format!("{word} is not 1 to 9"))
     };

@@ -145,10 +145,7 @@ impl World {
             let member = record.members.iter().any(|member| member.uuid == machine.store);
             let shown = status.nodes.iter().find(|node| node.uuid == Some(machine.store));
             if !member || shown.is_none_or(|shown| shown.state != NodeState::Up) {
-                return Some(format!(
-                    "node {node} is {shown:?}; {:?} {record:?}",
-                    status.changes
-                ));
+                return Some(format!("node {node} is {shown:?}; {:?} {record:?}", status.changes));
             }
             let ring = cluster::core::ring::ring_of(&record);
             let me = process.core.member();

@@ -89,9 +89,8 @@ impl World {
         let ring = meta.ring.as_ref().map(|ring| ring.number);
         let foreign = records.iter().find_map(|record| match record {
             LogRecord::Prepare(prepared) if prepared.id.epoch() == meta.fence.epoch => {
-                let fits = |ring: RingNumber| {
-                    ring.epoch == prepared.ring.epoch && ring >= prepared.ring
-                };
+                let fits =
+                    |ring: RingNumber| ring.epoch == prepared.ring.epoch && ring >= prepared.ring;
                 (!ring.is_some_and(fits)).then_some(prepared.id)
             }
             _ => None,

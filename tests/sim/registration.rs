@@ -48,13 +48,13 @@ impl World {
         match answer {
             Registered::Welcome { .. } => process.register_wait = 20,
             Registered::Refused { .. } if self.has_impostor(node) => self.impostor_refused(node),
-            Registered::Refused { reason } if reason.contains("lost data") => {
+            Registered::Refused { reason, .. } if reason.contains("lost data") => {
                 self.found_lost(node, &reason);
             }
-            Registered::Refused { reason } if reason.contains("was removed") => {
+            Registered::Refused { reason, .. } if reason.contains("was removed") => {
                 self.node_left(node);
             }
-            Registered::Refused { reason } => {
+            Registered::Refused { reason, .. } => {
                 self.fail(Failure::Refused(format!("node {node} may not register: {reason}")));
             }
         }

@@ -4,13 +4,15 @@
 //! Called by `main`. On a terminal it asks before it takes anything away. Decides nothing: either
 //! may refuse.
 
+pub(crate) mod change;
+
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use protocol::client::{ClientError, Supervisor};
 use protocol::error::ErrorCode;
-use protocol::request::{Admin, AdminAction};
+use protocol::request::{AdminAction, Setting};
 use protocol::status::NodeState;
 use protocol::supervisor::{Order, ProcAction};
 use serde_json::json;
@@ -60,7 +62,7 @@ enum Action {
     Rebalance(ChangeArgs),
     /// Give every key all its copies.
     Repair(ChangeArgs),
-    /// End a change that is under way where it is.
+    /// Take back a change that waits for its turn.
     Cancel(CancelArgs),
     /// Change a setting of the cluster.
     Set(SetArgs),
@@ -128,6 +130,9 @@ struct ChangeArgs {
     /// Do not ask first.
     #[arg(long, short)]
     yes: bool,
+    /// Do not wait for the end of the change.
+    #[arg(long)]
+    no_wait: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -153,12 +158,18 @@ struct CancelArgs {
 /// One that is about a setting.
 #[derive(Debug, clap::Args)]
 struct SetArgs {
-    /// The setting: evict_after_ms, copy_bytes_per_s.
-    name: String,
-    /// What it is from now on.
+    /// The setting: evict_after_ms (0: never), copy_bytes_per_s.
+    #[arg(value_name = "NAME", value_parser = setting)]
+    setting: Setting,
+    /// What it is until the coordinator ends.
     value: u64,
     #[command(flatten)]
     change: ChangeArgs,
+}
+
+fn setting(text: &str) -> Result<Setting, String> {
+    let [one, other] = Setting::ALL.map(Setting::name);
+    Setting::named(text).ok_or_else(|| format!("give {one} or {other}"))
 }
 
 /// A wait that the supervisor keeps: 1 ms to 60 s.
@@ -183,42 +194,21 @@ pub(crate) fn run(args: AdminArgs) -> ExitCode {
             at_supervisor(args, |proc| ProcAction::Inject(proc, order))
         }
         Action::Evict(NodeArgs { node, change }) => {
-            at_coordinator(change, A::Evict { node: node.into() })
+            change::run(change, A::Evict { node: node.into() })
         }
         Action::Remove(NodeArgs { node, change }) => {
-            at_coordinator(change, A::Remove { node: node.into() })
+            change::run(change, A::Remove { node: node.into() })
         }
-        Action::Add(args) => at_coordinator(args, A::Add),
-        Action::Rebalance(args) => at_coordinator(args, A::Rebalance),
-        Action::Repair(args) => at_coordinator(args, A::Repair),
+        Action::Add(args) => change::run(args, A::Add),
+        Action::Rebalance(args) => change::run(args, A::Rebalance),
+        Action::Repair(args) => change::run(args, A::Repair),
         Action::Cancel(CancelArgs { change, args }) => {
-            at_coordinator(args, A::Cancel { change: change.into() })
+            change::run(args, A::Cancel { change: change.into() })
         }
-        Action::Set(SetArgs { name, value, change }) => {
-            at_coordinator(change, A::Set { name: name.into(), value })
+        Action::Set(SetArgs { setting, value, change }) => {
+            change::run(change, A::Set { setting, value })
         }
     }
-}
-
-fn at_coordinator(args: ChangeArgs, action: AdminAction<'_>) -> ExitCode {
-    let json = args.common.json;
-    let takes_away = matches!(action, AdminAction::Evict { .. } | AdminAction::Remove { .. });
-    if let Err(failure) = confirm(takes_away && !args.dry_run && !args.yes, action.name(), "it") {
-        return print::finish(Err(failure), json);
-    }
-    let dry_run = args.dry_run;
-    print::with_client(&args.common, async |client| {
-        let name = action.name();
-        let reply = client.admin(Admin { action, dry_run, if_ring_epoch: None }).await?;
-        let change = reply.change.as_deref().map(|c| print::escaped(c.as_bytes(), false));
-        let line = match (json, change) {
-            (true, _) => format!("{}\n", json!({ "ok": true, "change": reply.change })),
-            (false, Some(change)) => format!("{name} has begun as {change}: see piazza status\n"),
-            (false, None) => format!("{name} is done\n"),
-        };
-        print::output(line.as_bytes())?;
-        Ok(Exit::Done)
-    })
 }
 
 fn at_supervisor(args: ProcArgs, action: impl FnOnce(String) -> ProcAction) -> ExitCode {
@@ -367,6 +357,7 @@ mod tests {
             "evict",
             "set evict_after_ms",
             "set x -1",
+            "set colour 1",
             "stop n1 --timeout 2m",
         ] {
             assert!(!right(&format!("admin {typed}")), "{typed}");

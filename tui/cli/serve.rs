@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use clap::Args;
 use cluster::config::{
-    CacheShape, CoordinatorConfig, NodeConfig, REAPED_MAX, StorageKind, parse_ms,
+    COPY_BYTES_PER_S_DEFAULT, CacheShape, CoordinatorConfig, EvictAfter, NodeConfig, REAPED_MAX,
+    StorageKind, parse_ms,
 };
 use cluster::process::{self, Orders};
 use cluster::telemetry;
@@ -41,6 +42,13 @@ pub(crate) struct CoordinatorArgs {
     #[arg(long, value_name = "T", default_value_t = 1,
           value_parser = clap::value_parser!(u16).range(1..))]
     tokens: u16,
+    /// How long a silent node keeps its place: milliseconds, or never
+    #[arg(long, value_name = "MS", default_value_t)]
+    evict_after_ms: EvictAfter,
+    /// How fast a node learns what it shall hold, bytes a second
+    #[arg(long, value_name = "BYTES", default_value_t = COPY_BYTES_PER_S_DEFAULT,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    copy_bytes_per_s: u64,
     #[command(flatten)]
     access: TokenArgs,
     #[command(flatten)]
@@ -149,8 +157,8 @@ fn coordinator_config(args: CoordinatorArgs) -> Result<CoordinatorConfig, String
         tokens: args.tokens,
         heartbeat: args.limits.heartbeat_ms,
         lease: args.limits.lease_ms,
-        evict_after: None,
-        copy_bytes_per_s: cluster::config::COPY_BYTES_PER_S_DEFAULT,
+        evict_after: args.evict_after_ms,
+        copy_bytes_per_s: args.copy_bytes_per_s,
         cache: args.limits.cache,
         cache_bytes: args.limits.cache_bytes,
         limits,
@@ -249,6 +257,7 @@ mod tests {
                 limits: limits(),
                 lab: true,
             },
+            evict_after: EvictAfter::new(Duration::from_millis(1_500)).unwrap(),
             token_files: TokenFiles::default(),
             dir: "/d i r".into(),
             logs: "/d i r/logs".into(),
@@ -270,8 +279,8 @@ mod tests {
             tokens: 64,
             heartbeat: Duration::from_millis(50),
             lease: Duration::from_millis(300),
-            evict_after: None,
-            copy_bytes_per_s: cluster::config::COPY_BYTES_PER_S_DEFAULT,
+            evict_after: EvictAfter::new(Duration::from_millis(1_500)).unwrap(),
+            copy_bytes_per_s: COPY_BYTES_PER_S_DEFAULT,
             cache: CacheShape::new(8, 2).unwrap(),
             cache_bytes: 12_345,
             limits: limits(),
@@ -312,7 +321,17 @@ mod tests {
             Coordinator::try_parse_from(words).map(|parsed| coordinator_config(parsed.args))
         };
         assert!(matches!(parse("coordinator --nodes 3 --replicas 4"), Ok(Err(_))));
-        for wrong in ["--nodes 0", "--tokens 0", "--cache 3x8", "--key-bytes-max 257"] {
+        let never = parse("coordinator --evict-after-ms never").unwrap().unwrap();
+        assert_eq!(never.evict_after, EvictAfter::NEVER);
+        for wrong in [
+            "--nodes 0",
+            "--tokens 0",
+            "--cache 3x8",
+            "--key-bytes-max 257",
+            "--evict-after-ms 0",
+            "--evict-after-ms soon",
+            "--copy-bytes-per-s 0",
+        ] {
             assert!(parse(&format!("coordinator {wrong}")).is_err(), "{wrong}");
         }
         let node = "node --join 127.0.0.1:1 --dir d --name n1 --node-cache";

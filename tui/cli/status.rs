@@ -11,6 +11,7 @@ use protocol::request::Op;
 use protocol::status::{CacheStatus, CoordinatorState, LabStatus, NodeState, NodeStatus, Status};
 use protocol::supervisor::Injected;
 
+use crate::admin::change;
 use crate::args::{Goal, StatusArgs};
 use crate::print::{self, Exit, Failure};
 
@@ -40,7 +41,7 @@ pub(crate) fn missing(status: &Status, goal: Goal) -> Option<String> {
     if goal == Goal::Ready {
         return None;
     }
-    let members = || status.nodes.iter().filter(|node| node.state != NodeState::Evicted);
+    let members = || status.nodes.iter().filter(|node| is_counted_on(node));
     let ill: Vec<String> = members()
         .filter(|node| node.state != NodeState::Up || node.paused)
         .map(|node| format!("{} is {}", node.name, state_text(node)))
@@ -68,6 +69,13 @@ pub(crate) fn missing(status: &Status, goal: Goal) -> Option<String> {
     Some(print::escaped(format!("{action} ({name}) is under way").as_bytes(), false))
 }
 
+/// Whether the cluster lacks something while this node is not up: not of one whose place others
+/// have, nor of one that has never had a place.
+fn is_counted_on(node: &NodeStatus) -> bool {
+    let waits = node.state == NodeState::Joining && node.id.is_none();
+    node.state != NodeState::Evicted && !waits
+}
+
 /// One line: what to do now.
 fn advice(status: &Status) -> String {
     let coordinator = &status.coordinator;
@@ -91,10 +99,18 @@ fn advice(status: &Status) -> String {
         return format!("a server met a defect: please report the log lines of incident {id}");
     }
     match missing(status, Goal::Healthy) {
-        None => "all is well".into(),
+        None => spare(status),
         Some(missing) => {
             let is = |state| status.nodes.iter().any(|node| node.state == state);
-            let then = if !is(NodeState::Suspect) && !is(NodeState::Down) {
+            let then = if let Some(why) = held_up(status) {
+                return format!("{missing}: {why}");
+            } else if is(NodeState::Leaving) {
+                "it gives away what it has, and keys are read and updated meanwhile; wait with \
+                 `piazza wait healthy`"
+            } else if is(NodeState::Joining) {
+                "it learns what it shall hold, and keys are read and updated meanwhile; wait with \
+                 `piazza wait healthy`"
+            } else if !is(NodeState::Suspect) && !is(NodeState::Down) {
                 "wait with `piazza wait healthy`"
             } else if !is(NodeState::Down) {
                 "it is silent, or back and learning what it missed; wait with `piazza wait \
@@ -108,6 +124,53 @@ fn advice(status: &Status) -> String {
             };
             format!("{missing}: {then}")
         }
+    }
+}
+
+/// Nothing is missing; whoever is there and has no place could have one.
+fn spare(status: &Status) -> String {
+    let named = |of: &dyn Fn(&NodeStatus) -> bool| {
+        let names = status.nodes.iter().filter(|node| of(node)).map(|node| node.name.to_string());
+        let names: Vec<String> = names.collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    };
+    let evicted = named(&|node| node.state == NodeState::Evicted);
+    let waits = named(&|node| node.state == NodeState::Joining && node.id.is_none());
+    let mut text = "all is well".to_owned();
+    if let Some(names) = evicted {
+        let _ =
+            write!(text, "; others have the place of {names}, to be had back by starting again");
+    }
+    if let Some(names) = waits {
+        let _ = write!(text, "; {names} can be added: piazza admin add");
+    }
+    text
+}
+
+/// Why a change waits that could begin, if no node is to blame.
+fn held_up(status: &Status) -> Option<String> {
+    let blamed = |node: &NodeStatus| matches!(node.state, NodeState::Suspect | NodeState::Down);
+    if status.nodes.iter().any(blamed) || status.changes.iter().any(|c| c.state == "running") {
+        return None;
+    }
+    let waits = status.changes.iter().find(|change| change.state == "waiting")?;
+    let why = print::escaped(waits.reason.as_deref()?.as_bytes(), false);
+    let name = print::escaped(waits.change.as_bytes(), false);
+    Some(format!("{why}; take it back with `piazza admin cancel {name}` if that does not end"))
+}
+
+/// The changes of the membership that are under way.
+fn changes(out: &mut String, status: &Status) {
+    for change in &status.changes {
+        let what = match change.state.as_str() {
+            "running" => change::copied(change),
+            "waiting" => {
+                let why = change.reason.as_deref().unwrap_or("its turn has not come");
+                format!("waits: {}", print::escaped(why.as_bytes(), false))
+            }
+            _ => continue,
+        };
+        let _ = writeln!(out, "change {}: {what}", change::title(change));
     }
 }
 
@@ -141,6 +204,7 @@ fn render(status: &Status, colour: bool) -> String {
     out.push('\n');
     table(&mut out, &status.nodes, colour);
     out.push('\n');
+    changes(&mut out, status);
     let cache = &status.cache;
     line(
         &mut out,
@@ -167,7 +231,7 @@ fn render(status: &Status, colour: bool) -> String {
         line(&mut out, &[format!("faults on order: {}", faults(lab))]);
     }
     let advice = advice(status);
-    let tint = if advice == "all is well" { GREEN } else { YELLOW };
+    let tint = if advice.starts_with("all is well") { GREEN } else { YELLOW };
     let _ = writeln!(out, "{}", paint(advice, tint, colour));
     out
 }
@@ -278,7 +342,7 @@ fn line(out: &mut String, facts: &[String]) {
     let _ = writeln!(out, "{}", facts.join(" · "));
 }
 
-fn time(ms: u64) -> String {
+pub(crate) fn time(ms: u64) -> String {
     match ms {
         0..10_000 => format!("{ms} ms"),
         10_000..120_000 => format!("{} s", ms / 1000),
@@ -287,7 +351,7 @@ fn time(ms: u64) -> String {
     }
 }
 
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     match bytes {
         0..10_240 => format!("{bytes} B"),
         10_240..10_485_760 => format!("{} KiB", bytes >> 10),
@@ -369,6 +433,39 @@ all is well
             Some("the coordinator is recovering")
         );
         assert!(advice(&starting).contains("piazza wait ready"));
+    }
+
+    #[test]
+    fn changes_are_shown_and_who_has_no_place_is_no_trouble() {
+        let mut moving = healthy();
+        let changes = r#"[{"change":"c1","action":"evict","node":"n9","state":"done"},
+            {"change":"c2","action":"remove","node":"node-2","state":"running","keys_done":3,
+             "keys_total":9,"bytes_done":70},
+            {"change":"c3","action":"add","state":"waiting","reason":"none is there"}]"#;
+        moving.changes = serde_json::from_str(changes).unwrap();
+        moving.nodes[1].state = NodeState::Leaving;
+        let text = render(&moving, false);
+        assert!(text.contains("change c2 (remove node-2): 3 of 9 keys copied, 70 B\n"), "{text}");
+        assert!(text.contains("change c3 (add): waits: none is there\n"), "{text}");
+        assert!(!text.contains("c1"), "{text}");
+        assert!(text.contains("node node-2 is leaving: it gives away what it has"), "{text}");
+        moving.nodes[1].state = NodeState::Joining;
+        moving.nodes[1].id = Some(protocol::ids::Point(1));
+        assert!(advice(&moving).starts_with("node node-2 is joining: it learns"));
+        moving.nodes[1].state = NodeState::Up;
+        assert_eq!(advice(&moving), "remove (c2) is under way: wait with `piazza wait healthy`");
+        moving.changes.remove(1);
+        let waits = "add (c3) is under way: none is there; take it back with `piazza admin cancel";
+        assert!(advice(&moving).starts_with(waits), "{}", advice(&moving));
+
+        let mut spare = healthy();
+        let more = r#"[{"name":"n3","state":"evicted"},{"name":"n4","state":"joining"}]"#;
+        let more: Vec<NodeStatus> = serde_json::from_str(more).unwrap();
+        spare.nodes.extend(more);
+        assert_eq!(missing(&spare, Goal::Healthy), None);
+        let expected = "all is well; others have the place of n3, to be had back by starting \
+                        again; n4 can be added: piazza admin add";
+        assert_eq!(advice(&spare), expected);
     }
 
     #[test]

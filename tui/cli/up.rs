@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use cluster::config::{CACHE_BYTES_DEFAULT, CacheShape, StorageKind, parse_ms};
+use cluster::config::{CACHE_BYTES_DEFAULT, CacheShape, EvictAfter, StorageKind, parse_ms};
 use cluster::supervisor;
 use cluster::supervisor::options::{ServerOptions, UpOptions};
 use cluster::tokens::TokenFiles;
@@ -24,6 +24,7 @@ use tui::console::run::End;
 use crate::args::Common;
 use crate::console::{self, Appearance, ConsoleArgs};
 use crate::credentials::Credentials;
+use crate::duration::duration;
 use crate::print;
 use crate::supervised;
 
@@ -42,6 +43,9 @@ pub(crate) struct UpArgs {
     /// Where nodes keep keys: disk or memory [default: disk, or what DIR says]
     #[arg(long, value_name = "KIND")]
     storage: Option<StorageKind>,
+    /// How long a silent node keeps its place: 10s, 2m, or never [default: 10s, or what DIR says]
+    #[arg(long, value_name = "TIME", value_parser = evict_after)]
+    evict_after: Option<EvictAfter>,
     /// The cluster's directory, made if missing
     #[arg(long, default_value = "./piazza-data")]
     dir: PathBuf,
@@ -182,6 +186,14 @@ pub(crate) struct DownArgs {
     credentials: Credentials,
 }
 
+/// How long a silent node keeps its place, as it is typed.
+fn evict_after(text: &str) -> Result<EvictAfter, String> {
+    match text {
+        "never" => Ok(EvictAfter::NEVER),
+        _ => EvictAfter::new(duration(text)?).map_err(|error| error.to_string()),
+    }
+}
+
 fn key_bytes(text: &str) -> Result<usize, String> {
     bounded(text, KEY_BYTES_MAX)
 }
@@ -223,6 +235,7 @@ pub(crate) fn up(args: UpArgs) -> ExitCode {
         replicas: args.replicas,
         tokens: args.tokens,
         storage: args.storage,
+        evict_after: args.evict_after,
         dir: args.dir,
         listen: args.listen,
         peer_listen: args.peer_listen,

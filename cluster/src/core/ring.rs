@@ -201,12 +201,7 @@ fn parts_of(
 }
 
 /// Who holds the part that ends at `end`.
-fn part_at(
-    points: &[(Point, MemberId)],
-    copies: usize,
-    learning: &[Learning],
-    end: Point,
-) -> Part {
+fn part_at(points: &[(Point, MemberId)], copies: usize, learning: &[Learning], end: Point) -> Part {
     let arc = points.partition_point(|(point, _)| *point < end) % points.len();
     let mut holders: Vec<MemberId> = Vec::with_capacity(copies);
     for (_, member) in points[arc..].iter().chain(&points[..arc]) {

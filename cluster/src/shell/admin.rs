@@ -1,15 +1,15 @@
-//! What the client port answers to `admin`, and how it tells of that.
+//! What administrators ask for at the client port: what is refused at once, and how all of it is told.
 //!
-//! Called by `connection`; `coordinator` keeps what was asked lately, for those who subscribe.
-//! Membership is fixed at the founding, so every change of it is refused.
+//! Called by `connection` and `coordinator`; the latter keeps what was asked lately, for those who
+//! subscribe. What becomes of a request is the core's business.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use protocol::error::{ErrorCode, ErrorReply};
 use protocol::event;
-use protocol::request::{Admin, AdminAction, Op};
+use protocol::request::{Admin, AdminAction};
 
-use super::coordinator::Event;
+use crate::core::coordinator::{Answer, ClientId};
 
 /// Longest name of a client that is told, characters.
 const NAME_CHARS_MAX: usize = 64;
@@ -18,27 +18,23 @@ const TARGET_CHARS_MAX: usize = 256;
 /// Requests that are remembered.
 const RECENT_MAX: usize = 32;
 
-/// Why no change is made.
-const FIXED: &str = "fixed membership";
-
-/// The answer to a change that is asked for.
+/// The answer to what is not done by hand.
 pub(super) fn refuse(admin: &Admin<'_>) -> ErrorReply {
     let action = admin.action.name();
-    let instead = match admin.action {
-        AdminAction::Evict { .. } | AdminAction::Repair => {
-            "start a node that is down again, its keys are updated again when it is back"
-        }
-        AdminAction::Remove { .. } | AdminAction::Add | AdminAction::Rebalance => {
-            "found a new cluster with the nodes that you want, and copy the keys with `piazza \
-             export` and `piazza import`"
-        }
-        AdminAction::Scrub => "stop two nodes and compare them with `piazza inspect --compare`",
-        AdminAction::Cancel { .. } => "no change is under way",
-        AdminAction::Set { .. } => "settings are flags of `piazza up`",
+    let (reason, instead) = match admin.action {
+        AdminAction::Scrub => (
+            "not while nodes run",
+            "the copies of running nodes are not compared: stop two nodes and compare them with \
+             `piazza inspect --compare`",
+        ),
+        _ => (
+            "not by hand",
+            "nodes learn by themselves what they lack: start those that are down, or evict them so \
+             that others take their places, and see `changes` in the status",
+        ),
     };
-    let sentence =
-        format!("{action} is refused, because membership is fixed at the founding: {instead}");
-    ErrorReply { reason: Some(FIXED.into()), ..ErrorReply::new(ErrorCode::Refused, sentence) }
+    let sentence = format!("{action} is refused: {instead}");
+    ErrorReply { reason: Some(reason.into()), ..ErrorReply::new(ErrorCode::Refused, sentence) }
 }
 
 /// The name that a client gives itself, as far as it is told.
@@ -46,24 +42,58 @@ pub(crate) fn shortened(name: &str) -> String {
     name.chars().take(NAME_CHARS_MAX).collect()
 }
 
-/// What the loop is told of a request that `who` made, if it is one of administrators.
-pub(super) fn asked(op: &Op<'_>, who: &str, refused: Option<ErrorCode>) -> Option<Event> {
-    let Op::Admin(admin) = op else { return None };
+/// A request that `who` made, as it is told; its result is open.
+pub(super) fn told(admin: &Admin<'_>, who: &str) -> event::Admin {
     let target = match &admin.action {
-        AdminAction::Evict { node } | AdminAction::Remove { node } => Some(node),
-        AdminAction::Cancel { change } => Some(change),
-        AdminAction::Set { name, .. } => Some(name),
+        AdminAction::Evict { node } | AdminAction::Remove { node } => Some(&**node),
+        AdminAction::Cancel { change } => Some(&**change),
+        AdminAction::Set { setting, .. } => Some(setting.name()),
         AdminAction::Add | AdminAction::Rebalance | AdminAction::Repair | AdminAction::Scrub => {
             None
         }
     };
-    Some(Event::Administered(Box::new(event::Admin {
+    event::Admin {
         id: 0,
         action: admin.action.name().to_owned(),
         target: target.map(|target| target.chars().take(TARGET_CHARS_MAX).collect()),
         by: who.to_owned(),
-        result: refused.map_or("ok", ErrorCode::as_str).to_owned(),
-    })))
+        result: String::new(),
+    }
+}
+
+/// The same with its result: the code of its refusal, or that there is none.
+pub(super) fn answered(admin: event::Admin, refused: Option<ErrorCode>) -> event::Admin {
+    event::Admin { result: refused.map_or("ok", ErrorCode::as_str).to_owned(), ..admin }
+}
+
+/// What the core is to answer, and what it has lately.
+#[derive(Debug, Default)]
+pub(super) struct Administered {
+    /// Bounded: each has a slot of its connection.
+    open: BTreeMap<ClientId, event::Admin>,
+    pub(super) recent: Recent,
+}
+
+impl Administered {
+    /// The core is asked.
+    pub(super) fn asks(&mut self, client: ClientId, admin: event::Admin) {
+        self.open.insert(client, admin);
+    }
+
+    /// A connection is gone: nobody answers it any more.
+    pub(super) fn gone(&mut self, conn: u64) {
+        self.open.retain(|client, _| client.conn != conn);
+    }
+
+    /// The core answers somebody: what is to be told, if it is one of these requests.
+    pub(super) fn answers(&mut self, client: ClientId, answer: &Answer) -> Option<event::Admin> {
+        let admin = self.open.remove(&client)?;
+        let refused = match answer {
+            Answer::Error(error) => Some(error.code),
+            _ => None,
+        };
+        Some(self.recent.keep(answered(admin, refused)))
+    }
 }
 
 /// What administrators asked for lately.

@@ -16,8 +16,8 @@ use protocol::error::{ErrorCode, ErrorReply};
 use protocol::frame::{Frame, Framer, HTTP_RESPONSE};
 use protocol::ids::Uuid;
 use protocol::limits::Limits;
-use protocol::reply::{self, AuthReply, HelloReply};
-use protocol::request::{self, Op, Request};
+use protocol::reply::{self, AuthReply, HelloReply, error_tail};
+use protocol::request::{self, Admin, Op, Request};
 use protocol::status::Status;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -299,7 +299,7 @@ impl Connection {
 
     fn on_too_long(&mut self, actual: usize) {
         let error = ErrorReply::line_too_long(self.shared.limits.line_bytes, actual);
-        self.answer(None, Counters::op("other"), Some(error.code), reply::error_tail(&error));
+        self.answer(None, Counters::op("other"), Some(error.code), error_tail(&error));
     }
 
     /// Answers a line at once, or returns what the loop is to do for it.
@@ -308,16 +308,17 @@ impl Connection {
         let request = match request::parse(line, &shared.limits) {
             Ok(request) => request,
             Err(rejected) => {
-                let tail = reply::error_tail(&rejected.error);
+                let tail = error_tail(&rejected.error);
                 let (id, code) = (rejected.id, rejected.error.code);
                 self.answer(id, Counters::op("other"), Some(code), tail);
                 return None;
             }
         };
         if let Some(error) = self.access.refusal(&request.op) {
-            let (op, tail) = (Counters::op(request.op.name()), reply::error_tail(&error));
+            let (op, tail) = (Counters::op(request.op.name()), error_tail(&error));
             self.answer(request.id, op, Some(error.code), tail);
-            return admin::asked(&request.op, &self.who, Some(error.code));
+            let Op::Admin(asked) = &request.op else { return None };
+            return Some(self.refused(asked, error.code));
         }
         if let Op::Get { key } = &request.op
             && self.answer_hit(&request, key)
@@ -366,15 +367,23 @@ impl Connection {
         if let Op::Explain(explain) = &request.op {
             return self.explain(request, explain, bytes);
         }
-        if let Some(code) = self.answer_admin(request) {
-            return admin::asked(&request.op, &self.who, code);
+        if let Op::Admin(asked) = &request.op {
+            return Some(self.administer(request, asked, bytes));
+        }
+        if let Op::Auth { token } = &request.op {
+            self.auth(request.id, token);
+            return None;
         }
         let op = ops::for_core(&request.op)?;
         let once = ops::once_of(request);
         self.watches |= matches!(request.op, Op::Watch { .. });
         let client = self.take_slot(request, bytes, KeyHashes::of(&request.op));
-        let timeout_ms = request.timeout_ms.map_or(self.shared.limits.op_ms, u64::from);
+        let timeout_ms = self.timeout_ms(request);
         Some(Event::Core(Input::Request { client, op, once, timeout_ms }))
+    }
+
+    fn timeout_ms(&self, request: &Request<'_>) -> u64 {
+        request.timeout_ms.map_or(self.shared.limits.op_ms, u64::from)
     }
 
     /// A place for the reply to a request.
@@ -383,23 +392,32 @@ impl Connection {
         ClientId { conn: self.id, slot: self.slots.take(request.id, op, keys, bytes) }
     }
 
-    /// What is about who may do what needs no core: the code of the answer, `None` within if it is
-    /// ok; `None` if it is about anything else.
-    fn answer_admin(&mut self, request: &Request<'_>) -> Option<Option<ErrorCode>> {
-        let answer = match &request.op {
-            Op::Admin(asked) if ops::for_core(&request.op).is_none() => Err(admin::refuse(asked)),
-            Op::Auth { token } => match self.access.show(token) {
-                Some(role) => Ok(AuthReply { role }),
-                None => Err(ErrorReply::wrong_token()),
-            },
-            _ => return None,
+    /// What administrators ask for is the core's, if it is done at all.
+    fn administer(&mut self, request: &Request<'_>, asked: &Admin<'_>, bytes: usize) -> Event {
+        let Some(op) = ops::admin(asked) else {
+            let error = admin::refuse(asked);
+            self.answer(request.id, Counters::op("admin"), Some(error.code), error_tail(&error));
+            return self.refused(asked, error.code);
         };
-        let (code, tail) = match answer {
-            Ok(reply) => (None, reply::object_tail(&reply)),
-            Err(error) => (Some(error.code), reply::error_tail(&error)),
+        let client = self.take_slot(request, bytes, KeyHashes::None);
+        let (timeout_ms, admin) = (self.timeout_ms(request), admin::told(asked, &self.who));
+        Event::Administer { client, op, timeout_ms, admin: Box::new(admin) }
+    }
+
+    fn refused(&self, asked: &Admin<'_>, code: ErrorCode) -> Event {
+        let admin = admin::answered(admin::told(asked, &self.who), Some(code));
+        Event::Refused(Box::new(admin))
+    }
+
+    fn auth(&mut self, id: Option<&str>, token: &str) {
+        let (code, tail) = match self.access.show(token) {
+            Some(role) => (None, reply::object_tail(&AuthReply { role })),
+            None => {
+                let error = ErrorReply::wrong_token();
+                (Some(error.code), error_tail(&error))
+            }
         };
-        self.answer(request.id, Counters::op(request.op.name()), code, tail);
-        Some(code)
+        self.answer(id, Counters::op("auth"), code, tail);
     }
 
     fn hello(&mut self, id: Option<&str>) {
@@ -425,7 +443,7 @@ impl Connection {
     fn on_reply(&mut self, reply: Reply) {
         let outcome = match reply.answer {
             Answer::Ok(tail) => (None, tail),
-            Answer::Error(error) => (Some(error.code), reply::error_tail(&error)),
+            Answer::Error(error) => (Some(error.code), error_tail(&error)),
             Answer::Status(mut status) => {
                 self.shared.complete(&mut status);
                 (None, reply::object_tail(&*status))

@@ -35,7 +35,7 @@ use super::{admin, clock, listener, registration, wall};
 use crate::config::CoordinatorConfig;
 use crate::core::cache::{Cache, CacheShape};
 use crate::core::coordinator::{
-    Answer, ClientId, Config, Coordinator, Effect, Input, Note, RegistrationId,
+    AdminOp, Answer, ClientId, ClientOp, Config, Coordinator, Effect, Input, Note, RegistrationId,
 };
 use crate::core::subscription::{COORDINATOR, Event as CoreEvent};
 use crate::core::time::Time;
@@ -78,8 +78,19 @@ pub(super) enum Event {
         /// Where they go.
         subscriber: Arc<Subscriber>,
     },
-    /// Somebody asked for what administrators may, and was answered.
-    Administered(Box<event::Admin>),
+    /// Somebody asks for what administrators may.
+    Administer {
+        /// Who, and which request of it.
+        client: ClientId,
+        /// What.
+        op: AdminOp,
+        /// How long it may take, milliseconds.
+        timeout_ms: u64,
+        /// The same as it is told.
+        admin: Box<event::Admin>,
+    },
+    /// Somebody asked for that, and was refused.
+    Refused(Box<event::Admin>),
     /// A dialled link is up.
     Linked {
         /// Its session.
@@ -127,7 +138,7 @@ struct Driver {
     events: mpsc::Sender<Event>,
     clients: HashMap<u64, (mpsc::Sender<Reply>, Feed)>,
     subscribers: Subscribers,
-    administered: admin::Recent,
+    administered: admin::Administered,
     alarm: Alarm,
     /// Links by session, and where their messages go once they are up.
     links: HashMap<u64, (Link, Option<Outlet>)>,
@@ -172,7 +183,7 @@ async fn run(config: CoordinatorConfig, orders: Option<Orders>) -> io::Result<()
         events: peer_lane.clone(),
         clients: HashMap::new(),
         subscribers: Subscribers::default(),
-        administered: admin::Recent::default(),
+        administered: admin::Administered::default(),
         alarm: Alarm::new(),
         links: HashMap::new(),
         registrations: HashMap::new(),
@@ -247,7 +258,7 @@ fn core_config(config: &CoordinatorConfig, cluster_if_founded: Uuid) -> Config {
         reaped: config.reaped.clone(),
         once_entries_max: ONCE_ENTRIES_MAX,
         batches_out_max: 1,
-        evict_after_ms: config.evict_after.map(ms),
+        evict_after_ms: config.evict_after.into(),
         copy_bytes_per_s: config.copy_bytes_per_s,
     }
 }
@@ -312,6 +323,7 @@ impl Driver {
             Event::Core(input) => {
                 if let Input::ClientGone(conn) = input {
                     self.clients.remove(&conn);
+                    self.administered.gone(conn);
                     if self.subscribers.remove(conn) {
                         self.ask_for_events(now);
                     }
@@ -327,9 +339,14 @@ impl Driver {
             Event::Subscribe { client, wants, subscriber } => {
                 self.subscribe(now, client, *wants, subscriber);
             }
-            Event::Administered(admin) => {
-                let body = Body::Admin(self.administered.keep(*admin));
-                self.tell(now, CoreEvent::plain(self.core.epoch(), body));
+            Event::Administer { client, op, timeout_ms, admin } => {
+                self.administered.asks(client, *admin);
+                let op = ClientOp::Admin(op);
+                self.hand_in(now, Input::Request { client, op, once: None, timeout_ms });
+            }
+            Event::Refused(admin) => {
+                let admin = self.administered.recent.keep(*admin);
+                self.tell(now, CoreEvent::plain(self.core.epoch(), Body::Admin(admin)));
             }
             Event::Client { conn, replies, feed } => {
                 self.clients.insert(conn, (replies, feed));
@@ -429,7 +446,7 @@ impl Driver {
             status: Box::new(status),
             txns_open: self.core.txns_open(now),
             transfers: Vec::new(),
-            admin_recent: self.administered.all(),
+            admin_recent: self.administered.recent.all(),
         }
     }
 
@@ -438,6 +455,9 @@ impl Driver {
             Effect::Reply { client, mut answer } => {
                 if let Answer::Explained(explained) = &mut answer {
                     explained.leaves(clock::now());
+                }
+                if let Some(admin) = self.administered.answers(client, &answer) {
+                    self.tell(now, CoreEvent::plain(self.core.epoch(), Body::Admin(admin)));
                 }
                 self.reply(client, answer);
             }

@@ -184,7 +184,8 @@ pub(super) async fn stay_registered(
     }
 }
 
-/// Registers and waits for the end of the connection; a refusal comes back with its reason.
+/// Registers and waits for the end of the connection; a refusal that is final comes back with its
+/// reason.
 async fn register_once(
     join: SocketAddr,
     register: &Register,
@@ -212,7 +213,10 @@ async fn register_once(
             }
             tracing::info!(%join, version = ?coordinator.version, "registered");
         }
-        Some(Registered::Refused { reason }) => return Ok(Some(reason)),
+        Some(Registered::Refused { reason, later: true }) => {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
+        }
+        Some(Registered::Refused { reason, later: false }) => return Ok(Some(reason)),
         None => return Err(io::ErrorKind::UnexpectedEof.into()),
     }
     while reader.next::<serde_json::Value>().await?.is_some() {}

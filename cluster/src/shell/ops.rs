@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use protocol::ids::{Key, Once, Value};
-use protocol::request::{self, AdminAction, Op, Request};
+use protocol::request::{self, AdminAction, Op, Request, Setting};
 
 use crate::core::coordinator::{
     Action, AdminOp, Change, ClientOp, LocateOp, ScanOp, Test, Update, UpdateName, WatchOp, Write,
@@ -69,7 +69,6 @@ pub(super) fn for_core(op: &Op<'_>) -> Option<ClientOp> {
             return Some(ClientOp::Mget(keys?));
         }
         Op::Status => return Some(ClientOp::Status),
-        Op::Admin(asked) => return Some(ClientOp::Admin(admin(asked)?)),
         Op::Put { key, value, if_absent: false } => Update::put(key_of(key)?, value_of(value)),
         Op::Put { key, value, if_absent: true } => {
             Update::put_if_absent(key_of(key)?, value_of(value))
@@ -107,7 +106,7 @@ pub(super) fn for_core(op: &Op<'_>) -> Option<ClientOp> {
             return Some(ClientOp::Locate(LocateOp { key: key_of(key)?, copies: *copies }));
         }
         // Not for the core as they stand.
-        Op::Subscribe(_) | Op::Explain(_) | Op::Auth { .. } | Op::Hello { .. } => {
+        Op::Subscribe(_) | Op::Explain(_) | Op::Admin(_) | Op::Auth { .. } | Op::Hello { .. } => {
             return None;
         }
     };
@@ -146,20 +145,18 @@ fn value_of(bytes: &[u8]) -> Value {
 }
 
 /// A change of membership or of a setting; `None` for what the core does not do.
-fn admin(asked: &request::Admin<'_>) -> Option<AdminOp> {
+pub(super) fn admin(asked: &request::Admin<'_>) -> Option<AdminOp> {
     let action = match &asked.action {
         AdminAction::Evict { node } => Action::Evict(node.to_string()),
         AdminAction::Remove { node } => Action::Remove(node.to_string()),
         AdminAction::Add => Action::Add,
         AdminAction::Rebalance => Action::Rebalance,
         AdminAction::Cancel { change } => Action::Cancel(change.to_string()),
-        AdminAction::Set { name, value } if name == "evict_after_ms" => {
-            Action::SetEvictAfter(Some(*value))
+        AdminAction::Set { setting: Setting::EvictAfterMs, value } => {
+            Action::SetEvictAfter((*value > 0).then_some(*value))
         }
-        AdminAction::Set { name, value } if name == "copy_bytes_per_s" => {
-            Action::SetCopyRate(*value)
-        }
-        AdminAction::Set { .. } | AdminAction::Repair | AdminAction::Scrub => return None,
+        AdminAction::Set { setting: Setting::CopyBytesPerS, value } => Action::SetCopyRate(*value),
+        AdminAction::Repair | AdminAction::Scrub => return None,
     };
     Some(AdminOp { action, dry_run: asked.dry_run, if_ring: asked.if_ring_epoch })
 }

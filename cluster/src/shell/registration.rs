@@ -110,7 +110,8 @@ async fn turn_away(writer: &mut OwnedWriteHalf, error: io::Error) -> io::Error {
         out.extend_from_slice(HTTP_RESPONSE.as_bytes());
     } else {
         let reason = "this cluster has a peer token: start the node with its --peer-token-file";
-        lines::write_line(&mut out, &Registered::Refused { reason: reason.to_owned() });
+        let refused = Registered::Refused { reason: reason.to_owned(), later: false };
+        lines::write_line(&mut out, &refused);
     }
     match lines::send(writer, &mut out).await {
         Ok(()) => error,

@@ -9,7 +9,7 @@ use protocol::event::{Admin, ProcState};
 use serde_json::{Value, json};
 
 use super::fleet::{Effect, Fleet, ProcId, Refusal, Reply, Sig};
-use super::server::{Proc, State, Waiter};
+use super::server::{State, Waiter};
 use super::told::proc_event;
 use crate::orders::{Fault, Order};
 
@@ -89,6 +89,10 @@ impl Fleet {
             }
             Action::Pause(name) => return self.pause(&name, true, (token, by), out),
             Action::Resume(name) => return self.pause(&name, false, (token, by), out),
+            Action::Start(name, _) | Action::Restart(name, _) if self.is_removed(&name) => {
+                let error = format!("{name} was removed from the cluster: add another node");
+                Some(Err(Refusal::new("refused", error)))
+            }
             Action::Start(name, timeout) => {
                 let waiter = Waiter { token, deadline: now + timeout, order: None };
                 self.on_later(&name, |fleet, proc| fleet.start_one(proc, waiter, by, out))
@@ -133,15 +137,19 @@ impl Fleet {
     }
 
     pub(super) fn find(&self, name: &str) -> Option<ProcId> {
-        self.procs.iter().position(|proc| proc.name == name)
+        self.present().find(|(_, proc)| proc.name == name).map(|(proc, _)| proc)
+    }
+
+    /// It is on its way out for ever.
+    fn is_removed(&self, name: &str) -> bool {
+        self.find(name).is_some_and(|proc| self.procs[proc].removed)
     }
 
     fn unknown(&self, name: &str) -> Refusal {
-        let last = self.procs.len() - 1;
-        Refusal::new(
-            "no_such_node",
-            format!("there is no process {name:?} here; give coordinator or n1 to n{last}"),
-        )
+        let names: Vec<&str> = self.present().map(|(_, proc)| proc.name.as_str()).collect();
+        let names = names.join(", ");
+        let error = format!("there is no process {name:?} here; give one of {names}");
+        Refusal::new("no_such_node", error)
     }
 
     fn kill(&mut self, proc: ProcId, by: &str, out: &mut Vec<Effect>) -> Reply {
@@ -255,7 +263,7 @@ impl Fleet {
 
     pub(super) fn list(&self) -> Value {
         json!({
-            "procs": self.procs.iter().map(Proc::view).collect::<Vec<_>>(),
+            "procs": self.present().map(|(_, proc)| proc.view()).collect::<Vec<_>>(),
             "cluster": self.cluster().map(|uuid| uuid.to_string()),
             "epoch": self.epoch(),
             "lab": self.lab,

@@ -67,7 +67,7 @@ fn stamp(fleet: &Fleet, now: Time) -> Stamp<'static> {
 
 fn snapshot(fleet: &Fleet) -> ProcsSnapshot {
     ProcsSnapshot {
-        procs: fleet.procs.iter().map(|proc| proc.status()).collect::<Vec<ProcStatus>>(),
+        procs: fleet.present().map(|(_, proc)| proc.status()).collect::<Vec<ProcStatus>>(),
         cluster: fleet.cluster().map(|uuid| uuid.to_string()),
         lab: fleet.lab,
         admin_recent: fleet.teller.recent(),

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::StartError;
 use super::options::Shape;
+use super::roster::{self, Roster};
+use crate::config::EvictAfter;
 
 /// The newest format of `cluster.json` that this version reads, and the one it writes.
 pub const FORMAT: u32 = 1;
@@ -40,6 +42,12 @@ pub struct ClusterFile {
     pub shape: Shape,
     /// How keys are placed; `ring`.
     pub placement: String,
+    /// The nodes by name; of an older file, those of the founding.
+    #[serde(default)]
+    pub fleet: Roster,
+    /// How long a silent node keeps its place; null: for ever.
+    #[serde(default, rename = "evict_after_ms")]
+    pub evict_after: EvictAfter,
     /// Where to connect now; empty when the cluster is stopped.
     #[serde(default)]
     pub addresses: Addresses,
@@ -87,6 +95,8 @@ impl ClusterFile {
             name,
             shape,
             placement: "ring".into(),
+            fleet: Roster::founded(shape.nodes),
+            evict_after: EvictAfter::default(),
             addresses: Addresses::default(),
             pids: Vec::new(),
         }
@@ -119,12 +129,13 @@ impl ClusterFile {
             #[serde(default)]
             written_by: String,
         }
-        let broken = |error: serde_json::Error| {
+        let damaged = |why: &str| {
             StartError::Usage(format!(
-                "{} is damaged ({error}): restore it from a copy, or give another --dir",
+                "{} is damaged ({why}): restore it from a copy, or give another --dir",
                 path.display()
             ))
         };
+        let broken = |error: serde_json::Error| damaged(&error.to_string());
         let head: Head = serde_json::from_str(text).map_err(broken)?;
         if head.format > FORMAT {
             let writer = if head.written_by.is_empty() { "a newer one" } else { &head.written_by };
@@ -136,7 +147,14 @@ impl ClusterFile {
                 env!("CARGO_PKG_VERSION"),
             )));
         }
-        serde_json::from_str(text).map_err(broken)
+        let mut file: Self = serde_json::from_str(text).map_err(broken)?;
+        if file.fleet == Roster::default() {
+            file.fleet = Roster::founded(file.shape.nodes);
+        }
+        if !file.fleet.is_sound() {
+            return Err(damaged("its nodes cannot be"));
+        }
+        Ok(file)
     }
 }
 
@@ -196,6 +214,16 @@ impl Directory {
     pub fn name(&self) -> String {
         let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned());
         name.unwrap_or_else(|| "piazza".into())
+    }
+
+    /// The names of nodes that left something here, whoever made it.
+    pub fn node_names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            names.extend(roster::number(&name).is_some().then_some(name));
+        }
+        Ok(names)
     }
 
     /// Replaces `cluster.json`; on return the new one is durable.

@@ -2,7 +2,8 @@
 //! the time, what is to be done goes out as [`Effect`]s, in order.
 //!
 //! Driven by `run`, which alone starts, signals and reaps processes. `asked` holds the part that
-//! does what people ask, `stopping` the one that ends processes, `told` what others hear of it all.
+//! does what people ask, `membership` the one that follows the coordinator, `stopping` the one that
+//! ends processes, `told` what others hear of it all.
 //! No I/O, clock or randomness in here, so that every rule is tested without a process.
 
 use std::time::Duration;
@@ -13,6 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::asked::Action;
+use super::roster::Roster;
 use super::server::{Proc, State, Waiter};
 use super::stopping::Stopping;
 use super::told::{Teller, admin_event, proc_event};
@@ -21,7 +23,7 @@ use crate::core::restart::Verdict;
 use crate::orders::Order;
 use crate::process::ServerEvent;
 
-/// Index of a process: 0 is the coordinator, `i` is node `n{i}`.
+/// Index of a process: 0 is the coordinator. A process keeps its index for ever.
 pub(super) type ProcId = usize;
 /// The coordinator's index.
 pub(super) const COORDINATOR: ProcId = 0;
@@ -106,7 +108,7 @@ pub(super) enum Effect {
     },
     /// Answer a request.
     Reply { token: u64, reply: Reply },
-    /// Addresses, pids or the cluster's uuid changed: write `cluster.json`.
+    /// Addresses, pids, nodes or the cluster's uuid changed: write `cluster.json`.
     Save,
     /// Tell the person at the terminal and the log.
     Note(String),
@@ -149,16 +151,30 @@ pub(super) struct Fleet {
     cluster: Option<Uuid>,
     epoch: Option<Epoch>,
     reaped: Vec<Uuid>,
-    ready_told: bool,
+    pub(super) ready_told: bool,
+    /// Nodes that were removed from the cluster before this fleet began.
+    pub(super) removed: Vec<String>,
+    /// Other names that are used up.
+    pub(super) found: Vec<String>,
 }
 
 impl Fleet {
-    /// A fleet of one coordinator and `nodes` nodes, none of them started.
-    pub(super) fn new(nodes: u16, cluster: Option<Uuid>, lab: bool) -> Self {
-        let names = std::iter::once("coordinator".to_owned());
-        let names = names.chain((1..=nodes).map(|number| format!("n{number}")));
+    /// A fleet of one coordinator and the nodes of `roster`, none of them started. No node gets a
+    /// name out of `found`.
+    pub(super) fn new(
+        roster: Roster,
+        found: Vec<String>,
+        cluster: Option<Uuid>,
+        lab: bool,
+    ) -> Self {
+        let Roster { nodes, joining, removed } = roster;
+        let node = |name: String| {
+            let joining = joining.contains(&name);
+            Proc { joining, ..Proc::new(name) }
+        };
+        let coordinator = std::iter::once(Proc::new("coordinator".to_owned()));
         Self {
-            procs: names.map(Proc::new).collect(),
+            procs: coordinator.chain(nodes.into_iter().map(node)).collect(),
             stopping: None,
             lab,
             teller: Teller::default(),
@@ -167,6 +183,8 @@ impl Fleet {
             epoch: None,
             reaped: Vec::new(),
             ready_told: false,
+            removed,
+            found,
         }
     }
 
@@ -404,10 +422,17 @@ impl Fleet {
                 self.faults_left(proc, taken, left, out);
                 self.halts(proc, out);
             }
-            ServerEvent::WantNode | ServerEvent::Removed { .. } => {}
+            ServerEvent::WantNode if proc == COORDINATOR => self.want_node(out),
+            ServerEvent::Removed { node } if proc == COORDINATOR => {
+                self.removed(now, &node, out);
+            }
             ServerEvent::Fatal { reason } => self.procs[proc].fatal = Some(reason),
             // A node's own address is the coordinator's business.
-            ServerEvent::Listening { .. } | ServerEvent::Active { .. } | ServerEvent::Up => {}
+            ServerEvent::Listening { .. }
+            | ServerEvent::Active { .. }
+            | ServerEvent::Up
+            | ServerEvent::WantNode
+            | ServerEvent::Removed { .. } => {}
         }
     }
 
@@ -437,11 +462,10 @@ impl Fleet {
                 out.push(Effect::Reply { token, reply: Ok(json!({ "pid": pid })) });
             }
         }
-        let all = self.procs.iter().all(|proc| proc.state == State::Running);
-        if all && !self.ready_told && self.stopping.is_none() {
-            self.ready_told = true;
-            out.push(Effect::Ready);
+        if std::mem::take(&mut ready.joining) {
+            out.push(Effect::Save);
         }
+        self.tell_if_ready(out);
     }
 
     fn tick(&mut self, now: Duration, out: &mut Vec<Effect>) {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::asked::Action;
 use super::fleet::{Effect, Exit, Fleet, Input};
+use super::roster::Roster;
 use crate::config::REAPED_MAX;
 use crate::process::ServerEvent;
 
@@ -27,8 +28,13 @@ pub(super) struct Script {
 
 impl Script {
     fn new(nodes: u16) -> Self {
-        let lives = vec![0; usize::from(nodes) + 1];
-        Self { fleet: Fleet::new(nodes, None, true), lives, now: Duration::ZERO, told: none() }
+        Self::of(Roster::founded(nodes), none())
+    }
+
+    pub(super) fn of(roster: Roster, found: Vec<String>) -> Self {
+        let lives = vec![0; roster.nodes.len() + 1];
+        let fleet = Fleet::new(roster, found, None, true);
+        Self { fleet, lives, now: Duration::ZERO, told: none() }
     }
 
     /// All servers ready at 1 s.
@@ -50,6 +56,7 @@ impl Script {
             for effect in self.fleet.handle(self.now, input) {
                 match effect {
                     Effect::Spawn { proc, life } => {
+                        self.lives.resize(self.lives.len().max(proc + 1), 0);
                         self.lives[proc] = life;
                         out.push(format!("spawn {}", self.fleet.name(proc)));
                         let instance = Uuid(u128::from(life));
@@ -85,7 +92,7 @@ impl Script {
         self.at(seconds, Input::Event { proc, life, event })
     }
 
-    fn coordinator_up(&mut self, seconds: f64) -> Vec<String> {
+    pub(super) fn coordinator_up(&mut self, seconds: f64) -> Vec<String> {
         let (client, peer) = ("127.0.0.1:1".parse().ok(), "127.0.0.1:2".parse().ok());
         let mut out = self.event(seconds, 0, ServerEvent::Listening { client, peer, addr: None });
         let active = ServerEvent::Active { epoch: Epoch(1), cluster: Uuid(5) };
@@ -229,7 +236,7 @@ fn a_server_is_given_up_after_five_quick_deaths_or_by_its_own_word() {
 
 #[test]
 fn a_program_that_cannot_be_started_is_a_death() {
-    let mut fleet = Fleet::new(1, None, false);
+    let mut fleet = Fleet::new(Roster::founded(1), none(), None, false);
     let begun = fleet.handle(Duration::ZERO, Input::Begin);
     assert_eq!(begun, [Effect::Spawn { proc: 0, life: 1 }]);
     let failed = Input::SpawnFailed { proc: 0, error: "no such file".into() };

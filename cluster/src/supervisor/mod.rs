@@ -1,11 +1,11 @@
 //! `piazza up`: owns one coordinator and N nodes as child processes of this machine.
 //!
-//! In reading order: `options`, `directory` and `fresh` say whether the cluster may start here;
-//! `fleet`, `server`, `asked`, `stopping` and `told` hold the rules as a state machine without I/O
-//! (with `core::restart`); `child` and `command` are one process; `run` turns the fleet's effects
+//! In reading order: `options`, `directory`, `roster` and `fresh` say whether the cluster may start
+//! here; `fleet`, `server`, `asked`, `membership`, `stopping` and `told` hold the rules as a state
+//! machine without I/O (with `core::restart`); `child` and `command` are one process; `run` turns the fleet's effects
 //! into deeds; `request`, `lines`, `logs`, `audience`, `connection`, `contained` and `endpoint` are
 //! its port; `down` is the other end of `shutdown`. The supervisor never takes part in the data
-//! path and never changes membership.
+//! path and never changes membership: it runs what the coordinator says is there.
 
 mod asked;
 mod audience;
@@ -22,8 +22,12 @@ mod fleet_tests;
 mod fresh;
 mod lines;
 mod logs;
+mod membership;
+#[cfg(test)]
+mod membership_tests;
 pub mod options;
 pub mod request;
+pub mod roster;
 mod run;
 mod server;
 mod stopping;

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StartError;
 use super::directory::ClusterFile;
-use crate::config::{CacheShape, StorageKind};
+use crate::config::{CacheShape, EvictAfter, StorageKind};
 use crate::tokens::{Audience, TokenError, TokenFiles, Tokens};
 
 /// Most nodes that one supervisor runs.
@@ -34,6 +34,8 @@ pub struct UpOptions {
     pub tokens: Option<u16>,
     /// Where nodes keep their keys.
     pub storage: Option<StorageKind>,
+    /// How long a silent node keeps its place; kept in the directory from then on.
+    pub evict_after: Option<EvictAfter>,
     /// The cluster's directory.
     pub dir: PathBuf,
     /// The coordinator's port for clients.
@@ -209,6 +211,7 @@ pub(super) mod tests {
             replicas: None,
             tokens: None,
             storage: None,
+            evict_after: None,
             dir: "/nowhere".into(),
             listen: ([127, 0, 0, 1], 0).into(),
             peer_listen: ([127, 0, 0, 1], 0).into(),

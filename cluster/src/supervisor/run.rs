@@ -108,6 +108,7 @@ fn prepare(mut options: UpOptions) -> Result<Prepared, StartError> {
     let mut file =
         directory.existing().cloned().unwrap_or(ClusterFile::new(directory.name(), shape));
     file.written_by = env!("CARGO_PKG_VERSION").into();
+    file.evict_after = options.evict_after.unwrap_or(file.evict_after);
     Ok(Prepared { options, directory, file, listener, control, tokens, token_files })
 }
 
@@ -131,13 +132,16 @@ async fn supervise(prepared: Prepared) -> Result<bool, StartError> {
         program: options.program,
         shape: file.shape,
         servers: options.servers,
+        evict_after: file.evict_after,
         token_files,
         dir: directory.path().to_owned(),
         logs: directory.logs(),
         supervisor: control,
     };
+    let found =
+        directory.node_names().map_err(|error| StartError::file(directory.path(), error))?;
     let mut supervisor = Supervisor {
-        fleet: Fleet::new(file.shape.nodes, file.cluster, lab),
+        fleet: Fleet::new(file.fleet.clone(), found, file.cluster, lab),
         audience: Audience::default(),
         listen: (options.listen.to_string(), options.peer_listen.to_string()),
         commands,
@@ -150,7 +154,7 @@ async fn supervise(prepared: Prepared) -> Result<bool, StartError> {
         began: Instant::now(),
     };
     supervisor.save().map_err(|error| StartError::file(supervisor.directory.path(), error))?;
-    let (nodes, dir) = (supervisor.file.shape.nodes, supervisor.directory.path().display());
+    let (nodes, dir) = (supervisor.file.fleet.nodes.len(), supervisor.directory.path().display());
     note(&format!("starting a coordinator and {nodes} nodes in {dir}"));
     Ok(supervisor.main_loop(news, &mut interrupts, &mut terminations).await)
 }
@@ -313,6 +317,7 @@ impl Supervisor {
     fn save(&mut self) -> io::Result<()> {
         let addresses = self.fleet.addresses();
         self.file.cluster = self.fleet.cluster();
+        self.file.fleet = self.fleet.roster();
         self.file.addresses = Addresses {
             clients: addresses.iter().map(|(client, _)| client.clone()).collect(),
             peers: addresses.iter().map(|(_, peer)| peer.clone()).collect(),

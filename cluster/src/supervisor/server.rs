@@ -41,6 +41,10 @@ pub(super) struct Proc {
     pub(super) kill_at: Option<Duration>,
     /// Its end was asked for: it stays down.
     pub(super) down_asked: bool,
+    /// It has no place in the cluster any more: it ends, and is never started again.
+    pub(super) removed: bool,
+    /// It was made for a place in the cluster, and has not had one yet.
+    pub(super) joining: bool,
     /// Its end was asked for by a restart: it is started again at once.
     pub(super) restart_asked: bool,
     pub(super) life: u64,
@@ -87,6 +91,8 @@ impl Proc {
             paused: false,
             kill_at: None,
             down_asked: false,
+            removed: false,
+            joining: false,
             restart_asked: false,
             life: 0,
             starts: 0,

@@ -122,7 +122,7 @@ impl Fleet {
         if self.procs[COORDINATOR].pid.is_none() {
             return;
         }
-        for (proc, node) in self.procs.iter().enumerate().skip(1) {
+        for (proc, node) in self.procs.iter().enumerate().skip(1).filter(|(_, p)| !p.removed) {
             let hint = node.hint();
             let told = self.teller.hinted.get(&proc);
             let nothing =

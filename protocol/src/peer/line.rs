@@ -458,8 +458,7 @@ fn read_write(line: &mut Cursor<'_>) -> Option<WireWrite> {
     let key = line.key()?;
     let value = line.value()?;
     let previous = if line.passes(",\"prev\":") { Some(read_version(line)?) } else { None };
-    let holders =
-        line.list(&mut false, "\"on\":[", |line| line.number().map(MemberId))?;
+    let holders = line.list(&mut false, "\"on\":[", |line| line.number().map(MemberId))?;
     line.pass("}")?;
     Some(WireWrite { key, value, previous, holders })
 }

@@ -123,6 +123,9 @@ pub enum Registered {
     Refused {
         /// One sentence that says what to do.
         reason: String,
+        /// It can be later, as it is now: the node asks again.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        later: bool,
     },
 }
 

@@ -58,11 +58,38 @@ pub enum AdminAction<'a> {
     },
     /// A setting.
     Set {
-        /// Its name.
-        name: Cow<'a, str>,
+        /// Which.
+        setting: Setting,
         /// What it is from now on.
         value: u64,
     },
+}
+
+/// A setting of a running cluster. It holds until the coordinator ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting {
+    /// How long a silent node keeps its place, milliseconds; 0: for ever.
+    EvictAfterMs,
+    /// How fast nodes learn what they shall hold, bytes a second; at least 1.
+    CopyBytesPerS,
+}
+
+impl Setting {
+    /// All there are.
+    pub const ALL: [Self; 2] = [Self::EvictAfterMs, Self::CopyBytesPerS];
+
+    /// Its name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EvictAfterMs => "evict_after_ms",
+            Self::CopyBytesPerS => "copy_bytes_per_s",
+        }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|setting| setting.name() == name)
+    }
 }
 
 impl AdminAction<'_> {
@@ -100,7 +127,18 @@ pub(super) fn take<'a>(line: &mut Object<'a, '_>) -> Taken<Admin<'a>> {
         }
         "set" => {
             let name = required(line, Name::Setting, "say which setting")?;
-            AdminAction::Set { name, value: line.amount(Name::Value)? }
+            let value = line.amount(Name::Value)?;
+            let Some(setting) = Setting::named(&name) else {
+                let [one, other] = Setting::ALL.map(Setting::name);
+                let shown = fields::shown(&name);
+                let what = format!("{shown:?} is no setting: there are {one} and {other}");
+                return Err(line.wrong(Name::Setting, what));
+            };
+            if setting == Setting::CopyBytesPerS && value == 0 {
+                let what = "is 0: nothing would ever be copied, give bytes a second";
+                return Err(line.wrong(Name::Value, what));
+            }
+            AdminAction::Set { setting, value }
         }
         known if AT_SUPERVISOR.contains(&known) => {
             let what = "is the supervisor's: ask it, at the address that status names";
@@ -142,8 +180,8 @@ pub(super) fn write(out: &mut impl BufMut, admin: &Admin<'_>) {
     match &admin.action {
         AdminAction::Evict { node } | AdminAction::Remove { node } => write_text(out, "node", node),
         AdminAction::Cancel { change } => write_text(out, "change", change),
-        AdminAction::Set { name, value } => {
-            write_text(out, "name", name);
+        AdminAction::Set { setting, value } => {
+            write_text(out, "name", setting.name());
             write_name(out, "value");
             json::write_number(out, *value);
         }

@@ -130,11 +130,15 @@ impl Coordinator {
         if let Some(wanted) = op.if_ring
             && ring != Some(wanted)
         {
-            let is = ring.map_or_else(|| "none".to_owned(), |ring| format!("{}.{}", ring.epoch, ring.counter));
+            let is = ring.map_or_else(
+                || "none".to_owned(),
+                |ring| format!("{}.{}", ring.epoch, ring.counter),
+            );
             let sentence = format!("the ring in force is {is}: look at the status and ask again");
             return Err(Box::new(refused(ErrorCode::Conflict, "another ring", sentence)));
         }
         match op.action {
+            Action::SetEvictAfter(_) | Action::SetCopyRate(_) if op.dry_run => Ok(String::new()),
             Action::SetEvictAfter(after_ms) => {
                 self.evict_after_ms = after_ms;
                 self.refused.clear();
@@ -144,17 +148,12 @@ impl Coordinator {
                 self.copy_bytes_per_s = bytes;
                 Ok(String::new())
             }
-            Action::Cancel(change) => self.cancel(&change),
+            Action::Cancel(change) => self.cancel(&change, op.dry_run),
             action => self.ask(now, action, op.dry_run),
         }
     }
 
-    fn ask(
-        &mut self,
-        now: Time,
-        action: Action,
-        dry_run: bool,
-    ) -> Result<String, Box<ErrorReply>> {
+    fn ask(&mut self, now: Time, action: Action, dry_run: bool) -> Result<String, Box<ErrorReply>> {
         let Some(record) = self.record.clone().filter(|_| self.phase == Phase::Active) else {
             let sentence = "the coordinator is not active yet: ask again in a moment";
             return Err(Box::new(refused(ErrorCode::Refused, "recovering", sentence)));
@@ -202,7 +201,9 @@ impl Coordinator {
         Ok(match action {
             Action::Evict(name) => Kind::Evict(known(name)?),
             Action::Remove(name) => Kind::Remove(known(name)?),
-            Action::Add => Kind::Add(self.candidate().map_or(String::new(), |n| n.name.to_string())),
+            Action::Add => {
+                Kind::Add(self.candidate().map_or(String::new(), |n| n.name.to_string()))
+            }
             _ => Kind::Rebalance,
         })
     }
@@ -210,9 +211,8 @@ impl Coordinator {
     /// A node that is no member and waits to become one.
     fn candidate(&self) -> Option<&Node> {
         let waits = |node: &&Node| {
-            let named = |record: &RingRecord| {
-                record.members.iter().any(|member| member.name == node.name)
-            };
+            let named =
+                |record: &RingRecord| record.members.iter().any(|member| member.name == node.name);
             let blank = node.register.as_ref().is_some_and(|register| register.ring.is_none());
             let there = node.id.is_none() && node.report.is_some() && blank;
             there && !self.record.as_deref().is_some_and(named)
@@ -334,9 +334,8 @@ impl Coordinator {
         self.copies_follow_ring();
         self.tell_ring();
         let Some(record) = self.record.clone() else { return };
-        let busy = !record.learning.is_empty()
-            || record.incoming.is_some()
-            || record.outgoing.is_some();
+        let busy =
+            !record.learning.is_empty() || record.incoming.is_some() || record.outgoing.is_some();
         let leaving = |name: &str| record.members.iter().any(|m| m.name.as_str() == name);
         let (keys, bytes) = (self.copies.keys, self.copies.bytes);
         let mut open = std::mem::take(&mut self.changes.open);
@@ -370,7 +369,7 @@ impl Coordinator {
         self.changes.ended.push_back(change);
     }
 
-    fn cancel(&mut self, name: &str) -> Result<String, Box<ErrorReply>> {
+    fn cancel(&mut self, name: &str, dry_run: bool) -> Result<String, Box<ErrorReply>> {
         let named = |change: &Change| format!("c{}", change.number) == name;
         let Some(place) = self.changes.open.iter().position(named) else {
             let sentence = format!("no change called {name} is under way: see the status");
@@ -382,6 +381,9 @@ impl Coordinator {
                  only followed by another change"
             );
             return Err(Box::new(refused(ErrorCode::Refused, "begun", sentence)));
+        }
+        if dry_run {
+            return Ok(String::new());
         }
         let mut change = self.changes.open.remove(place);
         change.state = State::Cancelled;

@@ -109,9 +109,9 @@ impl Coordinator {
             learning.iter().any(|l| l.learner == learner && l.span == *span)
         };
         self.copies.done.retain(|(learner, span)| wanted(*learner, span));
-        self.copies.transfers.retain(|_, transfer| {
-            transfer.spans.iter().all(|span| wanted(transfer.learner, span))
-        });
+        self.copies
+            .transfers
+            .retain(|_, transfer| transfer.spans.iter().all(|span| wanted(transfer.learner, span)));
         if learning.is_empty() {
             (self.copies.keys, self.copies.bytes) = (0, 0);
         }
@@ -139,9 +139,9 @@ impl Coordinator {
             });
             let mut pairs: BTreeMap<(MemberId, MemberId, Version), Vec<Span>> = BTreeMap::new();
             for learning in open {
-                let ready = self.node_of(learning.learner).is_some_and(|node| {
-                    node.link.phase == LinkPhase::Ready && node.is_up()
-                });
+                let ready = self
+                    .node_of(learning.learner)
+                    .is_some_and(|node| node.link.phase == LinkPhase::Ready && node.is_up());
                 let source = self.source_of(learning).filter(|_| ready);
                 if let Some(source) = source {
                     let pair = (learning.learner, source, learning.since);
@@ -217,12 +217,8 @@ impl Coordinator {
         if !self.can_be_asked(source) {
             // Any other one knows the same keys: it goes on from where this one had come.
             let spans = transfer.spans.clone();
-            let learning = |span: &Span| Learning {
-                span: *span,
-                learner,
-                keeper: None,
-                since: Version::ZERO,
-            };
+            let learning =
+                |span: &Span| Learning { span: *span, learner, keeper: None, since: Version::ZERO };
             let able = spans.first().map(learning).and_then(|l| self.source_of(&l));
             match (able, self.copies.transfers.get_mut(&id)) {
                 (Some(other), Some(transfer)) if transfer.spans.len() == 1 => {

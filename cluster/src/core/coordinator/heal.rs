@@ -157,9 +157,9 @@ impl Coordinator {
             node.is_some_and(|node| node.link.phase == LinkPhase::Ready)
         };
         for members in [&record.members, &next.members] {
-            let there = members.iter().filter(|member| {
-                ready(member.uuid) || Some(member.id) == next.incoming
-            });
+            let there = members
+                .iter()
+                .filter(|member| ready(member.uuid) || Some(member.id) == next.incoming);
             let (there, needed) = (there.count(), members.len() / 2 + 1);
             if there < needed {
                 let hint = if record.members.len() == 2 {

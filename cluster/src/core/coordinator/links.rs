@@ -11,7 +11,8 @@ use std::sync::Arc;
 use protocol::event::{RecoveryPhase, Topic};
 use protocol::ids::{COUNTER_BITS, Epoch, GroupSeq, MemberId, RingNumber, Version};
 use protocol::peer::{
-    Abort, Batch, CacheAsk, CopyAsk, CopyPut, DownBody, OnceAsk, Prepare, ReadAsk, ScanAsk, Settled, Timed, Up,
+    Abort, Batch, CacheAsk, CopyAsk, CopyPut, DownBody, OnceAsk, Prepare, ReadAsk, ScanAsk,
+    Settled, Timed, Up,
 };
 
 use super::super::planted::{Bug, planted};

@@ -6,7 +6,7 @@
 use protocol::event::RecoveryPhase;
 use protocol::ids::{Epoch, Incarnation, MemberId, NodeName, Uuid};
 use protocol::peer::{
-    Down, DownBody, Greeting, Heartbeat, Open, Register, Registered, Report, RingRecord,
+    Departed, Down, DownBody, Greeting, Heartbeat, Open, Register, Registered, Report, RingRecord,
     too_far_apart,
 };
 use protocol::status::NodeState;
@@ -23,6 +23,23 @@ const REDIAL_MS: u64 = 20;
 const REDIAL_MS_MAX: u64 = 500;
 /// Nodes that are no members and may wait to become some.
 const STRANGERS_MAX: usize = 64;
+
+/// Why a node may not register.
+struct Unwelcome {
+    reason: String,
+    /// It may once something has changed that is no business of its own.
+    later: bool,
+}
+
+impl Unwelcome {
+    fn for_ever(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), later: false }
+    }
+
+    fn for_now(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), later: true }
+    }
+}
 
 /// One node.
 #[derive(Debug)]
@@ -104,10 +121,14 @@ impl Node {
 
 impl Coordinator {
     pub(super) fn on_register(&mut self, now: Time, conn: RegistrationId, register: Register) {
-        if let Err(reason) = self.admit(&register) {
-            self.note(Note::Alarm(format!("{} may not register: {reason}", register.name)));
-            let answer = Registered::Refused { reason };
+        if let Err(Unwelcome { reason, later }) = self.admit(&register) {
+            // Who asks again and again says so itself.
+            if !later {
+                self.note(Note::Alarm(format!("{} may not register: {reason}", register.name)));
+            }
+            let answer = Registered::Refused { reason, later };
             self.effects.push(Effect::Registered { conn, answer });
+            self.tell_removed_again(&register);
             return;
         }
         let place = self.nodes.iter().position(|node| node.uuid == register.uuid);
@@ -148,25 +169,28 @@ impl Coordinator {
     }
 
     /// Whether the node may take part, or the sentence that says why not.
-    fn admit(&self, register: &Register) -> Result<(), String> {
+    fn admit(&self, register: &Register) -> Result<(), Unwelcome> {
         let cluster = self.known_cluster();
         let far = too_far_apart(&register.greeting, &Greeting::new(cluster));
         if let Some(reason) = far {
-            return Err(reason);
+            return Err(Unwelcome::for_ever(reason));
         }
         let theirs = register.greeting.cluster;
         let in_ring = register.ring.as_ref().map(|ring| ring.cluster);
         let sound = register.ring.as_ref().is_none_or(is_ring)
             && (theirs.is_none() || in_ring.is_none() || theirs == in_ring);
         if !sound || register.fence > Epoch::MAX {
-            return Err("what it says of its ring or epoch cannot be: its directory is damaged, \
-                        or it is no node of piazza"
-                .to_owned());
+            return Err(Unwelcome::for_ever(
+                "what it says of its ring or epoch cannot be: its directory is damaged, \
+                        or it is no node of piazza",
+            ));
         }
         if let (Some(ours), Some(theirs)) = (cluster, theirs.or(in_ring))
             && ours != theirs
         {
-            return Err(format!("its directory belongs to cluster {theirs}, not to {ours}"));
+            return Err(Unwelcome::for_ever(format!(
+                "its directory belongs to cluster {theirs}, not to {ours}"
+            )));
         }
         let ours = self.record.as_deref().cloned();
         let told = self.newest_ring().into_iter().chain(register.ring.clone()).chain(ours);
@@ -178,7 +202,7 @@ impl Coordinator {
         if id.is_some_and(|id| self.is_expelled(id)) {
             let reason = "its store has lost data that other nodes rely on: its directory must \
                           not be used again";
-            return Err(reason.to_owned());
+            return Err(Unwelcome::for_ever(reason));
         }
         if let Some(record) = &ring
             && id.is_none()
@@ -189,58 +213,81 @@ impl Coordinator {
             // Members' names differ: another store under one came before any ring was known, and
             // is in nobody's way.
             if ring.is_none() && node.uuid != register.uuid && node.name == register.name {
-                return Err(format!("another store registered under the name {}", node.name));
+                return Err(Unwelcome::for_ever(format!(
+                    "another store registered under the name {}",
+                    node.name
+                )));
             }
             let known = node.register.as_ref().filter(|_| node.uuid == register.uuid);
             if let Some(known) = known {
                 let older = register.incarnation < known.incarnation;
                 let twin = register.incarnation == known.incarnation && register.addr != known.addr;
                 if older || twin {
-                    return Err("another process runs on a copy of its directory".to_owned());
+                    return Err(Unwelcome::for_ever(
+                        "another process runs on a copy of its directory",
+                    ));
                 }
             }
         }
         let full = ring.is_none() && self.nodes.len() >= usize::from(self.config.nodes);
         if full && !self.nodes.iter().any(|node| node.uuid == register.uuid) {
-            return Err(format!("{} nodes have registered already", self.nodes.len()));
+            return Err(Unwelcome::for_ever(format!(
+                "{} nodes have registered already",
+                self.nodes.len()
+            )));
         }
         Ok(())
     }
 
     /// Whether a store that is no member may wait to become one.
-    fn admit_stranger(&self, record: &RingRecord, register: &Register) -> Result<(), String> {
+    fn admit_stranger(&self, record: &RingRecord, register: &Register) -> Result<(), Unwelcome> {
         let name = &register.name;
         let gone = record.departed.iter().rev().chain(&record.outgoing);
         let own = gone.clone().find(|departed| departed.uuid == register.uuid);
         if own.is_some_and(|own| own.lost) {
-            return Err("its store has lost data that other nodes rely on: its directory must \
-                        not be used again"
-                .to_owned());
+            return Err(Unwelcome::for_ever(
+                "its store has lost data that other nodes rely on: its directory must \
+                        not be used again",
+            ));
         }
         if own.is_some_and(|own| own.removed) {
-            return Err(format!(
+            return Err(Unwelcome::for_ever(format!(
                 "{name} was removed from the cluster: start a node with an empty directory and \
                  another name, and add it"
-            ));
+            )));
         }
         if own.is_none() && register.ring.is_some() {
-            return Err(format!(
+            return Err(Unwelcome::for_ever(format!(
                 "its directory belongs to this cluster, but {name} is no member of it: it is a \
                  copy, or was removed long ago; use an empty directory"
-            ));
+            )));
         }
         if record.members.iter().any(|member| member.name == *name) {
-            return Err(format!(
+            return Err(Unwelcome::for_now(format!(
                 "{name} is a member with another directory: one that was wiped can only come back \
                  when {name} has been evicted, or under another name"
-            ));
+            )));
         }
         let known = self.nodes.iter().any(|node| node.uuid == register.uuid);
         let strangers = self.nodes.iter().filter(|node| node.id.is_none()).count();
         if !known && strangers >= STRANGERS_MAX {
-            return Err(format!("{strangers} nodes wait to be added already"));
+            return Err(Unwelcome::for_now(format!("{strangers} nodes wait to be added already")));
         }
         Ok(())
+    }
+
+    /// Whoever runs a removed node may have missed that it is one.
+    fn tell_removed_again(&mut self, register: &Register) {
+        let Some(record) = self.record.as_deref() else { return };
+        let (uuid, name) = (register.uuid, &register.name);
+        let is_it = |departed: &Departed| departed.uuid == uuid && departed.removed;
+        // Another store may bear its name by now.
+        let is_other = |node: &Node| node.uuid != uuid && node.name == *name;
+        let taken = record.members.iter().any(|member| member.name == *name)
+            || self.nodes.iter().any(is_other);
+        if record.departed.iter().any(is_it) && !taken {
+            self.effects.push(Effect::NodeRemoved(name.to_string()));
+        }
     }
 
     pub(super) fn known_cluster(&self) -> Option<Uuid> {

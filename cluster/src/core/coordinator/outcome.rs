@@ -135,9 +135,10 @@ impl Coordinator {
         let members = self.record.as_ref().map_or(&[][..], |record| &record.members);
         let never = |member| self.absent(member, id) == Some(Seen::Never);
         // Who has left might have said something else.
-        let all_stayed = self.record.as_ref().is_some_and(|record| {
-            record.departed.is_empty() && record.outgoing.is_none()
-        });
+        let all_stayed = self
+            .record
+            .as_ref()
+            .is_some_and(|record| record.departed.is_empty() && record.outgoing.is_none());
         let fenced = id.epoch() < self.epoch && !known && !members.is_empty() && all_stayed;
         if fenced && members.iter().all(|member| never(member.id)) {
             return UpdateState::Aborted;

@@ -134,8 +134,7 @@ impl Coordinator {
         self.place_anew();
         let ranges: Vec<Range> = moves.into_iter().map(|moved| moved.range).collect();
         if !ranges.is_empty() {
-            let mut barrier =
-                Barrier { ranges, awaited: BTreeSet::new(), in_force: None, gaining };
+            let mut barrier = Barrier { ranges, awaited: BTreeSet::new(), in_force: None, gaining };
             let out = |txn: &Txn| !matches!(txn.phase, TxnPhase::Waiting { .. });
             let awaited = self.txns.iter().filter(|(_, txn)| out(txn) && barrier.covers(txn));
             barrier.awaited = awaited.map(|(seq, _)| *seq).collect();

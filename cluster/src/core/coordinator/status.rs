@@ -159,8 +159,8 @@ impl Coordinator {
             return NodeState::Leaving;
         }
         let holds = || ring.arcs().filter(|arc| arc.holders.contains(&id));
-        let learns_all = !record.learning.is_empty()
-            && holds().all(|arc| !arc.in_sync.contains(&id));
+        let learns_all =
+            !record.learning.is_empty() && holds().all(|arc| !arc.in_sync.contains(&id));
         if learns_all { NodeState::Joining } else { node.state }
     }
 

@@ -272,7 +272,7 @@ impl World {
                 let twice = it.answers.insert(client, answer).is_some();
                 assert!(!twice, "{client:?} was answered twice");
             }
-            Effect::Registered { answer: Registered::Refused { reason }, .. } => {
+            Effect::Registered { answer: Registered::Refused { reason, .. }, .. } => {
                 it.refusals.push(reason);
             }
             Effect::Registered { answer: Registered::Welcome(greeting), .. } => {

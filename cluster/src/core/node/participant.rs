@@ -143,8 +143,7 @@ impl NodeCore {
         // One of an earlier ring of this epoch may still be asked again: what must not be behind
         // it, its coordinator holds back until it is decided (R10).
         let ring = self.meta.ring.as_ref().map(|ring| ring.number);
-        let fits_ring =
-            |ring: RingNumber| ring.epoch == prepare.ring.epoch && ring >= prepare.ring;
+        let fits_ring = |ring: RingNumber| ring.epoch == prepare.ring.epoch && ring >= prepare.ring;
         if self.is_settled(prepare.id) {
             return Err("it is settled");
         }
@@ -203,9 +202,10 @@ impl NodeCore {
             // All participants hold the only key.
             (true, 1) => true,
             // Of a program that left it to the ring.
-            (true, _) => {
-                self.ring.as_ref().is_some_and(|ring| ids.any(|id| ring.replicas_of(key).contains(&id)))
-            }
+            (true, _) => self
+                .ring
+                .as_ref()
+                .is_some_and(|ring| ids.any(|id| ring.replicas_of(key).contains(&id))),
         }
     }
 

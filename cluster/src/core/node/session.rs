@@ -5,9 +5,9 @@
 
 use protocol::ids::{Epoch, GroupSeq, MemberId, Version};
 use protocol::peer::{
-    CacheAnswer, CopyAnswer, CopyAsk, Down, DownBody, Fence, Greeting, OnceAnswer, OnceAsk, Open, Prepare, ReadAnswer,
-    Refusal, Report, ReportedTxn, RingRecord, ScanAnswer, ScanAsk, Timed, TxnState, Up, WireValue,
-    WireWrite,
+    CacheAnswer, CopyAnswer, CopyAsk, Down, DownBody, Fence, Greeting, OnceAnswer, OnceAsk, Open,
+    Prepare, ReadAnswer, Refusal, Report, ReportedTxn, RingRecord, ScanAnswer, ScanAsk, Timed,
+    TxnState, Up, WireValue, WireWrite,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -13,7 +13,10 @@ pub(super) fn any(n: &mut Numbers) -> Admin<'static> {
         4 => AdminAction::Repair,
         5 => AdminAction::Scrub,
         6 => AdminAction::Cancel { change: text(n) },
-        _ => AdminAction::Set { name: text(n), value: n.below(1 << 20) as u64 },
+        _ => AdminAction::Set {
+            setting: Setting::ALL[n.below(2) as usize],
+            value: 1 + n.below(1 << 20) as u64,
+        },
     };
     let ring = |n: &mut Numbers| crate::ids::RingNumber {
         epoch: crate::ids::Epoch(n.below(1 << 20) as u32),
@@ -41,6 +44,8 @@ fn admin_is_read_strictly() {
         (r#""action":"set","name":"evict_after_ms""#, "value"),
         (r#""action":"set","name":"evict_after_ms","value":"1""#, "value"),
         (r#""action":"set","value":1"#, "name"),
+        (r#""action":"set","name":"colour","value":1"#, "name"),
+        (r#""action":"set","name":"copy_bytes_per_s","value":0"#, "value"),
         (r#""action":"dance""#, "action"),
         (r#""node":"n3""#, "action"),
     ] {
