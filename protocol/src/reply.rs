@@ -23,12 +23,14 @@ use crate::status::NodeState;
 
 mod explain;
 mod many;
+mod preview;
 mod watch;
 
 pub use explain::{
     COORDINATOR, ExplainReply, Refusal, Step, StepName, decode_explained, refusal_tail,
 };
 pub use many::{Item, MgetTail, Page, ScanTail, decode_page, decode_values};
+pub use preview::{ChangePreview, MovePreview, PlacementPreview};
 pub use watch::{Change, WATCH_LOST_LINE, WatchLine, decode_watch, watch_del_line, watch_put_line};
 
 /// Longest reply line, bytes without its newline.
@@ -140,11 +142,14 @@ pub struct AuthReply {
 }
 
 /// What an `admin` that was accepted answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AdminReply {
     /// The change that has begun.
     #[serde(default)]
     pub change: Option<String>,
+    /// What it would do, where only that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<ChangePreview>,
 }
 
 /// What `locate` answers.

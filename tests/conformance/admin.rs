@@ -82,7 +82,7 @@ fn a_dry_run_changes_nothing(site: &Site) {
     ] {
         let line = format!(r#"{{"op":"admin",{change},"dry_run":true}}"#);
         let request: Value = serde_json::from_str(&line).expect("JSON");
-        assert_eq!(talk.ok(&request).get("change"), None, "{line}");
+        assert!(talk.ok(&request)["change"].is_null(), "{line}");
     }
     let after = site.status();
     for part in ["ring", "changes"] {

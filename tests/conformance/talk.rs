@@ -36,6 +36,8 @@ const CODES: &[(&str, &[&str])] = &[
     ("no_such_node", &[]),
     ("already", &[]),
     ("refused", &[]),
+    ("conflict", &[]),
+    ("busy", &["change"]),
 ];
 
 /// A text short enough to be shown.

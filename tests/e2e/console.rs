@@ -238,6 +238,15 @@ fn however_it_ends(cluster: &Cluster) {
     assert!(screen.is_ascii(), "{screen}");
     shown.terminal.type_keys("q");
     assert_eq!(shown.terminal.ended(), 0);
+    // In a language that is not written in UTF-8 nobody need ask for that.
+    let state = TempDir::new("console-plain");
+    let mut command = cluster.command();
+    command.arg("console").arg("--addr").arg(cluster.addr().to_string()).env("LC_ALL", "POSIX");
+    let mut terminal = Terminal::of_size(&command, state.path(), COLUMNS, ROWS);
+    terminal.wait("live", |screen| screen.contains("5/5 up"));
+    assert!(terminal.screen().is_ascii(), "{}", terminal.screen());
+    terminal.type_keys("q");
+    assert_eq!(terminal.ended(), 0);
 }
 
 /// Contract: "Ctrl-Z stops only the console"
@@ -300,12 +309,21 @@ fn console_of_up() {
     drop(terminal);
     let status = piazza(&["wait", "healthy"]).status().expect("it starts");
     assert!(status.success(), "{status}");
-    // Once more, and stopped by its own console.
+    // Once more, on other ports, and stopped by its own console; one that was there before comes
+    // along.
+    let mut other = Terminal::of_size(&piazza(&["console"]), place.path(), COLUMNS, ROWS);
+    other.wait("the other console", |screen| screen.contains("2/2 up"));
     let status = piazza(&["down"]).status().expect("it starts");
     assert!(status.success(), "{status}");
+    other.wait("the end of the cluster", |screen| screen.contains("LOST"));
     let command = piazza(&["up", "--any-port"]);
     let mut terminal = Terminal::of_size(&command, place.path(), COLUMNS, ROWS);
     terminal.wait("the console", |screen| screen.contains("2/2 up"));
+    other.wait("the cluster elsewhere", |screen| {
+        screen.contains("LIVE") && screen.contains("2/2 up") && screen.contains("K kill -9")
+    });
+    other.type_keys("q");
+    assert_eq!(other.ended(), 0);
     terminal.type_keys("qs");
     terminal.wait("the farewell", |screen| screen.contains("the cluster is stopped"));
     assert_eq!(terminal.ended(), 0);

@@ -14,6 +14,7 @@ use protocol::token::Token;
 use super::cluster::{Cluster, alone, binary};
 use super::procs::{Mark, TempDir};
 use super::ran::{Ran, piazza};
+use super::terminal::Terminal;
 
 /// A file that `piazza token new` has made; its path.
 fn token(dir: &TempDir, name: &str) -> String {
@@ -99,6 +100,21 @@ fn events_are_told(cluster: &Cluster, viewer: &str) {
     });
 }
 
+/// The console says what its token does not allow, before it asks whether that is meant.
+fn console_refuses_to_kill(cluster: &Cluster, token: &str, [header, why]: [&str; 2]) {
+    let state = TempDir::new("tokens-console");
+    let size = |n: u16| std::num::NonZeroU16::new(n).expect("a size");
+    let mut command = cluster.command();
+    command.arg("console").arg("--dir").arg(cluster.data());
+    command.args(["--read-only=false", "--token-file", token]);
+    let mut terminal = Terminal::of_size(&command, state.path(), size(120), size(36));
+    terminal.wait("its header", |screen| screen.contains("3/3 up") && screen.contains(header));
+    terminal.type_keys("K");
+    terminal.wait("the reason", |screen| screen.contains(why) && !screen.contains("Cancel"));
+    terminal.type_keys("q");
+    assert_eq!(terminal.ended(), 0);
+}
+
 /// A cluster that other machines can reach, and all commands with its tokens.
 /// Contract: "`--token-file`/`PIAZZA_TOKEN`"
 #[test]
@@ -171,6 +187,12 @@ fn commands_show_their_token() {
     assert_eq!(by(&viewer, &["get", "k"]).ended(0).out, "w\n");
 
     events_are_told(&cluster, &viewer);
+    for (file, words) in [
+        (&viewer, ["READ-ONLY", "the token of a viewer"]),
+        (&client, ["READ-ONLY but keys", "the token of a client"]),
+    ] {
+        console_refuses_to_kill(&cluster, file, words);
+    }
 
     let logs = all_text(&cluster.data().join("logs"));
     for file in [&client, &viewer, &admin, &peer] {

@@ -12,27 +12,28 @@ use tokio::time::timeout;
 
 use super::{ClientError, Options};
 use crate::frame::{Frame, Framer};
-use crate::reply::{self, AuthReply};
+use crate::reply::{self, AuthReply, Role};
 use crate::request::{Op, Request};
 
 /// Longest answer, bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
-/// Shows the token of `options`, if it has one; what answers is given the time to connect again.
+/// Shows the token of `options`, if it has one, and learns what that allows; what answers is given
+/// the time to connect again.
 pub(super) async fn begin(
     mut stream: TcpStream,
     options: &Options,
-) -> Result<TcpStream, ClientError> {
-    let Some(token) = &options.token else { return Ok(stream) };
+) -> Result<(TcpStream, Option<Role>), ClientError> {
+    let Some(token) = &options.token else { return Ok((stream, None)) };
     let mut line = Vec::new();
     let op = Op::Auth { token: Cow::Borrowed(token.secret()) };
     Request { id: None, timeout_ms: None, once: None, op }.write(&mut line);
     let asked = timeout(options.connect_timeout, ask(&mut stream, &line));
     let late = || io::Error::new(io::ErrorKind::TimedOut, "no answer to its token in time");
     let answer = asked.await.unwrap_or_else(|_| Err(late())).map_err(ClientError::NotConnected)?;
-    let role = reply::decode::<AuthReply>(&answer).map_err(ClientError::Protocol)?;
-    role.map_err(ClientError::from_read)?;
-    Ok(stream)
+    let shown = reply::decode::<AuthReply>(&answer).map_err(ClientError::Protocol)?;
+    let role = shown.map_err(ClientError::from_read)?.role;
+    Ok((stream, Some(role)))
 }
 
 async fn ask(stream: &mut TcpStream, line: &[u8]) -> io::Result<Vec<u8>> {

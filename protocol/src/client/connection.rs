@@ -16,12 +16,15 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::auth;
 use super::link::{Call, Command, Link, Loss, Lost};
 use super::{ClientError, Options, UnknownCause};
+use crate::reply::Role;
 
 /// A connection that was made, and may be lost by now.
 #[derive(Debug)]
 pub(super) struct Connection {
     /// The address that accepted it.
     pub(super) address: String,
+    /// What the token allows; none: none was shown.
+    pub(super) role: Option<Role>,
     pub(super) queue: mpsc::Sender<Command>,
     requests: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
@@ -32,7 +35,7 @@ pub(super) struct Connection {
 impl Connection {
     /// Connects to the first of `addresses` that accepts.
     pub(super) async fn open(addresses: &str, options: &Options) -> Result<Self, ClientError> {
-        let (stream, address) = connect(addresses, options).await?;
+        let (stream, role, address) = connect(addresses, options).await?;
         let requests = options.in_flight_requests;
         // As many places as there are requests in flight, so that only the permits ever make a
         // caller wait; one more for `close`.
@@ -41,6 +44,7 @@ impl Connection {
         tokio::spawn(Link::new(stream, incoming, lost.clone()).run());
         Ok(Self {
             address,
+            role,
             queue,
             requests: Arc::new(Semaphore::new(requests)),
             bytes: Arc::new(Semaphore::new(options.in_flight_bytes)),
@@ -100,11 +104,12 @@ impl Connection {
     }
 }
 
-/// A stream to the first of `addresses` that accepts, and which one that was; the token is shown.
+/// A stream to the first of `addresses` that accepts, what the token allows there, and which
+/// address that was.
 pub(crate) async fn connect(
     addresses: &str,
     options: &Options,
-) -> Result<(TcpStream, String), ClientError> {
+) -> Result<(TcpStream, Option<Role>, String), ClientError> {
     let mut failures = Vec::new();
     let mut kind = io::ErrorKind::InvalidInput;
     for address in addresses.split(',').map(str::trim).filter(|address| !address.is_empty()) {
@@ -118,7 +123,7 @@ pub(crate) async fn connect(
             Err(error) => Err(ClientError::NotConnected(error)),
         };
         match opened {
-            Ok(stream) => return Ok((stream, address.to_owned())),
+            Ok((stream, role)) => return Ok((stream, role, address.to_owned())),
             Err(ClientError::NotConnected(error)) => {
                 kind = error.kind();
                 failures.push(format!("{address}: {error}"));

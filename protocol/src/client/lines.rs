@@ -36,7 +36,7 @@ impl Lines {
         line: &[u8],
         wait: Duration,
     ) -> Result<(Self, Vec<u8>), ClientError> {
-        let (stream, _) = connect(addresses, options).await?;
+        let (stream, ..) = connect(addresses, options).await?;
         let mut lines = Self { stream, framer: Framer::new(REPLY_BYTES_MAX) };
         let asked = async {
             lines.stream.write_all(line).await.map_err(ClientError::Lost)?;

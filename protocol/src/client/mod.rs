@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 use crate::error::ErrorCode;
 use crate::ids::{Key, Version};
-use crate::reply::{self, AdminReply, HelloReply, LocateReply, UpdateState, Versioned};
+use crate::reply::{self, AdminReply, HelloReply, LocateReply, Role, UpdateState, Versioned};
 use crate::request::{Admin, Op, Request, TIMEOUT_MS_MAX, UpdateName};
 use crate::status::Status;
 use crate::token::Token;
@@ -190,6 +190,11 @@ impl Client {
     /// The address that accepted the connection.
     pub fn address(&self) -> String {
         self.current().address.clone()
+    }
+
+    /// What the token allows; none: none was shown.
+    pub fn role(&self) -> Option<Role> {
+        self.current().role
     }
 
     /// Whether the connection is lost, and not made anew yet.

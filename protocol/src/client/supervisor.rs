@@ -13,7 +13,7 @@ use super::events::Events;
 use super::lines::Lines;
 use super::{ClientError, Options};
 use crate::event::{Subscribe, Topics};
-use crate::reply;
+use crate::reply::{self, Role};
 use crate::request::{Op, Request, TIMEOUT_MS_MAX};
 use crate::supervisor::{ListReply, LogsReply, ProcAction, ProcReply, SupervisorHello};
 use crate::token::Token;
@@ -42,6 +42,11 @@ impl Supervisor {
         let options = Options { in_flight_requests: 1, token, ..Options::default() };
         let connection = Connection::open(address, &options).await?;
         Ok(Self { connection, timeout, margin: options.margin, token: options.token })
+    }
+
+    /// What the token allows; none: none was shown.
+    pub fn role(&self) -> Option<Role> {
+        self.connection.role
     }
 
     /// Whose supervisor it is.

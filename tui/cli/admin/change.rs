@@ -12,6 +12,7 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 use protocol::client::{Client, ClientError};
 use protocol::ids::Epoch;
+use protocol::reply::AdminReply;
 use protocol::request::{Admin, AdminAction};
 use protocol::status::ChangeStatus;
 use serde_json::json;
@@ -56,8 +57,8 @@ async fn ask(args: ChangeArgs, action: AdminAction<'_>) -> Result<Exit, Failure>
     let change = reply.change.as_deref().filter(|_| !dry_run);
     let shown = change.map(|change| print::escaped(change.as_bytes(), false));
     let line = match (args.common.json, &shown) {
-        (true, _) => format!("{}\n", json!({ "ok": true, "change": reply.change })),
-        (false, _) if dry_run => format!("{name} can be done; nothing was\n"),
+        (true, _) => format!("{}\n", answer(&reply)),
+        (false, _) if dry_run => format!("{name} can be done{}; nothing was\n", would(&reply)),
         (false, Some(change)) if follow => format!("{name} has begun as {change}\n"),
         (false, Some(change)) if name == "cancel" => format!("{change} is cancelled\n"),
         (false, Some(change)) => format!("{name} has begun as {change}: see piazza status\n"),
@@ -68,6 +69,26 @@ async fn ask(args: ChangeArgs, action: AdminAction<'_>) -> Result<Exit, Failure>
         Some(change) => Following::new(change, epoch, &args.common).to_its_end(client).await,
         None => Ok(Exit::Done),
     }
+}
+
+/// The reply as one object.
+fn answer(reply: &AdminReply) -> serde_json::Value {
+    let mut answer = json!({ "ok": true, "change": reply.change });
+    if let Some(preview) = &reply.preview {
+        answer["preview"] = json!(preview);
+    }
+    answer
+}
+
+/// What a change would come to.
+fn would(reply: &AdminReply) -> String {
+    reply.preview.as_ref().map_or_else(String::new, |preview| {
+        format!(
+            ": about {} keys would be copied, in {} stretches of the ring, and the largest share \
+             of a node would be {:.2} times the mean",
+            preview.keys, preview.arcs, preview.max_over_mean
+        )
+    })
 }
 
 /// A change whose request was sent and not answered may have begun.

@@ -24,7 +24,8 @@ const BYTES_MAX: u64 = 64 << 10;
 pub(super) struct Config {
     pub(super) keys: Keys,
     pub(super) theme: Option<ThemeName>,
-    pub(super) ascii: bool,
+    /// None: as the terminal's language says.
+    pub(super) ascii: Option<bool>,
     pub(super) confirm: bool,
     pub(super) mouse: bool,
 }
@@ -34,7 +35,7 @@ pub(super) struct Config {
 #[serde(default, deny_unknown_fields)]
 struct Written {
     theme: Option<String>,
-    ascii: bool,
+    ascii: Option<bool>,
     confirm: Option<bool>,
     mouse: Option<bool>,
     /// By a key's name in the table, the keys that do it.
@@ -90,6 +91,17 @@ impl Config {
     }
 }
 
+/// Whether the language that the environment names is written in something else than UTF-8: then a
+/// terminal would show signs that nobody meant. Nothing named: nothing known.
+pub(super) fn is_plain(env: impl Fn(&str) -> Option<OsString>) -> bool {
+    let named = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(env);
+    let language = named.into_iter().find(|value| !value.is_empty());
+    language.is_some_and(|language| {
+        let language = language.to_string_lossy().to_ascii_lowercase();
+        !language.contains("utf-8") && !language.contains("utf8")
+    })
+}
+
 /// Where the file is, if there is a place for it.
 fn path(env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let set = |name| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -120,6 +132,30 @@ mod tests {
         ] {
             let why = of(text).map(drop).unwrap_err();
             assert!(why.contains(word), "{text}: {why}");
+        }
+    }
+
+    #[test]
+    fn a_language_without_utf_8_is_plain() {
+        let env = |pairs: &'static [(&str, &str)]| {
+            move |name: &str| {
+                pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+            }
+        };
+        for plain in [
+            &[("LANG", "C")][..],
+            &[("LC_ALL", "POSIX"), ("LANG", "en_GB.UTF-8")],
+            &[("LC_ALL", ""), ("LC_CTYPE", "de_DE.ISO-8859-1"), ("LANG", "en_GB.UTF-8")],
+        ] {
+            assert!(is_plain(env(plain)), "{plain:?}");
+        }
+        for other in [
+            &[][..],
+            &[("LANG", "C.UTF-8")],
+            &[("LC_CTYPE", "UTF-8"), ("LANG", "C")],
+            &[("LC_ALL", "en_GB.utf8"), ("LANG", "C")],
+        ] {
+            assert!(!is_plain(env(other)), "{other:?}");
         }
     }
 

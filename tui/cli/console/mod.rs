@@ -14,10 +14,11 @@ use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tokio::runtime::Builder;
 use tui::console::look::{Look, ThemeName};
-use tui::console::run::{self, End, RecordError, Wiring};
+use tui::console::run::{self, End, Find, RecordError, Wiring};
 use tui::console::state::{Console, Settings};
 
 use self::config::Config;
@@ -59,7 +60,8 @@ pub(crate) struct Appearance {
     /// dark, light, deuteranopia or mono [default: as the config file says, mono with NO_COLOR]
     #[arg(long, value_name = "NAME")]
     theme: Option<ThemeName>,
-    /// Draw with plain ASCII only
+    /// Draw with plain ASCII only [default: as the config file says, else where the language of
+    /// the environment is not written in UTF-8]
     #[arg(long)]
     ascii: bool,
     /// Do not ask before a server is killed, stopped, restarted or paused
@@ -112,8 +114,10 @@ pub(crate) fn show(args: ConsoleArgs, owns_cluster: bool) -> Result<End, Failure
         (None, None) => Some("the cluster is on another machine: --read-only=false".to_owned()),
     };
     let Appearance { theme, ascii, no_confirm, no_mouse } = args.appearance;
+    let is_plain = || config::is_plain(|name| std::env::var_os(name));
+    let ascii = ascii || config.ascii.unwrap_or_else(is_plain);
     let settings = Settings {
-        look: Look::choose(theme, print::no_colour(), config.theme, ascii || config.ascii),
+        look: Look::choose(theme, print::no_colour(), config.theme, ascii),
         keys: config.keys,
         read_only,
         confirm: config.confirm && !no_confirm,
@@ -125,10 +129,24 @@ pub(crate) fn show(args: ConsoleArgs, owns_cluster: bool) -> Result<End, Failure
         owns_cluster,
         own_name: format!("console-{}", std::process::id()),
     };
-    let wiring =
-        Wiring { coordinator, supervisor, token, record: args.record, replay: args.replay };
+    let find = args.common.dir.is_some() && args.replay.is_none();
+    let wiring = Wiring {
+        coordinator,
+        supervisor,
+        find: find.then(|| finder(&args.common)),
+        token,
+        record: args.record,
+        replay: args.replay,
+    };
     let prompt = prompt::Prompt::new(args.common, settings.read_only.is_some());
     on_screen(Console::new(settings), prompt, wiring)
+}
+
+/// Where the coordinator of the cluster in the directory is by now: it may have been started again
+/// on another port.
+fn finder(common: &Common) -> Find {
+    let common = Common { dir: common.dir.clone(), ..Common::default() };
+    Arc::new(move || address::resolve(&common).ok().map(|target| target.addresses))
 }
 
 fn on_screen(console: Console, mut prompt: prompt::Prompt, wiring: Wiring) -> Result<End, Failure> {

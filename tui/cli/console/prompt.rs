@@ -11,7 +11,7 @@ use tui::console::run::{Commands, Running};
 
 use crate::args::Common;
 use crate::print::{self, Failure};
-use crate::shell::grammar::{self, Read, Typed};
+use crate::shell::grammar::{self, Place, Read, Typed};
 use crate::shell::session::Session;
 
 /// The commands, and their connection.
@@ -46,7 +46,7 @@ impl Commands for Prompt {
 async fn carry_out(session: &mut Session, line: &str) -> Result<(), Failure> {
     let typed = match grammar::read(line) {
         Ok(Read::Nothing) => return Ok(()),
-        Ok(Read::Help(help)) => return print::output(help.as_bytes()),
+        Ok(Read::Help(help)) => return print::output(Place::Console.told(&help).as_bytes()),
         Ok(Read::Command(typed)) => typed,
         Err(problem) => {
             print::output(problem.excerpt(line).as_bytes())?;
@@ -55,7 +55,9 @@ async fn carry_out(session: &mut Session, line: &str) -> Result<(), Failure> {
     };
     match typed {
         Typed::Quit => print::output(b"Esc, then q, ends the console\n"),
-        Typed::Help { command } => print::output(grammar::help(command.as_deref())?.as_bytes()),
+        Typed::Help { command } => {
+            print::output(grammar::help(command.as_deref(), Place::Console)?.as_bytes())
+        }
         Typed::History => print::output(b"Up goes through the lines typed before\n"),
         Typed::Asked(asked) => match asked.typed_input()? {
             Some(input) => session.carry_out(asked, input).await.map(drop),

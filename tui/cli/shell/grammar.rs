@@ -61,12 +61,43 @@ const NOTES: &str = r#"
 Blanks separate words; one with blanks goes into '...', exactly as it stands, or into "...",
 with \" \\ \n \r \t \0 \xHH \u{HEX}. A quote within a word means itself: {"name":"Ada"}.
 A line that begins with # is a remark; one that begins with a blank is not remembered.
-put KEY and update KEY without a value ask for it, and neither show nor remember it; txn takes
+{VALUE}; txn takes
 a transaction in quotes, too.
 
 Tab completes, Up and Down go through what begins as typed, Ctrl-R searches, Ctrl-C drops the
 line or ends a command, Ctrl-D or quit leaves. help COMMAND tells more.
 "#;
+
+/// Where lines are typed: what becomes of an update without its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The shell asks for the value.
+    Shell,
+    /// The console's prompt does not: the value stands in the line.
+    Console,
+}
+
+impl Place {
+    /// What is said of it.
+    fn value(self) -> &'static str {
+        match self {
+            Self::Shell => {
+                "put KEY and update KEY without a value ask for it, and neither show nor remember \
+                 it"
+            }
+            Self::Console => "put KEY VALUE and update KEY VALUE have their value in the line",
+        }
+    }
+
+    /// A command's help, as it holds here.
+    pub(crate) fn told(self, help: &str) -> String {
+        let usual = "The value; `-` or nothing: exactly the bytes of standard input";
+        match self {
+            Self::Shell => help.to_owned(),
+            Self::Console => help.replace(usual, "The value; it must stand in the line"),
+        }
+    }
+}
 
 /// What `line` means.
 ///
@@ -160,20 +191,20 @@ fn known(command: &clap::Command) -> Command {
 ///
 /// # Errors
 /// There is no such command.
-pub(crate) fn help(name: Option<&str>) -> Result<String, Failure> {
+pub(crate) fn help(name: Option<&str>, here: Place) -> Result<String, Failure> {
     let mut grammar = command();
     if let Some(name) = name {
         let found = grammar.find_subcommand_mut(name).ok_or_else(|| {
             let name = print::escaped(name.as_bytes(), false);
             Failure::usage(format!("there is no command \"{name}\": see help"))
         })?;
-        return Ok(told(&found.render_long_help().to_string()));
+        return Ok(here.told(&told(&found.render_long_help().to_string())));
     }
     let mut out = String::new();
     for command in catalog().commands {
         out.push_str(&format!("  {:<9} {}\n", command.name, command.about));
     }
-    Ok(out + NOTES)
+    Ok(out + &NOTES.replace("{VALUE}", here.value()))
 }
 
 /// The parser's help, without the place of the program's name, which a line does not have.
@@ -326,10 +357,16 @@ mod tests {
         assert!(!options.contains(&"--addr"), "{options:?}");
         assert_eq!(scan.options[0].takes, Some(Takes::Key));
         assert!(catalog.command(b"mget").expect("mget").repeats);
-        let help = super::help(None).expect("help");
+        let help = super::help(None, Place::Shell).expect("help");
         assert!(help.contains("get ") && help.contains("Print the value of a key"), "{help}");
-        assert!(super::help(Some("get")).expect("help").contains("<KEY>"));
-        let failure = super::help(Some("dance")).expect_err("there is none");
+        assert!(super::help(Some("get"), Place::Shell).expect("help").contains("<KEY>"));
+        let failure = super::help(Some("dance"), Place::Shell).expect_err("there is none");
         assert_eq!(failure.message, "there is no command \"dance\": see help");
+        for (place, asks) in [(Place::Shell, true), (Place::Console, false)] {
+            let all = super::help(None, place).expect("help");
+            let put = super::help(Some("put"), place).expect("help");
+            assert_eq!((all.contains("ask for it"), all.contains("{VALUE}")), (asks, false));
+            assert_eq!(put.contains("standard input"), asks, "{put}");
+        }
     }
 }

@@ -297,7 +297,7 @@ impl Shell {
         };
         let result = match typed {
             Typed::Quit => return Err(End::Quit),
-            Typed::Help { command } => grammar::help(command.as_deref())
+            Typed::Help { command } => grammar::help(command.as_deref(), grammar::Place::Shell)
                 .and_then(|help| print::output(help.as_bytes()).map(|()| Exit::Done)),
             Typed::History => self.show_history().map(|()| Exit::Done),
             Typed::Asked(asked) => match asked.typed_input() {

@@ -110,7 +110,9 @@ async fn run_line(session: &mut Session, line: &str) -> Result<Option<Exit>, Fai
         Typed::Quit => return Ok(None),
         // What was typed before is in the script.
         Typed::History => {}
-        Typed::Help { command } => print::output(grammar::help(command.as_deref())?.as_bytes())?,
+        Typed::Help { command } => {
+            print::output(grammar::help(command.as_deref(), grammar::Place::Shell)?.as_bytes())?;
+        }
         Typed::Asked(asked) => {
             let missing = || Failure::usage("the value is missing: it stands behind the key");
             let input = asked.typed_input()?.ok_or_else(missing)?;

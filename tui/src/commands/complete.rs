@@ -34,12 +34,22 @@ pub struct KeyQuestion {
 impl KeyQuestion {
     /// The completion by `keys`; whether there are `more`.
     pub fn answer(self, keys: &[String], more: bool) -> Completion {
+        self.made(keys, more, !more)
+    }
+
+    /// The completion by `keys`, the first of more, all of which begin with what these have in
+    /// common.
+    pub fn answer_alike(self, keys: &[String]) -> Completion {
+        self.made(keys, true, true)
+    }
+
+    fn made(self, keys: &[String], more: bool, alike: bool) -> Completion {
         let fits = |key: &&String| {
             key.starts_with(&self.prefix) && !(self.dashes_mean_options && key.starts_with('-'))
         };
         let keys: Vec<&str> = keys.iter().filter(fits).map(String::as_str).collect();
         // Of more keys than these nobody knows what they have in common.
-        let common = if more { self.prefix.as_str() } else { common_beginning(&keys) };
+        let common = if alike { common_beginning(&keys) } else { self.prefix.as_str() };
         let quoted = keys.iter().any(|key| must_be_quoted(key));
         let common = if quoted { quote_open(common.as_bytes()) } else { common.to_owned() };
         let candidate =
@@ -117,7 +127,7 @@ fn these<'a>(
 }
 
 /// What all of `texts` begin with.
-fn common_beginning<'a>(texts: &[&'a str]) -> &'a str {
+pub(crate) fn common_beginning<'a>(texts: &[&'a str]) -> &'a str {
     let Some((first, others)) = texts.split_first() else { return "" };
     let same = |other: &&str| {
         let pairs = first.chars().zip(other.chars());

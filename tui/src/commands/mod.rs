@@ -17,6 +17,7 @@ mod problem;
 mod words;
 
 pub use catalog::{Catalog, Choice, Command, Takes};
+pub(crate) use complete::common_beginning;
 pub use complete::{KeyQuestion, Wanted, wanted};
 pub use nearest::nearest;
 pub use problem::Problem;

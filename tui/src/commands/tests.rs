@@ -186,6 +186,9 @@ fn keys_are_quoted_where_they_must_be() {
     assert_eq!(inserts(&answered("get -- ", &["-v", "a"], false)), ["-v", "a"]);
     // Of many keys only the first are known.
     assert_eq!(answered("get u", &["ua1", "ua2"], true).common, "u");
+    let Wanted::Keys(question) = wanted(&catalog(), "get u", 5) else { panic!("keys") };
+    let completion = question.answer_alike(&["ua1".into(), "ua2".into()]);
+    assert_eq!((completion.common.as_str(), completion.more), ("ua", true));
     // A server that answers something else changes nothing.
     assert_eq!(inserts(&answered("get u", &["x"], false)), [""; 0]);
 }

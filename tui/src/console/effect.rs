@@ -48,6 +48,17 @@ pub enum Quit {
     StopAll,
 }
 
+/// Keys that complete what is typed: the first of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Completions {
+    /// These, sorted.
+    pub keys: Vec<String>,
+    /// Whether there are more.
+    pub more: bool,
+    /// Whether all of those begin with what these have in common.
+    pub alike: bool,
+}
+
 /// What came of something.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Done {
@@ -57,8 +68,8 @@ pub enum Done {
     Located(String, Result<Box<LocateReply>, String>),
     /// Keys that begin so, and whether there are more.
     Scanned(String, Result<(Vec<String>, bool), String>),
-    /// Keys that complete what is typed, and whether there are more.
-    Completed(String, Option<(Vec<String>, bool)>),
+    /// Keys that complete what is typed.
+    Completed(String, Option<Completions>),
     /// A piece of what a line of the prompt prints.
     Printed(Vec<u8>),
     /// A line of the prompt has ended, after so many milliseconds.

@@ -43,6 +43,34 @@ impl Binding {
     }
 }
 
+/// A view's table: what its keys do, then a row for each: name, keys, act, hint, help.
+macro_rules! bindings {
+    (
+        $action:path,
+        $(($name:expr, $keys:expr, $act:expr, $hint:expr, $help:expr $(,)?)),* $(,)?
+    ) => {
+        &[$(Binding::of($name, $keys, $action($act), $hint, $help)),*]
+    };
+}
+pub(super) use bindings;
+
+/// What leads down, up, right and left in every view that has such a way.
+pub const DOWN: &[Key] = &[Key::Down, Key::Char('j')];
+/// See [`DOWN`].
+pub const UP: &[Key] = &[Key::Up, Key::Char('k')];
+/// See [`DOWN`].
+pub const RIGHT: &[Key] = &[Key::Right, Key::Char('l')];
+/// See [`DOWN`].
+pub const LEFT: &[Key] = &[Key::Left, Key::Char('h')];
+/// What leads a page down or up.
+pub const PAGE_DOWN: &[Key] = &[Key::PageDown, Key::Ctrl('d')];
+/// See [`PAGE_DOWN`].
+pub const PAGE_UP: &[Key] = &[Key::PageUp, Key::Ctrl('u')];
+/// What leads to one end of a list or the other.
+pub const FIRST: &[Key] = &[Key::Home, Key::Char('g')];
+/// See [`FIRST`].
+pub const LAST: &[Key] = &[Key::End, Key::Char('G')];
+
 const fn go(
     name: &'static str,
     keys: &'static [Key],
@@ -209,6 +237,17 @@ impl Keys {
                     taken.push((key.clone(), name.clone()));
                 }
             }
+            // A view's keys go before those of all views: one that changes the cluster must not be
+            // hidden so, nor be pressed by somebody who means another view's.
+            for binding in GLOBAL.iter().filter(|one| one.changes && view.is_some()) {
+                let all = full_name(None, binding);
+                for key in self.of(None, binding) {
+                    if let Some((_, own)) = taken.iter().find(|(known, _)| known == key) {
+                        let key = key_name(key);
+                        return Some(format!("{key} means both {all}, in all views, and {own}"));
+                    }
+                }
+            }
         }
         None
     }
@@ -315,6 +354,12 @@ mod tests {
         assert_eq!(action(Key::Ctrl('k')), Some(Action::Kill));
         assert_eq!(action(Key::Char('K')), None);
         assert!(with("kill", Key::Char('S')).unwrap_err().contains("both"));
+        for (name, key, words) in [
+            ("kill", 'p', "p means both kill, in all views, and cache.slow"),
+            ("cache.slow", 'K', "K means both kill, in all views, and cache.slow"),
+        ] {
+            assert_eq!(with(name, Key::Char(key)).unwrap_err(), words);
+        }
         assert!(with("explode", Key::Char('x')).unwrap_err().contains("explode"));
     }
 

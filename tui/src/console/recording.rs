@@ -20,6 +20,9 @@ use protocol::reply::REPLY_BYTES_MAX;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+/// Who tells a console what happens.
+pub use super::model::feed::FeedName as Feed;
+
 /// The format that is written, and the highest that is read.
 pub const FORMAT: u32 = 1;
 /// No line is longer, newline not counted: an event's at most, and what is around it.
@@ -32,26 +35,6 @@ pub struct Header {
     pub version: String,
     /// The cluster's name.
     pub cluster: String,
-}
-
-/// Who tells a console what happens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Feed {
-    /// The coordinator.
-    Coordinator,
-    /// The supervisor.
-    Supervisor,
-}
-
-impl Feed {
-    /// Its name in a recording.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Coordinator => "coordinator",
-            Self::Supervisor => "supervisor",
-        }
-    }
 }
 
 /// One thing that a console was fed.

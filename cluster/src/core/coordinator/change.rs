@@ -10,8 +10,9 @@
 use std::collections::VecDeque;
 
 use protocol::error::{ErrorCode, ErrorReply};
-use protocol::ids::{MemberId, RingNumber};
+use protocol::ids::{MemberId, NodeName, RingNumber, Uuid};
 use protocol::peer::RingRecord;
+use protocol::reply::{self, AdminReply};
 use protocol::status::ChangeStatus;
 
 use super::super::ring::next::{self, Newcomer};
@@ -34,7 +35,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    fn action(&self) -> &'static str {
+    pub(super) fn action(&self) -> &'static str {
         match self {
             Self::Evict(_) => "evict",
             Self::Return(_) => "return",
@@ -44,7 +45,7 @@ impl Kind {
         }
     }
 
-    fn node(&self) -> Option<&str> {
+    pub(super) fn node(&self) -> Option<&str> {
         match self {
             Self::Evict(node) | Self::Return(node) | Self::Add(node) | Self::Remove(node) => {
                 Some(node)
@@ -112,6 +113,14 @@ pub enum Action {
     SetCopyRate(u64),
 }
 
+/// The ring with a node that is not there yet.
+fn supposed(record: &RingRecord) -> Option<RingRecord> {
+    let points = propose_join(&ring_of(record), record.tokens);
+    let name = NodeName::new("new").ok()?;
+    let newcomer = Newcomer { uuid: Uuid(u128::MAX), name, points, had: None };
+    next::with(record, newcomer).ok().map(|(next, _)| next)
+}
+
 fn refused(code: ErrorCode, reason: impl Into<String>, sentence: impl Into<String>) -> ErrorReply {
     ErrorReply { reason: Some(reason.into().into()), ..ErrorReply::new(code, sentence.into()) }
 }
@@ -120,12 +129,12 @@ impl Coordinator {
     /// An administrator asks for something.
     pub(super) fn on_admin(&mut self, now: Time, client: ClientId, op: AdminOp) {
         match self.administer(now, op) {
-            Ok(fields) => self.reply(client, Answer::Ok(format!("{fields}}}\n").into())),
+            Ok(reply) => self.reply(client, Answer::Ok(reply::object_tail(&reply))),
             Err(error) => self.reply_error(client, *error),
         }
     }
 
-    fn administer(&mut self, now: Time, op: AdminOp) -> Result<String, Box<ErrorReply>> {
+    fn administer(&mut self, now: Time, op: AdminOp) -> Result<AdminReply, Box<ErrorReply>> {
         let ring = self.record.as_ref().map(|record| record.number);
         if let Some(wanted) = op.if_ring
             && ring != Some(wanted)
@@ -138,22 +147,29 @@ impl Coordinator {
             return Err(Box::new(refused(ErrorCode::Conflict, "another ring", sentence)));
         }
         match op.action {
-            Action::SetEvictAfter(_) | Action::SetCopyRate(_) if op.dry_run => Ok(String::new()),
+            Action::SetEvictAfter(_) | Action::SetCopyRate(_) if op.dry_run => {
+                Ok(AdminReply::default())
+            }
             Action::SetEvictAfter(after_ms) => {
                 self.evict_after_ms = after_ms;
                 self.refused.clear();
-                Ok(String::new())
+                Ok(AdminReply::default())
             }
             Action::SetCopyRate(bytes) => {
                 self.copy_bytes_per_s = bytes;
-                Ok(String::new())
+                Ok(AdminReply::default())
             }
             Action::Cancel(change) => self.cancel(&change, op.dry_run),
             action => self.ask(now, action, op.dry_run),
         }
     }
 
-    fn ask(&mut self, now: Time, action: Action, dry_run: bool) -> Result<String, Box<ErrorReply>> {
+    fn ask(
+        &mut self,
+        now: Time,
+        action: Action,
+        dry_run: bool,
+    ) -> Result<AdminReply, Box<ErrorReply>> {
         let Some(record) = self.record.clone().filter(|_| self.phase == Phase::Active) else {
             let sentence = "the coordinator is not active yet: ask again in a moment";
             return Err(Box::new(refused(ErrorCode::Refused, "recovering", sentence)));
@@ -167,18 +183,23 @@ impl Coordinator {
                 open.kind.action()
             );
             let error = ErrorReply::new(ErrorCode::Busy, sentence);
-            return Err(Box::new(ErrorReply { change: Some(name.into()), ..error }));
+            return Err(Box::new(ErrorReply { change: Some(name), ..error }));
         }
         let next = self.first_step(now, &record, &kind)?;
         if dry_run {
-            return Ok(self.preview(&record, next.as_ref(), &kind));
+            let next = match (next, &kind) {
+                (None, Kind::Add(_)) => supposed(&record),
+                (next, _) => next,
+            };
+            let preview = next.map(|next| self.preview(&record, &next, &kind));
+            return Ok(AdminReply { change: None, preview });
         }
         let number = self.open_change(now, kind.clone(), State::Waiting(None));
         if let (Kind::Add(_), None) = (&kind, &next) {
             self.effects.push(Effect::WantNode);
         }
         self.heal(now);
-        Ok(format!(",\"change\":\"c{number}\""))
+        Ok(AdminReply { change: Some(format!("c{number}")), preview: None })
     }
 
     fn kind_of(&self, record: &RingRecord, action: Action) -> Result<Kind, Box<ErrorReply>> {
@@ -369,7 +390,7 @@ impl Coordinator {
         self.changes.ended.push_back(change);
     }
 
-    fn cancel(&mut self, name: &str, dry_run: bool) -> Result<String, Box<ErrorReply>> {
+    fn cancel(&mut self, name: &str, dry_run: bool) -> Result<AdminReply, Box<ErrorReply>> {
         let named = |change: &Change| format!("c{}", change.number) == name;
         let Some(place) = self.changes.open.iter().position(named) else {
             let sentence = format!("no change called {name} is under way: see the status");
@@ -383,17 +404,12 @@ impl Coordinator {
             return Err(Box::new(refused(ErrorCode::Refused, "begun", sentence)));
         }
         if dry_run {
-            return Ok(String::new());
+            return Ok(AdminReply::default());
         }
         let mut change = self.changes.open.remove(place);
         change.state = State::Cancelled;
         self.end_change(change);
-        Ok(format!(",\"change\":\"{name}\""))
-    }
-
-    /// What a change would do, as the fields of a reply.
-    fn preview(&self, _record: &RingRecord, _next: Option<&RingRecord>, _kind: &Kind) -> String {
-        String::new()
+        Ok(AdminReply { change: Some(name.to_owned()), preview: None })
     }
 
     /// What is shown of changes, the oldest first.

@@ -287,6 +287,14 @@ impl Coordinator {
         }
     }
 
+    /// Whether a majority has the mark: of the members alone, since every claimant meets one of
+    /// theirs too.
+    fn is_marked(&self) -> bool {
+        let Some(record) = &self.record else { return false };
+        let settled = RingRecord { incoming: None, outgoing: None, ..(**record).clone() };
+        self.majority_of(&settled, |node| node.marked)
+    }
+
     /// A node that came after the mark was sent is marked too: the next start may need it.
     pub(super) fn mark_late(&mut self, now: Time, place: usize) {
         if matches!(self.phase, Phase::Active | Phase::Recovering { marking: true, .. }) {
@@ -296,7 +304,7 @@ impl Coordinator {
 
     fn maybe_activate(&mut self, now: Time) {
         let Some(record) = self.record.clone() else { return };
-        if !self.majority(|node| node.marked) {
+        if !self.is_marked() {
             return;
         }
         self.phase = Phase::Active;
@@ -383,7 +391,7 @@ impl Coordinator {
         let asking = !self.outcomes.is_empty() || !self.locates.is_empty();
         let reading = !self.reads.is_empty() || !self.scans.is_empty() || asking;
         let busy = !self.by_id.is_empty() || reading;
-        if now >= until || (marking && self.majority(|node| node.marked)) {
+        if now >= until || (marking && self.is_marked()) {
             self.release();
         } else if !marking && !busy {
             // No answer may leave after the lease is given back.

@@ -180,7 +180,7 @@ impl Coordinator {
     fn source_of(&self, learning: &Learning) -> Option<MemberId> {
         let ring = self.ring.as_ref()?;
         let range = Range { first: learning.span.0, last: learning.span.1 };
-        if self.is_open_on(&[range], &[learning.learner]) {
+        if self.is_open_without(learning.learner, &[range]) {
             return None;
         }
         let inside = ring.arcs().filter(|arc| range.contains(arc.range.last));

@@ -110,7 +110,7 @@ impl Coordinator {
         let Some(txn) = self.txns.get(&seq) else { return false };
         let TxnPhase::Sent { prepare, yes, .. } = &txn.phase else { return false };
         let first = self.is_first(seq) || planted(Bug::OrderOfDecisions);
-        if yes.len() < txn.participants.len() && first {
+        if first && txn.participants.iter().any(|member| self.is_gone(*member)) {
             return self.commit_without(now, seq);
         }
         if yes.len() < txn.participants.len() || !first {
@@ -221,14 +221,17 @@ impl Coordinator {
         });
         let mut doomed = vec![(seq, Some(refused_by))];
         while let Some((seq, refused_by)) = doomed.pop() {
-            let Some(txn) = self.txns.get_mut(&seq) else { continue };
+            let Some(txn) = self.txns.get(&seq) else { continue };
             let participants = txn.participants.clone();
+            // What one that is gone holds is void.
+            let awaited = participants.iter().copied();
+            let awaited = awaited.filter(|m| Some(*m) != refused_by && !self.is_gone(*m));
+            let awaited: Vec<MemberId> = awaited.collect();
+            let Some(txn) = self.txns.get_mut(&seq) else { continue };
             match &mut txn.phase {
                 TxnPhase::Sent { prepare, .. } => {
                     let prepare = prepare.clone();
                     let id = prepare.id;
-                    let awaited = participants.iter().copied();
-                    let awaited = awaited.filter(|m| Some(*m) != refused_by).collect();
                     let error = error.clone();
                     txn.phase = TxnPhase::Aborting { prepare, awaited, error };
                     for member in participants.iter().filter(|m| Some(**m) != refused_by) {

@@ -33,6 +33,7 @@ impl Coordinator {
 
     /// Makes the next step, if there is one to make.
     pub(super) fn heal(&mut self, now: Time) {
+        self.look_at_step(now);
         self.lift_barriers(now);
         self.tell_in_force();
         self.copy_step(now);

@@ -11,6 +11,7 @@
 //! * `rings`: from one ring to the next while it serves (R10, R15)
 //! * `heal`: what is changed without being asked for: evictions, returns, learners that are ready
 //! * `change`: what administrators ask for
+//! * `preview`: what a change would move
 //! * `copying`: how learners get what they do not have
 //! * `resolve`: what reports prove about transactions of earlier epochs (R6)
 //! * `conditions`: what an update asks for, and what it comes to on a given state
@@ -48,6 +49,7 @@ mod members;
 mod once;
 mod order;
 mod outcome;
+mod preview;
 mod reads;
 mod resolve;
 mod rings;

@@ -120,8 +120,9 @@ impl Coordinator {
     /// its way.
     pub(super) fn take_report(&mut self, now: Time, place: usize) {
         self.hear_losses(now, place);
-        let Some(report) = self.nodes[place].report.take() else { return };
+        // Of one that is no member it is kept: it may become one.
         let Some(member) = self.nodes[place].id else { return };
+        let Some(report) = self.nodes[place].report.take() else { return };
         if self.has_lost(member) {
             return;
         }

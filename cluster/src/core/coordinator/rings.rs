@@ -340,18 +340,23 @@ impl Coordinator {
         }
     }
 
-    /// Whether a transaction that was handed over under an earlier ring, or epoch, is open on one of
-    /// these ranges: what it writes may not be copied yet.
-    pub(super) fn is_open_on(&self, ranges: &[Range], members: &[MemberId]) -> bool {
-        self.txns.values().any(|txn| {
-            let older = match &txn.phase {
-                TxnPhase::Waiting { .. } => false,
-                _ => members.iter().any(|member| !txn.participants.contains(member)),
-            };
-            older && {
-                let covered = |key| ranges.iter().any(|range| range.contains(point_of(key)));
-                txn.keys.iter().any(covered)
-            }
+    /// Whether a transaction is open that writes to one of these ranges without this member, since it
+    /// was placed by an earlier ring: what it writes may not be copied yet.
+    pub(super) fn is_open_without(&self, member: MemberId, ranges: &[Range]) -> bool {
+        let sent = self.txns.values().filter_map(|txn| match &txn.phase {
+            TxnPhase::Sent { prepare, .. } | TxnPhase::Aborting { prepare, .. } => Some(prepare),
+            TxnPhase::Waiting { .. } | TxnPhase::Recovered(_) => None,
+        });
+        let in_doubt = self.in_doubt.values().filter_map(|doubt| doubt.prepare.as_ref());
+        let held = self.decided.values().filter(|outcome| outcome.held.is_some());
+        let held = held.filter_map(|outcome| outcome.prepare.as_ref());
+        sent.chain(in_doubt).chain(held).any(|prepare| {
+            prepare.writes.iter().any(|write| {
+                let named = !write.holders.is_empty();
+                let holders = if named { &write.holders } else { &prepare.participants };
+                let point = point_of(&write.key);
+                !holders.contains(&member) && ranges.iter().any(|range| range.contains(point))
+            })
         })
     }
 }

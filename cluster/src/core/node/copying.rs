@@ -17,6 +17,7 @@ use protocol::ids::{GroupSeq, Key, MemberId, RingNumber};
 use protocol::peer::{CopyAnswer, CopyAsk, CopyItem, CopyPut, Span, TxnState};
 
 use super::super::record::{Committed, Previous, Write};
+use super::super::ring::Ring;
 use super::super::ring::next::merged;
 use super::super::time::Time;
 use super::{AskToken, Effect, NodeCore};
@@ -27,6 +28,8 @@ const LOOKS_MAX: usize = 2_048;
 const BYTES_MAX: usize = 256 << 10;
 /// What an item counts for beside its key and value.
 const ITEM_BYTES: usize = 64;
+/// What a dropped key counts for until a checkpoint; each of a step, at most.
+const DROPPED_BYTES: u64 = 64;
 /// Questions of one session that the keystore may be at.
 const ASKS_MAX: usize = 256;
 
@@ -114,7 +117,10 @@ impl NodeCore {
                 self.unapplied_since.get_or_insert(now);
                 let committed = taken(item);
                 let value = committed.write.value.as_ref().map_or(0, |value| value.len());
-                self.unapplied_bytes += committed.write.key.as_bytes().len() + value + ITEM_BYTES;
+                let bytes = committed.write.key.as_bytes().len() + value + ITEM_BYTES;
+                self.unapplied_bytes += bytes;
+                // It is not in the log, but in memory until a checkpoint like what is.
+                self.checkpoints.logged(bytes as u64);
                 self.unapplied.push(committed);
             }
             if !onces.is_empty() {
@@ -144,6 +150,10 @@ impl NodeCore {
 
     /// The coordinator says which ring is in force: what it does not let this node hold goes.
     pub(super) fn on_in_force(&mut self, number: Option<RingNumber>) {
+        if number.is_some() {
+            // What was decided before is applied before anything is dropped.
+            self.hand_over_writes();
+        }
         let (Some(number), Some(ring), Some(me)) = (number, &self.ring, self.me) else { return };
         let installed = self.meta.ring.as_ref().map(|ring| ring.number);
         let is_it = |told: &Option<(RingNumber, Vec<Span>)>| {
@@ -153,8 +163,7 @@ impl NodeCore {
         if installed != Some(number) || known {
             return;
         }
-        let held = ring.arcs().filter(|arc| arc.holders.contains(&me));
-        let spans = merged(held.map(|arc| (arc.range.first, arc.range.last)));
+        let spans = spans_of(ring, me);
         if let Some((under, retained)) = &mut self.learning.retained
             && *retained == spans
         {
@@ -171,9 +180,13 @@ impl NodeCore {
         }
     }
 
-    /// Another ring was taken in: nothing is dropped until it is said to be in force.
+    /// Another ring was taken in: nothing is dropped until it is said to be in force. What it lets
+    /// this node hold may come, and may have to go again under the next one.
     pub(super) fn stop_dropping(&mut self) {
         self.learning.retain = None;
+        let spans = self.ring.as_ref().zip(self.me).map(|(ring, me)| spans_of(ring, me));
+        let same = |(_, retained): &(_, Vec<Span>)| Some(retained) == spans.as_ref();
+        self.learning.retained = self.learning.retained.take().filter(same);
     }
 
     fn drop_some(&mut self, after: Option<Key>) {
@@ -185,6 +198,7 @@ impl NodeCore {
 
     pub(super) fn on_retained(&mut self, through: Option<Key>) {
         self.learning.dropping = false;
+        self.checkpoints.logged(DROPPED_BYTES * LOOKS_MAX as u64);
         if std::mem::take(&mut self.learning.stale) {
             self.drop_some(None);
         } else if through.is_some() {
@@ -226,6 +240,12 @@ impl NodeCore {
             self.unpin(id, &txn);
         }
     }
+}
+
+/// The stretches that a member holds, as few as possible.
+fn spans_of(ring: &Ring, me: MemberId) -> Vec<Span> {
+    let held = ring.arcs().filter(|arc| arc.holders.contains(&me));
+    merged(held.map(|arc| (arc.range.first, arc.range.last)))
 }
 
 /// A copied item as it goes into the keystore.

@@ -234,8 +234,8 @@ impl NodeCore {
         let newer = known.is_none_or(|known| known.number < number);
         if newer {
             self.meta.ring = Some(ring);
-            self.stop_dropping();
             self.take_ring();
+            self.stop_dropping();
             self.save_meta();
         }
         let saved_with = self.metas_sent;

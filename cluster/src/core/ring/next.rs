@@ -44,7 +44,7 @@ pub fn with_learning(now: &Ring, next: RingRecord, had: &Had) -> Result<RingReco
     let ends: BTreeSet<Point> =
         now.arcs().map(|arc| arc.range.last).chain(new.arcs().map(|arc| arc.range.last)).collect();
     let mut first = ends.last().map_or(Point(0), |last| Point(last.0.wrapping_add(1)));
-    let mut learning: Vec<Learning> = Vec::new();
+    let mut learning: Vec<(Learning, Vec<MemberId>)> = Vec::new();
     for last in ends {
         let span = (first, last);
         first = Point(last.0.wrapping_add(1));
@@ -57,9 +57,11 @@ pub fn with_learning(now: &Ring, next: RingRecord, had: &Had) -> Result<RingReco
         let mut keepers = have.iter().copied().filter(|member| !hold.contains(member));
         for learner in hold.iter().copied().filter(|member| !have.contains(member)) {
             let since = since(had, learner, span);
-            push(&mut learning, Learning { span, learner, keeper: keepers.next(), since });
+            let new = Learning { span, learner, keeper: keepers.next(), since };
+            push(&mut learning, new, &have);
         }
     }
+    let learning = learning.into_iter().map(|(learning, _)| learning).collect();
     Ok(RingRecord { learning, ..bare })
 }
 
@@ -77,15 +79,17 @@ fn since(had: &Had, member: MemberId, span: Span) -> Version {
     }
 }
 
-/// Adds a stretch, or lengthens the one before it.
-fn push(all: &mut Vec<Learning>, new: Learning) {
-    let same = |old: &&mut Learning| {
+/// Adds a stretch, or lengthens the one before it if the same members have that: it is copied from
+/// one of them.
+fn push(all: &mut Vec<(Learning, Vec<MemberId>)>, new: Learning, have: &[MemberId]) {
+    let same = |(old, had): &&mut (Learning, Vec<MemberId>)| {
         let follows = old.span.1.0.wrapping_add(1) == new.span.0.0;
-        follows && (old.learner, old.keeper, old.since) == (new.learner, new.keeper, new.since)
+        let alike = (old.learner, old.keeper, old.since) == (new.learner, new.keeper, new.since);
+        follows && alike && had == have
     };
     match all.iter_mut().find(same) {
-        Some(old) => old.span.1 = new.span.1,
-        None => all.push(new),
+        Some((old, _)) => old.span.1 = new.span.1,
+        None => all.push((new, have.to_vec())),
     }
 }
 

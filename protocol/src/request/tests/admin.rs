@@ -14,7 +14,7 @@ pub(super) fn any(n: &mut Numbers) -> Admin<'static> {
         5 => AdminAction::Scrub,
         6 => AdminAction::Cancel { change: text(n) },
         _ => AdminAction::Set {
-            setting: Setting::ALL[n.below(2) as usize],
+            setting: Setting::ALL[n.below(2)],
             value: 1 + n.below(1 << 20) as u64,
         },
     };

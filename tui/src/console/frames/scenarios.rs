@@ -34,42 +34,40 @@ impl Scenario {
 /// Makes a console.
 type Make = fn() -> Console;
 
-/// The recorded ones: a name, the recording, until when, the view, and what is pressed there.
-const RECORDED: &[(&str, &str, u64, ViewName, &str)] = &[
-    ("killed", "kill", 2_300, ViewName::Overview, ""),
-    ("recovered", "kill", 8_100, ViewName::Overview, ""),
-    ("crashed", "crash", 2_500, ViewName::Overview, ""),
-    ("coordinator-crashed", "coordinator", 2_600, ViewName::Overview, ""),
-    ("recovering", "recovering", 4_800, ViewName::Overview, ""),
-    ("resolved", "doubt", 7_000, ViewName::Txns, ""),
-    ("transaction", "calm", 6_000, ViewName::Txns, "\n"),
-    ("cache", "cache", 4_900, ViewName::Cache, "jj"),
-    ("lagged", "lagged", 14_000, ViewName::Events, ""),
-    ("gave-up", "gave-up", 18_000, ViewName::Overview, ""),
-    ("question", "calm", 6_000, ViewName::Overview, "K"),
-    ("help", "kill", 4_000, ViewName::Overview, "?"),
-    ("palette", "kill", 4_000, ViewName::Ring, ":ca"),
+/// One that was recorded: the recording, until when, the view, and what is pressed there.
+type Recorded = (&'static str, u64, ViewName, &'static str);
+
+/// The recorded ones, each with its name.
+const RECORDED: &[(&str, Recorded)] = &[
+    ("calm", ("calm", 6_000, ViewName::Overview, "")),
+    ("down", ("kill", 4_000, ViewName::Overview, "")),
+    ("paused", ("pause", 5_500, ViewName::Overview, "")),
+    ("coordinator-away", ("coordinator-killed", 5_000, ViewName::Overview, "")),
+    ("in-doubt", ("doubt", 4_500, ViewName::Txns, "")),
+    ("killed", ("kill", 2_300, ViewName::Overview, "")),
+    ("recovered", ("kill", 8_100, ViewName::Overview, "")),
+    ("crashed", ("crash", 2_500, ViewName::Overview, "")),
+    ("coordinator-crashed", ("coordinator", 2_600, ViewName::Overview, "")),
+    ("recovering", ("recovering", 4_800, ViewName::Overview, "")),
+    ("resolved", ("doubt", 7_000, ViewName::Txns, "")),
+    ("transaction", ("calm", 6_000, ViewName::Txns, "\n")),
+    ("cache", ("cache", 4_900, ViewName::Cache, "jj")),
+    ("lagged", ("lagged", 14_000, ViewName::Events, "")),
+    ("gave-up", ("gave-up", 18_000, ViewName::Overview, "")),
+    ("question", ("calm", 6_000, ViewName::Overview, "K")),
+    ("help", ("kill", 4_000, ViewName::Overview, "?")),
+    ("palette", ("kill", 4_000, ViewName::Ring, ":ca")),
 ];
 
-/// Of these every view is kept.
-const MAIN: &[(&str, &str, u64, ViewName)] = &[
-    ("calm", "calm", 6_000, ViewName::Overview),
-    ("down", "kill", 4_000, ViewName::Overview),
-    ("paused", "pause", 5_500, ViewName::Overview),
-    ("coordinator-away", "coordinator-killed", 5_000, ViewName::Overview),
-    ("in-doubt", "doubt", 4_500, ViewName::Txns),
-];
+/// Of so many of them, the first, every view is kept.
+const MAIN: usize = 5;
 
 pub(super) static ALL: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
     let mut all = Vec::new();
-    for (name, recording, until_ms, view) in MAIN {
-        let console = prepared(recording, *until_ms, *view);
-        all.push(Scenario { name, console, is_main: true });
-    }
-    for (name, recording, until_ms, view, keys) in RECORDED {
+    for (place, (name, (recording, until_ms, view, keys))) in RECORDED.iter().enumerate() {
         let mut console = prepared(recording, *until_ms, *view);
         press(&mut console, keys);
-        all.push(Scenario { name, console, is_main: false });
+        all.push(Scenario { name, console, is_main: place < MAIN });
     }
     let made: [(&str, Make); 8] = [
         ("nothing-heard", || Console::new(Settings::default())),

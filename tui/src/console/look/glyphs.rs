@@ -182,26 +182,55 @@ impl Glyphs {
         self.states[state as usize]
     }
 
+    /// Those of which there is one each.
+    fn single(&self) -> [&'static str; 29] {
+        [
+            self.horizontal,
+            self.vertical,
+            self.cross,
+            self.branch_right,
+            self.branch_left,
+            self.dashes,
+            self.dashes_down,
+            self.axis,
+            self.edge,
+            self.head_right,
+            self.head_left,
+            self.head_up,
+            self.head_down,
+            self.pointer,
+            self.victim,
+            self.full,
+            self.clear,
+            self.dot,
+            self.done,
+            self.now,
+            self.failed,
+            self.lost,
+            self.square,
+            self.diamond,
+            self.ellipsis,
+            self.cursor,
+            self.arrow,
+            self.missed,
+            self.light,
+        ]
+    }
+
     /// One grapheme in the nearest ASCII of as many columns, for sets that are ASCII.
     pub(crate) fn plain(grapheme: &str, columns: usize) -> String {
-        let near = match grapheme {
-            "…" => "~",
-            "→" | "▸" | "▶" => ">",
-            "←" | "◂" | "◀" => "<",
-            "↑" | "▲" => "^",
-            "↓" | "▼" => "v",
-            "·" => ".",
-            "○" => "-",
-            "●" => "o",
-            "✓" => "*",
-            "✗" | "╳" | "×" => "x",
-            "‘" | "’" => "'",
-            "“" | "”" => "\"",
-            "–" | "—" | "─" | "−" => "-",
-            "│" => "|",
-            "≥" => ">",
-            "≤" => "<",
-            _ => return "?".repeat(columns),
+        let place = Self::UNICODE.single().into_iter().position(|glyph| glyph == grapheme);
+        let near = match (place, grapheme) {
+            (Some(place), _) => Self::ASCII.single()[place],
+            (None, "←" | "≤") => "<",
+            (None, "≥") => ">",
+            (None, "↑") => "^",
+            (None, "↓") => "v",
+            (None, "×") => "x",
+            (None, "‘" | "’") => "'",
+            (None, "“" | "”") => "\"",
+            (None, "–" | "—" | "−") => "-",
+            (None, _) => return "?".repeat(columns),
         };
         near.to_owned()
     }
@@ -224,39 +253,8 @@ mod tests {
     ];
 
     fn all(glyphs: &Glyphs) -> Vec<&'static str> {
-        let g = glyphs;
-        let single = [
-            g.horizontal,
-            g.vertical,
-            g.cross,
-            g.branch_right,
-            g.branch_left,
-            g.dashes,
-            g.dashes_down,
-            g.axis,
-            g.edge,
-            g.head_right,
-            g.head_left,
-            g.head_up,
-            g.head_down,
-            g.pointer,
-            g.victim,
-            g.full,
-            g.clear,
-            g.dot,
-            g.done,
-            g.now,
-            g.failed,
-            g.lost,
-            g.square,
-            g.diamond,
-            g.ellipsis,
-            g.cursor,
-            g.arrow,
-            g.missed,
-            g.light,
-        ];
-        [&single[..], &g.corners, &g.bars, &g.beats, &g.blocks, &g.states].concat()
+        let Glyphs { corners, bars, beats, blocks, states, .. } = glyphs;
+        [&glyphs.single()[..], corners, bars, beats, blocks, states].concat()
     }
 
     #[test]

@@ -103,155 +103,137 @@ impl FromStr for ThemeName {
     }
 }
 
-/// What every tone is.
+/// The colours of a theme, in numbers of the 256-colour table. What is bold and what is a
+/// background is the same in all of them.
 #[derive(Debug, PartialEq, Eq)]
-struct Palette {
-    text: Style,
-    dim: Style,
-    bright: Style,
-    good: Style,
-    warn: Style,
-    bad: Style,
-    info: Style,
-    accent: Style,
-    title: Style,
-    border: Style,
-    selected: Style,
-    key: Style,
-    danger: Style,
-    story: Style,
-    story_bad: Style,
-    bar: Style,
-    stale: Style,
-    nodes: [Style; 8],
+struct Colours {
+    dim: u8,
+    bright: u8,
+    good: u8,
+    warn: u8,
+    bad: u8,
+    info: u8,
+    accent: u8,
+    title: u8,
+    border: u8,
+    /// A background.
+    selected: u8,
+    key: u8,
+    danger: u8,
+    /// A text and its background, as the next.
+    story: (u8, u8),
+    story_bad: (u8, u8),
+    bar: u8,
+    nodes: [u8; 8],
 }
 
-const fn fg(color: u8) -> Style {
-    Style::new().fg(Color::Indexed(color))
-}
+const DARK: Colours = Colours {
+    dim: 245,
+    bright: 255,
+    good: 78,
+    warn: 221,
+    bad: 203,
+    info: 111,
+    accent: 87,
+    title: 153,
+    border: 240,
+    selected: 238,
+    key: 222,
+    danger: 209,
+    story: (252, 236),
+    story_bad: (230, 88),
+    bar: 74,
+    nodes: [75, 114, 215, 176, 80, 228, 147, 180],
+};
 
-const fn on(fg: u8, bg: u8) -> Style {
-    Style::new().fg(Color::Indexed(fg)).bg(Color::Indexed(bg))
-}
+const LIGHT: Colours = Colours {
+    dim: 243,
+    bright: 16,
+    good: 28,
+    warn: 130,
+    bad: 160,
+    info: 25,
+    accent: 30,
+    title: 18,
+    border: 249,
+    selected: 153,
+    key: 94,
+    danger: 124,
+    story: (235, 254),
+    story_bad: (88, 224),
+    bar: 67,
+    nodes: [25, 28, 130, 90, 30, 58, 61, 95],
+};
 
-const fn nodes(colors: [u8; 8]) -> [Style; 8] {
-    let [a, b, c, d, e, f, g, h] = colors;
-    [fg(a), fg(b), fg(c), fg(d), fg(e), fg(f), fg(g), fg(h)]
+const DEUTERANOPIA: Colours = Colours {
+    good: 75,
+    warn: 229,
+    bad: 208,
+    info: 153,
+    accent: 231,
+    key: 229,
+    danger: 208,
+    story_bad: (231, 94),
+    bar: 68,
+    nodes: [39, 229, 153, 180, 69, 255, 141, 110],
+    ..DARK
+};
+
+impl Colours {
+    fn style(&self, tone: Tone) -> Style {
+        let of = |fg: u8| PLAIN.fg(Color::Indexed(fg));
+        let on = |(fg, bg): (u8, u8)| of(fg).bg(Color::Indexed(bg));
+        let bold = |style: Style| style.add_modifier(BOLD);
+        match tone {
+            Tone::Text => PLAIN,
+            Tone::Dim => of(self.dim),
+            Tone::Bright => bold(of(self.bright)),
+            Tone::Good => of(self.good),
+            Tone::Warn => of(self.warn),
+            Tone::Bad => bold(of(self.bad)),
+            Tone::Info => of(self.info),
+            Tone::Accent => bold(of(self.accent)),
+            Tone::Title => bold(of(self.title)),
+            Tone::Border | Tone::Stale => of(self.border),
+            Tone::Selected => bold(Style::new().bg(Color::Indexed(self.selected))),
+            Tone::Key => bold(of(self.key)),
+            Tone::Danger => bold(of(self.danger)),
+            Tone::Story => on(self.story),
+            Tone::StoryBad => bold(on(self.story_bad)),
+            Tone::Node(number) => of(self.nodes[usize::from(number) % self.nodes.len()]),
+            Tone::Bar => of(self.bar),
+        }
+    }
 }
 
 const PLAIN: Style = Style::new().fg(Color::Reset);
 const BOLD: Modifier = Modifier::BOLD;
 
-static DARK: Palette = Palette {
-    text: PLAIN,
-    dim: fg(245),
-    bright: fg(255).add_modifier(BOLD),
-    good: fg(78),
-    warn: fg(221),
-    bad: fg(203).add_modifier(BOLD),
-    info: fg(111),
-    accent: fg(87).add_modifier(BOLD),
-    title: fg(153).add_modifier(BOLD),
-    border: fg(240),
-    selected: Style::new().bg(Color::Indexed(238)).add_modifier(BOLD),
-    key: fg(222).add_modifier(BOLD),
-    danger: fg(209).add_modifier(BOLD),
-    story: on(252, 236),
-    story_bad: on(230, 88).add_modifier(BOLD),
-    bar: fg(74),
-    stale: fg(240),
-    nodes: nodes([75, 114, 215, 176, 80, 228, 147, 180]),
-};
-
-static LIGHT: Palette = Palette {
-    text: PLAIN,
-    dim: fg(243),
-    bright: fg(16).add_modifier(BOLD),
-    good: fg(28),
-    warn: fg(130),
-    bad: fg(160).add_modifier(BOLD),
-    info: fg(25),
-    accent: fg(30).add_modifier(BOLD),
-    title: fg(18).add_modifier(BOLD),
-    border: fg(249),
-    selected: Style::new().bg(Color::Indexed(153)).add_modifier(BOLD),
-    key: fg(94).add_modifier(BOLD),
-    danger: fg(124).add_modifier(BOLD),
-    story: on(235, 254),
-    story_bad: on(88, 224).add_modifier(BOLD),
-    bar: fg(67),
-    stale: fg(249),
-    nodes: nodes([25, 28, 130, 90, 30, 58, 61, 95]),
-};
-
-static DEUTERANOPIA: Palette = Palette {
-    text: PLAIN,
-    dim: fg(245),
-    bright: fg(255).add_modifier(BOLD),
-    good: fg(75),
-    warn: fg(229),
-    bad: fg(208).add_modifier(BOLD),
-    info: fg(153),
-    accent: fg(231).add_modifier(BOLD),
-    title: fg(153).add_modifier(BOLD),
-    border: fg(240),
-    selected: Style::new().bg(Color::Indexed(238)).add_modifier(BOLD),
-    key: fg(229).add_modifier(BOLD),
-    danger: fg(208).add_modifier(BOLD),
-    story: on(252, 236),
-    story_bad: on(231, 94).add_modifier(BOLD),
-    bar: fg(68),
-    stale: fg(240),
-    nodes: nodes([39, 229, 153, 180, 69, 255, 141, 110]),
-};
-
-static MONO: Palette = Palette {
-    text: PLAIN,
-    dim: PLAIN.add_modifier(Modifier::DIM),
-    bright: PLAIN.add_modifier(BOLD),
-    good: PLAIN,
-    warn: PLAIN.add_modifier(Modifier::UNDERLINED),
-    bad: PLAIN.add_modifier(BOLD.union(Modifier::UNDERLINED)),
-    info: PLAIN,
-    accent: PLAIN.add_modifier(BOLD),
-    title: PLAIN.add_modifier(BOLD),
-    border: PLAIN.add_modifier(Modifier::DIM),
-    selected: Style::new().add_modifier(Modifier::REVERSED),
-    key: PLAIN.add_modifier(BOLD),
-    danger: PLAIN.add_modifier(BOLD.union(Modifier::UNDERLINED)),
-    story: PLAIN,
-    story_bad: PLAIN.add_modifier(BOLD.union(Modifier::REVERSED)),
-    bar: PLAIN,
-    stale: PLAIN.add_modifier(Modifier::DIM),
-    nodes: [
-        PLAIN,
-        PLAIN.add_modifier(BOLD),
-        PLAIN,
-        PLAIN.add_modifier(BOLD),
-        PLAIN,
-        PLAIN.add_modifier(BOLD),
-        PLAIN,
-        PLAIN.add_modifier(BOLD),
-    ],
-};
+/// Attributes in place of colours.
+fn without_colours(tone: Tone) -> Style {
+    match tone {
+        Tone::Text | Tone::Good | Tone::Info | Tone::Story | Tone::Bar => PLAIN,
+        Tone::Dim | Tone::Border | Tone::Stale => PLAIN.add_modifier(Modifier::DIM),
+        Tone::Bright | Tone::Accent | Tone::Title | Tone::Key => PLAIN.add_modifier(BOLD),
+        Tone::Warn => PLAIN.add_modifier(Modifier::UNDERLINED),
+        Tone::Bad | Tone::Danger => PLAIN.add_modifier(BOLD.union(Modifier::UNDERLINED)),
+        Tone::Selected => Style::new().add_modifier(Modifier::REVERSED),
+        Tone::StoryBad => PLAIN.add_modifier(BOLD.union(Modifier::REVERSED)),
+        Tone::Node(number) if number % 2 == 1 => PLAIN.add_modifier(BOLD),
+        Tone::Node(_) => PLAIN,
+    }
+}
 
 /// What the tones are on this terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Theme {
     name: ThemeName,
-    palette: &'static Palette,
 }
 
 impl Theme {
     /// The theme of this name.
     pub fn of(name: ThemeName) -> Self {
-        let palette = match name {
-            ThemeName::Dark => &DARK,
-            ThemeName::Light => &LIGHT,
-            ThemeName::Deuteranopia => &DEUTERANOPIA,
-            ThemeName::Mono => &MONO,
-        };
-        Self { name, palette }
+        Self { name }
     }
 
     /// Its name.
@@ -261,26 +243,11 @@ impl Theme {
 
     /// What `tone` is.
     pub fn style(&self, tone: Tone) -> Style {
-        let palette = self.palette;
-        match tone {
-            Tone::Text => palette.text,
-            Tone::Dim => palette.dim,
-            Tone::Bright => palette.bright,
-            Tone::Good => palette.good,
-            Tone::Warn => palette.warn,
-            Tone::Bad => palette.bad,
-            Tone::Info => palette.info,
-            Tone::Accent => palette.accent,
-            Tone::Title => palette.title,
-            Tone::Border => palette.border,
-            Tone::Selected => palette.selected,
-            Tone::Key => palette.key,
-            Tone::Danger => palette.danger,
-            Tone::Story => palette.story,
-            Tone::StoryBad => palette.story_bad,
-            Tone::Node(number) => palette.nodes[usize::from(number) % palette.nodes.len()],
-            Tone::Bar => palette.bar,
-            Tone::Stale => palette.stale,
+        match self.name {
+            ThemeName::Dark => DARK.style(tone),
+            ThemeName::Light => LIGHT.style(tone),
+            ThemeName::Deuteranopia => DEUTERANOPIA.style(tone),
+            ThemeName::Mono => without_colours(tone),
         }
     }
 }

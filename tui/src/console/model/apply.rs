@@ -22,6 +22,7 @@ impl Model {
         let now = self.now;
         match fed {
             Fed::Link(name, state) => self.link(now, *name, state),
+            Fed::Role(name, role) => self.feed_mut(*name).role = Some(*role),
             Fed::Ended => self.has_ended = true,
             Fed::Dropped(name, count) => {
                 self.feed_mut(*name).drop_more([("console".to_owned(), *count)]);
@@ -127,8 +128,8 @@ impl Model {
             Body::TxnResolved(told) => {
                 self.txns.resolved(told, now);
             }
-            Body::Stats(stats) => self.stats(stats, event.at_us),
-            Body::CacheTotals(totals) => self.caches.totals(totals, event.at_us),
+            Body::Stats(stats) => self.stats(stats, event.at_us, now),
+            Body::CacheTotals(totals) => self.caches.totals(totals, event.at_us, now),
             Body::CacheSets(sets) => self.caches.window = Some((now, sets.clone())),
             Body::CacheSet(set) => self.caches.closely = Some((now, set.clone())),
             Body::CacheEvict(sweep) => self.caches.evicted(sweep, now),
@@ -141,7 +142,7 @@ impl Model {
 
     fn supervisor_told(&mut self, now: At, event: &Event) {
         match &event.body {
-            Body::ProcsSnapshot(snapshot) => self.procs_snapshot(now, snapshot),
+            Body::ProcsSnapshot(snapshot) => self.procs_snapshot(snapshot),
             Body::Proc(told) => {
                 let known = self.procs.contains_key(&told.name);
                 if known || self.procs.len() < SERVERS_MAX {
@@ -150,7 +151,11 @@ impl Model {
             }
             Body::Admin(admin) => self.admin_did(FeedName::Supervisor, admin),
             Body::Lagged(lagged) => self.supervisor_feed.drop_more(lagged.dropped.clone()),
-            Body::Inject(told) => self.injected(told),
+            Body::Inject(told) => {
+                if let Some(process) = self.procs.get_mut(&told.proc) {
+                    process.injected(told, now);
+                }
+            }
             _ => {}
         }
     }
@@ -191,16 +196,16 @@ impl Model {
         self.story.settled(epoch);
     }
 
-    fn procs_snapshot(&mut self, now: At, snapshot: &ProcsSnapshot) {
+    fn procs_snapshot(&mut self, snapshot: &ProcsSnapshot) {
         self.lab |= snapshot.lab;
         self.procs.retain(|name, _| snapshot.procs.iter().any(|told| told.name == *name));
         for told in snapshot.procs.iter().take(SERVERS_MAX) {
-            self.procs.entry(told.name.clone()).or_default().snapshot(told, now);
+            self.procs.entry(told.name.clone()).or_default().snapshot(told);
         }
     }
 
-    fn stats(&mut self, stats: &protocol::event::Stats, at_us: u64) {
-        self.figures.apply(stats, at_us);
+    fn stats(&mut self, stats: &protocol::event::Stats, at_us: u64, now: At) {
+        self.figures.apply(stats, at_us, now);
         for (name, load) in &stats.per_node {
             if let Some(node) = self.nodes.get_mut(name) {
                 node.load = *load;
@@ -213,18 +218,5 @@ impl Model {
             self.admin.remove(0);
         }
         self.admin.push((feed, admin.clone()));
-    }
-
-    fn injected(&mut self, told: &protocol::event::Inject) {
-        let Some(process) = self.procs.get_mut(&told.proc) else { return };
-        process.injected.retain(|fault| fault.fault != told.fault);
-        if told.left > 0 {
-            process.injected.push(protocol::supervisor::Injected {
-                fault: told.fault.clone(),
-                value: told.value.clone(),
-                count: told.count,
-                left: told.left,
-            });
-        }
     }
 }

@@ -10,6 +10,8 @@ use protocol::status::CacheStatus;
 use super::clock::At;
 use super::rate::{History, Rate};
 
+/// Milliseconds between two tellings of the counters.
+const STEP_MS: u64 = 1_000;
 /// Sweeps that are kept.
 pub const SWEEPS_MAX: usize = 64;
 
@@ -35,18 +37,16 @@ pub struct Cache {
 }
 
 impl Cache {
-    fn count(&mut self, counters: &CacheStatus, at_us: u64) {
+    fn count(&mut self, counters: &CacheStatus, at_us: u64, now: At) {
         self.hits.count(at_us, counters.hits);
         self.misses.count(at_us, counters.misses);
         self.evictions.count(at_us, counters.evictions);
         self.second_chances.count(at_us, counters.second_chances);
-        if let (Some(hits), Some(misses)) = (self.hits.last_step(), self.misses.last_step()) {
-            self.hits_history.push(hits);
-            self.misses_history.push(misses);
-            if hits + misses > 0.0 {
-                self.ratio_history.push(hits / (hits + misses));
-            }
-        }
+        let (hits, misses) = (self.hits.last_step(), self.misses.last_step());
+        let both = hits.zip(misses).filter(|(hits, misses)| hits + misses > 0.0);
+        self.hits_history.push(now, STEP_MS, hits);
+        self.misses_history.push(now, STEP_MS, misses);
+        self.ratio_history.push(now, STEP_MS, both.map(|(hits, misses)| hits / (hits + misses)));
         self.counters = counters.clone();
     }
 
@@ -74,9 +74,9 @@ pub struct Caches {
 }
 
 impl Caches {
-    pub(super) fn totals(&mut self, totals: &CacheTotals, at_us: u64) {
+    pub(super) fn totals(&mut self, totals: &CacheTotals, at_us: u64, now: At) {
         for told in &totals.servers {
-            self.servers.entry(told.server.clone()).or_default().count(&told.cache, at_us);
+            self.servers.entry(told.server.clone()).or_default().count(&told.cache, at_us, now);
         }
     }
 

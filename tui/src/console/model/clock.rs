@@ -19,6 +19,37 @@ impl At {
     }
 }
 
+/// Since when something is so, as far as that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Since {
+    at: At,
+    /// It was found so, and may have been before.
+    found: bool,
+}
+
+impl Since {
+    /// It came to be so at `at`.
+    pub fn at(at: At) -> Self {
+        Self { at, found: false }
+    }
+
+    /// It was so already when it was looked at first.
+    pub fn found(at: At) -> Self {
+        Self { at, found: true }
+    }
+
+    /// When it was so at the latest.
+    pub fn latest(self) -> At {
+        self.at
+    }
+
+    /// For how long, in words: `0.4 s`, or `at least 0.4 s`.
+    pub fn words(self, now: At) -> String {
+        let least = if self.found { "at least " } else { "" };
+        format!("{least}{}", ago(now.ms_since(self.at)))
+    }
+}
+
 /// A length of time as a person reads it: `0.4 s`, `12 s`, `3 m`, `2 h`.
 pub fn ago(ms: u64) -> String {
     match ms {
@@ -55,6 +86,13 @@ pub fn count(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_found_is_at_least_as_old() {
+        let now = At(9_400_000);
+        assert_eq!(Since::at(At(9_000_000)).words(now), "0.4 s");
+        assert_eq!(Since::found(At(9_000_000)).words(now), "at least 0.4 s");
+    }
 
     #[test]
     fn times_and_numbers_are_for_persons() {

@@ -5,13 +5,16 @@
 use std::collections::BTreeMap;
 
 use protocol::event::Event;
+use protocol::reply::Role;
+use serde::Deserialize;
 
 use super::clock::At;
 use super::rate::Rate;
-use crate::console::recording::{self, Record, What};
+use crate::console::recording::{Record, What};
 
 /// Where events come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FeedName {
     /// The coordinator.
     Coordinator,
@@ -50,6 +53,8 @@ pub enum Fed {
     Event(FeedName, Box<Event>),
     /// The connection is another.
     Link(FeedName, FeedState),
+    /// What our token allows at the other end.
+    Role(FeedName, Role),
     /// A recording has come to its end.
     Ended,
     /// So many events were left out by the console itself, which could not keep up.
@@ -61,6 +66,8 @@ pub enum Fed {
 pub struct Feed {
     /// How its connection is.
     pub state: FeedState,
+    /// What our token allows there; none: none was shown, and all is allowed.
+    pub role: Option<Role>,
     /// Since when.
     pub since: At,
     /// When the last event came.
@@ -93,6 +100,7 @@ impl Feed {
         }
         if *state != FeedState::Live {
             self.seq = None;
+            self.role = None;
         }
     }
 
@@ -121,10 +129,7 @@ impl Feed {
 
 impl From<Record> for (At, Fed) {
     fn from(record: Record) -> Self {
-        let name = match record.feed {
-            recording::Feed::Coordinator => FeedName::Coordinator,
-            recording::Feed::Supervisor => FeedName::Supervisor,
-        };
+        let name = record.feed;
         let fed = match record.what {
             What::Connected => Fed::Link(name, FeedState::Live),
             What::Lost(why) => Fed::Link(name, FeedState::Lost(why)),

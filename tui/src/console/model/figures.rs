@@ -4,7 +4,11 @@
 
 use protocol::event::Stats;
 
+use super::clock::At;
 use super::rate::{History, Rate};
+
+/// Milliseconds between two tellings.
+pub const STEP_MS: u64 = 500;
 
 /// Answers that are no fault of the cluster's: a condition that did not hold, or wrong usage.
 const ANSWERS: &[&str] = &[
@@ -33,30 +37,25 @@ pub struct Figures {
     pub writes: Rate,
     /// Requests a second that the cluster refused or failed, now.
     pub failed: Rate,
-    /// Reads and writes a second, one value a half second.
+    /// Reads and writes a second, one value every [`STEP_MS`].
     pub ops_history: History,
-    /// Failures a second, likewise.
-    pub failed_history: History,
-    /// Updates' 99th percentile, microseconds, likewise.
-    pub p99_history: History,
 }
 
 impl Figures {
-    /// Takes figures told at `at_us` on the coordinator's clock.
-    pub(super) fn apply(&mut self, stats: &Stats, at_us: u64) {
+    /// Takes figures told at `at_us` on the coordinator's clock, which came at `now`.
+    pub(super) fn apply(&mut self, stats: &Stats, at_us: u64, now: At) {
         self.reads.count(at_us, total(stats, READS, |_| true));
         self.writes.count(at_us, total(stats, WRITES, |_| true));
         let of_keys: Vec<&str> = READS.iter().chain(WRITES).copied().collect();
         self.failed.count(at_us, total(stats, &of_keys, |outcome| !ANSWERS.contains(&outcome)));
-        if let (Some(reads), Some(writes)) = (self.reads.last_step(), self.writes.last_step()) {
-            self.ops_history.push(reads + writes);
-        }
-        if let Some(failed) = self.failed.last_step() {
-            self.failed_history.push(failed);
-        }
-        let p99 = stats.latency_us.get("update").map_or(0, |quantiles| quantiles.p99);
-        self.p99_history.push(p99 as f64);
+        let ops = self.reads.last_step().zip(self.writes.last_step());
+        self.ops_history.push(now, STEP_MS, ops.map(|(reads, writes)| reads + writes));
         self.stats = stats.clone();
+    }
+
+    /// Updates' 99th percentile in the last figures, microseconds; none: there were none.
+    pub fn update_p99_us(&self) -> Option<u64> {
+        self.stats.latency_us.get("update").map(|told| told.p99).filter(|p99| *p99 > 0)
     }
 
     /// Reads and writes a second.

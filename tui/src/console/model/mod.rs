@@ -28,6 +28,7 @@ pub mod txns;
 use std::collections::BTreeMap;
 
 use protocol::event::{Admin, Copies};
+use protocol::reply::Role;
 use protocol::status::{ClusterStatus, CoordinatorState, IncidentStatus};
 
 use caches::Caches;
@@ -163,6 +164,27 @@ impl Model {
             return None;
         }
         Some(self.nodes.entry(name.to_owned()).or_default())
+    }
+
+    /// Whether a server is known to stand still.
+    pub fn is_paused(&self, server: &str) -> bool {
+        self.procs.get(server).is_some_and(|process| process.paused)
+            || self.nodes.get(server).is_some_and(|node| node.paused)
+    }
+
+    /// Why our token does not allow to end and start servers; none: it does, as far as known.
+    pub fn forbidden(&self) -> Option<&'static str> {
+        match self.supervisor_feed.role.or(self.coordinator_feed.role)? {
+            Role::Admin => None,
+            Role::Viewer => Some("it shows the token of a viewer, who changes nothing"),
+            Role::Client => Some("it shows the token of a client, who changes keys only"),
+            Role::Other => Some("what its token allows is not known to this version"),
+        }
+    }
+
+    /// Whether our token does not even allow to change keys.
+    pub fn forbids_updates(&self) -> bool {
+        matches!(self.coordinator_feed.role, Some(Role::Viewer | Role::Other))
     }
 
     /// Whether the supervisor's connection is there: only then can servers be killed and started.

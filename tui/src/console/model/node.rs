@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use protocol::event::{Heartbeat, HeartbeatMissed, MemberRecovery, MemberState, NodeLoad};
 use protocol::status::{NodeFigures, NodeState, NodeStatus};
 
-use super::clock::At;
+use super::clock::{At, Since};
 use super::rate::Rate;
 
 /// Heartbeats that are kept for the strip.
@@ -37,7 +37,7 @@ pub struct Node {
     /// Why its state is what it is.
     pub reason: String,
     /// Since when.
-    pub state_since: At,
+    pub state_since: Since,
     /// Its start.
     pub incarnation: u64,
     /// Its last heartbeats, the newest last.
@@ -63,7 +63,7 @@ pub struct Node {
 impl Node {
     /// Takes what a snapshot says of it.
     pub(super) fn snapshot(&mut self, status: &NodeStatus, now: At) {
-        self.set_state(status.state, now);
+        self.set_state(status.state, Since::found(now));
         self.paused = status.paused;
         self.hint.clone_from(&status.hint);
         self.incarnation = self.incarnation.max(status.incarnation.0);
@@ -94,7 +94,7 @@ impl Node {
     }
 
     pub(super) fn member_state(&mut self, change: &MemberState, now: At) {
-        self.set_state(change.to, now);
+        self.set_state(change.to, Since::at(now));
         self.paused = change.paused;
         self.hint.clone_from(&change.hint);
         self.reason.clone_from(&change.reason);
@@ -109,10 +109,10 @@ impl Node {
         self.recovery = Some(step.clone());
     }
 
-    fn set_state(&mut self, state: NodeState, now: At) {
+    fn set_state(&mut self, state: NodeState, since: Since) {
         if self.state != Some(state) {
             self.state = Some(state);
-            self.state_since = now;
+            self.state_since = since;
         }
     }
 

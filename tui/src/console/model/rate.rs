@@ -4,6 +4,8 @@
 
 use std::collections::VecDeque;
 
+use super::clock::At;
+
 /// Samples that a history keeps.
 pub const HISTORY_MAX: usize = 120;
 
@@ -50,15 +52,27 @@ impl Rate {
     }
 }
 
-/// The last values of a figure, the newest last.
+/// The last values of a figure that is told at even times, the newest last. Where nothing was told
+/// there is no value, so that as many of them always are as much time.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct History {
-    values: VecDeque<f64>,
+    values: VecDeque<Option<f64>>,
+    told: Option<At>,
 }
 
 impl History {
-    /// One more.
-    pub fn push(&mut self, value: f64) {
+    /// One more, told at `now`, where one is told every `step_ms`; none: it is not known.
+    pub fn push(&mut self, now: At, step_ms: u64, value: Option<f64>) {
+        let since_ms = self.told.map_or(step_ms, |told| now.ms_since(told));
+        let steps = (since_ms + step_ms / 2) / step_ms.max(1);
+        for _ in 1..steps.min(HISTORY_MAX as u64) {
+            self.add(None);
+        }
+        self.add(value);
+        self.told = Some(now);
+    }
+
+    fn add(&mut self, value: Option<f64>) {
         if self.values.len() == HISTORY_MAX {
             self.values.pop_front();
         }
@@ -66,13 +80,8 @@ impl History {
     }
 
     /// All of them, the newest last.
-    pub fn values(&self) -> Vec<f64> {
+    pub fn values(&self) -> Vec<Option<f64>> {
         self.values.iter().copied().collect()
-    }
-
-    /// The newest.
-    pub fn last(&self) -> Option<f64> {
-        self.values.back().copied()
     }
 }
 
@@ -99,7 +108,22 @@ mod tests {
     #[test]
     fn a_history_is_bounded() {
         let mut history = History::default();
-        (0..1_000).for_each(|n| history.push(f64::from(n)));
-        assert_eq!((history.values().len(), history.last()), (HISTORY_MAX, Some(999.0)));
+        let at = |n: u32| At(u64::from(n) * 500_000);
+        (0..1_000).for_each(|n| history.push(at(n), 500, Some(f64::from(n))));
+        let values = history.values();
+        assert_eq!((values.len(), values.last()), (HISTORY_MAX, Some(&Some(999.0))));
+        history.push(At(u64::MAX), 500, None);
+        assert_eq!(history.values(), [None; HISTORY_MAX]);
+    }
+
+    #[test]
+    fn where_nothing_was_told_a_history_knows_nothing() {
+        let mut history = History::default();
+        for (ms, value) in [(0, Some(1.0)), (620, Some(2.0)), (3_000, None), (3_510, Some(3.0))] {
+            history.push(At(ms * 1_000), 500, value);
+        }
+        let lost = [None; 5];
+        let expected = [&[Some(1.0), Some(2.0)][..], &lost, &[Some(3.0)]].concat();
+        assert_eq!(history.values(), expected);
     }
 }

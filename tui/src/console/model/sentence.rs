@@ -56,7 +56,7 @@ fn link(feed: &str, state: &FeedState) -> Sentence {
         FeedState::Absent => (Mood::Plain, format!("the console has no {feed} to connect to")),
         FeedState::Connecting => (Mood::Plain, format!("the console tries to reach the {feed}")),
         FeedState::Live => (Mood::Good, format!("the console is connected to the {feed}")),
-        FeedState::Lost(why) => (Mood::Bad, format!("the console has lost the {feed}: {why}")),
+        FeedState::Lost(why) => (Mood::Bad, format!("lost: {why}")),
     };
     made(feed, "link", mood, text)
 }
@@ -199,7 +199,7 @@ fn of_state(change: &MemberState) -> Sentence {
         0 => String::new(),
         keys => format!("; {} keys not writable", count(keys)),
     };
-    let text = format!("{now} (was {}): {why}{keys}", change.from);
+    let text = format!("{now}: {why}{keys}");
     made(change.node.as_str(), "member", mood, text)
 }
 
@@ -301,9 +301,10 @@ fn of_txn(body: &Body) -> Sentence {
             let missing: Vec<&str> = told.missing.iter().map(|node| node.as_str()).collect();
             let missing = match missing.as_slice() {
                 [] => String::new(),
-                missing => format!(": not heard from {}", missing.join(", ")),
+                missing => format!(", {} not heard", missing.join(", ")),
             };
-            let text = format!("{} is IN DOUBT{missing}{}", update(&told.key), id(&told.tx));
+            let key = told.key.as_ref().map_or("an update", |key| key.as_str());
+            let text = format!("IN DOUBT{missing}: {key}{}", id(&told.tx));
             made("", "2pc", Mood::Bad, text)
         }
         Body::TxnResolved(told) => {
@@ -370,6 +371,15 @@ fn serde_name(value: &protocol::event::LinkState) -> &'static str {
     }
 }
 
+/// How far the copying from one node to another is.
+fn copied(told: &Transfer) -> String {
+    let of = told.keys_total.map(|total| format!(" of about {total}")).unwrap_or_default();
+    format!(
+        "{} copies from {}: {}{of} keys, {}",
+        told.target, told.source, told.keys_done, told.state
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -390,7 +400,7 @@ mod tests {
             r#""node":"n3","from":"suspect","to":"down","reason":"tcp_refused",
             "keys_unwritable":1200"#,
             "n3",
-            "DOWN (was suspect): its port refuses connections; 1,200 keys not writable",
+            "DOWN: its port refuses connections; 1,200 keys not writable",
             Mood::Bad,
         ),
         (
@@ -419,7 +429,7 @@ mod tests {
             "txn_in_doubt",
             r#""tx":"3.17","key":"a","missing":["n2","n3"]"#,
             "",
-            "the update of a is IN DOUBT: not heard from n2, n3 (3.17)",
+            "IN DOUBT, n2, n3 not heard: a (3.17)",
             Mood::Bad,
         ),
         (
@@ -469,13 +479,4 @@ mod tests {
             assert!(!told.1.is_empty());
         }
     }
-}
-
-/// How far the copying from one node to another is.
-fn copied(told: &Transfer) -> String {
-    let of = told.keys_total.map(|total| format!(" of about {total}")).unwrap_or_default();
-    format!(
-        "{} copies from {}: {}{of} keys, {}",
-        told.target, told.source, told.keys_done, told.state
-    )
 }

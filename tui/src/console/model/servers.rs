@@ -2,11 +2,16 @@
 //!
 //! Changed by `apply` only; read by the views.
 
-use protocol::event::{CoordinatorState as Told, Proc, ProcState};
+use std::collections::BTreeMap;
+
+use protocol::event::{CoordinatorState as Told, Inject, Proc, ProcState};
 use protocol::status::{CoordinatorState, CoordinatorStatus};
 use protocol::supervisor::{Injected, ProcStatus};
 
-use super::clock::At;
+use super::clock::{At, Since};
+
+/// Kinds of faults that are known of one process.
+const FAULTS_MAX: usize = 16;
 
 /// The coordinator.
 #[derive(Debug, Clone, Default)]
@@ -18,7 +23,7 @@ pub struct Coordinator {
     /// What it does; none: never told.
     pub state: Option<CoordinatorState>,
     /// Since when.
-    pub since: At,
+    pub since: Since,
     /// Nodes that have answered what this step asks, of how many that must.
     pub answers: Option<(u32, u32)>,
     /// Transactions of earlier epochs whose fate is open.
@@ -42,7 +47,7 @@ impl Coordinator {
         self.pid = status.pid;
         self.began = Some(At(now.0.saturating_sub(status.uptime_ms.saturating_mul(1_000))));
         self.epoch = self.epoch.max(status.epoch.0);
-        self.set(status.state, now);
+        self.set(status.state, Since::found(now));
     }
 
     pub(super) fn told(&mut self, told: &Told, epoch: u32, now: At) {
@@ -51,13 +56,13 @@ impl Coordinator {
         self.in_doubt = told.in_doubt;
         self.resolved = told.resolved;
         self.serving_share = told.serving_share;
-        self.set(told.state, now);
+        self.set(told.state, Since::at(now));
     }
 
-    fn set(&mut self, state: CoordinatorState, now: At) {
+    fn set(&mut self, state: CoordinatorState, since: Since) {
         if self.state != Some(state) {
             self.state = Some(state);
-            self.since = now;
+            self.since = since;
         }
     }
 }
@@ -85,15 +90,29 @@ pub struct Process {
     pub last_lines: Vec<String>,
     /// Faults that it is still to have.
     pub injected: Vec<Injected>,
-    /// Since when it is so.
-    pub since: At,
+    /// Faults that it has had, and when last.
+    pub met: BTreeMap<String, At>,
 }
 
 impl Process {
-    pub(super) fn snapshot(&mut self, status: &ProcStatus, now: At) {
-        if self.state != status.state {
-            self.since = now;
+    /// A fault was ordered, or met: what is left of it.
+    pub(super) fn injected(&mut self, told: &Inject, now: At) {
+        self.injected.retain(|fault| fault.fault != told.fault);
+        if told.left > 0 {
+            self.injected.push(Injected {
+                fault: told.fault.clone(),
+                value: told.value.clone(),
+                count: told.count,
+                left: told.left,
+            });
         }
+        let known = self.met.contains_key(&told.fault) || self.met.len() < FAULTS_MAX;
+        if told.left < told.count && known {
+            self.met.insert(told.fault.clone(), now);
+        }
+    }
+
+    pub(super) fn snapshot(&mut self, status: &ProcStatus) {
         self.pid = status.pid;
         self.state.clone_from(&status.state);
         self.paused = status.paused;
@@ -102,7 +121,6 @@ impl Process {
     }
 
     pub(super) fn told(&mut self, told: &Proc, now: At) {
-        self.since = now;
         match told.state {
             ProcState::Spawned => {
                 self.restarts += u64::from(self.state == "backoff");

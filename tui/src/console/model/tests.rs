@@ -215,6 +215,43 @@ fn a_kill_is_told_in_words_until_all_is_well() {
     assert!(told.headline[0].contains("n3"), "{told:?}");
 }
 
+/// A fault that was ordered for teaching is named where it is what happened.
+#[test]
+fn an_injected_fault_is_named_as_the_cause() {
+    let fed = recorded("doubt");
+    let mut model = Model::new("recorder");
+    let mut said: Vec<String> = Vec::new();
+    for (at, one) in &fed {
+        model.apply(*at, one);
+        said.extend(model.told().headline.first().cloned());
+    }
+    let told = |what: &str, fault: &str| {
+        said.iter().any(|one| one.contains(what) && one.contains(&format!("(injected: {fault})")))
+    };
+    assert!(told("n3 has been silent", "drop_heartbeats, sync_delay_ms"), "{said:#?}");
+    assert!(told("n3 was paused", "stop_after"), "{said:#?}");
+    assert!(!said.iter().any(|one| one.contains("killed") && one.contains("injected")));
+}
+
+/// What was not told while there was no coordinator is no zero, and time goes on meanwhile.
+#[test]
+fn throughput_has_a_gap_while_there_is_no_coordinator() {
+    let console = played("coordinator", 12_000);
+    let values = console.model.figures.ops_history.values();
+    let known: Vec<bool> = values.iter().map(Option::is_some).collect();
+    let changes: Vec<bool> = known.chunk_by(|a, b| a == b).map(|run| run[0]).collect();
+    let expected = [false, true, false, true];
+    assert!(expected.ends_with(&changes), "{known:?}");
+    let gap = known.iter().rev().skip_while(|known| **known).take_while(|known| !**known).count();
+    assert!(gap >= 3, "{known:?}");
+    let told = recorded("coordinator").into_iter().filter(
+        |(_, fed)| matches!(fed, Fed::Event(_, event) if matches!(event.body, Body::Stats(_))),
+    );
+    let at: Vec<At> = told.map(|(at, _)| at).collect();
+    let ms = at[at.len() - 1].ms_since(at[0]);
+    assert!((values.len() as u64).abs_diff(ms / 500 + 1) <= 1, "{} in {ms} ms", values.len());
+}
+
 #[test]
 fn of_snapshots_only_the_newest_are_kept() {
     let fed = recorded("calm");

@@ -3,7 +3,7 @@
 //! Changed by `apply` only; read by the views. Finished ones are a sample, as the coordinator tells
 //! it; aborted, slow and watched ones are always told.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use protocol::event::{Outcome, Txn, TxnInDoubt, TxnResolved};
 use protocol::ids::{Epoch, Version};
@@ -37,6 +37,8 @@ pub struct Doubt {
     pub since: At,
     /// What became of it, and when.
     pub resolved: Option<(Outcome, At)>,
+    /// What was told of it while it was open; a later coordinator does not know that.
+    pub begun: Option<Box<TxnRow>>,
 }
 
 /// All that are known.
@@ -44,6 +46,8 @@ pub struct Doubt {
 pub struct Txns {
     open: BTreeMap<Version, TxnRow>,
     doubts: BTreeMap<Version, Doubt>,
+    /// Those that were open when a coordinator ended, and of which the next has not told yet.
+    left: BTreeMap<Version, TxnRow>,
     past: VecDeque<TxnRow>,
     told: u64,
     /// What was handed over before this epoch is settled, whether its end was told or not.
@@ -55,10 +59,22 @@ pub struct Txns {
 }
 
 impl Txns {
-    pub(super) fn snapshot(&mut self, open: &[Txn], counts: &BTreeMap<String, u64>, now: At) {
+    pub(in crate::console) fn snapshot(
+        &mut self,
+        open: &[Txn],
+        counts: &BTreeMap<String, u64>,
+        now: At,
+    ) {
         self.counts.clone_from(counts);
-        let still = |version: &Version| open.iter().any(|txn| txn.tx == Some(*version));
-        self.open.retain(|version, _| still(version));
+        let still: BTreeSet<Version> = open.iter().filter_map(|txn| txn.tx).collect();
+        for (version, row) in self.open.extract_if(.., |version, _| !still.contains(version)) {
+            let row = TxnRow { doubt: None, ..row };
+            match self.doubts.get_mut(&version) {
+                Some(doubt) => doubt.begun = Some(Box::new(row)),
+                None if self.left.len() < OPEN_MAX => drop(self.left.insert(version, row)),
+                None => {}
+            }
+        }
         for txn in open {
             self.opened(txn, now);
         }
@@ -94,8 +110,11 @@ impl Txns {
             let Some(oldest) = settled.map(|(version, _)| *version) else { return };
             self.doubts.remove(&oldest);
         }
-        let since = self.doubts.get(&version).map_or(now, |doubt| doubt.since);
-        let doubt = Doubt { told: told.clone(), since, resolved: None };
+        let known = self.doubts.remove(&version);
+        let since = known.as_ref().map_or(now, |doubt| doubt.since);
+        let left = self.left.remove(&version).map(Box::new);
+        let begun = known.and_then(|doubt| doubt.begun).or(left);
+        let doubt = Doubt { told: told.clone(), since, resolved: None, begun };
         if let Some(row) = self.open.get_mut(&version) {
             row.doubt = Some(doubt.clone());
         }
@@ -151,5 +170,6 @@ impl Txns {
     /// A coordinator of this epoch serves and has none in doubt of the epochs before.
     pub(super) fn settled(&mut self, epoch: Epoch) {
         self.settled_before = self.settled_before.max(epoch);
+        self.left.retain(|version, _| version.epoch() >= epoch);
     }
 }

@@ -13,9 +13,10 @@ use protocol::client::{Client, ClientError, Options, Supervisor};
 use protocol::ids::Key;
 use protocol::supervisor::ProcAction;
 use protocol::token::Token;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
-use crate::console::effect::Done;
+use crate::commands::common_beginning;
+use crate::console::effect::{Completions, Done};
 
 /// How long a server may take to be ready.
 const READY: Duration = Duration::from_secs(30);
@@ -29,15 +30,19 @@ const FILES_MAX: u32 = 1_000;
 /// Whom to ask, and as whom.
 #[derive(Debug, Clone)]
 pub(super) struct Hands {
-    addresses: String,
+    addresses: watch::Receiver<Option<String>>,
     token: Option<Token>,
     name: String,
-    /// The connection for questions, once it was made.
-    client: Arc<Mutex<Option<Client>>>,
+    /// The connection for questions, once it was made, and where that was.
+    client: Arc<Mutex<Option<(String, Client)>>>,
 }
 
 impl Hands {
-    pub(super) fn new(addresses: String, token: Option<Token>, name: String) -> Self {
+    pub(super) fn new(
+        addresses: watch::Receiver<Option<String>>,
+        token: Option<Token>,
+        name: String,
+    ) -> Self {
         Self { addresses, token, name, client: Arc::default() }
     }
 
@@ -81,8 +86,24 @@ impl Hands {
 
     /// Keys that complete what is typed.
     pub(super) async fn complete(self, prefix: String) -> Done {
-        let found = self.keys(&prefix, COMPLETIONS_MAX).await.ok();
+        let found = self.completions(&prefix).await.ok();
         Done::Completed(prefix, found)
+    }
+
+    async fn completions(&self, prefix: &str) -> Result<Completions, ClientError> {
+        let (keys, more) = self.keys(prefix, COMPLETIONS_MAX).await?;
+        let listed: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let common = common_beginning(&listed);
+        // Keys are sorted: who does not begin so comes behind all that do.
+        let behind = Key::new(&format!("{common}{}", char::MAX)).ok();
+        let alike = match behind.filter(|_| more && common.len() > prefix.len()) {
+            Some(behind) => {
+                let mut others = self.client().await?.scan(prefix).after(&behind).limit(1);
+                others.next().await?.is_none_or(|page| page.items.is_empty())
+            }
+            None => false,
+        };
+        Ok(Completions { keys, more, alike })
     }
 
     async fn keys(&self, prefix: &str, most: usize) -> Result<(Vec<String>, bool), ClientError> {
@@ -102,13 +123,16 @@ impl Hands {
 
     async fn client(&self) -> Result<Client, ClientError> {
         let mut kept = self.client.lock().await;
-        if let Some(client) = kept.as_ref() {
+        let addresses = self.addresses.borrow().clone().unwrap_or_default();
+        if let Some((of, client)) = kept.as_ref()
+            && *of == addresses
+        {
             return Ok(client.with_timeout(ASK));
         }
         let token = self.token.clone();
         let options = Options { connect_timeout: ASK, token, ..Options::default() };
-        let client = Client::connect(&self.addresses, options).await?;
-        Ok(kept.insert(client).with_timeout(ASK))
+        let client = Client::connect(&addresses, options).await?;
+        Ok(kept.insert((addresses, client)).1.with_timeout(ASK))
     }
 }
 

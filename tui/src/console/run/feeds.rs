@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use protocol::client::{Client, ClientError, Events, Options, Supervisor};
 use protocol::event::{self, Class, Event, Subscribe};
+use protocol::reply::Role;
 use protocol::token::Token;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
@@ -71,9 +72,9 @@ impl Feeder {
                 continue;
             };
             let ended = match timeout(BEGIN, self.begin(&address)).await {
-                Ok(Ok(events)) => {
+                Ok(Ok((role, events))) => {
                     wait = WAIT_FIRST;
-                    match self.follow(&address, events).await {
+                    match self.follow(&address, role, events).await {
                         Ok(why) => why,
                         Err(Over) => return,
                     }
@@ -97,26 +98,37 @@ impl Feeder {
         }
     }
 
-    async fn begin(&mut self, address: &str) -> Result<Events, ClientError> {
+    /// Subscribes; what the token allows there, and what is told.
+    async fn begin(&mut self, address: &str) -> Result<(Option<Role>, Events), ClientError> {
         match self.name {
             FeedName::Coordinator => {
                 let wants = self.orders.wants.borrow_and_update().clone();
                 let token = self.token.clone();
                 let options = Options { repeat_for: Duration::ZERO, token, ..Options::default() };
-                Client::connect(address, options).await?.subscribe(wants).await
+                let client = Client::connect(address, options).await?;
+                Ok((client.role(), client.subscribe(wants).await?))
             }
             FeedName::Supervisor => {
                 let supervisor =
                     Supervisor::connect(address, SUPERVISOR, self.token.clone()).await?;
-                supervisor.subscribe().await
+                Ok((supervisor.role(), supervisor.subscribe().await?))
             }
         }
     }
 
     /// Tells what comes until the connection is lost; why it was.
-    async fn follow(&mut self, address: &str, mut events: Events) -> Result<String, Over> {
+    async fn follow(
+        &mut self,
+        address: &str,
+        role: Option<Role>,
+        mut events: Events,
+    ) -> Result<String, Over> {
         self.link(FeedState::Live).await?;
-        let mut wants_known = self.name == FeedName::Coordinator;
+        if let Some(role) = role {
+            let told = Told { fed: Fed::Role(self.name, role), line: None };
+            self.to.send(told).await.map_err(|_| Over)?;
+        }
+        let is_told_wants = self.name == FeedName::Coordinator;
         loop {
             tokio::select! {
                 line = events.next_line() => match line {
@@ -124,15 +136,15 @@ impl Feeder {
                     Err(ClientError::Lost(error)) => return Ok(error.to_string()),
                     Err(error) => return Ok(error.to_string()),
                 },
-                changed = self.orders.wants.changed(), if wants_known => {
+                changed = self.orders.wants.changed(), if is_told_wants => {
                     if changed.is_err() {
                         return Err(Over);
                     }
                     // The old one goes on until the new one has begun, with a snapshot.
                     match timeout(BEGIN, self.begin(address)).await {
-                        Ok(Ok(fresh)) => events = fresh,
+                        Ok(Ok((_, fresh))) => events = fresh,
                         Ok(Err(error)) => return Ok(error.to_string()),
-                        Err(_) => wants_known = !self.to.is_closed(),
+                        Err(_) => return Ok(format!("{address} does not answer")),
                     }
                 }
             }

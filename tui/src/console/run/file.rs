@@ -7,8 +7,8 @@ use std::io::{self, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::console::model::clock::At;
-use crate::console::model::feed::{Fed, FeedName, FeedState};
-use crate::console::recording::{self, BadLine, Feed, Header, Record};
+use crate::console::model::feed::{Fed, FeedState};
+use crate::console::recording::{self, BadLine, Header, Record};
 
 /// Longest recording that is played, bytes.
 const BYTES_MAX: u64 = 1 << 30;
@@ -76,19 +76,15 @@ impl RecordFile {
             let header = Header { version, cluster: cluster.to_owned() };
             recording::write_header(&mut self.bytes, &header);
         }
-        let feed = |name: &FeedName| match name {
-            FeedName::Coordinator => Feed::Coordinator,
-            FeedName::Supervisor => Feed::Supervisor,
-        };
         match (fed, line) {
             (Fed::Event(name, _), Some(line)) => {
-                recording::write_event(&mut self.bytes, at.0, feed(name), line);
+                recording::write_event(&mut self.bytes, at.0, *name, line);
             }
             (Fed::Link(name, FeedState::Live), _) => {
-                recording::write_connected(&mut self.bytes, at.0, feed(name));
+                recording::write_connected(&mut self.bytes, at.0, *name);
             }
             (Fed::Link(name, FeedState::Lost(why)), _) => {
-                recording::write_lost(&mut self.bytes, at.0, feed(name), why);
+                recording::write_lost(&mut self.bytes, at.0, *name, why);
             }
             _ => {}
         }

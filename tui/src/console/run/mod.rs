@@ -19,6 +19,7 @@ use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use protocol::event::Subscribe;
 use protocol::token::Token;
@@ -97,13 +98,18 @@ pub trait Commands {
     fn run(&mut self, line: &str, printed: mpsc::Sender<Vec<u8>>) -> Running;
 }
 
+/// Says where the coordinator is, read anew; may take a moment. None: that is not known.
+pub type Find = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
 /// Where everything is.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Wiring {
     /// The coordinator's address; several with commas between them.
     pub coordinator: String,
     /// The supervisor's, if it is known before the coordinator tells it.
     pub supervisor: Option<String>,
+    /// What knows where the coordinator is, once it is not heard any more.
+    pub find: Option<Find>,
     /// What to show them.
     pub token: Option<Token>,
     /// Where to record what comes in.
@@ -113,13 +119,12 @@ pub struct Wiring {
 }
 
 /// What tells the tasks what to do.
-#[derive(Debug)]
 struct Told {
     wants: watch::Sender<Subscribe>,
-    /// Never changes; a feed ends with whoever could tell it where to go.
-    _coordinator: watch::Sender<Option<String>>,
+    coordinator: watch::Sender<Option<String>>,
     supervisor: watch::Sender<Option<String>>,
     hurry: watch::Sender<u64>,
+    find: Option<Find>,
 }
 
 /// Runs the console until a person, a signal or the terminal ends it.
@@ -162,8 +167,8 @@ pub async fn run(
         drop(to);
     }
     let name = console.settings.own_name.clone();
-    let hands = deeds::Hands::new(wiring.coordinator, wiring.token, name);
-    let told = Told { wants, _coordinator: coordinator, supervisor, hurry };
+    let hands = deeds::Hands::new(coordinator.subscribe(), wiring.token, name);
+    let told = Told { wants, coordinator, supervisor, hurry, find: wiring.find };
     let turns = turn::Turns::new(console, surface, commands, hands, told, tasks, record);
     turns.run(inputs, fed).await
 }

@@ -63,7 +63,7 @@ impl Surface for Kept {
     }
 }
 
-/// A prompt that prints what is typed.
+/// A prompt that prints what is typed, and goes on until it is interrupted.
 struct Echo;
 
 impl Commands for Echo {
@@ -75,6 +75,7 @@ impl Commands for Echo {
         let line = line.to_owned();
         Box::pin(async move {
             let _ = printed.send(format!("you said {line}\n").into_bytes()).await;
+            std::future::pending::<()>().await;
         })
     }
 }
@@ -99,17 +100,29 @@ async fn beside<T, F>(
 where
     F: Future<Output = T>,
 {
+    let (result, drawn, _) = beside_with(None, test).await;
+    (result, drawn)
+}
+
+/// The same with what finds the coordinator; where that was looked for in the end, too.
+async fn beside_with<T, F>(
+    find: Option<Find>,
+    test: impl FnOnce(mpsc::Sender<io::Result<Did>>, mpsc::Sender<feeds::Told>) -> F,
+) -> (T, Rc<RefCell<Drawn>>, Option<String>)
+where
+    F: Future<Output = T>,
+{
     let drawn: Rc<RefCell<Drawn>> = Rc::default();
     let mut surface = Kept(drawn.clone());
     let console = Console::new(Settings::default());
     let (keys, inputs) = mpsc::channel(64);
     let (to, fed) = mpsc::channel(QUEUE);
     let (wants, _wants) = watch::channel(console.subscribe());
-    let (coordinator, _coordinator) = watch::channel(None);
+    let (coordinator, sought) = watch::channel(Some("127.0.0.1:1".to_owned()));
     let (supervisor, _supervisor) = watch::channel(None);
     let (hurry, _hurry) = watch::channel(0);
-    let told = Told { wants, _coordinator: coordinator, supervisor, hurry };
-    let hands = deeds::Hands::new("127.0.0.1:1".into(), None, "test".into());
+    let hands = deeds::Hands::new(coordinator.subscribe(), None, "test".into());
+    let told = Told { wants, coordinator, supervisor, hurry, find };
     let mut echo = Echo;
     let turns = Turns::new(console, &mut surface, &mut echo, hands, told, JoinSet::new(), None);
     let ends = keys.clone();
@@ -120,7 +133,8 @@ where
     };
     let (result, ended) = tokio::join!(test, turns.run(inputs, fed));
     assert_eq!(ended.unwrap(), End::Left);
-    (result, drawn)
+    let sought = sought.borrow().clone();
+    (result, drawn, sought)
 }
 
 /// 50,000 events a second for ten seconds: at most twenty pictures a second and one more a key, all
@@ -239,4 +253,45 @@ async fn a_lost_feed_is_told_and_its_return_too() {
     let drawn = drawn.borrow();
     assert!(drawn.screens.iter().any(|screen| screen.contains("LOST")));
     assert!(drawn.screens.last().unwrap().contains("LIVE"));
+}
+
+/// One that was started again on another port is found where it is now.
+#[tokio::test]
+async fn a_coordinator_that_is_lost_is_looked_for_anew() {
+    let find: Find = Arc::new(|| Some("127.0.0.1:2".into()));
+    let lost = |why: &str| {
+        let fed = Fed::Link(FeedName::Coordinator, FeedState::Lost(why.into()));
+        feeds::Told { fed, line: None }
+    };
+    let drawn_at = |drawn: &Rc<RefCell<Drawn>>, address: &str| {
+        let drawn = drawn.borrow();
+        drawn.screens.last().is_some_and(|screen| screen.contains(address))
+    };
+    let found = |find: Option<Find>| async move {
+        let (_, drawn, sought) = beside_with(find, |_keys, to| async move {
+            to.send(lost("cut off")).await.unwrap();
+            sleep(Duration::from_millis(700)).await;
+        })
+        .await;
+        (drawn_at(&drawn, "127.0.0.1:2"), sought)
+    };
+    assert_eq!(found(Some(find)).await, (true, Some("127.0.0.1:2".into())));
+    assert_eq!(found(None).await, (false, Some("127.0.0.1:1".into())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_command_has_taken_its_time() {
+    let ((), drawn) = beside(|keys, to| async move {
+        let _feed = to;
+        for key in [Key::Char('5'), Key::Char('x'), Key::Enter] {
+            keys.send(Ok(Did::Key(key))).await.unwrap();
+        }
+        sleep(Duration::from_millis(1_500)).await;
+        keys.send(Ok(Did::Key(Key::Ctrl('c')))).await.unwrap();
+        sleep(Duration::from_millis(300)).await;
+    })
+    .await;
+    let drawn = drawn.borrow();
+    let last = drawn.screens.last().unwrap();
+    assert!(last.contains("interrupted") && last.contains(" 1500 ms"), "{last}");
 }

@@ -13,8 +13,9 @@ use super::deeds::{self, Hands};
 use super::feeds;
 use super::file::{RecordError, RecordFile};
 use super::{Answer, Commands, Did, Running, Surface, Told};
-use crate::console::effect::{Done, Effect, Quit};
+use crate::console::effect::{Done, Effect};
 use crate::console::model::clock::At;
+use crate::console::model::feed::{Fed, FeedName, FeedState};
 use crate::console::state::{Console, Input};
 
 /// Without input, a picture no sooner after the one before.
@@ -46,6 +47,12 @@ struct Carried {
     begun: Instant,
 }
 
+impl Carried {
+    fn ended(&self) -> Done {
+        Done::Ended(u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
 /// All that the loop has.
 pub(super) struct Turns<'a> {
     console: Console,
@@ -57,6 +64,8 @@ pub(super) struct Turns<'a> {
     _feeds: JoinSet<()>,
     /// What was asked, until it is answered.
     asked: JoinSet<Done>,
+    /// Where the coordinator is, while that is looked up.
+    found: JoinSet<Option<String>>,
     record: Option<RecordFile>,
     carried: Option<Carried>,
     begun: Instant,
@@ -84,6 +93,7 @@ impl<'a> Turns<'a> {
             told,
             _feeds: feeds,
             asked: JoinSet::new(),
+            found: JoinSet::new(),
             record,
             carried: None,
             begun: Instant::now(),
@@ -114,6 +124,9 @@ impl<'a> Turns<'a> {
                 () = sleep_until(due), if self.dirty => self.draw()?,
                 answer = self.asked.join_next(), if !self.asked.is_empty() => {
                     self.answered(answer.and_then(Result::ok))?;
+                }
+                found = self.found.join_next(), if !self.found.is_empty() => {
+                    self.moved(found.and_then(Result::ok).flatten());
                 }
                 printed = printed(&mut self.carried) => self.printed(printed)?,
                 count = fed.recv_many(&mut batch, FED_AT_ONCE) => {
@@ -182,6 +195,9 @@ impl<'a> Turns<'a> {
             record.add(at, &told.fed, told.line.as_deref(), cluster)?;
         }
         self.dirty = true;
+        if let Fed::Link(FeedName::Coordinator, FeedState::Lost(_)) = &told.fed {
+            self.find();
+        }
         self.handle(Input::Fed(told.fed))?;
         if self.console.model.supervisor.is_some() {
             let address = &self.console.model.supervisor;
@@ -194,6 +210,25 @@ impl<'a> Turns<'a> {
             });
         }
         Ok(())
+    }
+
+    /// Looks up where the coordinator is now; one that was started again may be elsewhere.
+    fn find(&mut self) {
+        if let Some(find) = self.told.find.clone().filter(|_| self.found.is_empty()) {
+            self.found.spawn_blocking(move || find());
+        }
+    }
+
+    fn moved(&mut self, found: Option<String>) {
+        let Some(address) = found else { return };
+        self.told.coordinator.send_if_modified(|known| {
+            let moved = known.as_ref() != Some(&address);
+            if moved {
+                self.console.settings.address.clone_from(&address);
+                *known = Some(address);
+            }
+            moved
+        });
     }
 
     fn tick(&mut self) -> Result<(), RecordError> {
@@ -214,11 +249,10 @@ impl<'a> Turns<'a> {
     fn printed(&mut self, printed: Option<Vec<u8>>) -> Result<(), RecordError> {
         let done = match printed {
             Some(bytes) => Done::Printed(bytes),
-            None => {
-                let ended = self.carried.take();
-                let ms = ended.map_or(0, |carried| carried.begun.elapsed().as_millis());
-                Done::Ended(u64::try_from(ms).unwrap_or(u64::MAX))
-            }
+            None => match self.carried.take() {
+                Some(carried) => carried.ended(),
+                None => return Ok(()),
+            },
         };
         self.answered(Some(done))
     }
@@ -260,9 +294,9 @@ impl<'a> Turns<'a> {
                 self.carried = Some(Carried { running, printed, begun: Instant::now() });
             }
             Effect::Interrupt => {
-                if self.carried.take().is_some() {
+                if let Some(carried) = self.carried.take() {
                     self.answered(Some(Done::Printed(b"interrupted\n".to_vec())))?;
-                    self.answered(Some(Done::Ended(0)))?;
+                    self.answered(Some(carried.ended()))?;
                 }
             }
             Effect::Copy(text) => self.surface.send(&deeds::clipboard(&text))?,
@@ -272,13 +306,9 @@ impl<'a> Turns<'a> {
                 self.surface.suspend()?;
                 self.did(Did::Continued)?;
             }
-            Effect::Quit(quit) => self.quit(quit),
+            Effect::Quit(quit) => self.end = Some(quit.into()),
         }
         Ok(())
-    }
-
-    fn quit(&mut self, quit: Quit) {
-        self.end = Some(quit.into());
     }
 
     /// Stops the cluster; whether it is stopped.

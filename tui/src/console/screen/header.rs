@@ -60,8 +60,8 @@ fn left(console: &Console, seen: &Seen<'_>) -> Vec<Vec<Span>> {
     if let Some(ops) = model.figures.ops_per_s() {
         parts.push(vec![span(format!("{} op/s", count(ops.round() as u64)), Tone::Text)]);
     }
-    if let Some(p99) = model.figures.p99_history.last().filter(|p99| *p99 > 0.0) {
-        parts.push(vec![span(format!("update p99 {}", micros(p99 as u64)), Tone::Text)]);
+    if let Some(p99) = model.figures.update_p99_us() {
+        parts.push(vec![span(format!("update p99 {}", micros(p99)), Tone::Text)]);
     }
     let dropped = model.coordinator_feed.dropped() + model.supervisor_feed.dropped();
     let tone = if dropped > 0 { Tone::Warn } else { Tone::Dim };
@@ -110,6 +110,8 @@ fn right(console: &Console, seen: &Seen<'_>) -> Vec<Span> {
     }
     let (word, tone) = match &console.read_only {
         Some(_) => ("READ-ONLY ", Tone::Warn),
+        None if seen.model.forbids_updates() => ("READ-ONLY ", Tone::Warn),
+        None if seen.model.forbidden().is_some() => ("READ-ONLY but keys ", Tone::Warn),
         None if !console.confirm => ("UNASKED ", Tone::Danger),
         None => ("", Tone::Dim),
     };

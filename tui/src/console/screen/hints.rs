@@ -77,7 +77,8 @@ fn changing(console: &Console, seen: &Seen<'_>, words: bool) -> Vec<Span> {
         }
         return right;
     }
-    let is_alone = console.read_only.is_none() && seen.model.coordinator_feed.is_live();
+    let may = console.read_only.is_none() && seen.model.forbidden().is_none();
+    let is_alone = may && seen.model.coordinator_feed.is_live();
     let why = "no supervisor: no kill, stop, restart, pause ";
     Vec::from_iter((is_alone && words).then(|| span(why, Tone::Dim)))
 }
@@ -104,6 +105,8 @@ fn hint(
 
 #[cfg(test)]
 mod tests {
+    use protocol::reply::Role;
+
     use crate::console::model::feed::{Fed, FeedName, FeedState};
     use crate::console::state::Input;
     use crate::console::testing::{frame, played, press};
@@ -121,6 +124,34 @@ mod tests {
         press(&mut console, "K");
         let shown = frame(&console, 120, 36);
         assert!(console.overlay.is_none() && shown.contains("have no supervisor"), "{shown}");
+    }
+
+    #[test]
+    fn who_may_not_change_the_cluster_is_told_so_before_any_question() {
+        for (role, header, why, updates) in [
+            (Role::Viewer, "READ-ONLY", "token of a viewer", false),
+            (Role::Client, "READ-ONLY but keys", "token of a client", true),
+            (Role::Admin, "", "", true),
+        ] {
+            let mut console = played("calm", 2_000);
+            for feed in [FeedName::Coordinator, FeedName::Supervisor] {
+                console.handle(console.model.now, Input::Fed(Fed::Role(feed, role)));
+            }
+            let first = frame(&console, 120, 36);
+            let first = first.lines().next().unwrap().trim_end().to_owned();
+            assert_eq!(first.contains("READ-ONLY"), !header.is_empty(), "{first}");
+            assert!(header.is_empty() || first.ends_with(header), "{first}");
+            for keys in ["K", "S", "R", "P"] {
+                press(&mut console, keys);
+                assert_eq!(console.overlay.is_some(), role == Role::Admin, "{role:?} {keys}");
+                let said = console.remarks.back().map_or("", |(_, words)| words.as_str());
+                assert!(said.contains(why), "{role:?} {keys}: {said}");
+                console.overlay = None;
+            }
+            assert_eq!(frame(&console, 120, 36).contains("K kill -9"), role == Role::Admin);
+            press(&mut console, "5");
+            assert_eq!(!frame(&console, 120, 36).contains(" read-only "), updates, "{role:?}");
+        }
     }
 
     /// Contract: "only in a loopback `up` with `--lab`; shown in the console's header; every use is

@@ -99,7 +99,7 @@ pub fn draw(console: &Console, buf: &mut Buffer) {
         look: &console.settings.look,
         selected: &console.selected,
         compact: is_compact(size),
-        read_only: console.read_only.is_some(),
+        read_only: console.read_only.is_some() || console.model.forbids_updates(),
     };
     if !shows_view(size) {
         tiny::draw(console, &seen, size.0 >= TINY_COLUMNS && size.1 >= TINY_ROWS, buf);

@@ -38,7 +38,9 @@ pub(super) fn draw(seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
     let fits = text::spans_width(seen.look, &whole) <= inside.width;
     match (area.height, fits) {
         (0, _) => {}
-        (1, _) => put_parts(seen, row(0), buf, word, tone, &told.headline),
+        (1, _) => {
+            put_parts(seen, row(0), buf, word, tone, &told.headline);
+        }
         (2, _) => {
             put_parts(seen, row(0), buf, word, tone, &told.headline);
             draw_second(seen, &told, row(1), buf);
@@ -51,7 +53,7 @@ pub(super) fn draw(seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
             text::put_spans(seen.look, row(2), buf, &joined(&told.advice, Tone::Dim));
         }
         (_, false) => {
-            let rest = put_parts_counted(seen, row(0), buf, word, tone, &told.headline);
+            let rest = put_parts(seen, row(0), buf, word, tone, &told.headline);
             text::put_spans(seen.look, row(1), buf, &joined(&told.headline[rest..], Tone::Text));
             draw_steps(seen, &told, row(2), buf);
         }
@@ -96,19 +98,8 @@ fn joined(parts: &[String], tone: Tone) -> Vec<Span> {
     vec![span(parts.join(" · "), tone)]
 }
 
-fn put_parts(
-    seen: &Seen<'_>,
-    row: Rect,
-    buf: &mut Buffer,
-    word: &str,
-    tone: Tone,
-    parts: &[String],
-) {
-    put_parts_counted(seen, row, buf, word, tone, parts);
-}
-
 /// Puts as many whole parts as fit into the row, but at least the first; how many.
-fn put_parts_counted(
+fn put_parts(
     seen: &Seen<'_>,
     row: Rect,
     buf: &mut Buffer,

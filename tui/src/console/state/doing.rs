@@ -6,7 +6,7 @@ use protocol::supervisor::ProcAction;
 
 use super::consequence;
 use super::overlay::{Overlay, Question};
-use super::{Console, Out, Seen, ViewName, is_compact};
+use super::{Console, Out, ViewName};
 use crate::console::action::Action;
 use crate::console::effect::Effect;
 use crate::console::look::ThemeName;
@@ -49,16 +49,10 @@ impl Console {
     }
 
     fn act_of_view(&mut self, action: Action, out: &mut Out) {
-        let seen = Seen {
-            model: self.frozen.as_deref().unwrap_or(&self.model),
-            look: &self.settings.look,
-            selected: &self.selected,
-            compact: is_compact(self.size),
-            read_only: self.read_only.is_some(),
-        };
-        let (view, views) = (&mut out.go, &mut self.views);
+        let shown = self.view;
+        let (views, seen) = self.views();
         let mut own = Out::default();
-        *view = Some(match action {
+        out.go = Some(match action {
             Action::Overview(act) => {
                 views.overview.act(act, &seen, &mut own);
                 ViewName::Overview
@@ -83,7 +77,7 @@ impl Console {
                 views.events.act(act, &seen, &mut own);
                 ViewName::Events
             }
-            _ => self.view,
+            _ => shown,
         });
         own.go = own.go.or(out.go);
         own.effects.splice(..0, std::mem::take(&mut out.effects));
@@ -107,7 +101,7 @@ impl Console {
     }
 
     fn toggle_read_only(&mut self, out: &mut Out) {
-        if let Some(why) = &self.settings.read_only {
+        if let Some(why) = self.settings.read_only.as_deref().or(self.model.forbidden()) {
             out.remark = Some(format!("stays read-only: {why}"));
             return;
         }
@@ -120,7 +114,7 @@ impl Console {
 
     /// Changes the cluster, or asks first, or says why that cannot be.
     fn change(&mut self, action: Action, out: &mut Out) {
-        if let Some(why) = &self.read_only {
+        if let Some(why) = self.read_only.as_deref().or(self.model.forbidden()) {
             out.remark = Some(format!("read-only: {why}"));
             return;
         }
@@ -188,7 +182,8 @@ impl Console {
 
     /// What the hint of a key that changes the cluster says, as things are.
     pub fn may_change(&self) -> bool {
-        self.read_only.is_none() && self.model.can_administer()
+        let is_allowed = self.read_only.is_none() && self.model.forbidden().is_none();
+        is_allowed && self.model.can_administer()
     }
 }
 

@@ -141,37 +141,30 @@ pub struct Views {
 /// Calls the same function of whichever view is shown, with what it sees.
 macro_rules! of_view {
     ($console:expr, $view:expr, |$state:ident, $seen:ident| $body:expr) => {{
-        let console = $console;
-        let $seen = Seen {
-            model: console.frozen.as_deref().unwrap_or(&console.model),
-            look: &console.settings.look,
-            selected: &console.selected,
-            compact: is_compact(console.size),
-            read_only: console.read_only.is_some(),
-        };
+        let (views, $seen) = $console.views();
         match $view {
             ViewName::Overview => {
-                let $state = &mut console.views.overview;
+                let $state = &mut views.overview;
                 $body
             }
             ViewName::Ring => {
-                let $state = &mut console.views.ring;
+                let $state = &mut views.ring;
                 $body
             }
             ViewName::Cache => {
-                let $state = &mut console.views.cache;
+                let $state = &mut views.cache;
                 $body
             }
             ViewName::Txns => {
-                let $state = &mut console.views.txns;
+                let $state = &mut views.txns;
                 $body
             }
             ViewName::Data => {
-                let $state = &mut console.views.data;
+                let $state = &mut views.data;
                 $body
             }
             ViewName::Events => {
-                let $state = &mut console.views.events;
+                let $state = &mut views.events;
                 $body
             }
         }
@@ -207,6 +200,18 @@ impl Console {
     /// What is shown: now, or what was frozen.
     pub fn shown(&self) -> &Model {
         self.frozen.as_deref().unwrap_or(&self.model)
+    }
+
+    /// The views, and what they see.
+    fn views(&mut self) -> (&mut Views, Seen<'_>) {
+        let seen = Seen {
+            model: self.frozen.as_deref().unwrap_or(&self.model),
+            look: &self.settings.look,
+            selected: &self.selected,
+            compact: is_compact(self.size),
+            read_only: self.read_only.is_some() || self.model.forbids_updates(),
+        };
+        (&mut self.views, seen)
     }
 
     /// What the coordinator shall tell, as things are.
@@ -247,11 +252,11 @@ impl Console {
         }
         if let Some(view) = go.filter(|view| *view != self.view) {
             self.view = view;
-            of_view!(&mut *self, view, |state, seen| state.shown(&seen, &mut more));
+            of_view!(self, view, |state, seen| state.shown(&seen, &mut more));
         }
         effects.append(&mut more.effects);
         let view = self.view;
-        let wants = of_view!(&mut *self, view, |state, seen| state.wants(&seen));
+        let wants = of_view!(self, view, |state, seen| state.wants(&seen));
         if wants != self.asked {
             self.asked = wants;
             effects.push(Effect::Subscribe(Box::new(self.subscribe())));
@@ -283,7 +288,7 @@ impl Console {
             self.remarks.pop_front();
         }
         let view = self.view;
-        of_view!(&mut *self, view, |state, seen| state.ticked(&seen, out));
+        of_view!(self, view, |state, seen| state.ticked(&seen, out));
     }
 
     /// Tells the person something for a few seconds.
@@ -306,7 +311,7 @@ impl Console {
         // Nobody types into what is not shown.
         let shown = super::screen::shows_view(self.size);
         let taken = shown
-            && of_view!(&mut *self, view, |state, seen| {
+            && of_view!(self, view, |state, seen| {
                 state.is_typing() && state.typed(key, &seen, out)
             });
         if taken {
@@ -351,7 +356,7 @@ impl Console {
             return;
         }
         let view = self.view;
-        of_view!(&mut *self, view, |state, seen| state.pointed(at, frame.body, &seen, out));
+        of_view!(self, view, |state, seen| state.pointed(at, frame.body, &seen, out));
     }
 
     fn done(&mut self, done: &Done, out: &mut Out) {
@@ -367,12 +372,12 @@ impl Console {
             Done::Exported(Ok(path)) => self.remark(format!("written to {path}")),
             Done::Exported(Err(why)) => self.remark(why.clone()),
             Done::Located(..) => {
-                of_view!(&mut *self, ViewName::Ring, |state, seen| state.done(done, &seen, out));
-                of_view!(&mut *self, ViewName::Cache, |state, seen| state.done(done, &seen, out));
-                of_view!(&mut *self, ViewName::Data, |state, seen| state.done(done, &seen, out));
+                of_view!(self, ViewName::Ring, |state, seen| state.done(done, &seen, out));
+                of_view!(self, ViewName::Cache, |state, seen| state.done(done, &seen, out));
+                of_view!(self, ViewName::Data, |state, seen| state.done(done, &seen, out));
             }
             Done::Scanned(..) | Done::Completed(..) | Done::Printed(_) | Done::Ended(_) => {
-                of_view!(&mut *self, ViewName::Data, |state, seen| state.done(done, &seen, out));
+                of_view!(self, ViewName::Data, |state, seen| state.done(done, &seen, out));
             }
         }
     }
@@ -386,6 +391,3 @@ impl Console {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

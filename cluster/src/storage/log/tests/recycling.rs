@@ -204,7 +204,7 @@ fn every_flipped_bit_of_a_recycled_segment_is_noticed_or_harmless() {
 /// H55: a segment has its next life only when its name in this one is gone for good.
 #[test]
 fn a_crash_at_every_operation_of_recycling_and_of_what_comes_after() {
-    let all = groups(36, 36, 300);
+    let all = groups(36, 40, 300);
     let (appended, freed) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
     let mut reused = 0;
     let start = CrashDisk::new();

@@ -94,6 +94,8 @@ pub struct Incident {
     pub cause: Cause,
     /// Who asked for that.
     pub by: Option<String>,
+    /// Faults that were ordered for teaching and explain it.
+    pub faults: Vec<String>,
     /// When it began, as far as known.
     pub began: At,
     /// The steps, in order, with when each was reached.
@@ -120,6 +122,7 @@ impl Incident {
             is_coordinator: super::is_coordinator(server),
             cause,
             by: None,
+            faults: Vec::new(),
             began,
             steps: vec![(Step::Began, began)],
             closed: None,
@@ -149,6 +152,15 @@ impl Incident {
     /// Whether only its signs are known, and not what befell the server.
     pub(super) fn is_guess(&self) -> bool {
         matches!(self.cause, Cause::Silent | Cause::Before)
+    }
+
+    /// Whether a fault may be what befell the server.
+    pub(super) fn is_explained_by(&self, fault: &str) -> bool {
+        match self.cause {
+            Cause::Paused => fault == "stop_after",
+            Cause::Silent => matches!(fault, "drop_heartbeats" | "drop_votes" | "sync_delay_ms"),
+            _ => false,
+        }
     }
 
     /// Whether more has been seen of it than an order.
@@ -196,6 +208,8 @@ impl Incident {
         if self.is_guess() || !less {
             self.cause = cause;
         }
+        let faults = std::mem::take(&mut self.faults);
+        self.faults = faults.into_iter().filter(|fault| self.is_explained_by(fault)).collect();
         if let Some(by) = by {
             self.by = Some(by.to_owned());
         }

@@ -24,6 +24,8 @@ use super::{COORDINATOR, Model};
 
 /// Incidents that are kept.
 pub const INCIDENTS_MAX: usize = 100;
+/// A fault that was met so long before an incident began, or after, may have made it; milliseconds.
+const FAULT_MS: u64 = 5_000;
 /// Heartbeats in a row that are missed before silence is news.
 const SILENT_BEATS: u64 = 2;
 
@@ -139,8 +141,24 @@ impl Story {
             Body::TxnInDoubt(_) | Body::TxnResolved(_) => self.doubt(&event.body),
             _ => None,
         };
+        self.explain(model);
         self.close_coordinator(model, now);
         of
+    }
+
+    /// Names the faults that explain what has just begun.
+    fn explain(&mut self, model: &Model) {
+        let fresh = |one: &&mut Incident| one.is_open() && !one.is_returning();
+        for incident in self.incidents.iter_mut().filter(fresh) {
+            let Some(process) = model.procs.get(&incident.server) else { continue };
+            for (fault, at) in &process.met {
+                let near = at.ms_since(incident.began).max(incident.began.ms_since(*at));
+                let explains = near <= FAULT_MS && incident.is_explained_by(fault);
+                if explains && !incident.faults.contains(fault) {
+                    incident.faults.push(fault.clone());
+                }
+            }
+        }
     }
 
     fn snapshot(&mut self, model: &Model, now: At) {
@@ -248,7 +266,7 @@ impl Story {
             return self.open_of(node).map(|incident| incident.id);
         }
         let seen = model.nodes.get(node)?;
-        let began = seen.heard.unwrap_or(now).max(seen.state_since);
+        let began = seen.heard.unwrap_or(now).max(seen.state_since.latest());
         let beat_ms = model.cluster.as_ref().map_or(0, |cluster| cluster.heartbeat_ms);
         // One that has just come back is still counted by what it missed while it was away.
         if now.ms_since(began) < SILENT_BEATS * beat_ms && self.open_of(node).is_none() {

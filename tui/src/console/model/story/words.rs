@@ -93,9 +93,8 @@ impl Model {
     fn what_happened(&self, incident: &Incident) -> String {
         let server = self.server_words(incident);
         let since = ago(self.now.ms_since(incident.began));
-        let by = incident.by.as_deref().map(|by| self.by(by));
-        let by = by.map_or(String::new(), |by| format!(" by {by}"));
-        match &incident.cause {
+        let by = self.by(incident.by.as_deref());
+        let what = match &incident.cause {
             Cause::Killed => format!("{server} was killed (kill -9){by} {since} ago"),
             Cause::Stopped => format!("{server} was stopped{by} {since} ago"),
             Cause::Restarted => format!("{server} was restarted{by} {since} ago"),
@@ -115,6 +114,10 @@ impl Model {
             }
             Cause::Silent => format!("{server} has been silent for {since}"),
             Cause::Before => format!("{server} was away already when this console began"),
+        };
+        match incident.faults.as_slice() {
+            [] => what,
+            faults => format!("{what} (injected: {})", faults.join(", ")),
         }
     }
 
@@ -123,8 +126,10 @@ impl Model {
         if alone { "the coordinator".into() } else { incident.server.clone() }
     }
 
-    fn by(&self, by: &str) -> String {
-        if by == self.own_name { "you".into() } else { by.to_owned() }
+    /// What whoever did something is called: ` by you`, ` by` a name, or nothing.
+    pub fn by(&self, by: Option<&str>) -> String {
+        let name = |by| if by == self.own_name { "you" } else { by };
+        by.map_or(String::new(), |by| format!(" by {}", name(by)))
     }
 
     fn without_coordinator(&self, incident: &Incident) -> Vec<String> {

@@ -104,7 +104,8 @@ pub(super) fn draw(
         grid.draw(seen.look, area, buf);
         return;
     }
-    names(&form, seen, area, buf);
+    let shown = sets.len().saturating_sub(form.first);
+    names(&form, shown, seen, area, buf);
     grid.draw_compact(seen.look, form.body, buf);
 }
 
@@ -116,15 +117,19 @@ pub(super) fn paragraph(seen: &Seen<'_>, area: Rect, buf: &mut Buffer, spans: &[
     }
 }
 
-/// The names over each column of sets.
-fn names(form: &Form, seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
+/// The names over each column of sets, where there are `sets` to be shown.
+fn names(form: &Form, sets: usize, seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
     let (from, count) = form.ways;
     let numbers: String =
         (from..from + count).map(|way| char::from(b'0' + (way % 10) as u8)).collect();
-    let width = usize::from(form.column).saturating_sub(count + usize::from(FIGURE) + 3);
+    let width = usize::from(form.column).saturating_sub(count + usize::from(FIGURE) + 5);
     let name = format!("{:>width$}  {numbers} {:>4}  ", "set", "hit%");
+    let columns = sets.div_ceil(usize::from(form.body.height).max(1));
     let mut x = area.x;
-    while x + form.column - 2 <= area.right() {
+    for _ in 0..columns {
+        if x + form.column - 2 > area.right() {
+            break;
+        }
         let place = Rect { x, width: area.right() - x, height: 1, ..area };
         text::put(seen.look, place, buf, &name, Tone::Title);
         x += form.column;

@@ -223,8 +223,7 @@ fn head(known: &Known<'_>, seen: &Seen<'_>, row: Rect, buf: &mut Buffer) {
         return text::put_spans_right(seen.look, rest, buf, &age);
     }
     let ratio = known.cache.and_then(Cache::ratio);
-    let history = known.cache.map_or(Vec::new(), |cache| cache.ratio_history.values());
-    let values: Vec<Option<f64>> = history.into_iter().map(Some).collect();
+    let values = known.cache.map_or(Vec::new(), |cache| cache.ratio_history.values());
     let figure = [span(format!("hit {}", percent(ratio)), Tone::Bright)];
     spark(&values, Some(1.0)).draw_row(seen.look, rest, buf, &figure);
 }
@@ -259,7 +258,6 @@ fn spark(values: &[Option<f64>], max: Option<f64>) -> Spark<'_> {
 /// The figures of the whole cache, with room.
 fn figures(known: &Known<'_>, seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
     let Some(cache) = known.cache else { return };
-    let known = |values: Vec<f64>| values.into_iter().map(Some).collect::<Vec<_>>();
     let histories = [
         ("hit ratio", cache.ratio_history.values(), Some(1.0), percent(cache.ratio())),
         ("hits/s", cache.hits_history.values(), None, rate(cache.hits.per_s())),
@@ -268,7 +266,6 @@ fn figures(known: &Known<'_>, seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
     let mut free = area.rows();
     for ((label, values, max, figure), row) in histories.into_iter().zip(&mut free) {
         text::put(seen.look, columns(row, 1, 10), buf, label, Tone::Dim);
-        let values = known(values);
         let bars = columns(row, 12, row.width.saturating_sub(13));
         let figure = [span(format!("{figure:>7}"), Tone::Bright)];
         spark(&values, max).draw_row(seen.look, bars, buf, &figure);

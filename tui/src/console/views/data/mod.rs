@@ -17,8 +17,8 @@ use ratatui::layout::Rect;
 use super::{Out, Pointed, Seen, View};
 use crate::commands::{Catalog, KeyQuestion, Wanted, quote, wanted};
 use crate::console::action::{Action, ViewName};
-use crate::console::effect::{Done, Effect};
-use crate::console::keys::Binding;
+use crate::console::effect::{Completions, Done, Effect};
+use crate::console::keys::{self, Binding, bindings};
 use crate::prompt::{Completion, Editor, History, Key, Outcome};
 use list::List;
 use place::Place;
@@ -52,66 +52,45 @@ pub enum Act {
     Close,
 }
 
-const fn key(
-    name: &'static str,
-    keys: &'static [Key],
-    act: Act,
-    hint: &'static str,
-    help: &'static str,
-) -> Binding {
-    Binding::of(name, keys, Action::Data(act), hint, help)
-}
-
 /// Its keys.
-pub const BINDINGS: &[Binding] = &[
-    key(
+pub const BINDINGS: &[Binding] = bindings!(
+    Action::Data,
+    (
         "type",
         &[Key::Char('i')],
         Act::Type,
         "type",
         "type a command; Tab completes, Enter carries it out, Esc leaves the prompt",
     ),
-    key(
+    (
         "take",
         &[Key::Enter],
         Act::Take,
         "get",
         "get the selected key; where none is selected: type a command",
     ),
-    key("down", &[Key::Down, Key::Char('j')], Act::Move(true), "", "the next key of the list"),
-    key("up", &[Key::Up, Key::Char('k')], Act::Move(false), "", "the key before"),
-    key("prefix", &[Key::Char('/')], Act::Prefix, "keys", "list the keys that begin with a text"),
-    key(
+    ("down", keys::DOWN, Act::Move(true), "", "the next key of the list"),
+    ("up", keys::UP, Act::Move(false), "", "the key before"),
+    ("prefix", &[Key::Char('/')], Act::Prefix, "keys", "list the keys that begin with a text"),
+    (
         "where",
         &[Key::Char('w')],
         Act::Ring,
         "in the ring",
         "show the key that was named last in the ring",
     ),
-    key(
+    (
         "transaction",
         &[Key::Char('x')],
         Act::Txn,
         "its 2PC",
         "show the transaction of the last update, or of the shown value",
     ),
-    key(
-        "scroll-down",
-        &[Key::PageDown, Key::Ctrl('d')],
-        Act::Scroll(true),
-        "",
-        "later lines of the session",
-    ),
-    key(
-        "scroll-up",
-        &[Key::PageUp, Key::Ctrl('u')],
-        Act::Scroll(false),
-        "",
-        "earlier lines of the session",
-    ),
-    key("interrupt", &[Key::Char('c')], Act::Interrupt, "", "end the command that is carried out"),
-    key("close", &[Key::Escape], Act::Close, "", "select no key; then: list all keys"),
-];
+    ("scroll-down", keys::PAGE_DOWN, Act::Scroll(true), "", "later lines of the session"),
+    ("scroll-up", keys::PAGE_UP, Act::Scroll(false), "", "earlier lines of the session"),
+    ("interrupt", &[Key::Char('c')], Act::Interrupt, "", "end the command that is carried out"),
+    ("close", &[Key::Escape], Act::Close, "", "select no key; then: list all keys"),
+);
 
 /// The view's state.
 #[derive(Debug, Clone, Default)]
@@ -286,12 +265,15 @@ impl State {
         self.editor.offer(completion)
     }
 
-    fn completed(&mut self, prefix: &str, found: Option<&(Vec<String>, bool)>) {
+    fn completed(&mut self, prefix: &str, found: Option<&Completions>) {
         let Some(question) = self.completing.take_if(|asked| asked.prefix == prefix) else {
             return;
         };
         let outcome = match found {
-            Some((keys, more)) => self.editor.offer(question.answer(keys, *more)),
+            Some(Completions { keys, alike: true, .. }) => {
+                self.editor.offer(question.answer_alike(keys))
+            }
+            Some(found) => self.editor.offer(question.answer(&found.keys, found.more)),
             None => Outcome::Refused("the cluster does not tell its keys now"),
         };
         if let Outcome::Refused(why) = outcome {

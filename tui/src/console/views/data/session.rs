@@ -7,13 +7,15 @@ use std::collections::VecDeque;
 use protocol::ids::Version;
 
 use super::typed;
-use crate::console::model::clock::At;
+use crate::console::model::clock::{At, count};
 use crate::text;
 
 /// Lines that are kept.
 pub(super) const LINES_MAX: usize = 2_000;
 /// A longer line is cut, bytes.
 pub(super) const LINE_BYTES_MAX: usize = 4 << 10;
+/// Of that, what says so.
+const NOTE_BYTES: usize = 64;
 /// Lines that wait for the one that is carried out.
 pub(super) const WAITING_MAX: usize = 100;
 
@@ -43,9 +45,9 @@ pub(super) struct Running {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Session {
     lines: VecDeque<(By, String)>,
-    /// What was printed without a newline so far, and whether more than that.
+    /// What was printed without a newline so far, and how many bytes more that are not shown.
     partial: Vec<u8>,
-    cut: bool,
+    cut_bytes: usize,
     /// What is carried out.
     pub(super) running: Option<Running>,
     waiting: VecDeque<String>,
@@ -59,7 +61,7 @@ impl Session {
         if self.lines.len() == LINES_MAX {
             self.lines.pop_front();
         }
-        self.lines.push_back((by, clipped(text)));
+        self.lines.push_back((by, clipped(text, 0)));
         if self.scroll > 0 {
             self.scroll = (self.scroll + 1).min(self.lines.len());
         }
@@ -132,7 +134,7 @@ impl Session {
             };
             let room = LINE_BYTES_MAX.saturating_sub(self.partial.len());
             self.partial.extend_from_slice(&text[..text.len().min(room)]);
-            self.cut |= text.len() > room;
+            self.cut_bytes = self.cut_bytes.saturating_add(text.len().saturating_sub(room));
             if is_whole {
                 self.flush();
             }
@@ -153,7 +155,7 @@ impl Session {
     fn flush(&mut self) {
         let text = self.partial_text();
         self.partial.clear();
-        self.cut = false;
+        self.cut_bytes = 0;
         if let Some(running) = self.running.as_mut().filter(|running| running.changes) {
             running.version = typed::version(&text).or(running.version);
         }
@@ -163,14 +165,17 @@ impl Session {
     fn partial_text(&self) -> String {
         let bytes = self.partial.strip_suffix(b"\r").unwrap_or(&self.partial);
         let shown = text::escaped(bytes, true).replace('\t', "    ");
-        if self.cut { shown + "..." } else { shown }
+        clipped(&shown, self.cut_bytes)
     }
 }
 
-fn clipped(text: &str) -> String {
-    if text.len() <= LINE_BYTES_MAX {
+/// A text with no more bytes than a line may have, of which `left` are missing already; what is
+/// missing in the end is said.
+fn clipped(text: &str, left: usize) -> String {
+    if left == 0 && text.len() <= LINE_BYTES_MAX {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(LINE_BYTES_MAX - 3);
-    format!("{}...", &text[..end])
+    let end = text.floor_char_boundary(LINE_BYTES_MAX - NOTE_BYTES);
+    let left = left.saturating_add(text.len() - end);
+    format!("{}... ({} bytes more are not shown)", &text[..end], count(left as u64))
 }

@@ -70,6 +70,10 @@ fn ran(line: &str) -> Effect {
     Effect::Run(line.into())
 }
 
+fn only(key: &str) -> Completions {
+    Completions { keys: vec![key.into()], ..Completions::default() }
+}
+
 #[test]
 fn a_line_is_carried_out_and_its_key_looked_for() {
     let mut console = shown();
@@ -174,12 +178,18 @@ fn commands_and_keys_are_completed() {
     key(&mut console, Key::Ctrl('u'));
     press(&mut console, "get us");
     assert_eq!(key(&mut console, Key::Tab), [Effect::Complete("us".into())]);
-    done(&mut console, Done::Completed("us".into(), Some((vec!["user 1".into()], false))));
+    done(&mut console, Done::Completed("us".into(), Some(only("user 1"))));
     assert!(text(&console).contains("> get \"user 1\" ▏"), "{}", text(&console));
+    key(&mut console, Key::Ctrl('u'));
+    press(&mut console, "get us\t");
+    let keys = vec!["user:load-1".into(), "user:load-2".into()];
+    let found = Completions { keys, more: true, alike: true };
+    done(&mut console, Done::Completed("us".into(), Some(found)));
+    assert!(text(&console).contains("> get user:load-▏"), "{}", text(&console));
     key(&mut console, Key::Ctrl('u'));
     press(&mut console, "get x\t");
     press(&mut console, "y");
-    done(&mut console, Done::Completed("x".into(), Some((vec!["xx".into()], false))));
+    done(&mut console, Done::Completed("x".into(), Some(only("xx"))));
     assert!(text(&console).contains("> get xy▏"), "too late");
     press(&mut console, "\t");
     done(&mut console, Done::Completed("xy".into(), None));
@@ -293,6 +303,19 @@ fn the_last_update_is_opened() {
 }
 
 #[test]
+fn what_is_cut_of_a_value_is_counted() {
+    let mut console = shown();
+    run(&mut console, "get big");
+    printed(&mut console, &b"v".repeat(1_000));
+    printed(&mut console, &b"v".repeat(1 << 20));
+    printed(&mut console, b"\n");
+    let (_, line) = console.views.data.session.shown().next().unwrap();
+    let kept = line.chars().take_while(|c| *c == 'v').count();
+    let left = crate::console::model::clock::count(((1 << 20) + 1_000 - kept) as u64);
+    assert!(line.ends_with(&format!("v... ({left} bytes more are not shown)")), "{line}");
+}
+
+#[test]
 fn a_session_is_bounded() {
     let mut console = shown();
     run(&mut console, "watch --prefix x");
@@ -304,7 +327,7 @@ fn a_session_is_bounded() {
     let session = &console.views.data.session;
     assert_eq!(session.shown().count(), session::LINES_MAX);
     assert!(session.shown().all(|(_, line)| line.len() <= session::LINE_BYTES_MAX));
-    assert!(session.shown().next().unwrap().1.ends_with("..."));
+    assert!(session.shown().next().unwrap().1.ends_with(" bytes more are not shown)"));
     key(&mut console, Key::Ctrl('l'));
     for n in 0..100 {
         printed(&mut console, format!("line {n}\n").as_bytes());

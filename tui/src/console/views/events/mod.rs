@@ -20,7 +20,7 @@ use ratatui::layout::Rect;
 use super::{Out, Pointed, Seen, View};
 use crate::console::action::Action;
 use crate::console::effect::Effect;
-use crate::console::keys::Binding;
+use crate::console::keys::{self, Binding, bindings};
 use crate::console::model::Model;
 use crate::console::model::record::Entry;
 use crate::prompt::Key;
@@ -68,79 +68,70 @@ pub enum Act {
     Export,
 }
 
-const fn key(
-    name: &'static str,
-    keys: &'static [Key],
-    act: Act,
-    hint: &'static str,
-    help: &'static str,
-) -> Binding {
-    Binding::of(name, keys, Action::Events(act), hint, help)
-}
-
 /// Its keys.
-pub const BINDINGS: &[Binding] = &[
-    key("down", &[Key::Down, Key::Char('j')], Act::Move(true), "", "the next event"),
-    key("up", &[Key::Up, Key::Char('k')], Act::Move(false), "", "the event before"),
-    key("leap-down", &[Key::PageDown, Key::Ctrl('d')], Act::Leap(true), "", "ten events further"),
-    key("leap-up", &[Key::PageUp, Key::Ctrl('u')], Act::Leap(false), "", "ten events back"),
-    key("last", &[Key::End, Key::Char('G')], Act::End(true), "", "the last event, and follow"),
-    key("first", &[Key::Home, Key::Char('g')], Act::End(false), "", "the first event"),
-    key(
+pub const BINDINGS: &[Binding] = bindings!(
+    Action::Events,
+    ("down", keys::DOWN, Act::Move(true), "", "the next event"),
+    ("up", keys::UP, Act::Move(false), "", "the event before"),
+    ("leap-down", keys::PAGE_DOWN, Act::Leap(true), "", "ten events further"),
+    ("leap-up", keys::PAGE_UP, Act::Leap(false), "", "ten events back"),
+    ("last", keys::LAST, Act::End(true), "", "the last event, and follow"),
+    ("first", keys::FIRST, Act::End(false), "", "the first event"),
+    (
         "open",
         &[Key::Enter],
         Act::Open,
         "open",
         "look at the selected event closely; there: go to the event that led to it",
     ),
-    key("follow", &[Key::Char('f')], Act::Follow, "follow", "keep to the newest, or do not"),
-    key(
+    ("follow", &[Key::Char('f')], Act::Follow, "follow", "keep to the newest, or do not"),
+    (
         "level",
         &[Key::Char('l')],
         Act::Level,
         "level",
         "show changes, only worries, or everything with figures and samples",
     ),
-    key(
+    (
         "find",
         &[Key::Char('/')],
         Act::Find,
         "filter",
         "show only what has all these words in server, kind and text; !word: what has it not",
     ),
-    key(
+    (
         "only",
         &[Key::Char('o')],
         Act::Only,
         "only server",
         "show only what is about the selected server, or all again",
     ),
-    key(
+    (
         "incident",
         &[Key::Char('i')],
         Act::Incident,
         "incident",
         "show only the incident of the selected event, or all again",
     ),
-    key(
+    (
         "consequence",
         &[Key::Char('c')],
         Act::Consequence,
         "",
         "go to the first event that the selected one led to",
     ),
-    key("close", &[Key::Escape], Act::Close, "", "back to the list; then: show all again"),
-    key("scroll-down", &[Key::Char(']')], Act::Scroll(true), "", "the event's line further down"),
-    key("scroll-up", &[Key::Char('[')], Act::Scroll(false), "", "the event's line further up"),
-    key("copy", &[Key::Char('y')], Act::Copy, "", "copy the selected event as JSON"),
-    key(
+    ("close", &[Key::Escape], Act::Close, "", "back to the list; then: show all again"),
+    ("scroll-down", &[Key::Char(']')], Act::Scroll(true), "", "the event's line further down"),
+    ("scroll-up", &[Key::Char('[')], Act::Scroll(false), "", "the event's line further up"),
+    ("copy", &[Key::Char('y')], Act::Copy, "", "copy the selected event as JSON"),
+    (
         "export",
         &[Key::Char('e')],
         Act::Export,
         "export",
         "write what is shown to piazza-events.ndjson, a line an event",
     ),
-];
+);
 
 /// The view's state.
 #[derive(Debug, Clone)]

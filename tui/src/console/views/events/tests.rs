@@ -118,7 +118,7 @@ fn levels_show_more_or_less() {
     let mut console = of("kill", 6_000);
     let changes = numbers(&console);
     let text = frame(&console, 120, 36);
-    assert!(text.contains("DOWN (was suspect)") && !text.contains(" late"), "{text}");
+    assert!(text.contains("DOWN: its port") && !text.contains(" late"), "{text}");
     press(&mut console, "l");
     let worries = frame(&console, 120, 36);
     assert!(worries.contains("only worries") && worries.contains("! n3"), "{worries}");
@@ -152,7 +152,7 @@ fn words_must_all_be_there_or_not_be_there() {
     press(&mut console, "/N3 !LINK dow");
     assert!(console.views.events.is_typing());
     let text = frame(&console, 120, 36);
-    assert!(text.contains("/ N3 !LINK dow") && text.contains("DOWN (was suspect)"), "{text}");
+    assert!(text.contains("/ N3 !LINK dow") && text.contains("DOWN: its port"), "{text}");
     assert_eq!(numbers(&console).len(), 1, "{text}");
     press(&mut console, "\n");
     assert!(!console.views.events.is_typing());
@@ -179,12 +179,12 @@ fn only_a_server_or_an_incident() {
     console.selected = "n2".into();
     console.handle(console.model.now, Input::Tick);
     let of_other = frame(&console, 120, 36);
-    assert!(of_other.contains("only n2") && !of_other.contains("DOWN (was"), "{of_other}");
+    assert!(of_other.contains("only n2") && !of_other.contains("DOWN: its port"), "{of_other}");
     press(&mut console, "o/admin\n");
     press(&mut console, "i");
     press(&mut console, "/\u{1b}");
     let text = frame(&console, 120, 36);
-    assert!(text.contains("only incident 1") && text.contains("DOWN (was"), "{text}");
+    assert!(text.contains("only incident 1") && text.contains("DOWN: its port"), "{text}");
     assert!(!text.contains("a snapshot"), "{text}");
     press(&mut console, "i");
     assert_eq!(numbers(&console).len(), all);
@@ -327,7 +327,7 @@ fn any_size_will_do_and_so_will_nothing_at_all() {
 fn a_click_selects_the_row_under_it() {
     let mut console = of("kill", 6_000);
     let text = frame(&console, 120, 36);
-    let row = text.lines().position(|line| line.contains("DOWN (was suspect)")).unwrap() as u16;
+    let row = text.lines().position(|line| line.contains("DOWN: its port")).unwrap() as u16;
     console.handle(console.model.now, Input::Pointed(Pointed::Click(20, row)));
     press(&mut console, "\n");
     assert!(frame(&console, 120, 36).contains("\"to\": \"down\""));

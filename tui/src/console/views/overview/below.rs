@@ -9,6 +9,7 @@ use ratatui::layout::Rect;
 
 use crate::console::look::Tone;
 use crate::console::model::clock::{ago, count, micros};
+use crate::console::model::figures::STEP_MS;
 use crate::console::model::rate::{HISTORY_MAX, Rate};
 use crate::console::model::record::Entry;
 use crate::console::model::sentence::{Mood, Sentence, sentence};
@@ -17,8 +18,6 @@ use crate::console::views::Seen;
 use crate::console::widgets::spark::Spark;
 use crate::console::widgets::text::{self, Span, span};
 
-/// Milliseconds between two figures of a history.
-const STEP_MS: u64 = 500;
 /// Entries of the record that are looked through for events to show.
 const LOOKED_MAX: usize = 200;
 /// Columns of an event's age, with the mark before and a blank behind.
@@ -35,8 +34,7 @@ struct Past {
 /// coordinator was heard last has no bar.
 fn past(seen: &Seen<'_>, columns: u16) -> Past {
     let model = seen.model;
-    let mut figures: Vec<Option<f64>> =
-        model.figures.ops_history.values().into_iter().map(Some).collect();
+    let mut figures = model.figures.ops_history.values();
     let silent = model.stale_ms().map_or(0, |ms| ms / STEP_MS).min(HISTORY_MAX as u64);
     figures.extend((0..silent).map(|_| None));
     let figures = &figures[figures.len().saturating_sub(HISTORY_MAX)..];
@@ -182,16 +180,20 @@ pub(super) fn txns_rows(seen: &Seen<'_>) -> Vec<Vec<Span>> {
     rows
 }
 
+fn phase_row(name: &str, half: &str, most: &str) -> String {
+    format!("{name:<9}{half:>11} {most:>11}")
+}
+
 fn phases_head() -> Vec<Span> {
-    vec![span(format!("{:<14}{:>8}{:>8}", "time until", "half", "99 %"), Tone::Title)]
+    vec![span(phase_row("latency", "half within", "99 % within"), Tone::Title)]
 }
 
 /// How long updates were at each step, from the one before it.
 fn phases(seen: &Seen<'_>) -> Vec<Vec<Span>> {
     let known = [
         ("queued", "its turn"),
-        ("batch_formed", "handed over"),
-        ("prepare_sent", "prepare sent"),
+        ("batch_formed", "handover"),
+        ("prepare_sent", "prepare"),
         ("last_vote", "last vote"),
         ("answered", "answer"),
     ];
@@ -199,7 +201,7 @@ fn phases(seen: &Seen<'_>) -> Vec<Vec<Span>> {
     let mut rows = Vec::new();
     for (name, words) in known {
         let Some(told) = stats.phases_us.get(name).filter(|told| told.count > 0) else { continue };
-        let text = format!("{words:<14}{:>8}{:>8}", micros(told.p50), micros(told.p99));
+        let text = phase_row(words, &micros(told.p50), &micros(told.p99));
         rows.push(vec![span(text, tone(seen, Tone::Text))]);
     }
     if rows.is_empty() {

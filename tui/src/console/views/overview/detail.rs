@@ -58,15 +58,13 @@ pub(super) fn away(model: &Model, server: &str) -> Option<String> {
         let told = node.hint.as_deref().unwrap_or(&node.reason);
         said.extend((!told.is_empty()).then(|| sentence::reason_words(told).to_owned()));
     }
-    said.extend(process.and_then(|process| next(model, process)));
+    said.extend(process.and_then(|process| next(model, process, incident)));
     (!said.is_empty()).then(|| said.join(" · "))
 }
 
 fn cause(model: &Model, incident: &Incident) -> String {
     let since = ago(model.now.ms_since(incident.began));
-    let who = incident.by.as_deref();
-    let who = who.map(|by| if by == model.own_name { "you" } else { by });
-    let by = who.map_or(String::new(), |by| format!(" by {by}"));
+    let by = model.by(incident.by.as_deref());
     match &incident.cause {
         Cause::Killed => format!("killed (kill -9){by} {since} ago"),
         Cause::Stopped => format!("stopped{by} {since} ago"),
@@ -93,13 +91,18 @@ fn ended_words(process: &Process) -> String {
     }
 }
 
-/// What becomes of a process that is away.
-fn next(model: &Model, process: &Process) -> Option<String> {
+/// What becomes of a process that is away. Nobody knows where its supervisor is not heard: that
+/// may have ended together with all its processes.
+fn next(model: &Model, process: &Process, incident: Option<&Incident>) -> Option<String> {
+    if !model.can_administer() {
+        return None;
+    }
     if process.paused {
         return Some("P lets it go on".into());
     }
     if let Some(pid) = process.pid {
-        return Some(format!("runs again as pid {pid}"));
+        let again = if incident.is_some_and(Incident::is_returning) { "again " } else { "" };
+        return Some(format!("runs {again}as pid {pid}"));
     }
     Some(match (process.state.as_str(), process.retry_at) {
         ("backoff", Some(at)) => format!("started again in {}", ago(at.ms_since(model.now))),
@@ -116,18 +119,24 @@ fn next(model: &Model, process: &Process) -> Option<String> {
 /// What the supervisor says of a server's process.
 fn process_row(model: &Model, server: &str) -> Option<Vec<Span>> {
     let process = model.procs.get(server)?;
+    if !model.can_administer() {
+        let state = match (process.pid, process.paused) {
+            (Some(pid), false) => format!("pid {pid} ran"),
+            (Some(pid), true) => format!("pid {pid} was paused"),
+            (None, _) => "there was no process".into(),
+        };
+        let heard = model.supervisor_feed.last.unwrap_or_default();
+        let since = ago(model.now.ms_since(heard));
+        let text = format!("{state} when its supervisor was last heard, {since} ago");
+        return Some(vec![span(text, Tone::Text)]);
+    }
     let state = match (process.pid, process.paused) {
         (Some(pid), false) => format!("pid {pid} runs"),
         (Some(pid), true) => format!("pid {pid} is paused"),
         (None, _) => "no process".into(),
     };
-    let since = ago(model.now.ms_since(process.since));
-    let text = match model.can_administer() {
-        true => format!("{state}, {} restarts", count(process.restarts)),
-        false => format!("{state}, as told {since} ago"),
-    };
-    let whose = if model.can_administer() { " · live, from its supervisor" } else { "" };
-    Some(vec![span(text, Tone::Text), span(whose, Tone::Dim)])
+    let text = format!("{state}, {} restarts", count(process.restarts));
+    Some(vec![span(text, Tone::Text), span(" · live, from its supervisor", Tone::Dim)])
 }
 
 /// How far a node's return is.
@@ -161,7 +170,7 @@ fn of_coordinator(model: &Model) -> Vec<Vec<Span>> {
     let stats = &model.figures.stats;
     let mut first = Vec::new();
     if let Some(state) = coordinator.state {
-        let since = ago(model.now.ms_since(coordinator.since));
+        let since = coordinator.since.words(model.now);
         first.push(if stale { format!("was {state}") } else { format!("{state} for {since}") });
     }
     if let Some((answered, needed)) = coordinator.answers {
@@ -220,7 +229,7 @@ fn of_node(model: &Model, server: &str, node: &Node) -> Vec<Vec<Span>> {
     }
     let mut third = Vec::new();
     let why = if node.reason.is_empty() { "as it was found" } else { &node.reason };
-    let since = ago(model.now.ms_since(node.state_since));
+    let since = node.state_since.words(model.now);
     third.push(format!("{} for {since}: {}", node.word(), sentence::reason_words(why)));
     third.extend(node.status.as_ref().map(|told| format!("version {}", known(&told.version))));
     third.extend(process.map(|process| format!("{} restarts", count(process.restarts))));

@@ -19,7 +19,7 @@ use ratatui::layout::Rect;
 use super::ring::picture;
 use super::{Out, Pointed, Seen, View};
 use crate::console::action::{Action, ViewName};
-use crate::console::keys::Binding;
+use crate::console::keys::{self, Binding, bindings};
 use crate::console::look::{State as Glyph, Tone};
 use crate::console::model::COORDINATOR;
 use crate::console::model::clock::ago;
@@ -49,43 +49,14 @@ pub enum Act {
 }
 
 /// Its keys.
-pub const BINDINGS: &[Binding] = &[
-    Binding::of(
-        "down",
-        &[Key::Down, Key::Char('j')],
-        Action::Overview(Act::Move(true)),
-        "",
-        "select the server below",
-    ),
-    Binding::of(
-        "up",
-        &[Key::Up, Key::Char('k')],
-        Action::Overview(Act::Move(false)),
-        "",
-        "select the server above",
-    ),
-    Binding::of(
-        "first",
-        &[Key::Home, Key::Char('g')],
-        Action::Overview(Act::End(false)),
-        "",
-        "select the first server: the coordinator",
-    ),
-    Binding::of(
-        "last",
-        &[Key::End, Key::Char('G')],
-        Action::Overview(Act::End(true)),
-        "",
-        "select the last server",
-    ),
-    Binding::of(
-        "open",
-        &[Key::Enter],
-        Action::Overview(Act::Open),
-        "its cache",
-        "show the selected server's cache",
-    ),
-];
+pub const BINDINGS: &[Binding] = bindings!(
+    Action::Overview,
+    ("down", keys::DOWN, Act::Move(true), "", "select the server below"),
+    ("up", keys::UP, Act::Move(false), "", "select the server above"),
+    ("first", keys::FIRST, Act::End(false), "", "select the first server: the coordinator"),
+    ("last", keys::LAST, Act::End(true), "", "select the last server"),
+    ("open", &[Key::Enter], Act::Open, "its cache", "show the selected server's cache"),
+);
 
 /// The view's state: there is none, for what is selected is the console's.
 #[derive(Debug, Clone, Default)]

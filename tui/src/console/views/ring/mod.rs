@@ -19,7 +19,7 @@ use ratatui::layout::{Position, Rect};
 use super::{Out, Pointed, Seen, View};
 use crate::console::action::{Action, ViewName};
 use crate::console::effect::Done;
-use crate::console::keys::Binding;
+use crate::console::keys::{self, Binding, bindings};
 use crate::console::look::Tone;
 use crate::console::model::clock::ago;
 use crate::console::widgets::frame::Frame;
@@ -55,58 +55,35 @@ pub enum Act {
 }
 
 /// Its keys.
-pub const BINDINGS: &[Binding] = &[
-    Binding::of(
+pub const BINDINGS: &[Binding] = bindings!(
+    Action::Ring,
+    (
         "lookup",
         &[Key::Char('/')],
-        Action::Ring(Act::Lookup),
+        Act::Lookup,
         "key",
         "look up a key: which nodes hold it, and what each has; Enter keeps it, Esc clears it",
     ),
-    Binding::of(
-        "again",
-        &[Key::Char('u')],
-        Action::Ring(Act::Again),
-        "",
-        "ask for the key's copies again",
-    ),
-    Binding::of("clear", &[Key::Escape], Action::Ring(Act::Clear), "", "look up no key any more"),
-    Binding::of(
+    ("again", &[Key::Char('u')], Act::Again, "", "ask for the key's copies again"),
+    ("clear", &[Key::Escape], Act::Clear, "", "look up no key any more"),
+    (
         "points",
         &[Key::Char('v')],
-        Action::Ring(Act::Points),
+        Act::Points,
         "points",
         "show every point of the ring, or the nodes' shares",
     ),
-    Binding::of(
+    (
         "shape",
         &[Key::Char('t')],
-        Action::Ring(Act::Shape),
+        Act::Shape,
         "circle/strip",
         "draw the ring as a circle, or unrolled",
     ),
-    Binding::of(
-        "down",
-        &[Key::Down, Key::Char('j')],
-        Action::Ring(Act::Move(true)),
-        "",
-        "select the next node",
-    ),
-    Binding::of(
-        "up",
-        &[Key::Up, Key::Char('k')],
-        Action::Ring(Act::Move(false)),
-        "",
-        "select the node before",
-    ),
-    Binding::of(
-        "open",
-        &[Key::Enter],
-        Action::Ring(Act::Open),
-        "",
-        "show the selected node's cache",
-    ),
-];
+    ("down", keys::DOWN, Act::Move(true), "", "select the next node"),
+    ("up", keys::UP, Act::Move(false), "", "select the node before"),
+    ("open", &[Key::Enter], Act::Open, "", "show the selected node's cache"),
+);
 
 /// The view's state.
 #[derive(Debug, Clone, Default)]

@@ -49,11 +49,32 @@ pub(super) fn lines(row: &Row<'_>, model: &Model, look: &Look) -> Vec<Vec<Span>>
     if !doubt.told.meaning.is_empty() {
         lines.push(told("what it means", &doubt.told.meaning));
     }
-    if !doubt.told.safe_action.is_empty() {
-        lines.push(told("what to do", &doubt.told.safe_action));
+    if let Some(action) = safe_action(doubt, model) {
+        lines.push(told("what to do", &action));
     }
     lines.push(client(row, model));
     lines
+}
+
+/// What may be done. Whoever told that does not know a node that stands still from one that ended:
+/// that one must not be started, but let go on.
+fn safe_action(doubt: &Doubt, model: &Model) -> Option<String> {
+    let missing = || doubt.told.missing.iter().map(|node| node.as_str());
+    let (paused, ended): (Vec<&str>, Vec<&str>) = missing().partition(|node| model.is_paused(node));
+    if paused.is_empty() {
+        return Some(doubt.told.safe_action.clone()).filter(|told| !told.is_empty());
+    }
+    let others = match ended.as_slice() {
+        [] => String::new(),
+        ended => format!(" Start {} again.", ended.join(", ")),
+    };
+    let (is, it) = if paused.len() == 1 { ("is", "it") } else { ("are", "them") };
+    let held = if doubt.told.missing.len() == 1 { "it holds" } else { "they hold" };
+    let paused = paused.join(", ");
+    Some(format!(
+        "{paused} {is} paused: P lets {it} go on.{others} What {held} decides. To learn the \
+         outcome repeat the update with the same once."
+    ))
 }
 
 /// Since when it is in doubt and who is missing, for the line that says how it is.

@@ -23,7 +23,7 @@ use ratatui::layout::Rect;
 use super::{Out, Pointed, Seen, View, Wants};
 use crate::console::action::{Action, ViewName};
 use crate::console::effect::Effect;
-use crate::console::keys::Binding;
+use crate::console::keys::{self, Binding, bindings};
 use crate::console::look::Tone;
 use crate::console::model::Model;
 use crate::prompt::Key;
@@ -60,48 +60,42 @@ pub enum Act {
 }
 
 /// Its keys.
-pub const BINDINGS: &[Binding] = &[
-    bind("down", &[Key::Down, Key::Char('j')], Act::Move(true), "", "the transaction below"),
-    bind("up", &[Key::Up, Key::Char('k')], Act::Move(false), "", "the transaction above"),
-    bind("first", &[Key::Home, Key::Char('g')], Act::End(false), "", "the newest transaction"),
-    bind("last", &[Key::End, Key::Char('G')], Act::End(true), "", "the oldest transaction"),
-    bind(
+pub const BINDINGS: &[Binding] = bindings!(
+    Action::Txns,
+    ("down", keys::DOWN, Act::Move(true), "", "the transaction below"),
+    ("up", keys::UP, Act::Move(false), "", "the transaction above"),
+    ("first", keys::FIRST, Act::End(false), "", "the newest transaction, and keep to the newest"),
+    ("last", keys::LAST, Act::End(true), "", "the oldest transaction"),
+    (
         "open",
         &[Key::Enter, Key::Char('x')],
         Act::Open,
         "open",
         "show the selected transaction alone, or the list again",
     ),
-    bind(
+    (
         "next-step",
-        &[Key::Right, Key::Char('l')],
+        keys::RIGHT,
         Act::Step(true),
         "",
         "select the next message, and say what it means",
     ),
-    bind("previous-step", &[Key::Left, Key::Char('h')], Act::Step(false), "", "the message before"),
-    bind("swap", &[Key::Char('w')], Act::Swap, "time", "show its messages, or where its time went"),
-    bind("outcome", &[Key::Char('f')], Act::Outcome, "outcome", "list only one outcome: the next"),
-    bind("filter", &[Key::Char('/')], Act::Filter, "filter", "list only what a text asks for"),
-    bind("key-in-ring", &[Key::Char('r')], Act::Ring, "", "show the transaction's key in the ring"),
-    bind("copy-id", &[Key::Char('y')], Act::Copy, "", "copy the transaction's id"),
-    bind("close", &[Key::Escape], Act::Close, "", "close the transaction, the step, the filter"),
-];
-
-const fn bind(
-    name: &'static str,
-    keys: &'static [Key],
-    act: Act,
-    hint: &'static str,
-    help: &'static str,
-) -> Binding {
-    Binding::of(name, keys, Action::Txns(act), hint, help)
-}
+    ("previous-step", keys::LEFT, Act::Step(false), "", "the message before"),
+    ("swap", &[Key::Char('w')], Act::Swap, "time", "show its messages, or where its time went"),
+    ("outcome", &[Key::Char('f')], Act::Outcome, "outcome", "list only one outcome: the next"),
+    ("filter", &[Key::Char('/')], Act::Filter, "filter", "list only what a text asks for"),
+    ("key-in-ring", &[Key::Char('r')], Act::Ring, "", "show the transaction's key in the ring"),
+    ("copy-id", &[Key::Char('y')], Act::Copy, "", "copy the transaction's id"),
+    ("close", &[Key::Escape], Act::Close, "", "close the transaction, the step, the filter"),
+);
 
 /// The view's state.
 #[derive(Debug, Clone, Default)]
 pub struct State {
+    /// None: the newest, whichever that is, until a person chooses.
     selected: Option<Name>,
+    /// Where the selected one was among all when it was last seen; none: it never was.
+    was_at: Option<usize>,
     /// The selected message.
     step: Option<usize>,
     /// The transaction is shown alone.
@@ -129,8 +123,26 @@ impl State {
     fn select(&mut self, name: Option<Name>) {
         if self.selected != name {
             self.step = None;
+            self.was_at = None;
         }
         self.selected = name;
+    }
+
+    /// Of a selected one that is forgotten by now, what stood beside it is selected.
+    fn keep_place(&mut self, model: &Model) {
+        let Some(name) = self.selected else { return };
+        let all = rows::all(model);
+        match (rows::place(&all, name), self.was_at) {
+            (Some(at), _) => self.was_at = Some(at),
+            (None, Some(at)) => {
+                let (before, after) = all.split_at(at.min(all.len()));
+                let mut near = after.iter().chain(before.iter().rev());
+                let near = near.find(|row| self.passes(row, model)).map(|row| row.name);
+                self.select(near);
+                self.was_at = near.and_then(|name| rows::place(&all, name));
+            }
+            (None, None) => {}
+        }
     }
 
     fn passes(&self, row: &Row<'_>, model: &Model) -> bool {
@@ -145,7 +157,7 @@ impl State {
         (rows, all)
     }
 
-    /// Where the selected one is in the list; the first while nothing was selected.
+    /// Where the selected one is in the list; the first, and newest, while nobody chose one.
     fn place(&self, rows: &[Row<'_>]) -> Option<usize> {
         match self.selected {
             Some(name) => rows::place(rows, name),
@@ -240,13 +252,13 @@ impl View for State {
         match act {
             Act::Move(down) => self.step_row(model, down),
             Act::End(last) => {
-                let (rows, _) = self.listed(model);
-                let row = if last { rows.last() } else { rows.first() };
-                if let Some(name) = row.map(|row| row.name) {
-                    self.select(Some(name));
-                }
+                let last = self.listed(model).0.last().map(|row| row.name).filter(|_| last);
+                self.select(last);
             }
-            Act::Step(forward) => self.move_step(model, forward),
+            Act::Step(forward) => {
+                self.pin(seen);
+                self.move_step(model, forward);
+            }
             Act::Open => {
                 self.pin(seen);
                 self.open = !self.open;
@@ -318,12 +330,8 @@ impl View for State {
         true
     }
 
-    fn shown(&mut self, seen: &Seen<'_>, _out: &mut Out) {
-        self.pin(seen);
-    }
-
     fn ticked(&mut self, seen: &Seen<'_>, _out: &mut Out) {
-        self.pin(seen);
+        self.keep_place(seen.model);
     }
 
     fn pointed(&mut self, at: Pointed, area: Rect, seen: &Seen<'_>, _out: &mut Out) {
@@ -350,7 +358,9 @@ impl View for State {
             |version: &Version| seen.model.txns.open().any(|row| row.txn.tx == Some(*version));
         let tx = match self.selected {
             Some(Name::Tx(version)) => Some(version).filter(is_open),
-            _ => None,
+            Some(Name::No(_)) => None,
+            // The newest is another every moment, unless it is in doubt.
+            None => rows::newest_in_doubt(seen.model),
         };
         Wants { tx, ..Wants::default() }
     }

@@ -176,7 +176,7 @@ impl<'a> Row<'a> {
     /// When the last of it was told.
     fn at(&self) -> At {
         let resolved = self.doubt.map(|doubt| doubt.resolved.map_or(doubt.since, |(_, at)| at));
-        self.told.map(|told| told.at).or(resolved).unwrap_or_default()
+        self.told.map(|told| told.at).max(resolved).unwrap_or_default()
     }
 }
 
@@ -202,7 +202,7 @@ pub(super) fn all(model: &Model) -> Vec<Row<'_>> {
             None if is_settled(model, *version) => Fate::Settled,
             None => Fate::InDoubt,
         };
-        Row { name: Name::Tx(*version), fate, told: None, doubt: Some(doubt) }
+        Row { name: Name::Tx(*version), fate, told: doubt.begun.as_deref(), doubt: Some(doubt) }
     });
     let (mut in_doubt, mut rest): (Vec<_>, Vec<_>) = alone.partition(|row| is_in_doubt(row));
     in_doubt.extend(open.iter().copied().filter(is_in_doubt));
@@ -214,6 +214,13 @@ pub(super) fn all(model: &Model) -> Vec<Row<'_>> {
     // Stable: what was told at the same moment stays in the order in which it was told.
     rest.sort_by_key(|row| std::cmp::Reverse(row.at()));
     in_doubt.into_iter().chain(open).chain(rest).collect()
+}
+
+/// The newest that is open and in doubt.
+pub(super) fn newest_in_doubt(model: &Model) -> Option<Version> {
+    let open = model.txns.open().map(Row::of).filter(is_in_doubt);
+    let newest = open.max_by_key(|row| (row.doubt.map(|doubt| doubt.since), row.tx()));
+    newest.and_then(|row| row.tx())
 }
 
 /// Whether it is in doubt now.
@@ -244,17 +251,15 @@ pub(super) fn node_tone(model: &Model, node: &str) -> Tone {
 /// What keeps a node from answering, as far as that is known: its state, and for how long.
 pub(super) fn hindrance(model: &Model, node: &str) -> Option<String> {
     let process = model.procs.get(node);
-    if process.is_some_and(|process| process.paused) {
+    if model.is_paused(node) {
         return Some(format!("{node} is PAUSED"));
     }
     let known = model.nodes.get(node)?;
     if process.is_some_and(|process| process.pid.is_none() && process.state == "dead") {
         return Some(format!("{node} has ended"));
     }
-    (!known.is_well()).then(|| {
-        let ago = crate::console::model::clock::ago(model.now.ms_since(known.state_since));
-        format!("{node} is {} for {ago}", known.word())
-    })
+    (!known.is_well())
+        .then(|| format!("{node} is {} for {}", known.word(), known.state_since.words(model.now)))
 }
 
 /// Whether a node is gone: what was on its way to it or from it is lost.

@@ -96,7 +96,7 @@ fn those_in_doubt_are_on_top_and_what_each_vote_proves_is_said() {
         "has it durably and will not forget it",
         "may or may not have it",
         "missing: n3 (n3 is PAUSED)",
-        "Start n3 again",
+        "n3 is paused: P lets it go on",
         "never runs twice",
         "waits for the vote of n3",
     ] {
@@ -132,6 +132,72 @@ fn a_transaction_is_watched_while_it_is_open_only() {
 }
 
 #[test]
+fn until_somebody_chooses_the_newest_is_shown() {
+    let mut console = shown("calm", 3_000);
+    let newest = |console: &Console| rows::all(console.shown())[0].id();
+    let before = newest(&console);
+    play(&mut console, &recorded("calm"), 3_000, 6_000);
+    let after = newest(&console);
+    assert!(before != after && console.views.txns.selected.is_none());
+    assert!(frame(&console, 120, 36).contains(&format!(" {after} ")));
+    press(&mut console, "j");
+    assert!(console.views.txns.selected.is_some());
+    press(&mut console, "g");
+    assert!(console.views.txns.selected.is_none(), "again");
+}
+
+#[test]
+fn the_neighbour_of_one_that_is_forgotten_is_selected() {
+    let id = |n: u32| format!("1.{n}");
+    let of = |ids: std::ops::Range<u32>| {
+        let lines: Vec<String> = ids.map(|n| committed(&id(n), US, "", "")).collect();
+        fed(&lines.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let mut state = State::default();
+    state.show(version(&id(1)));
+    state.keep_place(&of(1..5));
+    state.keep_place(&of(2..6));
+    assert_eq!(state.selected, Some(Name::Tx(version(&id(2)))), "the oldest that is left");
+    state.keep_place(&Model::new("test"));
+    assert_eq!(state.selected, None);
+}
+
+/// What a coordinator told of a transaction before it ended is not forgotten.
+#[test]
+fn one_in_doubt_keeps_its_op_and_its_times_after_a_coordinators_end() {
+    let open = format!(
+        r#""event":"txn_open","tx":"1.1","op":"put","keys":1,"key":"user:42","conn":7,
+        "us_total":90000,"us":{{"queued":0}},"votes":[{}]"#,
+        vote("n1", "none", "")
+    );
+    let doubt = in_doubt("1.1", &[vote("n1", "yes", "")]);
+    let snapshot = |model: &mut Model| {
+        let counts = std::collections::BTreeMap::new();
+        model.txns.snapshot(&[], &counts, At(9_000));
+    };
+    for doubt_first in [true, false] {
+        let told = if doubt_first { vec![open.as_str(), &doubt] } else { vec![open.as_str()] };
+        let mut model = fed(&told);
+        snapshot(&mut model);
+        if !doubt_first {
+            let line = format!(r#"{{"seq":9,"source":"coordinator","epoch":2,"at_us":9,{doubt}}}"#);
+            let event = protocol::event::decode(line.as_bytes()).unwrap();
+            model.apply(At(9_500), &Fed::Event(FeedName::Coordinator, Box::new(event)));
+        }
+        let row = only(&model, "1.1");
+        assert_eq!((row.fate, row.what().as_str()), (rows::Fate::InDoubt, "put user:42"));
+        assert!(row.took_us(&model) >= Some(90_000));
+    }
+}
+
+#[test]
+fn a_node_that_is_paused_is_not_to_be_started() {
+    let console = shown("pause", 4_000);
+    let seen = frame(&console, 120, 36);
+    assert!(!seen.contains("Start n3 again") && seen.contains("n3 is paused: P lets it go on"));
+}
+
+#[test]
 fn one_that_is_not_known_is_said_to_be_so() {
     let mut state = State::default();
     state.show(version("3.99"));
@@ -143,6 +209,7 @@ fn one_that_is_not_known_is_said_to_be_so() {
 #[test]
 fn a_filter_is_typed_and_says_how_many_pass() {
     let mut console = shown("pause", 4_000);
+    press(&mut console, "jk");
     let rows = rows::all(console.shown());
     let (all, key) = (rows.len(), rows[0].key().unwrap().to_owned());
     let open = rows.iter().filter(|row| row.told.is_some_and(|told| told.txn.outcome.is_none()));
