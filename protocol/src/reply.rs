@@ -82,7 +82,10 @@ pub fn error_tail(error: &ErrorReply) -> Bytes {
 /// If `object` does not serialize to a JSON object that has a field; the types of this crate do.
 pub fn object_tail(object: &impl Serialize) -> Bytes {
     let mut text = serde_json::to_vec(object).expect("plain data always serializes");
-    assert!(text.starts_with(b"{\""), "a reply's tail is made of an object with fields");
+    assert!(text.starts_with(b"{"), "a reply's tail is made of an object");
+    if text == b"{}" {
+        return Bytes::from_static(b"}\n");
+    }
     text[0] = b',';
     text.push(b'\n');
     text.into()
@@ -145,7 +148,7 @@ pub struct AuthReply {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AdminReply {
     /// The change that has begun.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<String>,
     /// What it would do, where only that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]

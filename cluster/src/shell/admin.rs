@@ -1,4 +1,4 @@
-//! What administrators ask for at the client port: what is refused at once, and how all of it is told.
+//! What administrators ask for at the client port: what is refused at once, and how it is told.
 //!
 //! Called by `connection` and `coordinator`; the latter keeps what was asked lately, for those who
 //! subscribe. What becomes of a request is the core's business.

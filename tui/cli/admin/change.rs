@@ -66,7 +66,7 @@ async fn ask(args: ChangeArgs, action: AdminAction<'_>) -> Result<Exit, Failure>
     };
     print::output(line.as_bytes())?;
     match change.filter(|_| follow) {
-        Some(change) => Following::new(change, epoch, &args.common).to_its_end(client).await,
+        Some(change) => Following::new(change, epoch, &args.common).follow(client).await,
         None => Ok(Exit::Done),
     }
 }
@@ -124,7 +124,7 @@ impl<'a> Following<'a> {
         Self { name, epoch, common, bar, told: None, told_at: None, from: None }
     }
 
-    async fn to_its_end(mut self, client: Client) -> Result<Exit, Failure> {
+    async fn follow(mut self, client: Client) -> Result<Exit, Failure> {
         let mut client = Some(client);
         let mut heard = Instant::now();
         loop {

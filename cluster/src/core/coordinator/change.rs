@@ -1,9 +1,9 @@
 //! Changes of membership: what administrators ask for, what begins by itself, and what is shown of
 //! both.
 //!
-//! A change is a name for one or several steps (`rings`) and the copying between them. It is running
-//! from its first step until nothing is being learned any more. One is asked for at a time; another
-//! is `busy`. Evictions and returns come as they must, also while another change is running.
+//! A change is a name for one or several steps (`rings`) and the copying between them. It is
+//! running from its first step until nothing is being learned any more. One is asked for at a time;
+//! another is `busy`. Evictions and returns come as they must, also while another one is running.
 //!
 //! Never: makes a step itself (`heal` does).
 
@@ -398,8 +398,8 @@ impl Coordinator {
         };
         if self.changes.open[place].state == State::Running {
             let sentence = format!(
-                "{name} has begun, and its ring is in force or on its way: it cannot be taken back, \
-                 only followed by another change"
+                "{name} has begun, and its ring is in force or on its way: it cannot be taken \
+                 back, only followed by another change"
             );
             return Err(Box::new(refused(ErrorCode::Refused, "begun", sentence)));
         }

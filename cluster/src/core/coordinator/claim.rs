@@ -317,6 +317,7 @@ impl Coordinator {
         self.effects.push(Effect::Active { epoch, cluster });
         self.lease_told = Time(0);
         self.renew_lease(now);
+        self.tell_in_force();
         for arrival in std::mem::take(&mut self.arrivals) {
             if arrival.deadline > now {
                 self.on_request(now, arrival);

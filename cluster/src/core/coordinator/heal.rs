@@ -1,10 +1,10 @@
 //! What the coordinator changes by itself: who is silent for too long loses its place, who has
 //! learned what it shall hold is read from, who comes back gets its place again.
 //!
-//! Looked at with each tick, and when something came to its end. One step at a time (`rings`); which
-//! one comes first is the order in `next_step`. Nothing is begun without a lease, without a majority
-//! of old and new members in reach, or where a stretch would have no copy in sync that answers
-//! (R15): `why_not` says so in words, which `status` and `change` show.
+//! Looked at with each tick, and when something came to its end. One step at a time (`rings`);
+//! which one comes first is the order in `next_step`. Nothing is begun without a lease, without a
+//! majority of old and new members in reach, or where a stretch would have no copy in sync that
+//! answers (R15): `why_not` says so in words, which `status` and `change` show.
 //!
 //! Never: evicts by what a heartbeat or a supervisor says; takes a step back.
 

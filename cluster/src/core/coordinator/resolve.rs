@@ -149,6 +149,9 @@ impl Coordinator {
         self.tell_recovery(now, place, RecoveryPhase::Decisions, (0, told));
         self.mark_late(now, place);
         self.watch_members(now);
+        if self.phase == Phase::Active {
+            self.tell_in_force();
+        }
     }
 
     /// Decisions that the node has not confirmed: told again, or seen to be there.

@@ -183,7 +183,7 @@ impl Coordinator {
             && record.incoming.is_none()
             && let Some(joint) = self.joint.take()
         {
-            // The ring before is in force on a majority of these members: no claimant counts others.
+            // The ring before is in force on a majority of these members: claimants count no others.
             self.lease = Some(joint);
         }
         self.tell_removed(&record);
@@ -211,8 +211,8 @@ impl Coordinator {
         self.watch_members(now);
     }
 
-    /// Tells each node that the ring that it has is in force, once: what that does not let it hold
-    /// it drops. Not before all that was handed over under earlier rings is decided, and told to it.
+    /// Tells each node once that the ring that it has is in force: what that does not let it hold it
+    /// drops. Not before all that was handed over under earlier rings is decided, and told to it.
     pub(super) fn tell_in_force(&mut self) {
         let Some(number) = self.record.as_ref().map(|record| record.number) else { return };
         let open = self.decided.values().any(|outcome| outcome.held.is_some());
@@ -340,8 +340,8 @@ impl Coordinator {
         }
     }
 
-    /// Whether a transaction is open that writes to one of these ranges without this member, since it
-    /// was placed by an earlier ring: what it writes may not be copied yet.
+    /// Whether a transaction is open that writes to one of these ranges without this member, since
+    /// it was placed by an earlier ring: what it writes may not be copied yet.
     pub(super) fn is_open_without(&self, member: MemberId, ranges: &[Range]) -> bool {
         let sent = self.txns.values().filter_map(|txn| match &txn.phase {
             TxnPhase::Sent { prepare, .. } | TxnPhase::Aborting { prepare, .. } => Some(prepare),

@@ -150,10 +150,6 @@ impl NodeCore {
 
     /// The coordinator says which ring is in force: what it does not let this node hold goes.
     pub(super) fn on_in_force(&mut self, number: Option<RingNumber>) {
-        if number.is_some() {
-            // What was decided before is applied before anything is dropped.
-            self.hand_over_writes();
-        }
         let (Some(number), Some(ring), Some(me)) = (number, &self.ring, self.me) else { return };
         let installed = self.meta.ring.as_ref().map(|ring| ring.number);
         let is_it = |told: &Option<(RingNumber, Vec<Span>)>| {
@@ -170,7 +166,8 @@ impl NodeCore {
             *under = number;
             return;
         }
-        // What goes may be cached.
+        // What was decided before is applied before anything is dropped, and what goes may be cached.
+        self.hand_over_writes();
         self.cache.clear();
         self.learning.retain = Some((number, spans));
         if self.learning.dropping {

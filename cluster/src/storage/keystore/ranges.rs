@@ -1,8 +1,8 @@
 //! How many live keys lie in each range of the ring, and a hash by which two members compare.
 //!
 //! Kept by both keystores, changed with each write that wins. Counting all keys anew gives the
-//! same; so does any order of writes. Other ranges are counted a few keys at a time, while writes go
-//! on: nothing waits for millions of keys. Never more ranges than [`RANGES_MAX`].
+//! same; so does any order of writes. Other ranges are counted a few keys at a time, while writes
+//! go on: nothing waits for millions of keys. Never more ranges than [`RANGES_MAX`].
 
 use std::ops::Bound;
 
