@@ -1,7 +1,7 @@
 //! The nodes as the coordinator sees them: registration, heartbeats, verdicts, links to open.
 //!
 //! A registration grants nothing (R15): it only says where to dial. What a node is worth is shown
-//! by its report (`resolve`). Membership is fixed from the founding on.
+//! by its report (`resolve`). Who is a member, the ring in force says (`rings`).
 
 use protocol::event::RecoveryPhase;
 use protocol::ids::{Epoch, Incarnation, MemberId, NodeName, Uuid};

@@ -34,7 +34,8 @@ impl Coordinator {
     /// What is known now.
     pub fn status(&self, now: Time) -> Status {
         let supervisor = self.nodes.iter().filter_map(|n| n.register.as_ref()?.supervisor);
-        let mut nodes: Vec<NodeStatus> = self.nodes.iter().map(|n| self.node(now, n)).collect();
+        let here = self.nodes.iter().filter(|node| !self.has_left(node));
+        let mut nodes: Vec<NodeStatus> = here.map(|node| self.node(now, node)).collect();
         nodes.extend(self.absent_members());
         nodes.sort_by(|a, b| a.id.cmp(&b.id).then_with(|| a.name.cmp(&b.name)));
         let copies = self.copies();
@@ -119,7 +120,8 @@ impl Coordinator {
         let record = self.record.as_ref();
         let member = record.and_then(|r| r.members.iter().find(|m| m.uuid == node.uuid));
         let register = node.register.as_ref();
-        let heartbeat = node.heartbeat.as_ref();
+        // What one that has no place said of its keys is of the past.
+        let heartbeat = node.heartbeat.as_ref().filter(|_| member.is_some());
         NodeStatus {
             name: node.name.clone(),
             id: member.and_then(|member| member.points.first().copied()),
@@ -141,6 +143,13 @@ impl Coordinator {
             fsync_us: heartbeat.map(|h| h.figures.fsync_us),
             undecided: heartbeat.map_or(0, |h| h.figures.undecided),
         }
+    }
+
+    /// Whether a node was removed by order, and has ended.
+    fn has_left(&self, node: &Node) -> bool {
+        let record = self.record.as_ref().filter(|_| node.registered_on.is_none());
+        let mut departed = record.into_iter().flat_map(|record| &record.departed);
+        node.id.is_none() && departed.any(|gone| gone.uuid == node.uuid && gone.removed)
     }
 
     /// How a node is, as it is told.
