@@ -78,6 +78,7 @@ enum KeyJob {
     Scan(AskToken, Scan),
     Copy(AskToken, CopyScan),
     Retain(Vec<Span>, Option<Key>, usize),
+    Checkpoint,
 }
 
 impl Machine {
@@ -243,8 +244,9 @@ impl World {
                     self.event(format!("n{name} stops for good: {reason:?}"));
                     self.crash_node(node, false, Moment::Any).expect("it runs");
                 }
-                // No script checkpoints or counts keys, and there is room without end.
-                Effect::FreeLog { .. } | Effect::Checkpoint { .. } | Effect::Ranges(_) => {}
+                Effect::Checkpoint { .. } => process.key_jobs.push_back(KeyJob::Checkpoint),
+                // No script counts keys, the log stays whole, and there is room without end.
+                Effect::FreeLog { .. } | Effect::Ranges(_) => {}
                 Effect::WantRoom { .. } => {}
                 Effect::CaughtUp => {}
             }
@@ -349,6 +351,10 @@ impl World {
                 let keystore = &mut machine.keystore;
                 let input = retain(keystore, &spans, after.as_ref(), looks_max);
                 self.hand_in_node(node, input);
+            }
+            Some(KeyJob::Checkpoint) => {
+                let through = machine.keystore.checkpoint().expect("memory does not fail");
+                self.hand_in_node(node, Input::Checkpointed(through));
             }
             None => return false,
         }

@@ -10,7 +10,9 @@ use cluster::core::node::Meta;
 use cluster::core::record::{Committed, LogRecord, Previous, Write};
 use cluster::core::time::Time;
 use protocol::ids::{Key, MemberId, Value, Version};
-use protocol::peer::{Batch, Down, DownBody, Prepare, Report, Settled, TxnState, Up};
+use protocol::peer::{
+    Batch, CopyItem, Down, DownBody, Prepare, Report, RingRecord, Settled, TxnState, Up,
+};
 use protocol::reply;
 
 /// The name of the member with this number: founders are numbered in the order of their names.
@@ -60,9 +62,7 @@ pub(super) fn down(down: &Down, tell_settled: bool) -> Option<String> {
     let epoch = down.epoch;
     match &down.body {
         DownBody::Open(_) => Some(format!("claim epoch {epoch}, report")),
-        DownBody::Install(ring) => {
-            Some(format!("ring {}.{}", ring.number.epoch, ring.number.counter))
-        }
+        DownBody::Install(ring) => Some(self::ring(ring)),
         DownBody::Mark { released: true, .. } => Some(format!("epoch {epoch} is released")),
         DownBody::Mark { .. } => Some(format!("epoch {epoch} is active")),
         DownBody::Losses(lost) => {
@@ -71,6 +71,31 @@ pub(super) fn down(down: &Down, tell_settled: bool) -> Option<String> {
         DownBody::Lost { reason } => Some(format!("you have lost data: {reason}")),
         DownBody::Batch(batch) => self::batch(batch, tell_settled),
     }
+}
+
+/// A ring, and in which way it is none that all have had for long.
+fn ring(ring: &RingRecord) -> String {
+    let mut text = format!("ring {}.{}", ring.number.epoch, ring.number.counter);
+    if let Some(gone) = &ring.outgoing {
+        text += &format!(", without {}", member(gone.id));
+    }
+    if let Some(come) = &ring.incoming {
+        text += &format!(", with {}", member(*come));
+    }
+    let mut learners: Vec<MemberId> = ring.learning.iter().map(|one| one.learner).collect();
+    learners.sort_unstable();
+    learners.dedup();
+    for learner in learners {
+        text += &format!(", {} learns", member(learner));
+    }
+    text
+}
+
+fn items(items: &[CopyItem]) -> String {
+    list(items, |item| {
+        let value = value(item.value.as_ref().map(|value| &value.0));
+        format!("{}={value} @{}", item.key.as_str(), item.version)
+    })
 }
 
 fn batch(batch: &Batch, tell_settled: bool) -> Option<String> {
@@ -86,6 +111,16 @@ fn batch(batch: &Batch, tell_settled: bool) -> Option<String> {
         parts.push("sync it".into());
     }
     parts.extend(batch.read.iter().map(|ask| format!("read {}", ask.k.as_str())));
+    for ask in &batch.copy {
+        let after = ask.after.as_ref().map(|key| format!(" after {}", key.as_str()));
+        parts.push(format!("copy{}", after.unwrap_or_default()));
+    }
+    for put in &batch.put {
+        parts.push(match put.last {
+            true => "you have all of it".into(),
+            false => format!("take {}", items(&put.items)).trim_end().to_owned(),
+        });
+    }
     parts.extend(batch.prepare.iter().map(|one| prepare(one)));
     parts.extend(batch.settled.as_ref().filter(|_| tell_settled).map(settled));
     if batch.caught_up {
@@ -122,6 +157,12 @@ pub(super) fn up(up: &Up, asked: &BTreeMap<u64, Key>, confirmed: &[Version]) -> 
             Some(found) => format!("{key} is {} @{}", value(Some(&found.0)), answer.at),
             None => format!("{key} is not there"),
         });
+    }
+    for answer in &up.copy {
+        parts.push(format!("portion {}", items(&answer.items)).trim_end().to_owned());
+    }
+    if !up.put.is_empty() {
+        parts.push("taken".into());
     }
     if !confirmed.is_empty() {
         parts.push(format!("{} durable", ids(confirmed)));
