@@ -133,8 +133,14 @@ impl Coordinator {
         }
         let place = self.nodes.iter().position(|node| node.uuid == register.uuid);
         let place = place.unwrap_or_else(|| {
-            self.nodes.push(Node::new(&register, now));
-            self.nodes.len() - 1
+            // Who waited to be added and has gone leaves its place to the next one.
+            let free = self.nodes.iter().position(|node| self.is_forgotten(node));
+            let node = Node::new(&register, now);
+            match free {
+                Some(place) => self.nodes[place] = node,
+                None => self.nodes.push(node),
+            }
+            free.unwrap_or(self.nodes.len() - 1)
         });
         let welcome = Registered::Welcome(Greeting::new(self.known_cluster()));
         self.effects.push(Effect::Registered { conn, answer: welcome });
@@ -239,6 +245,14 @@ impl Coordinator {
         Ok(())
     }
 
+    /// Whether a node that never was a member has gone: nobody waits for it.
+    pub(super) fn is_forgotten(&self, node: &Node) -> bool {
+        let Some((record, _)) = self.newest() else { return false };
+        let gone = node.registered_on.is_none() && node.link.phase == LinkPhase::Closed;
+        let mut known = record.departed.iter().chain(&record.outgoing);
+        gone && node.id.is_none() && !known.any(|departed| departed.uuid == node.uuid)
+    }
+
     /// Whether a store that is no member may wait to become one.
     fn admit_stranger(&self, record: &RingRecord, register: &Register) -> Result<(), Unwelcome> {
         let name = &register.name;
@@ -269,7 +283,8 @@ impl Coordinator {
             )));
         }
         let known = self.nodes.iter().any(|node| node.uuid == register.uuid);
-        let strangers = self.nodes.iter().filter(|node| node.id.is_none()).count();
+        let waits = |node: &&Node| node.id.is_none() && !self.is_forgotten(node);
+        let strangers = self.nodes.iter().filter(waits).count();
         if !known && strangers >= STRANGERS_MAX {
             return Err(Unwelcome::for_now(format!("{strangers} nodes wait to be added already")));
         }

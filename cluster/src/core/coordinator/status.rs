@@ -34,7 +34,8 @@ impl Coordinator {
     /// What is known now.
     pub fn status(&self, now: Time) -> Status {
         let supervisor = self.nodes.iter().filter_map(|n| n.register.as_ref()?.supervisor);
-        let here = self.nodes.iter().filter(|node| !self.has_left(node));
+        let gone = |node: &&Node| self.has_left(node) || self.is_forgotten(node);
+        let here = self.nodes.iter().filter(|node| !gone(node));
         let mut nodes: Vec<NodeStatus> = here.map(|node| self.node(now, node)).collect();
         nodes.extend(self.absent_members());
         nodes.sort_by(|a, b| a.id.cmp(&b.id).then_with(|| a.name.cmp(&b.name)));

@@ -333,10 +333,11 @@ impl Story {
                         share: change.ring_share,
                         reads_by: change.reads_by.iter().map(|n| n.as_str().to_owned()).collect(),
                     });
-                } else if change.to == NodeState::Up && !change.paused {
-                    if !incident.is_change() || !model.moving.is_under_way() {
-                        incident.reach(Step::Healthy, now);
-                    }
+                } else if change.to == NodeState::Up
+                    && !change.paused
+                    && !(incident.is_change() && model.moving.is_under_way())
+                {
+                    incident.reach(Step::Healthy, now);
                 }
                 Some(incident.id)
             }
