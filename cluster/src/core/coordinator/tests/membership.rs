@@ -191,6 +191,8 @@ fn a_node_is_added_and_gets_its_part_and_another_is_removed() {
     world.settle();
     assert_eq!(world.members(), [2, 3, 4]);
     assert_eq!(world.sides[0].removed, ["n1"]);
+    // Its supervisor stops it.
+    world.crash(0);
     world.assert_whole(2, "v2");
 }
 

@@ -86,7 +86,7 @@ fn r7_a_store_whose_log_ends_before_what_was_seen_of_it_is_lost() {
     let put = world.put(1, &at, "v1");
     world.run();
     assert!(is_ok(world.answer(put)));
-    world.advance(300);
+    world.advance(600);
     let groups = world.nodes[0].log.len();
     world.crash(0);
     world.restart_with(0, groups - 1);
