@@ -21,6 +21,7 @@
 //! * `supervised`: how commands find the supervisor, and what is said where there is none;
 //! * `inject`: faults on order, what is met of them and what is told;
 //! * `tokens`: who is let in by which token, and that without one no port is open to others;
+//! * `several_machines`: servers one at a time, each from a file of its own;
 //! * `detach`: `up` in the background, and afresh; what needs no cluster;
 //! * `inspect`: a stopped node's files are shown, a running one's refused, damage is told;
 //! * `readme`: what the README shows at a terminal is typed in, and prints what it shows;
@@ -67,6 +68,7 @@ mod node_cache;
 mod ran;
 mod readme;
 mod replica_down;
+mod several_machines;
 mod shell;
 mod supervised;
 mod terminal;

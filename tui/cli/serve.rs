@@ -1,7 +1,8 @@
 //! `piazza coordinator` and `piazza node`: one server in this process, from flags.
 //!
 //! Called by `main` with the function that serves; the supervisor makes these flags
-//! (`cluster::supervisor::command`). Ties the process to its supervisor and opens its log before
+//! (`cluster::supervisor::command`), or a person, who may write them into a file (`server_file`).
+//! Ties the process to its supervisor and opens its log before
 //! it serves; serving itself is `cluster::shell`'s business.
 
 use std::net::SocketAddr;
@@ -86,6 +87,9 @@ pub(crate) struct NodeArgs {
 /// Flags of every server.
 #[derive(Debug, Clone, Args)]
 struct CommonArgs {
+    /// Take flags from this file too, as `name = value`; those that are typed win over it
+    #[arg(long, value_name = "FILE.toml")]
+    config: Option<PathBuf>,
     /// The supervisor's address
     #[arg(long, hide = true, value_name = "ADDR")]
     supervisor: Option<SocketAddr>,
