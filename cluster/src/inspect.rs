@@ -274,7 +274,7 @@ fn ring_in(record: &RingRecord) -> Option<Ring> {
         record.members.iter().flat_map(|m| m.points.iter().map(|p| (*p, m.id))).collect();
     let distinct: BTreeSet<_> = points.iter().map(|(point, _)| *point).collect();
     let valid = !points.is_empty() && distinct.len() == points.len() && record.replicas >= 1;
-    valid.then(|| Ring::new(points, record.replicas))
+    valid.then(|| Ring::new(points, record.replicas).placed_by(record.placement))
 }
 
 /// Refuses what is no node's directory.

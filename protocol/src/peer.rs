@@ -20,6 +20,7 @@ use crate::ids::{
 pub use self::cache::{CacheAnswer, CacheAsk};
 pub use self::heartbeat::Heartbeat;
 pub use self::line::Message;
+pub use self::placement::Placement;
 pub use self::session::{
     Greeting, Open, PEER_PROTOCOL, PEER_PROTOCOL_MIN, Register, Registered, too_far_apart,
 };
@@ -28,6 +29,7 @@ pub use self::timed::Timed;
 mod cache;
 mod heartbeat;
 mod line;
+mod placement;
 mod session;
 mod timed;
 
@@ -35,14 +37,6 @@ mod timed;
 pub const PEER_LINE_BYTES_MAX: usize = 64 << 20;
 /// The reason of a [`Refusal`] for which there is no room on the node's disk.
 pub const DISK_FULL: &str = "disk_full";
-
-/// How keys are placed on nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Placement {
-    /// Consistent hashing on a ring of 2^64 points.
-    Ring,
-}
 
 /// One member of a ring.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -211,9 +205,13 @@ pub struct OnceEntry {
     /// The transaction, which is also its result.
     #[serde(rename = "id")]
     pub version: Version,
-    /// Where the first key that it wrote lies.
+    /// The hash of the first key that it wrote: by this and the next, every placement tells where
+    /// that key lies.
     #[serde(rename = "p")]
-    pub point: Point,
+    pub hash: Point,
+    /// The sum of that key's bytes.
+    #[serde(rename = "s")]
+    pub sum: u32,
     /// Its name and the hash of its request.
     #[serde(rename = "o")]
     pub once: Once,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{Epoch, Incarnation, NodeName, Point, RingNumber, Uuid};
 use crate::limits::Limits;
+use crate::peer::Placement;
 use crate::supervisor::Injected;
 
 /// The answer to `status`.
@@ -78,6 +79,8 @@ pub struct ClusterStatus {
     pub replicas: u32,
     /// Ring points a node.
     pub tokens: u32,
+    /// How keys are placed on nodes.
+    pub placement: Placement,
     /// How many nodes the cluster is made of.
     pub nodes: u32,
     /// The limits clients are held to.

@@ -22,6 +22,7 @@
 //! * `inject`: faults on order, what is met of them and what is told;
 //! * `tokens`: who is let in by which token, and that without one no port is open to others;
 //! * `several_machines`: servers one at a time, each from a file of its own;
+//! * `placement`: keys placed by the sum of their bytes;
 //! * `detach`: `up` in the background, and afresh; what needs no cluster;
 //! * `inspect`: a stopped node's files are shown, a running one's refused, damage is told;
 //! * `readme`: what the README shows at a terminal is typed in, and prints what it shows;
@@ -65,6 +66,7 @@ mod kill_loop;
 mod limits;
 mod mixed;
 mod node_cache;
+mod placement;
 mod ran;
 mod readme;
 mod replica_down;

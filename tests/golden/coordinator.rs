@@ -87,6 +87,7 @@ impl World {
             nodes: self.setting.nodes,
             replicas: self.setting.copies,
             tokens: 1,
+            placement: self.setting.placement,
             heartbeat_ms: HEARTBEAT_MS,
             lease_ms: LEASE_MS,
             reaped: reaped.iter().map(|number| instance(*number)).collect(),

@@ -5,6 +5,7 @@
 //! what a command does.
 
 use protocol::ids::{Key, Value, Version};
+use protocol::peer::Placement;
 
 use super::request::{Request, request};
 
@@ -188,6 +189,8 @@ pub(super) struct Setting {
     pub(super) cache: (u32, u16),
     /// Prepare messages out at a node at a time.
     pub(super) batches: usize,
+    /// How keys are placed.
+    pub(super) placement: Placement,
     /// Nothing is started.
     pub(super) blank: bool,
 }
@@ -291,8 +294,15 @@ fn moment(word: &str) -> Result<Moment, String> {
 }
 
 fn setting(words: &[&str]) -> Result<Setting, String> {
-    let mut setting =
-        Setting { nodes: 3, more: 0, copies: 2, cache: (16, 4), batches: 1, blank: false };
+    let mut setting = Setting {
+        nodes: 3,
+        more: 0,
+        copies: 2,
+        cache: (16, 4),
+        batches: 1,
+        placement: Placement::Ring,
+        blank: false,
+    };
     let number = |word: &str| {
         word.parse().ok().filter(|n| (1..=9).contains(n)).ok_or(format!("{word} is not 1 to 9"))
     };
@@ -319,6 +329,10 @@ fn setting(words: &[&str]) -> Result<Setting, String> {
             ["cache", shape, rest @ ..] => {
                 let parts = shape.split_once('x').ok_or("a cache is SETSxWAYS, as in 1x1")?;
                 setting.cache = (u32::from(number(parts.0)?), number(parts.1)?);
+                rest
+            }
+            ["ascii-sum", rest @ ..] => {
+                setting.placement = Placement::AsciiSum;
                 rest
             }
             ["blank", rest @ ..] => {

@@ -116,6 +116,7 @@ impl World {
             nodes: self.plan.nodes,
             replicas: self.plan.replicas,
             tokens: self.plan.tokens,
+            placement: self.plan.placement,
             heartbeat_ms: HEARTBEAT_MS,
             lease_ms: LEASE_MS,
             reaped,

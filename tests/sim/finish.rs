@@ -188,7 +188,7 @@ impl World {
         let mut processes = self.nodes.iter().filter_map(|node| node.process.as_ref());
         let record = processes.find_map(|process| process.core.meta().ring.as_ref())?;
         let points = record.members.iter().flat_map(|m| m.points.iter().map(|p| (*p, m.id)));
-        Some(Ring::new(points.collect(), record.replicas))
+        Some(Ring::new(points.collect(), record.replicas).placed_by(record.placement))
     }
 
     /// The living nodes that hold a key.

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cluster::core::time::Time;
 use protocol::ids::{GroupSeq, MemberId, Version};
+use protocol::peer::Placement;
 
 use super::clients::Client;
 use super::clogs::Ways;
@@ -317,6 +318,9 @@ impl World {
     }
 
     fn populate(&mut self) {
+        if self.plan.placement == Placement::AsciiSum {
+            self.coverage.met("clusters by ascii-sum");
+        }
         for node in 0..usize::from(self.plan.nodes) {
             let machine = Machine::blank(node, &mut self.rng, self.plan.drift);
             self.nodes.push(machine);

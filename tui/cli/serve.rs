@@ -15,9 +15,11 @@ use cluster::config::{
     CacheShape, CoordinatorConfig, NodeConfig, REAPED_MAX, StorageKind, parse_ms,
 };
 use cluster::process::{self, Orders};
+use cluster::supervisor::options::check_points;
 use cluster::telemetry;
 use cluster::tokens::{Audience, TokenError, TokenFiles};
 use protocol::ids::{NodeName, Uuid};
+use protocol::peer::Placement;
 
 use crate::up::{LimitArgs, TokenArgs};
 
@@ -42,6 +44,9 @@ pub(crate) struct CoordinatorArgs {
     #[arg(long, value_name = "T", default_value_t = 1,
           value_parser = clap::value_parser!(u16).range(1..))]
     tokens: u16,
+    /// How keys are placed on nodes: ring or ascii-sum
+    #[arg(long, value_name = "KIND", default_value_t = Placement::Ring)]
+    placement: Placement,
     #[command(flatten)]
     access: TokenArgs,
     #[command(flatten)]
@@ -136,6 +141,7 @@ fn coordinator_config(args: CoordinatorArgs) -> Result<CoordinatorConfig, String
             "--replicas {replicas} is more than --nodes {nodes}: give 1 to {nodes}"
         ));
     }
+    check_points(args.tokens, args.placement)?;
     if args.reaped.len() > REAPED_MAX {
         return Err(format!("--reaped has {} instances: give {REAPED_MAX}", args.reaped.len()));
     }
@@ -151,6 +157,7 @@ fn coordinator_config(args: CoordinatorArgs) -> Result<CoordinatorConfig, String
         nodes,
         replicas,
         tokens: args.tokens,
+        placement: args.placement,
         heartbeat: args.limits.heartbeat_ms,
         lease: args.limits.lease_ms,
         cache: args.limits.cache,
@@ -241,7 +248,13 @@ mod tests {
     fn commands() -> ChildCommands {
         ChildCommands {
             program: "piazza".into(),
-            shape: Shape { nodes: 7, replicas: 3, tokens: 64, storage: StorageKind::Memory },
+            shape: Shape {
+                nodes: 7,
+                replicas: 3,
+                tokens: 1,
+                storage: StorageKind::Memory,
+                placement: Placement::AsciiSum,
+            },
             servers: ServerOptions {
                 cache: CacheShape::new(8, 2).unwrap(),
                 cache_bytes: 12_345,
@@ -269,7 +282,8 @@ mod tests {
             peer_listen: "[::1]:2".parse().unwrap(),
             nodes: 7,
             replicas: 3,
-            tokens: 64,
+            tokens: 1,
+            placement: Placement::AsciiSum,
             heartbeat: Duration::from_millis(50),
             lease: Duration::from_millis(300),
             cache: CacheShape::new(8, 2).unwrap(),
@@ -312,6 +326,8 @@ mod tests {
             Coordinator::try_parse_from(words).map(|parsed| coordinator_config(parsed.args))
         };
         assert!(matches!(parse("coordinator --nodes 3 --replicas 4"), Ok(Err(_))));
+        assert!(matches!(parse("coordinator --placement ascii-sum --tokens 2"), Ok(Err(_))));
+        assert!(parse("coordinator --placement random").is_err());
         for wrong in ["--nodes 0", "--tokens 0", "--cache 3x8", "--key-bytes-max 257"] {
             assert!(parse(&format!("coordinator {wrong}")).is_err(), "{wrong}");
         }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use protocol::client::{Client, ClientError};
+use protocol::peer::Placement;
 use protocol::request::Op;
 use protocol::status::{CacheStatus, CoordinatorState, LabStatus, NodeState, NodeStatus, Status};
 use protocol::supervisor::Injected;
@@ -123,6 +124,9 @@ fn render(status: &Status, colour: bool) -> String {
         format!("cluster {}", print::escaped(name.as_bytes(), false)),
         format!("{} nodes, {} copies of each key", cluster.nodes, cluster.replicas),
     ];
+    if cluster.placement != Placement::Ring {
+        facts.push(format!("placed by {}", cluster.placement));
+    }
     if let Some(uuid) = cluster.uuid {
         facts.push(uuid.to_string());
     }
@@ -328,6 +332,10 @@ requests: get 6
 all is well
 ";
         assert_eq!(render(&healthy(), false), expected);
+        let mut summed = healthy();
+        summed.cluster.placement = Placement::AsciiSum;
+        let first = "cluster shop\\u{1b} · 2 nodes, 2 copies of each key · placed by ascii-sum\n";
+        assert!(render(&summed, false).starts_with(first));
         let coloured = render(&healthy(), true);
         assert!(coloured.contains("\x1b[32mall is well\x1b[0m"));
         assert!(coloured.contains("n1      \x1b[32mup   \x1b[0m  127.0.0.1:4001"));

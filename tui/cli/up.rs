@@ -19,6 +19,7 @@ use cluster::supervisor::options::{ServerOptions, UpOptions};
 use cluster::tokens::TokenFiles;
 use protocol::ids::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use protocol::limits::Limits;
+use protocol::peer::Placement;
 
 use tui::console::run::End;
 
@@ -43,6 +44,9 @@ pub(crate) struct UpArgs {
     /// Where nodes keep keys: disk or memory [default: disk, or what DIR says]
     #[arg(long, value_name = "KIND")]
     storage: Option<StorageKind>,
+    /// How keys are placed on nodes: ring or ascii-sum [default: ring, or what DIR says]
+    #[arg(long, value_name = "KIND")]
+    placement: Option<Placement>,
     /// The cluster's directory, made if missing
     #[arg(long, default_value = "./piazza-data")]
     dir: PathBuf,
@@ -226,6 +230,7 @@ pub(crate) fn up(args: UpArgs) -> ExitCode {
         replicas: args.replicas,
         tokens: args.tokens,
         storage: args.storage,
+        placement: args.placement,
         dir: args.dir,
         listen: args.listen,
         peer_listen: args.peer_listen,

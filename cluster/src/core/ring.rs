@@ -8,14 +8,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::ids::{Key, MemberId, Point};
+use protocol::peer::Placement;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Points on the ring, all of them: 2^64.
 pub const RING_POINTS: u128 = 1 << 64;
 
-/// The point of a key: `xxh3_64` of its bytes, for ever.
-pub fn point_of(key: &Key) -> Point {
+/// The hash of a key: `xxh3_64` of its bytes, for ever.
+pub fn hash_of(key: &Key) -> Point {
     Point(xxh3_64(key.as_bytes()))
+}
+
+/// The sum of a key's bytes.
+pub fn byte_sum(key: &Key) -> u32 {
+    key.as_bytes().iter().map(|byte| u32::from(*byte)).sum()
 }
 
 /// A stretch of the ring, both ends included; it passes 0 where `first > last`. Never empty.
@@ -74,6 +80,11 @@ impl Move {
 /// The members' points and, precomputed, every arc's holders: 2^64 points in a circle, each owned
 /// by the first member's point at or after it.
 ///
+/// The placement says at which point a key lies: at its hash; or, by `ascii-sum`, at the point that
+/// ends the arc whose number, counted from 0 in the points' order, is the key's byte sum modulo
+/// the number of points. All else is the same for both. By `ascii-sum` a key's point thus depends
+/// on the number of points: another ring may place nearly every key elsewhere.
+///
 /// Invariants, asserted at construction:
 /// * there is at least one point; points are distinct and sorted;
 /// * every arc has the same number of holders, min(replicas, members), all distinct, and the first
@@ -82,6 +93,7 @@ impl Move {
 pub struct Ring {
     points: Vec<(Point, MemberId)>,
     replicas: u16,
+    placement: Placement,
     /// Holders per arc: min(replicas, members).
     copies: usize,
     /// `copies` holders for each arc, in the order of `points`.
@@ -116,7 +128,37 @@ impl Ring {
             assert_eq!(holders.len() - start, copies, "every arc has all its holders");
             assert_eq!(holders[start], points[arc].1, "an arc's primary is its point's member");
         }
-        Self { points, replicas, copies, holders }
+        Self { points, replicas, placement: Placement::Ring, copies, holders }
+    }
+
+    /// The same ring, on which keys are placed in this way; [`Ring::new`] places them by hash.
+    pub fn placed_by(self, placement: Placement) -> Self {
+        Self { placement, ..self }
+    }
+
+    /// How keys are placed.
+    pub fn placement(&self) -> Placement {
+        self.placement
+    }
+
+    /// The point of a key.
+    pub fn point_of(&self, key: &Key) -> Point {
+        match self.placement {
+            Placement::Ring => hash_of(key),
+            Placement::AsciiSum => self.point_by_sum(byte_sum(key)),
+        }
+    }
+
+    /// The point of a key of which only these are known.
+    pub fn point_by(&self, hash: Point, sum: u32) -> Point {
+        match self.placement {
+            Placement::Ring => hash,
+            Placement::AsciiSum => self.point_by_sum(sum),
+        }
+    }
+
+    fn point_by_sum(&self, sum: u32) -> Point {
+        self.points[sum as usize % self.points.len()].0
     }
 
     /// The points and their members, sorted.
@@ -136,12 +178,17 @@ impl Ring {
 
     /// The members that hold `key`, primary first: min(replicas, members) distinct ones.
     pub fn replicas_of(&self, key: &Key) -> &[MemberId] {
-        self.replicas_at(point_of(key))
+        self.replicas_at(self.point_of(key))
     }
 
     /// The members that hold the keys at `point`, primary first.
     pub fn replicas_at(&self, point: Point) -> &[MemberId] {
         self.holders_of(self.arc_at(point))
+    }
+
+    /// The arc in which `key` lies: its place in [`Ring::points`] and in [`Ring::arcs`].
+    pub fn arc_of(&self, key: &Key) -> usize {
+        self.arc_at(self.point_of(key))
     }
 
     /// The arc in which `point` lies: its place in [`Ring::points`] and in [`Ring::arcs`].
@@ -179,7 +226,12 @@ impl Ring {
 
 /// The ranges whose set of holders differs between two rings, in order and as few as possible: what
 /// has to be copied when `new` follows `old`. A mere change of the order of holders moves nothing.
+///
+/// # Panics
+/// If keys change their points from the old ring to the new: then no range says what moves.
 pub fn moves(old: &Ring, new: &Ring) -> Vec<Move> {
+    let by_hash = |ring: &Ring| ring.placement == Placement::Ring;
+    assert!(by_hash(old) && by_hash(new) || old == new, "keys stay at their points");
     let points = old.points.iter().chain(&new.points);
     let ends: BTreeSet<Point> = points.map(|(point, _)| *point).collect();
     let mut first = ends.last().map_or(Point(0), |last| Point(last.0.wrapping_add(1)));

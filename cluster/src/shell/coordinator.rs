@@ -242,6 +242,7 @@ fn core_config(config: &CoordinatorConfig, cluster_if_founded: Uuid) -> Config {
         nodes: config.nodes,
         replicas: config.replicas,
         tokens: config.tokens,
+        placement: config.placement,
         heartbeat_ms: ms(config.heartbeat),
         lease_ms: ms(config.lease),
         reaped: config.reaped.clone(),

@@ -49,6 +49,7 @@ impl ChildCommands {
         line.add("--nodes", shape.nodes.to_string());
         line.add("--replicas", shape.replicas.to_string());
         line.add("--tokens", shape.tokens.to_string());
+        line.add("--placement", shape.placement.to_string());
         line.add("--heartbeat-ms", servers.heartbeat.as_millis().to_string());
         line.add("--lease-ms", servers.lease.as_millis().to_string());
         line.add("--cache", servers.cache.to_string());

@@ -38,8 +38,6 @@ pub struct ClusterFile {
     /// What never changes.
     #[serde(flatten)]
     pub shape: Shape,
-    /// How keys are placed; `ring`.
-    pub placement: String,
     /// Where to connect now; empty when the cluster is stopped.
     #[serde(default)]
     pub addresses: Addresses,
@@ -86,7 +84,6 @@ impl ClusterFile {
             cluster: None,
             name,
             shape,
-            placement: "ring".into(),
             addresses: Addresses::default(),
             pids: Vec::new(),
         }
@@ -281,10 +278,18 @@ fn refuse_foreign(path: &Path) -> Result<(), StartError> {
 
 #[cfg(test)]
 mod tests {
+    use protocol::peer::Placement;
+
     use super::*;
     use crate::config::StorageKind;
 
-    const SHAPE: Shape = Shape { nodes: 3, replicas: 2, tokens: 1, storage: StorageKind::Disk };
+    const SHAPE: Shape = Shape {
+        nodes: 3,
+        replicas: 2,
+        tokens: 1,
+        storage: StorageKind::Disk,
+        placement: Placement::Ring,
+    };
 
     fn temp(name: &str) -> PathBuf {
         let dir = std::env::temp_dir().join(format!("piazza-dir-{name}-{}", std::process::id()));

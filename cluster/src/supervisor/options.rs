@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use protocol::limits::Limits;
+use protocol::peer::Placement;
 use serde::{Deserialize, Serialize};
 
 use super::StartError;
@@ -34,6 +35,8 @@ pub struct UpOptions {
     pub tokens: Option<u16>,
     /// Where nodes keep their keys.
     pub storage: Option<StorageKind>,
+    /// How keys are placed on nodes.
+    pub placement: Option<Placement>,
     /// The cluster's directory.
     pub dir: PathBuf,
     /// The coordinator's port for clients.
@@ -85,6 +88,20 @@ pub struct Shape {
     /// Where nodes keep their keys.
     #[serde(default)]
     pub storage: StorageKind,
+    /// How keys are placed on nodes.
+    #[serde(default)]
+    pub placement: Placement,
+}
+
+/// Refuses more points than a placement has: only the ring's has several a node.
+pub fn check_points(tokens: u16, placement: Placement) -> Result<(), String> {
+    if placement == Placement::Ring || tokens == 1 {
+        return Ok(());
+    }
+    Err(format!(
+        "--tokens {tokens} is for --placement ring: by {placement} each node has one point; leave \
+         --tokens out"
+    ))
 }
 
 impl UpOptions {
@@ -100,6 +117,7 @@ impl UpOptions {
                     replicas: self.replicas.unwrap_or(2.min(nodes)),
                     tokens: self.tokens.unwrap_or(1),
                     storage: self.storage.unwrap_or_default(),
+                    placement: self.placement.unwrap_or_default(),
                 }
             }
         };
@@ -113,6 +131,7 @@ impl UpOptions {
                 return Err(StartError::Usage(format!("{flag} {actual}: give 1 to {max}")));
             }
         }
+        check_points(shape.tokens, shape.placement).map_err(StartError::Usage)?;
         Ok(shape)
     }
 
@@ -123,6 +142,11 @@ impl UpOptions {
             ("--replicas", number(self.replicas), shape.replicas.to_string()),
             ("--tokens", number(self.tokens), shape.tokens.to_string()),
             ("--storage", self.storage.map(|kind| kind.to_string()), shape.storage.to_string()),
+            (
+                "--placement",
+                self.placement.map(|placement| placement.to_string()),
+                shape.placement.to_string(),
+            ),
         ];
         for (flag, asked, actual) in pairs {
             if let Some(asked) = asked.filter(|asked| *asked != actual) {
@@ -209,6 +233,7 @@ pub(super) mod tests {
             replicas: None,
             tokens: None,
             storage: None,
+            placement: None,
             dir: "/nowhere".into(),
             listen: ([127, 0, 0, 1], 0).into(),
             peer_listen: ([127, 0, 0, 1], 0).into(),
@@ -234,12 +259,14 @@ pub(super) mod tests {
     #[test]
     fn flags_fill_an_empty_directory_and_obey_a_full_one() {
         let none = options();
-        let default = Shape { nodes: 5, replicas: 2, tokens: 1, storage: StorageKind::Disk };
+        let (storage, placement) = (StorageKind::Disk, Placement::Ring);
+        let default = Shape { nodes: 5, replicas: 2, tokens: 1, storage, placement };
         assert_eq!(none.shape(None).unwrap(), default);
         let one = UpOptions { nodes: Some(1), ..options() };
         assert_eq!(one.shape(None).unwrap().replicas, 1);
 
-        let shape = Shape { nodes: 3, replicas: 3, tokens: 8, storage: StorageKind::Memory };
+        let storage = StorageKind::Memory;
+        let shape = Shape { nodes: 3, replicas: 3, tokens: 8, storage, placement };
         let file = ClusterFile::new("c".into(), shape);
         assert_eq!(none.shape(Some(&file)).unwrap(), shape);
         let same = UpOptions { nodes: Some(3), storage: Some(StorageKind::Memory), ..options() };
@@ -248,6 +275,10 @@ pub(super) mod tests {
             (UpOptions { nodes: Some(5), ..options() }, "--nodes 5"),
             (UpOptions { replicas: Some(2), ..options() }, "--replicas 2"),
             (UpOptions { tokens: Some(1), ..options() }, "--tokens 1"),
+            (
+                UpOptions { placement: Some(Placement::AsciiSum), ..options() },
+                "--placement ascii-sum",
+            ),
             (UpOptions { storage: Some(StorageKind::Disk), ..options() }, "--storage disk"),
         ] {
             let error = wrong.shape(Some(&file)).unwrap_err().to_string();
@@ -263,6 +294,7 @@ pub(super) mod tests {
             UpOptions { replicas: Some(6), ..options() },
             UpOptions { replicas: Some(0), ..options() },
             UpOptions { tokens: Some(0), ..options() },
+            UpOptions { tokens: Some(2), placement: Some(Placement::AsciiSum), ..options() },
         ] {
             assert!(wrong.shape(None).is_err(), "{wrong:?}");
         }

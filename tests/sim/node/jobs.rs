@@ -197,7 +197,7 @@ impl World {
             }
             KeyJob::Ranges(ring) => {
                 let points: Vec<u64> = ring.points().iter().map(|(point, _)| point.0).collect();
-                keystore.set_ranges(&points).expect("memory does not fail");
+                keystore.set_ranges(ring.placement(), &points).expect("memory does not fail");
             }
         }
         let more = !process.key_jobs.is_empty();

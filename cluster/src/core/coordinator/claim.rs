@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use protocol::error::ErrorReply;
 use protocol::ids::{Epoch, MemberId, RingNumber, Uuid};
-use protocol::peer::{DownBody, Placement, RingMember, RingRecord};
+use protocol::peer::{DownBody, RingMember, RingRecord};
 
 use super::super::lease::{self, Lease};
 use super::super::node::ring_of;
@@ -218,7 +218,7 @@ impl Coordinator {
             cluster: self.config.cluster_if_founded,
             replicas: self.config.replicas,
             tokens: self.config.tokens,
-            placement: Placement::Ring,
+            placement: self.config.placement,
             members: members.collect(),
         }
     }

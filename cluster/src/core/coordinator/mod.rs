@@ -59,7 +59,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use protocol::error::ErrorReply;
 use protocol::ids::{Epoch, GroupSeq, Key, MemberId, Once, OnceName, Uuid, Version};
-use protocol::peer::{Down, Heartbeat, Register, Registered, RingRecord, Up};
+use protocol::peer::{Down, Heartbeat, Placement, Register, Registered, RingRecord, Up};
 use protocol::status::Status;
 
 use super::cache::Cache;
@@ -104,6 +104,8 @@ pub struct Config {
     pub replicas: u16,
     /// Points a node, at the founding.
     pub tokens: u16,
+    /// How keys are placed, at the founding.
+    pub placement: Placement,
     /// The nodes' heartbeat interval.
     pub heartbeat_ms: u64,
     /// How long answers of half of the members let it tell what it knows (R11).

@@ -58,12 +58,14 @@ impl Coordinator {
         let record = self.record.as_ref();
         let replicas = record.map_or(self.config.replicas, |record| record.replicas);
         let tokens = record.map_or(self.config.tokens, |record| record.tokens);
+        let placement = record.map_or(self.config.placement, |record| record.placement);
         let nodes = record.map_or(usize::from(self.config.nodes), |r| r.members.len());
         ClusterStatus {
             uuid: self.known_cluster(),
             name: String::new(),
             replicas: u32::from(replicas),
             tokens: u32::from(tokens),
+            placement,
             nodes: nodes as u32,
             limits: protocol::limits::Limits::default(),
             heartbeat_ms: self.config.heartbeat_ms,

@@ -122,6 +122,7 @@ fn config(instance: u128) -> Config {
         nodes: 3,
         replicas: 2,
         tokens: 1,
+        placement: Placement::Ring,
         heartbeat_ms: HEARTBEAT_MS,
         lease_ms: LEASE_MS,
         reaped: Vec::new(),

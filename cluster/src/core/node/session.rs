@@ -436,7 +436,7 @@ fn rises<T: Ord>(all: &[T]) -> bool {
 /// If it is none: see [`is_ring`].
 pub fn ring_of(record: &RingRecord) -> Ring {
     let points = record.members.iter().flat_map(|m| m.points.iter().map(|p| (*p, m.id)));
-    Ring::new(points.collect(), record.replicas)
+    Ring::new(points.collect(), record.replicas).placed_by(record.placement)
 }
 
 /// A prepared transaction as it is said between servers.

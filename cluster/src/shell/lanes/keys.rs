@@ -151,7 +151,7 @@ impl KeyLane {
             }
             KeyJob::Ranges(ring) => {
                 let points: Vec<u64> = ring.points().iter().map(|(point, _)| point.0).collect();
-                self.keystore.set_ranges(&points)?;
+                self.keystore.set_ranges(ring.placement(), &points)?;
                 Ok(Outcome::Silent)
             }
             KeyJob::Count => {

@@ -20,7 +20,7 @@ use std::time::Duration;
 use fjall::{Database, KeyspaceCreateOptions};
 use nix::sys::statvfs::statvfs;
 use protocol::ids::{GroupSeq, Key, Version};
-use protocol::peer::OnceEntry;
+use protocol::peer::{OnceEntry, Placement};
 
 use super::entry::{self, Whole};
 use super::ranges::{RangeCount, Ranges};
@@ -497,11 +497,11 @@ impl Keystore for FjallKeystore {
         Ok(through)
     }
 
-    fn set_ranges(&mut self, points: &[u64]) -> Result<(), KeystoreError> {
-        if self.ranges.points() == points {
+    fn set_ranges(&mut self, placement: Placement, points: &[u64]) -> Result<(), KeystoreError> {
+        if self.ranges.are(placement, points) {
             return Ok(());
         }
-        let mut ranges = Ranges::new(points);
+        let mut ranges = Ranges::new(placement, points);
         self.walk(Bound::Unbounded, &mut |key, stored| {
             ranges.change(&key, None, Some(&stored)).map(|()| true)
         })?;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use protocol::ids::{GroupSeq, Key, Version};
-use protocol::peer::OnceEntry;
+use protocol::peer::{OnceEntry, Placement};
 
 use super::ranges::{RangeCount, Ranges};
 use super::{
@@ -140,11 +140,11 @@ impl Keystore for MemoryKeystore {
         Ok(through)
     }
 
-    fn set_ranges(&mut self, points: &[u64]) -> Result<(), KeystoreError> {
-        if self.ranges.points() == points {
+    fn set_ranges(&mut self, placement: Placement, points: &[u64]) -> Result<(), KeystoreError> {
+        if self.ranges.are(placement, points) {
             return Ok(());
         }
-        let mut ranges = Ranges::new(points);
+        let mut ranges = Ranges::new(placement, points);
         for (key, stored) in &self.keys {
             ranges.change(key, None, Some(stored))?;
         }

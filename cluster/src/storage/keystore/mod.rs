@@ -11,11 +11,12 @@
 
 use std::ops::Bound;
 
-use protocol::ids::{GroupSeq, Key, Point, Uuid, Value, Version};
-use protocol::peer::OnceEntry;
+use protocol::ids::{GroupSeq, Key, Uuid, Value, Version};
+use protocol::peer::{OnceEntry, Placement};
 
 use super::codec;
 use crate::core::record::Committed;
+use crate::core::ring::{byte_sum, hash_of};
 
 pub mod entry;
 pub mod fjall;
@@ -26,7 +27,7 @@ mod ranges;
 #[cfg(test)]
 mod tests;
 
-pub use self::ranges::{RANGES_MAX, RangeCount, Ranges, point_of};
+pub use self::ranges::{RANGES_MAX, RangeCount, Ranges};
 
 /// What is stored under a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,8 +139,8 @@ impl Checkpoint {
 /// What `committed` adds to the named updates (R16).
 fn named(committed: &Committed) -> Option<OnceEntry> {
     let once = committed.once.clone()?;
-    let point = Point(point_of(&committed.write.key));
-    Some(OnceEntry { version: committed.version, point, once })
+    let (hash, sum) = (hash_of(&committed.write.key), byte_sum(&committed.write.key));
+    Some(OnceEntry { version: committed.version, hash, sum, once })
 }
 
 /// Roughly how many bytes a named update takes in memory.
@@ -254,15 +255,15 @@ pub trait Keystore: Send {
         self.end_checkpoint(work.run())
     }
 
-    /// Counts by these ring points from now on, sorted and at most [`RANGES_MAX`]. Reads all keys
-    /// unless they are the points that are counted by already.
+    /// Counts by these points of a ring on which keys are so placed from now on, sorted and at
+    /// most [`RANGES_MAX`]. Reads all keys unless it counts by just these already.
     ///
     /// # Panics
     /// If the points do not rise or are too many.
-    fn set_ranges(&mut self, points: &[u64]) -> Result<(), KeystoreError>;
+    fn set_ranges(&mut self, placement: Placement, points: &[u64]) -> Result<(), KeystoreError>;
 
-    /// How many live keys each range has, and the hash of them, in the order of the points. A key
-    /// belongs to the first point at or after its own ([`point_of`]), or else to the first one.
+    /// How many live keys each range has, and the hash of them, in the order of the points: that
+    /// of the ring's arcs.
     fn counts(&self) -> &[RangeCount];
 
     /// A page of the live keys.

@@ -4,18 +4,17 @@
 //! same; so does any order of writes. Never more ranges than [`RANGES_MAX`].
 
 use protocol::ids::Key;
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use protocol::peer::Placement;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::{KeystoreError, Stored};
+use crate::core::ring::{byte_sum, hash_of};
 use crate::storage::codec::{BadRecord, Reader};
 
 /// How many ranges can be counted by.
 pub const RANGES_MAX: usize = 1 << 20;
-
-/// Where a key lies on the ring: `xxh3_64` of its bytes.
-pub fn point_of(key: &Key) -> u64 {
-    xxh3_64(key.as_bytes())
-}
+/// In the placement's byte: ranges are those of `ascii-sum`; 0 are those of the ring.
+const BY_SUM: u32 = 1 << 24;
 
 /// The live keys of one range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,16 +31,23 @@ pub struct RangeCount {
 /// Invariants: `points` rise; `counts` are as many.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Ranges {
+    placement: Placement,
     points: Vec<u64>,
     counts: Vec<RangeCount>,
 }
 
 impl Ranges {
     /// No keys yet, by these points.
-    pub(super) fn new(points: &[u64]) -> Self {
+    pub(super) fn new(placement: Placement, points: &[u64]) -> Self {
         assert!(points.len() <= RANGES_MAX, "{} ranges are too many", points.len());
         assert!(points.is_sorted_by(|a, b| a < b), "ring points rise");
-        Self { points: points.to_vec(), counts: vec![RangeCount::default(); points.len()] }
+        let counts = vec![RangeCount::default(); points.len()];
+        Self { placement, points: points.to_vec(), counts }
+    }
+
+    /// Whether it counts by just these.
+    pub(super) fn are(&self, placement: Placement, points: &[u64]) -> bool {
+        self.placement == placement && self.points == points
     }
 
     /// The ring's points: a range ends at each.
@@ -67,7 +73,11 @@ impl Ranges {
         if self.points.is_empty() {
             return Ok(());
         }
-        let at = self.points.partition_point(|point| *point < point_of(key)) % self.points.len();
+        // As `Ring::arc_of`, in which the same range has this place.
+        let at = match self.placement {
+            Placement::Ring => self.points.partition_point(|point| *point < hash_of(key).0),
+            Placement::AsciiSum => byte_sum(key) as usize,
+        } % self.points.len();
         let count = &mut self.counts[at];
         if let Some(gone) = before.filter(|stored| stored.is_live()) {
             count.live = count.live.checked_sub(1).ok_or_else(|| {
@@ -82,9 +92,13 @@ impl Ranges {
         Ok(())
     }
 
-    /// Appends them: count (4 bytes), then point, live keys and hash (8 each).
+    /// Appends them: count (3 bytes), placement (1 byte), then point, live keys and hash (8 each).
     pub(super) fn encode(&self, into: &mut Vec<u8>) {
-        into.extend_from_slice(&(self.points.len() as u32).to_le_bytes());
+        let placement = match self.placement {
+            Placement::Ring => 0,
+            Placement::AsciiSum => BY_SUM,
+        };
+        into.extend_from_slice(&(self.points.len() as u32 | placement).to_le_bytes());
         for (point, count) in self.points.iter().zip(&self.counts) {
             for number in [*point, count.live, count.hash] {
                 into.extend_from_slice(&number.to_le_bytes());
@@ -94,11 +108,15 @@ impl Ranges {
 
     /// Reads what `encode` wrote; `None` if it breaks an invariant.
     pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Option<Self>, BadRecord> {
-        let count = reader.u32()? as usize;
+        let head = reader.u32()?;
+        let (placement, count) = match head & BY_SUM {
+            0 => (Placement::Ring, head as usize),
+            by_sum => (Placement::AsciiSum, (head - by_sum) as usize),
+        };
         if count > RANGES_MAX || count > reader.left() / 24 {
             return Ok(None);
         }
-        let mut ranges = Self::default();
+        let mut ranges = Self { placement, ..Self::default() };
         for _ in 0..count {
             ranges.points.push(reader.u64()?);
             ranges.counts.push(RangeCount { live: reader.u64()?, hash: reader.u64()? });

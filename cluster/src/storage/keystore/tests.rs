@@ -7,12 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use protocol::ids::{Epoch, GroupSeq, Key, Once, Point, Uuid, Value, Version};
+use protocol::ids::{Epoch, GroupSeq, Key, MemberId, Once, Point, Uuid, Value, Version};
 
 use super::fjall::FjallKeystore;
 use super::memory::MemoryKeystore;
 use super::*;
 use crate::core::record::{Previous, Write};
+use crate::core::ring::Ring;
 use crate::storage::codec::tests::Source;
 use crate::storage::identity::Identity;
 
@@ -83,6 +84,13 @@ fn copy_all(from: &Path, to: &Path) {
     }
 }
 
+/// What is counted by.
+#[derive(Clone, Default, Debug)]
+struct By {
+    placement: Placement,
+    points: Vec<u64>,
+}
+
 /// The plainest thing that could be right.
 #[derive(Clone, Default, PartialEq, Debug)]
 struct Model {
@@ -95,8 +103,8 @@ impl Model {
     fn apply(&mut self, writes: &[Committed], through: GroupSeq) {
         for Committed { version, write, once } in writes {
             if let Some(once) = once.clone() {
-                let point = Point(point_of(&write.key));
-                self.onces.insert(*version, OnceEntry { version: *version, point, once });
+                let (version, hash, sum) = (*version, hash_of(&write.key), byte_sum(&write.key));
+                self.onces.insert(version, OnceEntry { version, hash, sum, once });
             }
             let newer = self.keys.get(&write.key).is_none_or(|(old, _)| old < version);
             if newer {
@@ -113,20 +121,22 @@ impl Model {
         live.collect()
     }
 
-    fn count(&self, points: &[u64]) -> Vec<u64> {
+    fn count(&self, ranges: &By) -> Vec<u64> {
+        let By { placement, points } = ranges;
         let mut counts = vec![0; points.len()];
         if points.is_empty() {
             return counts;
         }
+        let member = |point: &u64| (Point(*point), MemberId(1));
+        let ring = Ring::new(points.iter().map(member).collect(), 1).placed_by(*placement);
         for key in self.live().keys() {
-            let at = points.iter().position(|point| *point >= point_of(key)).unwrap_or(0);
-            counts[at] += 1;
+            counts[ring.arc_of(key)] += 1;
         }
         counts
     }
 }
 
-fn check(keystore: &dyn Keystore, model: &Model, points: &[u64]) {
+fn check(keystore: &dyn Keystore, model: &Model, ranges: &By) {
     assert_eq!(keystore.through(), model.through);
     for (key, (version, value)) in &model.keys {
         let stored = keystore.get(key).unwrap().expect("it was written");
@@ -147,7 +157,7 @@ fn check(keystore: &dyn Keystore, model: &Model, points: &[u64]) {
     assert_eq!(keystore.onces(middle, 3).unwrap(), later);
     assert!(keystore.onces(middle, 0).unwrap().is_empty());
     let counts: Vec<_> = keystore.counts().iter().map(|count| count.live).collect();
-    assert_eq!(counts, model.count(points));
+    assert_eq!(counts, model.count(ranges));
 }
 
 /// All pages of a scan, one after the other.
@@ -176,9 +186,9 @@ fn everything() -> Scan {
 }
 
 /// Counts of a keystore that was told only what is left: what a recount would say.
-fn recount(model: &Model, points: &[u64]) -> Vec<RangeCount> {
+fn recount(model: &Model, ranges: &By) -> Vec<RangeCount> {
     let mut fresh = MemoryKeystore::new();
-    fresh.set_ranges(points).unwrap();
+    fresh.set_ranges(ranges.placement, &ranges.points).unwrap();
     let writes: Vec<_> = model
         .keys
         .iter()
@@ -218,7 +228,7 @@ fn batch(source: &mut Source) -> Vec<Committed> {
 /// A value that follows from key and version, as in a real history.
 fn settle(writes: &mut [Committed]) {
     for Committed { version, write, once: once_of } in writes {
-        let number = version.number() ^ point_of(&write.key);
+        let number = version.number() ^ hash_of(&write.key).0;
         let text = format!("value {number}");
         write.value = (!number.is_multiple_of(4)).then(|| Value::from(text.as_str()));
         // A version has one name, with its first write.
@@ -229,11 +239,12 @@ fn settle(writes: &mut [Committed]) {
     }
 }
 
-fn points(source: &mut Source) -> Vec<u64> {
+fn by(source: &mut Source) -> By {
     let mut points: Vec<_> = (0..source.below(6)).map(|_| source.next()).collect();
     points.sort_unstable();
     points.dedup();
-    points
+    let by_sum = source.below(2) == 0;
+    By { placement: if by_sum { Placement::AsciiSum } else { Placement::Ring }, points }
 }
 
 type Restart<'a, K> = &'a mut dyn FnMut(K, &mut Source, &[Model]) -> (K, Model);
@@ -244,7 +255,7 @@ fn run<K: Keystore>(seed: u64, steps: usize, mut keystore: K, restart: Restart<'
     // The state after each batch since the last checkpoint.
     let mut states = vec![Model::default()];
     let mut under_way: Option<(Checkpoint, usize)> = None;
-    let mut ranges = Vec::new();
+    let mut ranges = By::default();
     let mut done = Vec::new();
     for _ in 0..steps {
         let mut model = states.last().unwrap().clone();
@@ -292,13 +303,13 @@ fn run<K: Keystore>(seed: u64, steps: usize, mut keystore: K, restart: Restart<'
                 }
             }
             10 => {
-                ranges = points(&mut source);
-                keystore.set_ranges(&ranges).unwrap();
+                ranges = by(&mut source);
+                keystore.set_ranges(ranges.placement, &ranges.points).unwrap();
             }
             11 => {
                 under_way = None;
                 (keystore, model) = restart(keystore, &mut source, &states);
-                keystore.set_ranges(&ranges).unwrap();
+                keystore.set_ranges(ranges.placement, &ranges.points).unwrap();
                 states = vec![model.clone()];
                 done.retain(|(_, through)| *through <= model.through);
                 assert_eq!(keystore.checkpointed(), model.through);
@@ -336,9 +347,14 @@ fn fjall_does_what_the_model_does_and_restarts_at_its_checkpoint() {
     }
 }
 
+fn halves() -> By {
+    By { placement: Placement::Ring, points: vec![u64::MAX / 2, u64::MAX] }
+}
+
 fn filled(directory: &Directory, seed: u64, checkpoints: usize) -> (FjallKeystore, Model) {
     let mut keystore = directory.open().unwrap();
-    keystore.set_ranges(&[u64::MAX / 2, u64::MAX]).unwrap();
+    let By { placement, points } = halves();
+    keystore.set_ranges(placement, &points).unwrap();
     let mut model = Model::default();
     let mut source = Source(seed);
     for _ in 0..checkpoints {
@@ -355,7 +371,7 @@ fn filled(directory: &Directory, seed: u64, checkpoints: usize) -> (FjallKeystor
 #[test]
 fn a_checkpoint_without_space_changes_nothing_and_the_next_one_makes_up_for_it() {
     let directory = Directory::new();
-    let points = [u64::MAX / 2, u64::MAX];
+    let points = halves();
     let (mut keystore, mut model) = filled(&directory, 5, 3);
     for number in 0..3 {
         let mut writes = batch(&mut Source(90 + number));
@@ -392,7 +408,7 @@ fn a_killed_fjall_is_exactly_its_last_checkpoint() {
     let mut after = before.clone();
     after.apply(&writes, GroupSeq(7));
     keystore.apply(&writes, GroupSeq(7)).unwrap();
-    let points = [u64::MAX / 2, u64::MAX];
+    let points = halves();
     let expect = |model: &Model| {
         let copy = directory.copy();
         check(&copy.open().unwrap(), model, &points);
@@ -423,7 +439,7 @@ fn damage_to_the_journal_does_not_matter() {
         let mut garbage = source.bytes(10_000);
         garbage[0] = tag;
         fs::write(&journals[0], &garbage).unwrap();
-        check(&directory.open().unwrap(), &model, &[u64::MAX / 2, u64::MAX]);
+        check(&directory.open().unwrap(), &model, &halves());
     }
 }
 
@@ -476,7 +492,7 @@ fn a_missing_manifest_is_an_error_and_nothing_is_deleted() {
         fs::remove_file(&current).unwrap();
         assert!(matches!(damaged.open(), Err(KeystoreError::Corrupt(_))));
         fs::write(&current, bytes).unwrap();
-        check(&damaged.open().unwrap(), &model, &[u64::MAX / 2, u64::MAX]);
+        check(&damaged.open().unwrap(), &model, &halves());
     }
 }
 
@@ -487,7 +503,7 @@ fn a_half_made_keystore_is_made_anew() {
     fs::rename(directory.keystore(), directory.0.join("keystore.new")).unwrap();
     let journal = directory.0.join("keystore.new").join("0.jnl");
     fs::remove_file(journal).unwrap();
-    check(&directory.open().unwrap(), &Model::default(), &[]);
+    check(&directory.open().unwrap(), &Model::default(), &By::default());
 }
 
 /// Contract: "Every data file begins with a magic, a format number, cluster and store uuid"

@@ -1,6 +1,6 @@
 //! The nodes of the world: what becomes of their cores' effects, how they end and start again.
 
-use super::super::super::ring::point_of;
+use super::super::super::ring::{byte_sum, hash_of};
 use super::*;
 
 /// An empty cache of a node, small enough that keys push each other out.
@@ -43,8 +43,9 @@ impl Machine {
 
     fn apply_once(&mut self, write: &Committed) {
         if let Some(once) = write.once.clone() {
-            let (version, point) = (write.version, point_of(&write.write.key));
-            self.onces.insert(version, OnceEntry { version, point, once });
+            let (version, key) = (write.version, &write.write.key);
+            let (hash, sum) = (hash_of(key), byte_sum(key));
+            self.onces.insert(version, OnceEntry { version, hash, sum, once });
         }
     }
 }
