@@ -23,6 +23,8 @@ use protocol::ids::{Epoch, Uuid};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::e2e::procs::wait_for;
+
 /// Longer than anything should take on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -232,15 +234,8 @@ impl Drop for Up {
     }
 }
 
-fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = probe() {
-            return found;
-        }
-        assert!(began.elapsed() < DEADLINE, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+fn eventually<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
+    wait_for(what, DEADLINE, probe)
 }
 
 fn pid(value: &Value) -> Pid {

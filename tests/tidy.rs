@@ -42,18 +42,24 @@ const IMPORTS: &[(&str, &[&str], &[&str])] = &[
     ("cluster/", &[], &["tui", "demos"]),
     ("demos/", &[], &["cluster", "tui"]),
     ("tui/src/", &[], &["cluster", "demos"]),
-    ("tui/src/prompt/", &[], NO_TERMINAL),
-    ("tui/src/commands/", &[], NO_TERMINAL),
-    ("tui/src/console/look/", &[], NO_TERMINAL),
-    ("tui/src/console/widgets/", &["tui/src/console/widgets/testing.rs"], NO_TERMINAL),
+    ("tui/src/prompt/", &[], NO_WORLD),
+    ("tui/src/prompt/", &[], &["protocol"]),
+    ("tui/src/commands/", &[], NO_WORLD),
+    ("tui/src/commands/", &[], &["protocol"]),
+    ("tui/src/console/look/", &[], NO_WORLD),
+    ("tui/src/console/look/", &[], &["protocol"]),
+    ("tui/src/console/widgets/", WIDGETS_TESTS, NO_WORLD),
+    ("tui/src/console/widgets/", WIDGETS_TESTS, &["protocol"]),
     ("tui/src/console/model/", &[], NO_PICTURE),
-    ("tui/src/console/model/", &[], NO_CLOCK),
-    ("tui/src/console/state/", &[], NO_CLOCK),
-    ("tui/src/console/views/", &[], NO_CLOCK),
-    ("tui/src/console/screen/", &[], NO_CLOCK),
+    ("tui/src/console/model/", &[], NO_WORLD),
+    ("tui/src/console/state/", &[], NO_WORLD),
+    ("tui/src/console/views/", &[], NO_WORLD),
+    ("tui/src/console/screen/", &[], NO_WORLD),
 ];
-/// What a fold over events could be tempted by: it must come to the same whenever it is played.
-const NO_CLOCK: &[&str] = &[
+const WIDGETS_TESTS: &[&str] = &["tui/src/console/widgets/testing.rs"];
+/// Whatever a line editor, a widget or a fold over events could be tempted by: it is handed what it
+/// needs, says what is to be seen, and comes to the same whenever it is played.
+const NO_WORLD: &[&str] = &[
     "crossterm",
     "ratatui::crossterm",
     "crate::terminal",
@@ -76,22 +82,6 @@ const NO_PICTURE: &[&str] = &[
     "crate::console::views",
     "crate::console::screen",
     "crate::console::state",
-];
-/// Whatever a line editor or a widget could be tempted by: it is handed what it needs, and says what
-/// is to be seen.
-const NO_TERMINAL: &[&str] = &[
-    "crossterm",
-    "ratatui::crossterm",
-    "crate::terminal",
-    "crate::history_file",
-    "std::fs",
-    "std::io",
-    "std::net",
-    "std::env",
-    "std::time",
-    "std::thread",
-    "tokio",
-    "protocol",
 ];
 /// Of `std::net`, what opens no socket.
 const ADDRESSES: &[&str] =

@@ -1,7 +1,8 @@
 //! What a supervisor tells its servers: one JSON object a line, on their standard input.
 //!
 //! Written by `supervisor::run`, read by `process`. To a node: the faults that it is to have, for
-//! teaching. To the coordinator: what became of the nodes' processes, for display. Each may be lost
+//! teaching. To the coordinator, for display: the cluster's name, and what became of the nodes'
+//! processes. Each may be lost
 //! without harm. Receivers ignore kinds and fields that they do not know. Plain values.
 
 use protocol::supervisor::Injected;
@@ -32,6 +33,11 @@ pub enum Order {
     GoOn,
     /// What became of a node's process.
     Hint(Hint),
+    /// What the cluster is called.
+    Cluster {
+        /// Its name.
+        name: String,
+    },
 }
 
 /// What a supervisor says of a node, for display only.
@@ -144,7 +150,9 @@ mod tests {
         let hint = Hint { node: "n1".into(), paused: true, ..Hint::default() };
         let faults = [Fault::RefusePrepare, Fault::SyncDelayMs(5), Fault::StopAfter(Step::Vote)];
         let inject = |fault| Order::Inject { number: 1, fault, count: 2 };
-        let orders = faults.into_iter().map(inject).chain([Order::GoOn, Order::Hint(hint)]);
+        let cluster = Order::Cluster { name: "shop".into() };
+        let orders = faults.into_iter().map(inject);
+        let orders = orders.chain([Order::GoOn, Order::Hint(hint), cluster]);
         for order in orders {
             let line = serde_json::to_string(&order).unwrap();
             assert_eq!(serde_json::from_str::<Order>(&line).unwrap(), order, "{line}");

@@ -38,6 +38,9 @@ pub struct Status {
     /// How many keys have how many live copies.
     #[serde(default)]
     pub copies: BTreeMap<u32, u64>,
+    /// Members whose keys are not counted yet, and not among `copies`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies_uncounted: Vec<NodeName>,
     /// The updates that may be repeated.
     #[serde(default)]
     pub once: OnceStatus,
@@ -257,7 +260,7 @@ pub struct NodeStatus {
     /// Heartbeats received.
     #[serde(default)]
     pub heartbeats: u64,
-    /// Keys of which it is the first replica.
+    /// Keys of which it is the first replica; none: they are not counted yet.
     #[serde(default)]
     pub keys_primary: Option<u64>,
     /// Keys of which it is a further replica.
@@ -290,6 +293,9 @@ pub struct NodeFigures {
     pub undecided: u64,
     /// Age of the oldest of them.
     pub undecided_oldest_ms: u64,
+    /// It has not counted its keys yet: the two numbers that follow say nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub counting: bool,
     /// Live keys of which it is the primary.
     pub keys_primary: u64,
     /// Live keys of which it is another replica.

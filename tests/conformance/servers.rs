@@ -1,10 +1,16 @@
 //! What a server says of itself, and whom it does not talk to.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::malformed::ports;
 use super::talk::{Talk, shown};
 use super::{Site, checks};
+use crate::e2e::procs::wait_for;
+
+/// For a machine that stalls; a node counts within two heartbeats.
+const COUNTED_MAX: Duration = Duration::from_secs(60);
 
 checks! {
     701 hello_tells_who_is_there
@@ -154,7 +160,12 @@ fn status_of_the_ring(site: &Site) {
 }
 
 fn status_of_the_nodes(site: &Site) {
-    let status = site.status();
+    // One that has just started has not counted its keys yet.
+    let status = wait_for("all nodes to have counted their keys", COUNTED_MAX, || {
+        let status = site.status();
+        let nodes = status["nodes"].as_array()?;
+        nodes.iter().all(|node| node["keys_primary"].is_number()).then_some(status)
+    });
     for node in status["nodes"].as_array().expect("a list") {
         has(node, "name id uuid version state addr pid supervisor incarnation heartbeat_age_ms");
         has(node, "heartbeats keys_primary keys_replica cache log_bytes fsync_us undecided");

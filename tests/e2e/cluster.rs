@@ -25,6 +25,9 @@ use super::wire::ask;
 /// How long a cluster may take to be ready, or healthy again, on a machine that stalls.
 const READY_MAX: Duration = Duration::from_secs(60);
 
+/// Of its directory, and so of the cluster: the one that `piazza up` takes by itself.
+const NAME: &str = "piazza-data";
+
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// No other cluster of this test program runs meanwhile.
@@ -115,7 +118,7 @@ impl Cluster {
 
     /// The cluster's directory.
     pub(crate) fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
+        self.dir.path().join(NAME)
     }
 
     /// Where a file arms a failpoint of the servers.
@@ -264,7 +267,7 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.kill_everything();
         if thread::panicking() {
-            let logs = [self.dir.path().join("data/logs"), self.dir.path().join("supervisor.log")];
+            let logs = [self.data().join("logs"), self.dir.path().join("supervisor.log")];
             self.dir.keep_only(&logs);
             eprintln!("the cluster's logs are in {}", self.dir.path().display());
         }
@@ -290,7 +293,7 @@ fn up(mark: &Mark, dir: &TempDir, arguments: &[String]) -> (Child, Ready) {
     let log_path = dir.path().join("supervisor.log");
     let log = File::options().create(true).append(true).open(&log_path).expect("a log file");
     let mut command = dying_with_us(binary());
-    command.args(["up", "--headless", "--any-port", "--dir"]).arg(dir.path().join("data"));
+    command.args(["up", "--headless", "--any-port", "--dir"]).arg(dir.path().join(NAME));
     #[cfg(feature = "failpoints")]
     command.env("PIAZZA_FAILPOINTS", failpoints(dir));
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
@@ -303,7 +306,7 @@ fn up(mark: &Mark, dir: &TempDir, arguments: &[String]) -> (Child, Ready) {
             let _ = child.kill();
             let status = child.wait();
             let log = fs::read_to_string(&log_path).unwrap_or_default();
-            dir.keep_only(&[dir.path().join("data/logs"), log_path]);
+            dir.keep_only(&[dir.path().join(NAME).join("logs"), log_path]);
             panic!("`piazza up` printed no ready line in {READY_MAX:?} ({status:?}):\n{log}");
         };
         if let Some(json) = line.strip_prefix("ready ") {

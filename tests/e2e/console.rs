@@ -275,9 +275,12 @@ fn console_of_up() {
     let place = TempDir::new("console-up");
     let procs = Mark::new();
     let data = place.path().join("data");
-    let mut command = Command::new(binary());
-    procs.put_on(&mut command);
-    command.args(["up", "--nodes", "2", "--any-port", "--dir"]).arg(&data);
+    let piazza = |arguments: &[&str]| {
+        let mut command = Command::new(binary());
+        procs.put_on(&mut command).args(arguments).arg("--dir").arg(&data);
+        command
+    };
+    let command = piazza(&["up", "--nodes", "2", "--any-port"]);
     let mut terminal = Terminal::of_size(&command, place.path(), COLUMNS, ROWS);
     terminal.wait("the console", |screen| screen.contains("2/2 up"));
     // Cancelled: it goes on.
@@ -291,29 +294,30 @@ fn console_of_up() {
     terminal.type_keys("l");
     terminal.wait("the farewell", |screen| screen.contains("the cluster goes on"));
     assert_eq!(terminal.ended(), 0);
-    let mut command = Command::new(binary());
-    procs.put_on(&mut command);
-    command.arg("console").arg("--dir").arg(&data);
-    let terminal = Terminal::of_size(&command, place.path(), COLUMNS, ROWS);
+    let terminal = Terminal::of_size(&piazza(&["console"]), place.path(), COLUMNS, ROWS);
     terminal.wait("the second console", |screen| screen.contains("2/2 up"));
     kill(Pid::from_raw(terminal.pid()), Signal::SIGKILL).expect("it runs");
     drop(terminal);
-    let mut command = Command::new(binary());
-    procs.put_on(&mut command);
-    let status = command.args(["wait", "healthy", "--dir"]).arg(&data).status().expect("it starts");
+    let status = piazza(&["wait", "healthy"]).status().expect("it starts");
     assert!(status.success(), "{status}");
     // Once more, and stopped by its own console.
-    let mut command = Command::new(binary());
-    procs.put_on(&mut command);
-    let status = command.args(["down", "--dir"]).arg(&data).status().expect("it starts");
+    let status = piazza(&["down"]).status().expect("it starts");
     assert!(status.success(), "{status}");
-    let mut command = Command::new(binary());
-    procs.put_on(&mut command);
-    command.args(["up", "--any-port", "--dir"]).arg(&data);
+    let command = piazza(&["up", "--any-port"]);
     let mut terminal = Terminal::of_size(&command, place.path(), COLUMNS, ROWS);
     terminal.wait("the console", |screen| screen.contains("2/2 up"));
     terminal.type_keys("qs");
     terminal.wait("the farewell", |screen| screen.contains("the cluster is stopped"));
     assert_eq!(terminal.ended(), 0);
     wait_for("the servers' end", WAIT_MAX, || procs.pids().is_empty().then_some(()));
+    // A console that cannot be shown leaves it running, and says so.
+    let config = place.path().join("piazza");
+    std::fs::create_dir_all(&config).expect("a directory");
+    std::fs::write(config.join("console.json"), r#"{"theme":"pink"}"#).expect("a file");
+    let terminal = Terminal::of_size(&piazza(&["up", "--any-port"]), place.path(), COLUMNS, ROWS);
+    let both = ["console.json", "the cluster goes on"];
+    terminal.wait("the reason", |screen| both.iter().all(|words| screen.contains(words)));
+    assert_eq!(terminal.ended(), 2);
+    let status = piazza(&["down"]).status().expect("it starts");
+    assert!(status.success(), "{status}");
 }

@@ -77,11 +77,15 @@ fn a_stop_ends_connections(cluster: &mut Cluster) {
 fn flags_are_told_and_kept(cluster: &Cluster) {
     let is_told = |status: &Value| {
         let nodes = status["nodes"].as_array().into_iter().flatten();
-        nodes.filter(|node| node["heartbeats"].as_u64() > Some(0)).count() == 3
+        let beats = nodes.filter(|node| node["heartbeats"].as_u64() > Some(0)).count();
+        beats == 3 && status["cluster"]["name"] != ""
     };
-    let status =
-        wait_for("a heartbeat of each node", WAIT_MAX, || cluster.status().filter(is_told));
+    let told = || cluster.status().filter(is_told);
+    let status = wait_for("a heartbeat of each node, and the cluster's name", WAIT_MAX, told);
     let told = &status["cluster"];
+    let file = fs::read_to_string(cluster.data().join("cluster.json")).expect("a file");
+    let file: Value = serde_json::from_str(&file).expect("JSON");
+    assert_eq!((&told["name"], &told["uuid"]), (&file["name"], &file["cluster"]));
     assert_eq!((&told["heartbeat_ms"], &told["lease_ms"]), (&json!(200), &json!(1_500)));
     assert_eq!(
         (&told["tokens"], &told["replicas"], &told["nodes"]),

@@ -105,7 +105,7 @@ fn a_script(cluster: &Cluster) {
 fn a_person(cluster: &Cluster) {
     let state = TempDir::new("shell-state");
     let mut terminal = Terminal::start(&shell_command(cluster), state.path());
-    let prompt = "piazza (3/3 up)> ";
+    let prompt = "piazza-data (3/3 up)> ";
     ready(&mut terminal, prompt);
     terminal.type_keys("put user:42 \"hi \\x1b[31m there\"\r");
     terminal.wait("the answer", |screen| screen.contains("\nwritten, version "));
@@ -118,7 +118,8 @@ fn a_person(cluster: &Cluster) {
     // A slip.
     ready(&mut terminal, prompt);
     terminal.type_keys("gte k\r");
-    let marked = "\n                 ^^^\npiazza: there is no command \"gte\": did you mean get?\n";
+    let marked =
+        "\n                      ^^^\npiazza: there is no command \"gte\": did you mean get?\n";
     terminal.wait("the mark", |screen| screen.contains(marked));
     ready(&mut terminal, prompt);
     // History by what it begins with, a wide text, and Ctrl-C.
@@ -179,19 +180,19 @@ fn a_watch(cluster: &Cluster, terminal: &mut Terminal) {
 fn a_narrow_terminal(cluster: &Cluster) {
     let state = TempDir::new("shell-narrow");
     let mut terminal = Terminal::start(&shell_command(cluster), state.path());
-    ready(&mut terminal, "piazza (3/3 up)> ");
+    ready(&mut terminal, "piazza-data (3/3 up)> ");
     let text = "get 0123456789abcdefghijklmnopqrstuvwxyz";
     terminal.type_keys(text);
-    terminal.wait_row(&format!("piazza (3/3 up)> {text}"));
+    terminal.wait_row(&format!("piazza-data (3/3 up)> {text}"));
     terminal.resize(30);
     // Half of the row is the prompt's; of the line its end is shown, in the same row.
-    terminal.wait_row(&format!("piazza (3/3 up)<{}", &text[text.len() - 13..]));
+    terminal.wait_row(&format!("piazza-data (3/<{}", &text[text.len() - 13..]));
     terminal.type_keys("\x01");
-    terminal.wait("the line's begin", |screen| screen.ends_with("piazza (3/3 up)get 012345678>"));
+    terminal.wait("the line's begin", |screen| screen.ends_with("piazza-data (3/get 012345678>"));
     terminal.type_keys("\x05\x15scan --\t");
-    terminal.wait("a menu", |screen| screen.contains("up)scan --\n  --after   Begin behind this"));
+    terminal.wait("a menu", |screen| screen.contains("(3/scan --\n  --after   Begin behind this"));
     terminal.type_keys("\t");
-    terminal.wait_row_above("piazza (3/3 up)scan --after");
+    terminal.wait_row_above("piazza-data (3/scan --after");
     terminal.type_keys("\x03\x04");
     assert_eq!(terminal.ended(), 0);
 }
@@ -199,19 +200,19 @@ fn a_narrow_terminal(cluster: &Cluster) {
 fn a_lost_connection(cluster: &Cluster) {
     let state = TempDir::new("shell-lost");
     let mut terminal = Terminal::start(&shell_command(cluster), state.path());
-    ready(&mut terminal, "piazza (3/3 up)> ");
+    ready(&mut terminal, "piazza-data (3/3 up)> ");
     let old = cluster.pid("coordinator");
     cluster.sigkill("coordinator");
     cluster.wait_healthy(old);
     terminal.type_keys("get s1\r");
     terminal.wait("the value", |screen| screen.contains("> get s1\na b\n"));
-    ready(&mut terminal, "piazza (3/3 up)> ");
+    ready(&mut terminal, "piazza-data (3/3 up)> ");
     // The prompt says that something is wrong.
     cluster.kill("n2");
     let gone = || (cluster.node_state("n2")? != "up").then_some(());
     wait_for("the node's end is known", WAIT_MAX, gone);
     terminal.type_keys("\r");
-    ready(&mut terminal, "piazza (2/3 up)> ");
+    ready(&mut terminal, "piazza-data (2/3 up)> ");
     cluster.restart("n2");
     cluster.wait_healthy(None);
     terminal.type_keys("quit\r");
@@ -223,7 +224,7 @@ fn however_it_ends(cluster: &Cluster) {
     for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGHUP, 129)] {
         for watching in [false, true] {
             let mut terminal = Terminal::start(&shell_command(cluster), state.path());
-            ready(&mut terminal, "piazza (3/3 up)> ");
+            ready(&mut terminal, "piazza-data (3/3 up)> ");
             assert!(!terminal.is_as_before(), "a line is edited key by key");
             if watching {
                 terminal.type_keys("watch s1\r");
@@ -248,17 +249,17 @@ fn stopped_and_continued(cluster: &Cluster) {
     let shell = binary();
     let line = format!("{} shell --addr {}\r", shell.display(), cluster.addr());
     terminal.type_keys(&line);
-    ready(&mut terminal, "piazza (3/3 up)> ");
+    ready(&mut terminal, "piazza-data (3/3 up)> ");
     terminal.type_keys("get s");
-    terminal.wait_row("piazza (3/3 up)> get s");
+    terminal.wait_row("piazza-data (3/3 up)> get s");
     terminal.type_keys("\x1a");
     terminal.wait_row("bash: ");
     assert!(terminal.is_as_before(), "{}", terminal.screen());
     terminal.type_keys("fg\r");
-    terminal.wait_row("piazza (3/3 up)> get s");
+    terminal.wait_row("piazza-data (3/3 up)> get s");
     terminal.type_keys("1\r");
     terminal.wait("the value", |screen| screen.contains("> get s1\na b\n"));
-    ready(&mut terminal, "piazza (3/3 up)> ");
+    ready(&mut terminal, "piazza-data (3/3 up)> ");
     terminal.type_keys("\x04");
     terminal.wait_row("bash: ");
     terminal.type_keys("exit\r");

@@ -180,10 +180,8 @@ pub(crate) fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Res
     })
 }
 
-/// Runs `work`, which sees to Ctrl-C itself.
-pub(crate) fn to_its_end(
-    work: impl Future<Output = Result<Exit, Failure>>,
-) -> Result<Exit, Failure> {
+/// Runs `work`, which sees to Ctrl-C itself or leaves it to end the process.
+pub(crate) fn to_its_end<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime
         .map_err(|error| Failure::new(Exit::Other, "system", format!("cannot start: {error}")))?;
@@ -276,11 +274,20 @@ pub(crate) fn on_terminal() -> bool {
     is_shown() || io::stdout().is_terminal()
 }
 
+/// Whether somebody types at a terminal whose cursor can be moved, and reads there.
+pub(crate) fn has_screen() -> bool {
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    !dumb && io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// Whether nobody wants colours: `NO_COLOR` says so.
+pub(crate) fn no_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
 /// Whether standard output should be coloured.
 pub(crate) fn in_colour() -> bool {
-    !is_shown()
-        && on_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    !is_shown() && io::stdout().is_terminal() && !no_colour()
 }
 
 #[cfg(test)]

@@ -55,7 +55,8 @@ pub(crate) fn missing(status: &Status, goal: Goal) -> Option<String> {
     }
     let few = keys_below(&status.copies, status.cluster.replicas);
     if few > 0 {
-        return Some(format!("{few} keys have too few live copies"));
+        let least = if status.copies_uncounted.is_empty() { "" } else { "at least " };
+        return Some(format!("{least}{few} keys have too few live copies"));
     }
     if status.keys_in_doubt > 0 {
         return Some(format!("{} keys are in doubt", status.keys_in_doubt));
@@ -235,6 +236,8 @@ fn table(out: &mut String, nodes: &[NodeStatus], colour: bool) {
 fn row(node: &NodeStatus) -> [String; 10] {
     let dash = || "-".to_owned();
     let keys = match (node.keys_primary, node.keys_replica) {
+        // It tells of itself, but of its keys it cannot yet.
+        (None, None) if node.state == NodeState::Up => "counting".to_owned(),
         (None, None) => dash(),
         (primary, replica) => {
             format!("{}+{}", primary.unwrap_or_default(), replica.unwrap_or_default())
@@ -323,9 +326,9 @@ mod tests {
 cluster shop\\u{1b} · 2 nodes, 2 copies of each key
 coordinator active · epoch 3 · up 61 s · ring 0.0
 
-NODE    STATE  ADDRESS         PID  HEARTBEAT   KEYS  CACHE  LOG     SYNC   UNDECIDED
-n1      up     127.0.0.1:4001  12   120 ms ago  7+3   3/5    20 KiB  90 us  0
-node-2  up     -               -    -           -     -      -       -      0
+NODE    STATE  ADDRESS         PID  HEARTBEAT   KEYS      CACHE  LOG     SYNC   UNDECIDED
+n1      up     127.0.0.1:4001  12   120 ms ago  7+3       3/5    20 KiB  90 us  0
+node-2  up     -               -    -           counting  -      -       -      0
 
 cache 4096 sets x 8 ways: 5 hits, 0 misses, 0 evictions
 requests: get 6
@@ -361,6 +364,11 @@ all is well
         assert_eq!(
             missing(&few, Goal::Healthy).as_deref(),
             Some("5 keys have too few live copies")
+        );
+        few.copies_uncounted.push(few.nodes[1].name.clone());
+        assert_eq!(
+            missing(&few, Goal::Healthy).as_deref(),
+            Some("at least 5 keys have too few live copies")
         );
         let mut starting = healthy();
         starting.coordinator.state = CoordinatorState::Recovering;

@@ -6,7 +6,6 @@
 
 mod detach;
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,7 +25,7 @@ use tui::console::run::End;
 use crate::args::Common;
 use crate::console::{self, Appearance, ConsoleArgs};
 use crate::credentials::Credentials;
-use crate::print::{self, Exit};
+use crate::print;
 use crate::supervised;
 
 /// Runs a whole cluster on this machine, each server a process of its own.
@@ -213,9 +212,7 @@ pub(crate) fn up(args: UpArgs) -> ExitCode {
         eprintln!("piazza: cannot go into the background: {error}; start it with --headless");
         return ExitCode::from(5);
     }
-    let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-    let on_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-    if on_terminal && !dumb && !args.headless {
+    if print::has_screen() && !args.headless {
         return with_console(args);
     }
     let program = match args.server_program.map_or_else(std::env::current_exe, Ok) {
@@ -259,11 +256,8 @@ fn with_console(args: UpArgs) -> ExitCode {
         return started;
     }
     let watched = ConsoleArgs::of_dir(dir.clone(), args.appearance);
-    let ended = match console::show(watched, true) {
-        Ok(ended) => ended,
-        Err(failure) => return print::finish(Err(failure), false),
-    };
-    if ended == End::Stopped {
+    let ended = console::show(watched, true);
+    if matches!(ended, Ok(End::Stopped)) {
         println!("the cluster is stopped");
         return ExitCode::SUCCESS;
     }
@@ -271,10 +265,7 @@ fn with_console(args: UpArgs) -> ExitCode {
     println!(
         "the cluster goes on: piazza console --dir {dir} shows it, piazza down --dir {dir} stops it"
     );
-    match ended {
-        End::Signal(number) => ExitCode::from(128_u8.saturating_add(number)),
-        _ => ExitCode::SUCCESS,
-    }
+    ended.map_or_else(|failure| print::finish(Err(failure), false), console::exit_code)
 }
 
 /// Runs `piazza down`.
@@ -282,13 +273,9 @@ pub(crate) fn down(args: DownArgs) -> ExitCode {
     let DownArgs { dir, addr, supervisor, credentials } = args;
     let common = Common { addr, dir, json: false, credentials };
     let found = common.credentials.token().and_then(|token| {
-        let mut found = None;
         // What follows waits without a runtime: Ctrl-C must go on ending it.
-        print::to_its_end(async {
-            found = Some(supervised::directory(supervisor.as_deref(), &common).await?);
-            Ok(Exit::Done)
-        })?;
-        Ok((found.unwrap_or_default(), token))
+        let dir = print::to_its_end(supervised::directory(supervisor.as_deref(), &common))?;
+        Ok((dir, token))
     });
     match found {
         Ok((dir, token)) => supervisor::down(&dir, token.as_ref()),

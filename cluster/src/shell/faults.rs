@@ -122,7 +122,7 @@ impl Faults {
                 self.lock().halted = false;
                 self.told_to_go_on.notify_all();
             }
-            Order::Hint(_) => {}
+            Order::Hint(_) | Order::Cluster { .. } => {}
         }
     }
 

@@ -1,5 +1,5 @@
-//! What a supervisor says of the nodes that it owns: that one stands still, what ended one, which
-//! faults it has on order. For display only.
+//! What a supervisor says of the cluster that it owns: its name, that a node stands still, what
+//! ended one, which faults it has on order. For display only.
 //!
 //! Filled by a thread that reads the supervisor's orders; `connection` and `coordinator` add it to
 //! what they show. The core never sees it: no decision can rest on it, and none of it need arrive.
@@ -18,9 +18,17 @@ use crate::process::Orders;
 /// Most nodes that are remembered: more than a supervisor has.
 const NODES_MAX: usize = 1_024;
 
-/// The newest hint of each node.
+/// What was said.
 #[derive(Default)]
-pub(super) struct Hints(Mutex<BTreeMap<String, Hint>>);
+pub(super) struct Hints(Mutex<Said>);
+
+#[derive(Default)]
+struct Said {
+    /// The cluster's name.
+    cluster: String,
+    /// The newest hint of each node.
+    nodes: BTreeMap<String, Hint>,
+}
 
 impl Hints {
     /// Takes hints from now on, on a thread of its own.
@@ -28,39 +36,42 @@ impl Hints {
         let hints = Arc::clone(self);
         let take = move || {
             for order in orders {
-                if let Order::Hint(hint) = order {
-                    hints.take(hint);
+                match order {
+                    Order::Hint(hint) => hints.take(hint),
+                    Order::Cluster { name } => hints.with(|said| said.cluster = name),
+                    Order::Inject { .. } | Order::GoOn => {}
                 }
             }
         };
         thread::Builder::new().name("hints".into()).spawn(take).map(drop)
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut BTreeMap<String, Hint>) -> T) -> T {
+    fn with<T>(&self, look: impl FnOnce(&mut Said) -> T) -> T {
         // Nobody panics with it: what is done under it is a few moves.
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn take(&self, hint: Hint) {
-        self.with(|hints| {
-            if hints.len() < NODES_MAX || hints.contains_key(&hint.node) {
-                hints.insert(hint.node.clone(), hint);
+        self.with(|Said { nodes, .. }| {
+            if nodes.len() < NODES_MAX || nodes.contains_key(&hint.node) {
+                nodes.insert(hint.node.clone(), hint);
             }
         });
     }
 
     /// Adds what is known to a status; `lab`: the faults on order, too.
     pub(super) fn add_to(&self, status: &mut Status, lab: bool) {
-        self.with(|hints| {
+        self.with(|Said { cluster, nodes }| {
+            status.cluster.name.clone_from(cluster);
             for node in &mut status.nodes {
-                let Some(hint) = hints.get(node.name.as_str()) else { continue };
+                let Some(hint) = nodes.get(node.name.as_str()) else { continue };
                 (node.paused, node.hint) = (hint.paused, hint.why.clone());
                 // Until the core has met it by itself, which comes first: it counts for nothing.
                 if hint.exited && node.state == NodeState::Suspect {
                     node.state = NodeState::Down;
                 }
             }
-            let injected = hints.values().filter(|hint| !hint.injected.is_empty());
+            let injected = nodes.values().filter(|hint| !hint.injected.is_empty());
             let injected = injected.map(|hint| (hint.node.clone(), hint.injected.clone()));
             status.lab = lab.then(|| LabStatus { injected: injected.collect() });
         });
@@ -68,8 +79,8 @@ impl Hints {
 
     /// Adds what is known of its node to an event.
     pub(super) fn add_to_event(&self, event: &mut MemberState) {
-        self.with(|hints| {
-            if let Some(hint) = hints.get(event.node.as_str()) {
+        self.with(|Said { nodes, .. }| {
+            if let Some(hint) = nodes.get(event.node.as_str()) {
                 (event.paused, event.hint) = (hint.paused, hint.why.clone());
             }
         });

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use protocol::ids::MemberId;
 use protocol::peer::Heartbeat;
 use protocol::status::NodeFigures;
 
@@ -47,7 +48,9 @@ impl Pulse {
         self.seq += 1;
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let (undecided, oldest) = core.undecided();
-        let (keys_primary, keys_replica) = self.keys(core, ring);
+        let placed = ring.zip(core.member());
+        let keys = placed.and_then(|(ring, me)| keys(&self.counts, ring, me));
+        let (keys_primary, keys_replica) = keys.unwrap_or_default();
         let meta = core.meta();
         let (rss_bytes, cpu_us) = usage();
         Heartbeat {
@@ -61,6 +64,7 @@ impl Pulse {
                 fsync_us: self.gauge.sync_us.load(Ordering::Relaxed),
                 undecided,
                 undecided_oldest_ms: oldest.map_or(0, |at| clock::now().since_us(at) / 1000),
+                counting: keys.is_none(),
                 keys_primary,
                 keys_replica,
                 log_bytes: self.gauge.bytes.load(Ordering::Relaxed),
@@ -72,16 +76,19 @@ impl Pulse {
             },
         }
     }
+}
 
-    /// Live keys in the ranges of which this node is the first replica, and in the others.
-    fn keys(&self, core: &NodeCore, ring: Option<&Ring>) -> (u64, u64) {
-        let (mut primary, mut replica) = (0, 0);
-        let (Some(ring), Some(me)) = (ring, core.member()) else { return (0, 0) };
-        for (keys, (_, owner)) in self.counts.iter().zip(ring.points()) {
-            if *owner == me { primary += keys } else { replica += keys }
-        }
-        (primary, replica)
+/// Live keys in the ranges of which `me` is the first replica, and in the others; `None` until they
+/// are counted by the ranges of this ring.
+fn keys(counts: &[u64], ring: &Ring, me: MemberId) -> Option<(u64, u64)> {
+    if counts.len() != ring.points().len() {
+        return None;
     }
+    let (mut primary, mut replica) = (0, 0);
+    for (keys, (_, owner)) in counts.iter().zip(ring.points()) {
+        if *owner == me { primary += keys } else { replica += keys }
+    }
+    Some((primary, replica))
 }
 
 /// Resident bytes and processor time of this process.
@@ -94,4 +101,20 @@ fn usage() -> (u64, u64) {
         u64::try_from(us(usage.user_time()) + us(usage.system_time())).unwrap_or(0)
     });
     (pages.unwrap_or(0) * 4096, cpu_us)
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::ids::Point;
+
+    use super::*;
+
+    #[test]
+    fn keys_are_told_once_they_are_counted_by_this_ring() {
+        let ring = Ring::new(vec![(Point(10), MemberId(0)), (Point(20), MemberId(1))], 2);
+        let told = |counts: &[u64]| keys(counts, &ring, MemberId(1));
+        assert_eq!(told(&[]), None, "not counted yet");
+        assert_eq!(told(&[5]), None, "by other ranges");
+        assert_eq!(told(&[3, 4]), Some((4, 3)));
+    }
 }

@@ -28,6 +28,7 @@ use super::options::UpOptions;
 use super::request::NESTING_MAX;
 use super::{StartError, connection, endpoint, fresh, note};
 use crate::core::coordinator::ClientId;
+use crate::orders::Order;
 use crate::shell::subscribers::Subscriber;
 use crate::tokens::{TokenFiles, Tokens};
 use crate::{process, telemetry};
@@ -302,6 +303,9 @@ impl Supervisor {
         let (running, pid) =
             Running::spawn(program, args, stderr, (proc, life), self.news.clone())?;
         tracing::info!(proc = name, pid, "started");
+        if proc == COORDINATOR {
+            running.order(&Order::Cluster { name: self.file.name.clone() });
+        }
         self.running.insert(proc, running);
         Ok(Input::Spawned { proc, pid, instance })
     }

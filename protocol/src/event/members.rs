@@ -188,6 +188,9 @@ pub struct Copies {
     pub by_live_copies: BTreeMap<u32, u64>,
     /// Keys with fewer than they should have: they can be read and not written.
     pub unwritable: u64,
+    /// Members whose keys are not counted yet, and not among these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uncounted: Vec<NodeName>,
 }
 
 /// How far the coordinator is. Its epoch is the envelope's.

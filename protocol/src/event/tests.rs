@@ -48,7 +48,11 @@ fn an_event_reads_back_as_it_was_written() {
     let bodies = [
         Body::Txn(txn()),
         Body::TxnOpen(TxnOpen(Txn { outcome: None, ..txn() })),
-        Body::Copies(Copies { by_live_copies: [(1, 7), (2, 9)].into(), unwritable: 7 }),
+        Body::Copies(Copies {
+            by_live_copies: [(1, 7), (2, 9)].into(),
+            unwritable: 7,
+            uncounted: vec![node("n3")],
+        }),
         Body::Link(Link { peer: node("n2"), state: LinkState::Lost, retry_ms: Some(20) }),
         Body::Stats(Stats::default()),
         Body::CacheTotals(CacheTotals::default()),

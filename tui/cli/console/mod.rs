@@ -10,7 +10,7 @@ mod config;
 mod prompt;
 mod surface;
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -74,17 +74,23 @@ pub(crate) struct Appearance {
 pub(crate) fn run(args: ConsoleArgs) -> ExitCode {
     let json = args.common.json;
     match show(args, false) {
-        Ok(End::Left | End::Stopped) => ExitCode::SUCCESS,
-        Ok(End::Signal(number)) => ExitCode::from(128_u8.saturating_add(number)),
+        Ok(end) => exit_code(end),
         Err(failure) => print::finish(Err(failure), json),
+    }
+}
+
+/// What a shell is told of how it ended.
+pub(crate) fn exit_code(end: End) -> ExitCode {
+    match end {
+        End::Left | End::Stopped => ExitCode::SUCCESS,
+        End::Signal(number) => ExitCode::from(128_u8.saturating_add(number)),
     }
 }
 
 /// Shows the cluster until the person, a signal or the terminal ends that. `owns_cluster`: this
 /// command has started it, and asks at the end what becomes of it.
 pub(crate) fn show(args: ConsoleArgs, owns_cluster: bool) -> Result<End, Failure> {
-    let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-    if dumb || !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+    if !print::has_screen() {
         return Err(Failure::usage(
             "the console needs a terminal that can move its cursor: use piazza status, watch or \
              shell instead, or piazza up --headless",
@@ -106,9 +112,8 @@ pub(crate) fn show(args: ConsoleArgs, owns_cluster: bool) -> Result<End, Failure
         (None, None) => Some("the cluster is on another machine: --read-only=false".to_owned()),
     };
     let Appearance { theme, ascii, no_confirm, no_mouse } = args.appearance;
-    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let settings = Settings {
-        look: Look::choose(theme, no_color, config.theme, ascii || config.ascii),
+        look: Look::choose(theme, print::no_colour(), config.theme, ascii || config.ascii),
         keys: config.keys,
         read_only,
         confirm: config.confirm && !no_confirm,

@@ -55,12 +55,7 @@ async fn carry_out(session: &mut Session, line: &str) -> Result<(), Failure> {
     };
     match typed {
         Typed::Quit => print::output(b"Esc, then q, ends the console\n"),
-        Typed::Help { command } => {
-            let help = grammar::help(command.as_deref()).ok_or_else(|| {
-                Failure::usage("there is no such command: help shows all of them")
-            })?;
-            print::output(help.as_bytes())
-        }
+        Typed::Help { command } => print::output(grammar::help(command.as_deref())?.as_bytes()),
         Typed::History => print::output(b"Up goes through the lines typed before\n"),
         Typed::Asked(asked) => match asked.typed_input()? {
             Some(input) => session.carry_out(asked, input).await.map(drop),

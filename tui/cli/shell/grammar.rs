@@ -1,8 +1,8 @@
 //! A line of the shell to a command: the grammar of the command line, with what only the shell has.
 //!
-//! Used by `interactive` and `script`. The words go through the same parser as those of `piazza`;
-//! its errors become a place in the line and a sentence. The catalog for completion and help is
-//! made of the same grammar.
+//! Used by `interactive`, `script` and the console's prompt. The words go through the same parser
+//! as those of `piazza`; its errors become a place in the line and a sentence. The catalog for
+//! completion and help is made of the same grammar.
 
 use std::ffi::{OsStr, OsString};
 use std::ops::Range;
@@ -13,6 +13,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tui::commands::{Catalog, Choice, Command, Problem, Takes, Word, nearest, split};
 
 use crate::asked::Asked;
+use crate::print::{self, Failure};
 
 /// One line.
 #[derive(Debug, Parser)]
@@ -155,19 +156,24 @@ fn known(command: &clap::Command) -> Command {
     }
 }
 
-/// What can be typed, or how `name` is used; `None` if there is no such command.
-pub(crate) fn help(name: Option<&str>) -> Option<String> {
+/// What can be typed, or how `name` is used.
+///
+/// # Errors
+/// There is no such command.
+pub(crate) fn help(name: Option<&str>) -> Result<String, Failure> {
     let mut grammar = command();
     if let Some(name) = name {
-        return grammar
-            .find_subcommand_mut(name)
-            .map(|found| told(&found.render_long_help().to_string()));
+        let found = grammar.find_subcommand_mut(name).ok_or_else(|| {
+            let name = print::escaped(name.as_bytes(), false);
+            Failure::usage(format!("there is no command \"{name}\": see help"))
+        })?;
+        return Ok(told(&found.render_long_help().to_string()));
     }
     let mut out = String::new();
     for command in catalog().commands {
         out.push_str(&format!("  {:<9} {}\n", command.name, command.about));
     }
-    Some(out + NOTES)
+    Ok(out + NOTES)
 }
 
 /// The parser's help, without the place of the program's name, which a line does not have.
@@ -323,6 +329,7 @@ mod tests {
         let help = super::help(None).expect("help");
         assert!(help.contains("get ") && help.contains("Print the value of a key"), "{help}");
         assert!(super::help(Some("get")).expect("help").contains("<KEY>"));
-        assert_eq!(super::help(Some("dance")), None);
+        let failure = super::help(Some("dance")).expect_err("there is none");
+        assert_eq!(failure.message, "there is no command \"dance\": see help");
     }
 }

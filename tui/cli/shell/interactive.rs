@@ -17,7 +17,6 @@ use tui::terminal::{self, Guard, Input};
 use tui::text;
 
 use super::grammar::{self, Read, Typed};
-use super::script::helped;
 use super::session::Session;
 use super::{SIGHUP_EXIT, SIGTERM_EXIT, system, wrong};
 use crate::args::Common;
@@ -298,7 +297,7 @@ impl Shell {
         };
         let result = match typed {
             Typed::Quit => return Err(End::Quit),
-            Typed::Help { command } => helped(command.as_deref())
+            Typed::Help { command } => grammar::help(command.as_deref())
                 .and_then(|help| print::output(help.as_bytes()).map(|()| Exit::Done)),
             Typed::History => self.show_history().map(|()| Exit::Done),
             Typed::Asked(asked) => match asked.typed_input() {

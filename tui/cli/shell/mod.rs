@@ -12,7 +12,7 @@ mod interactive;
 mod script;
 pub(crate) mod session;
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::process::ExitCode;
 
 use tui::commands::Problem;
@@ -42,9 +42,8 @@ pub(crate) fn run(args: ShellArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return print::finish(Err(system(&error)), json),
     };
-    let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
     let code = runtime.block_on(async {
-        if io::stdin().is_terminal() && print::on_terminal() && !dumb {
+        if print::has_screen() {
             interactive::run(args.common).await
         } else {
             script::run(args).await

@@ -110,7 +110,7 @@ async fn run_line(session: &mut Session, line: &str) -> Result<Option<Exit>, Fai
         Typed::Quit => return Ok(None),
         // What was typed before is in the script.
         Typed::History => {}
-        Typed::Help { command } => print::output(helped(command.as_deref())?.as_bytes())?,
+        Typed::Help { command } => print::output(grammar::help(command.as_deref())?.as_bytes())?,
         Typed::Asked(asked) => {
             let missing = || Failure::usage("the value is missing: it stands behind the key");
             let input = asked.typed_input()?.ok_or_else(missing)?;
@@ -118,14 +118,6 @@ async fn run_line(session: &mut Session, line: &str) -> Result<Option<Exit>, Fai
         }
     }
     Ok(Some(Exit::Done))
-}
-
-/// What `help` says.
-pub(super) fn helped(command: Option<&str>) -> Result<String, Failure> {
-    grammar::help(command).ok_or_else(|| {
-        let name = print::escaped(command.unwrap_or_default().as_bytes(), false);
-        Failure::usage(format!("there is no command \"{name}\": see help"))
-    })
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub(crate) struct Session {
 
 impl Session {
     /// A first connection: a cluster that is not there is told at once.
-    pub(crate) async fn connect(common: Common) -> Result<Self, Failure> {
+    pub(super) async fn connect(common: Common) -> Result<Self, Failure> {
         let client = print::connect(&common).await?;
         Ok(Self { client: Some(client), ..Self::later(common, false) })
     }
@@ -46,7 +46,7 @@ impl Session {
     }
 
     /// Whether answers are JSON.
-    pub(crate) fn json(&self) -> bool {
+    pub(super) fn json(&self) -> bool {
         self.common.json
     }
 
@@ -82,7 +82,7 @@ impl Session {
     }
 
     /// What stands in front of what is typed: the cluster, and how it is.
-    pub(crate) async fn prompt(&mut self) -> String {
+    pub(super) async fn prompt(&mut self) -> String {
         let status = match &self.client {
             Some(client) => timeout(STATE_WAIT, client.status()).await.ok().and_then(Result::ok),
             None => None,
@@ -97,7 +97,7 @@ impl Session {
     }
 
     /// Keys that begin with `prefix`, and whether there are more; `None` where nobody says in time.
-    pub(crate) async fn keys(&self, prefix: &str) -> Option<(Vec<String>, bool)> {
+    pub(super) async fn keys(&self, prefix: &str) -> Option<(Vec<String>, bool)> {
         let client = self.client.as_ref()?.with_timeout(KEYS_WAIT);
         let mut scan = client.scan(prefix).limit(KEYS_MAX as u32 + 1);
         let page = timeout(KEYS_WAIT, scan.next()).await.ok()?.ok()?;

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use protocol::event::RecoveryPhase;
-use protocol::ids::{Epoch, MemberId, RingNumber, Version};
+use protocol::ids::{Epoch, Key, MemberId, RingNumber, Version};
 use protocol::peer::{Prepare, Report, ReportedTxn, Settled, TxnState};
 
 use super::super::node::is_ring;
@@ -63,6 +63,13 @@ pub(super) struct InDoubt {
     pub(super) seen: BTreeMap<MemberId, Seen>,
     /// Its place at the head of its keys' queues, if its keys are known.
     pub(super) seq: Option<Seq>,
+}
+
+impl InDoubt {
+    /// The key that it writes first, once somebody has shown what it writes.
+    pub(super) fn first_written(&self) -> Option<&Key> {
+        Some(&self.prepare.as_ref()?.writes.first()?.key)
+    }
 }
 
 impl Coordinator {
@@ -366,9 +373,10 @@ impl Coordinator {
     }
 
     fn resolve(&mut self, now: Time, id: Version, commit: bool, choice: bool) {
+        // First, while its keys are at hand: whoever listens is told one of them.
+        self.note(Note::Resolved(id, commit));
         let Some(doubt) = self.in_doubt.remove(&id) else { return };
         self.resolved.insert(id);
-        self.note(Note::Resolved(id, commit));
         let mut unconfirmed = Vec::new();
         let mut lost = Vec::new();
         let adopting: Vec<MemberId> = doubt

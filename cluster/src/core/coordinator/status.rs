@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use protocol::event::Copies;
 use protocol::ids::{Key, MemberId};
 use protocol::status::{
-    ClusterStatus, CoordinatorState, CoordinatorStatus, NodeState, NodeStatus, OpsStatus,
-    PointStatus, RingStatus, Status,
+    ClusterStatus, CoordinatorState, CoordinatorStatus, NodeFigures, NodeState, NodeStatus,
+    OpsStatus, PointStatus, RingStatus, Status,
 };
 
 use super::super::time::Time;
@@ -23,6 +24,12 @@ pub(super) struct Ops {
     pub(super) aborted: u64,
 }
 
+/// What a node has told since it started, once it has counted its keys.
+fn counted(node: &Node) -> Option<&NodeFigures> {
+    let figures = node.heartbeat.as_ref().map(|heartbeat| &heartbeat.figures);
+    figures.filter(|figures| !figures.counting)
+}
+
 impl Coordinator {
     /// What is known now.
     pub fn status(&self, now: Time) -> Status {
@@ -30,11 +37,13 @@ impl Coordinator {
         let mut nodes: Vec<NodeStatus> = self.nodes.iter().map(|n| self.node(now, n)).collect();
         nodes.extend(self.absent_members());
         nodes.sort_by(|a, b| a.id.cmp(&b.id).then_with(|| a.name.cmp(&b.name)));
+        let copies = self.copies();
         Status {
             cluster: self.cluster_status(),
             coordinator: self.coordinator_status(now),
             ring: self.ring_status(),
-            copies: self.copies(),
+            copies: copies.by_live_copies,
+            copies_uncounted: copies.uncounted,
             nodes,
             cache: self.cache.stats().status(self.cache.shape()),
             ops: OpsStatus::default(),
@@ -127,8 +136,8 @@ impl Coordinator {
             incarnation: node.incarnation().unwrap_or_default(),
             heartbeat_age_ms: node.heartbeat_at.map(|at| now.since_us(at) / 1000),
             heartbeats: node.heartbeats,
-            keys_primary: heartbeat.map(|h| h.figures.keys_primary),
-            keys_replica: heartbeat.map(|h| h.figures.keys_replica),
+            keys_primary: counted(node).map(|figures| figures.keys_primary),
+            keys_replica: counted(node).map(|figures| figures.keys_replica),
             cache: heartbeat.map(|h| h.figures.cache.clone()),
             log_bytes: heartbeat.map(|h| h.figures.log_bytes),
             fsync_us: heartbeat.map(|h| h.figures.fsync_us),
@@ -168,25 +177,31 @@ impl Coordinator {
     /// Keys by how many of their copies are on nodes that are up: each node's primary keys are
     /// told by its heartbeat, and have as many live copies as their replicas are up. With several
     /// points a node this is an estimate: its keys are shared out as its arcs are.
-    pub(super) fn copies(&self) -> BTreeMap<u32, u64> {
-        let mut copies = BTreeMap::new();
+    pub(super) fn copies(&self) -> Copies {
+        let mut copies = Copies::default();
         let (Some(ring), Some(record)) = (&self.ring, &self.record) else { return copies };
         let up = |member: &MemberId| self.node_of(*member).is_some_and(Node::is_up);
         for member in &record.members {
             let node = self.nodes.iter().find(|node| node.uuid == member.uuid);
-            let heartbeat = node.and_then(|node| node.heartbeat.as_ref());
-            let keys = heartbeat.map_or(0, |heartbeat| heartbeat.figures.keys_primary);
+            let Some(figures) = node.and_then(counted) else {
+                copies.uncounted.push(member.name.clone());
+                continue;
+            };
+            let keys = figures.keys_primary;
             let arcs = member.points.len() as u64;
             for (nth, point) in (0..arcs).zip(&member.points) {
                 let live = ring.replicas_at(*point).iter().filter(|m| up(m)).count() as u32;
                 let share = keys / arcs + u64::from(nth < keys % arcs);
                 if share > 0 {
                     // A heartbeat may say anything.
-                    let sum: &mut u64 = copies.entry(live).or_default();
+                    let sum: &mut u64 = copies.by_live_copies.entry(live).or_default();
                     *sum = sum.saturating_add(share);
                 }
             }
         }
+        let full = usize::from(record.replicas).min(record.members.len()) as u32;
+        let few = copies.by_live_copies.range(..full).map(|(_, keys)| *keys);
+        copies.unwritable = few.fold(0, u64::saturating_add);
         copies
     }
 

@@ -31,10 +31,10 @@ impl Coordinator {
     fn old_doubts(&self) -> Vec<TxnInDoubt> {
         let untold = self.in_doubt.iter().filter(|(id, _)| !self.events.doubts.contains(id));
         let doubt = |(id, doubt): (&Version, &InDoubt)| {
-            let key = doubt.prepare.as_ref().and_then(|prepare| prepare.writes.first());
+            let key = doubt.first_written();
             let vote = |member: &MemberId| Vote {
                 node: self.node_name(*member),
-                role: self.role_of(*member, key.map(|write| &write.key)),
+                role: self.role_of(*member, key),
                 vote: match doubt.seen.get(member) {
                     Some(Seen::Prepared | Seen::Committed) => VoteState::Yes,
                     Some(Seen::Closed | Seen::Never | Seen::Settled) => VoteState::No,
@@ -51,7 +51,7 @@ impl Coordinator {
             let missing = missing.map(|member| self.node_name(*member)).collect();
             let meaning = "An earlier coordinator left it open. It is committed if all its nodes \
                            hold it; its keys are neither read nor written until that is known.";
-            in_doubt(*id, key.map(|write| write.key.clone()), votes, missing, meaning)
+            in_doubt(*id, key.cloned(), votes, missing, meaning)
         };
         untold.take(DOUBTS_MAX).map(doubt).collect()
     }

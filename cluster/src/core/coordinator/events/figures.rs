@@ -119,7 +119,7 @@ impl Coordinator {
             };
             (node.name.to_string(), load)
         };
-        let arrived = |seq| self.txns.get(seq)?.trace.as_ref().map(|trace| trace.arrived());
+        let arrived = |seq| self.txns.get(seq)?.trace.as_ref().map(|trace| trace.arrived);
         let oldest = self.by_id.values().filter_map(arrived).min();
         let some = |histogram: &Histogram| (histogram.count > 0).then(|| histogram.quantiles());
         let latencies = [("update", &figures.updates), ("read", &figures.reads)];

@@ -1,9 +1,7 @@
 //! Events about nodes and their links, the copies of keys, the coordinator and its ring.
 
-use std::collections::BTreeMap;
-
 use protocol::event::{
-    Body, CoordinatorState, Copies, Heartbeat, HeartbeatMissed, Link, LinkState, MemberRecovery,
+    Body, CoordinatorState, Heartbeat, HeartbeatMissed, Link, LinkState, MemberRecovery,
     MemberState, RecoveryPhase, RingEpoch, Topic,
 };
 use protocol::ids::{MemberId, NodeName};
@@ -112,7 +110,7 @@ impl Coordinator {
         if !self.events.on(Topic::Member) {
             return;
         }
-        let copies = self.copies_now();
+        let copies = self.copies();
         let node = &self.nodes[place];
         let body = Body::MemberState(MemberState {
             node: node.name.clone(),
@@ -153,20 +151,9 @@ impl Coordinator {
         names
     }
 
-    /// Keys by the number of their live copies.
-    fn copies_now(&self) -> Copies {
-        let by_live_copies: BTreeMap<u32, u64> = self.copies();
-        let members = self.record.as_ref().map_or(0, |record| record.members.len());
-        let replicas = self.record.as_ref().map_or(0, |record| usize::from(record.replicas));
-        let full = replicas.min(members) as u32;
-        let unwritable = by_live_copies.range(..full).map(|(_, keys)| *keys);
-        let unwritable = unwritable.fold(0, u64::saturating_add);
-        Copies { by_live_copies, unwritable }
-    }
-
     /// The copies, if they have changed since that was told.
     pub(super) fn tell_copies(&mut self) {
-        let copies = self.copies_now();
+        let copies = self.copies();
         if self.events.copies.as_ref() == Some(&copies) {
             return;
         }

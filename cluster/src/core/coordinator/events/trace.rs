@@ -14,6 +14,7 @@ use super::super::voting::SentIn;
 #[derive(Debug, Clone)]
 pub(in super::super) struct Trace {
     pub(super) conn: u64,
+    /// When the request came.
     pub(super) arrived: Time,
     pub(super) waited_for: Option<Version>,
     /// It was handed to its participants' links.
@@ -74,11 +75,6 @@ impl Trace {
         if let Some(at) = self.at(member) {
             at.confirmed.get_or_insert(now);
         }
-    }
-
-    /// When the request came.
-    pub(super) fn arrived(&self) -> Time {
-        self.arrived
     }
 
     pub(super) fn votes(&self) -> usize {

@@ -16,6 +16,7 @@ use super::super::super::time::Time;
 use super::super::conditions::Update;
 use super::super::links::LinkPhase;
 use super::super::members::Node;
+use super::super::resolve::InDoubt;
 use super::super::updates::{self, TxnPhase};
 use super::super::{Answer, ClientId, Coordinator, Seq};
 use super::trace::{At, Trace};
@@ -83,6 +84,9 @@ impl Coordinator {
 
     /// One that has just come has another ahead of it on one of its keys.
     pub(in super::super) fn trace_behind(&mut self, seq: Seq, ahead: Seq) {
+        if !self.follows() {
+            return;
+        }
         let ahead = self.txns.get(&ahead).and_then(|txn| txn.phase.id());
         if let Some(trace) = self.txns.get_mut(&seq).and_then(|txn| txn.trace.as_mut()) {
             trace.waited_for = ahead;
@@ -106,7 +110,7 @@ impl Coordinator {
         let trace = txn.trace.as_ref()?;
         let deed = self.deed(txn.op.as_ref()?, txn.keys.clone(), trace);
         let outcome = committed.then_some(Outcome::Committed);
-        Some(self.txn_body(now, txn.phase.id(), trace, deed, outcome))
+        Some(self.txn_body(now, txn.phase.id(), Trace::clone(trace), deed, outcome))
     }
 
     fn trace_mut(&mut self, id: Version) -> Option<&mut Trace> {
@@ -222,7 +226,7 @@ impl Coordinator {
                 }
             }
             _ => {
-                let txn = self.txn_body(now, id, &trace, deed, Some(outcome));
+                let txn = self.txn_body(now, id, *trace, deed, Some(outcome));
                 self.tell_event_as(None, always, None, Body::Txn(txn));
             }
         }
@@ -245,14 +249,14 @@ impl Coordinator {
         trace.reason = Some(error.code.as_str());
         trace.answered = Some(now);
         let deed = self.deed(op, op.keys(), &trace);
-        let txn = self.txn_body(now, None, &trace, deed, Some(Outcome::Refused));
+        let txn = self.txn_body(now, None, *trace, deed, Some(Outcome::Refused));
         self.tell_event_as(None, false, None, Body::Txn(txn));
     }
 
     /// Tells a committed transaction, however many have confirmed it.
     fn close(&mut self, now: Time, id: Version) {
         let Some(Closing { trace, deed, always }) = self.events.closing.remove(&id) else { return };
-        let txn = self.txn_body(now, Some(id), &trace, deed, Some(Outcome::Committed));
+        let txn = self.txn_body(now, Some(id), *trace, deed, Some(Outcome::Committed));
         self.tell_event_as(None, always, None, Body::Txn(txn));
     }
 
@@ -297,7 +301,7 @@ impl Coordinator {
         let txn = self.txns.get(&seq)?;
         if let (Some(trace), Some(op)) = (&txn.trace, &txn.op) {
             let deed = self.deed(op, txn.keys.clone(), trace);
-            return Some(self.txn_body(now, Some(id), trace, deed, None));
+            return Some(self.txn_body(now, Some(id), Trace::clone(trace), deed, None));
         }
         Some(Txn {
             tx: Some(id),
@@ -346,26 +350,25 @@ impl Coordinator {
         if there { VoteState::None } else { VoteState::Lost }
     }
 
-    /// The same, with when those were asked that have not voted: that only their links know.
-    fn with_sent(&self, id: Option<Version>, trace: &Trace) -> Trace {
-        let mut trace = trace.clone();
-        let Some(id) = id else { return trace };
+    /// Adds when those were asked that have not voted: that only their links know.
+    fn add_sent(&self, id: Version, trace: &mut Trace) {
         for at in 0..trace.at.len() {
             let member = trace.at[at].member;
             trace.sent(member, self.node_of(member).and_then(|node| node.link.voting.sent(id)));
         }
-        trace
     }
 
     fn txn_body(
         &self,
         now: Time,
         id: Option<Version>,
-        trace: &Trace,
+        mut trace: Trace,
         deed: Deed,
         outcome: Option<Outcome>,
     ) -> Txn {
-        let trace = &self.with_sent(id, trace);
+        if let Some(id) = id {
+            self.add_sent(id, &mut trace);
+        }
         let us = |at: Option<Time>| at.map(|at| at.since_us(trace.arrived));
         let vote = |(at, role): (&At, Role)| Vote {
             node: self.node_name(at.member),
@@ -411,7 +414,8 @@ impl Coordinator {
         }
         self.events.doubts.remove(&id);
         let txn = self.by_id.get(&id).and_then(|seq| self.txns.get(seq));
-        let key = txn.and_then(|txn| txn.first_written().cloned());
+        let earlier = || self.in_doubt.get(&id).and_then(InDoubt::first_written);
+        let key = txn.and_then(updates::Txn::first_written).or_else(earlier).cloned();
         let outcome = if commit { Outcome::Committed } else { Outcome::Aborted };
         let body = Body::TxnResolved(TxnResolved { tx: Some(id), key, outcome });
         self.tell_event_as(None, true, None, body);

@@ -157,7 +157,7 @@ fn a_death_and_a_return_are_told_step_by_step() {
             _ => None,
         })
     };
-    let whole = Copies { by_live_copies: [(2, 30)].into(), unwritable: 0 };
+    let whole = Copies { by_live_copies: [(2, 30)].into(), ..Copies::default() };
     assert_eq!(copies(&world.heard()), [whole]);
 
     world.crash(0);
@@ -175,7 +175,8 @@ fn a_death_and_a_return_are_told_step_by_step() {
     assert_eq!(names(&heard), ["link", "member_state", "copies"], "attempts are no news");
     let Body::MemberState(state) = &heard[1].body else { panic!("{heard:?}") };
     assert_eq!((state.to, state.reason.as_str()), (NodeState::Down, "tcp_refused"));
-    let halved = Copies { by_live_copies: [(1, 20), (2, 10)].into(), unwritable: 20 };
+    let halved = [(1, 20), (2, 10)].into();
+    let halved = Copies { by_live_copies: halved, unwritable: 20, ..Copies::default() };
     assert_eq!(copies(&heard), [halved]);
     assert_eq!(heard[2].cause, Some(heard[1].number));
 
@@ -199,6 +200,58 @@ fn a_death_and_a_return_are_told_step_by_step() {
         _ => None,
     });
     assert_eq!(ups, [LinkState::Up]);
+}
+
+#[test]
+fn nodes_whose_keys_are_not_counted_are_named_and_show_no_zero() {
+    let mut world = World::founded();
+    world.advance(100);
+    world.listen(&[Topic::Member]);
+    world.silent.extend(0..3);
+    let count = |world: &mut World, counting: bool| {
+        for node in 0..3 {
+            world.nodes[node].beats += 1;
+            let mut heartbeat = world.heartbeat(node);
+            heartbeat.figures.keys_primary = 10;
+            heartbeat.figures.counting = counting && node == 0;
+            world.tell(0, Input::Heartbeat(Box::new(heartbeat)));
+        }
+    };
+    let shown = |world: &World, side: usize| {
+        let status = world.sides[side].core.status(world.now);
+        let uncounted: Vec<_> = status.copies_uncounted.iter().map(ToString::to_string).collect();
+        let n1 = status.nodes.iter().find(|node| node.name.as_str() == "n1").expect("it is known");
+        (uncounted, n1.keys_primary, status.copies.values().sum::<u64>())
+    };
+    let (none, n1) = (Vec::<String>::new(), vec!["n1".to_owned()]);
+    count(&mut world, false);
+    assert_eq!(shown(&world, 0), (none.clone(), Some(10), 30));
+
+    world.crash(0);
+    world.restart(0);
+    world.run();
+    assert_eq!(shown(&world, 0), (n1.clone(), None, 20), "it has told nothing yet");
+    count(&mut world, true);
+    assert_eq!(shown(&world, 0), (n1.clone(), None, 20), "it counts");
+    world.heard();
+    world.advance(300);
+    let told = pick(&world.heard(), |body| match body {
+        Body::Copies(copies) => Some(copies.uncounted.clone()),
+        _ => None,
+    });
+    assert_eq!(told.last().map(|nodes| nodes[0].as_str()), Some("n1"));
+    count(&mut world, false);
+    assert_eq!(shown(&world, 0), (none, Some(10), 30));
+
+    // A new coordinator has heard of nobody's keys.
+    world.kill(0);
+    let side = world.start_alone(config(200));
+    for node in 0..3 {
+        world.register(side, node);
+    }
+    world.run();
+    let (uncounted, keys, sum) = shown(&world, side);
+    assert_eq!((uncounted.len(), keys, sum), (3, None, 0));
 }
 
 #[test]

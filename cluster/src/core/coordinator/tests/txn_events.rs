@@ -302,13 +302,13 @@ fn what_an_earlier_coordinator_left_is_in_doubt_until_its_nodes_are_there() {
     let heard = std::mem::take(&mut world.sides[side].events);
     let told = doubts(&heard);
     let [doubt] = &told[..] else { panic!("{told:?}") };
-    assert_eq!((doubt.tx, &doubt.key), (Some(id), &Some(at)));
+    assert_eq!((doubt.tx, &doubt.key), (Some(id), &Some(at.clone())));
     assert_eq!(doubt.missing.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["n2"]);
     assert!(resolved(&heard).is_empty());
     world.restart(1);
     world.advance(500);
-    let ends = resolved(&world.sides[side].events);
-    assert_eq!((ends.len(), ends[0].tx, ends[0].outcome), (1, Some(id), Outcome::Committed));
+    let end = TxnResolved { tx: Some(id), key: Some(at), outcome: Outcome::Committed };
+    assert_eq!(resolved(&world.sides[side].events), [end]);
 }
 
 #[test]
