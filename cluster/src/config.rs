@@ -143,6 +143,8 @@ pub struct CoordinatorConfig {
     pub tokens: u16,
     /// How keys are placed; other ways than the ring's have one point a node.
     pub placement: Placement,
+    /// One update at a time in the whole cluster.
+    pub serial_updates: bool,
     /// Time between two heartbeats of a node.
     pub heartbeat: Duration,
     /// Length of the coordinator's lease.

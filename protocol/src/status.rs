@@ -84,6 +84,8 @@ pub struct ClusterStatus {
     pub tokens: u32,
     /// How keys are placed on nodes.
     pub placement: Placement,
+    /// Whether one update is carried out at a time.
+    pub serial_updates: bool,
     /// How many nodes the cluster is made of.
     pub nodes: u32,
     /// The limits clients are held to.

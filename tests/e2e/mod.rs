@@ -23,6 +23,7 @@
 //! * `tokens`: who is let in by which token, and that without one no port is open to others;
 //! * `several_machines`: servers one at a time, each from a file of its own;
 //! * `placement`: keys placed by the sum of their bytes;
+//! * `serial`: one update at a time, so that a silent node holds up all of them;
 //! * `detach`: `up` in the background, and afresh; what needs no cluster;
 //! * `inspect`: a stopped node's files are shown, a running one's refused, damage is told;
 //! * `readme`: what the README shows at a terminal is typed in, and prints what it shows;
@@ -70,6 +71,7 @@ mod placement;
 mod ran;
 mod readme;
 mod replica_down;
+mod serial;
 mod several_machines;
 mod shell;
 mod supervised;

@@ -20,6 +20,7 @@
 //! ... `cache 1x1`                      | sets and ways of the coordinator's cache (16x4)
 //! ... `batches 2`                      | prepare messages out at a node at a time (1)
 //! ... `ascii-sum`                      | how keys are placed (by the ring)
+//! ... `serial`                         | one update at a time
 //! ... `1 more`                         | machines that are not started and found nothing
 //! ... `blank`                          | nothing is started, not even a coordinator
 //! `client a put k v`                   | a request on the connection of client `a`; also

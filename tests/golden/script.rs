@@ -191,6 +191,8 @@ pub(super) struct Setting {
     pub(super) batches: usize,
     /// How keys are placed.
     pub(super) placement: Placement,
+    /// One update at a time.
+    pub(super) serial: bool,
     /// Nothing is started.
     pub(super) blank: bool,
 }
@@ -301,6 +303,7 @@ fn setting(words: &[&str]) -> Result<Setting, String> {
         cache: (16, 4),
         batches: 1,
         placement: Placement::Ring,
+        serial: false,
         blank: false,
     };
     let number = |word: &str| {
@@ -333,6 +336,10 @@ fn setting(words: &[&str]) -> Result<Setting, String> {
             }
             ["ascii-sum", rest @ ..] => {
                 setting.placement = Placement::AsciiSum;
+                rest
+            }
+            ["serial", rest @ ..] => {
+                setting.serial = true;
                 rest
             }
             ["blank", rest @ ..] => {

@@ -14,6 +14,7 @@ pub(crate) struct Coverage(BTreeMap<&'static str, u64>);
 #[cfg(not(feature = "lie-about-sync"))]
 const AT_LEAST: &[(&str, u64)] = &[
     ("clusters by ascii-sum", 150),
+    ("clusters with serial updates", 80),
     ("ops ok", 38_541),
     ("ops refused", 5_000),
     ("ops unknown", 500),

@@ -166,6 +166,8 @@ pub(crate) struct Plan {
     pub(crate) replicas: u16,
     pub(crate) tokens: u16,
     pub(crate) placement: Placement,
+    /// One update at a time.
+    pub(crate) serial: bool,
     pub(crate) clients: u32,
     pub(crate) keys: u64,
     /// Requests of each client.
@@ -240,6 +242,7 @@ impl Plan {
             // A key with one copy has little to go wrong.
             replicas: if rng.chance(60) { replicas.max(2) } else { replicas },
             tokens: Some(1 + rng.below(3) as u16).filter(|_| !by_sum).unwrap_or(1),
+            serial: modes.chance(12),
             placement: if by_sum { Placement::AsciiSum } else { Placement::Ring },
             clients: 2 + rng.below(5) as u32,
             keys: 4 + rng.below(5),

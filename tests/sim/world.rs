@@ -182,6 +182,8 @@ pub(crate) enum Failure {
     Watch(String),
     /// A connection's answers are not in the order of its requests.
     ProgramOrder(String),
+    /// So many updates were undecided where only one may be.
+    AtATime(usize),
     /// Replicas hold different things at the end.
     Diverged(String),
     /// A node's cache has what its keystore does not have.
@@ -320,6 +322,9 @@ impl World {
     fn populate(&mut self) {
         if self.plan.placement == Placement::AsciiSum {
             self.coverage.met("clusters by ascii-sum");
+        }
+        if self.plan.serial {
+            self.coverage.met("clusters with serial updates");
         }
         for node in 0..usize::from(self.plan.nodes) {
             let machine = Machine::blank(node, &mut self.rng, self.plan.drift);

@@ -47,6 +47,9 @@ pub(crate) struct CoordinatorArgs {
     /// How keys are placed on nodes: ring or ascii-sum
     #[arg(long, value_name = "KIND", default_value_t = Placement::Ring)]
     placement: Placement,
+    /// Carry out one update at a time in the whole cluster, for teaching
+    #[arg(long)]
+    serial_updates: bool,
     #[command(flatten)]
     access: TokenArgs,
     #[command(flatten)]
@@ -158,6 +161,7 @@ fn coordinator_config(args: CoordinatorArgs) -> Result<CoordinatorConfig, String
         replicas,
         tokens: args.tokens,
         placement: args.placement,
+        serial_updates: args.serial_updates,
         heartbeat: args.limits.heartbeat_ms,
         lease: args.limits.lease_ms,
         cache: args.limits.cache,
@@ -254,6 +258,7 @@ mod tests {
                 tokens: 1,
                 storage: StorageKind::Memory,
                 placement: Placement::AsciiSum,
+                serial_updates: true,
             },
             servers: ServerOptions {
                 cache: CacheShape::new(8, 2).unwrap(),
@@ -284,6 +289,7 @@ mod tests {
             replicas: 3,
             tokens: 1,
             placement: Placement::AsciiSum,
+            serial_updates: true,
             heartbeat: Duration::from_millis(50),
             lease: Duration::from_millis(300),
             cache: CacheShape::new(8, 2).unwrap(),

@@ -128,6 +128,9 @@ fn render(status: &Status, colour: bool) -> String {
     if cluster.placement != Placement::Ring {
         facts.push(format!("placed by {}", cluster.placement));
     }
+    if cluster.serial_updates {
+        facts.push("one update at a time".into());
+    }
     if let Some(uuid) = cluster.uuid {
         facts.push(uuid.to_string());
     }
@@ -337,8 +340,10 @@ all is well
         assert_eq!(render(&healthy(), false), expected);
         let mut summed = healthy();
         summed.cluster.placement = Placement::AsciiSum;
-        let first = "cluster shop\\u{1b} · 2 nodes, 2 copies of each key · placed by ascii-sum\n";
-        assert!(render(&summed, false).starts_with(first));
+        summed.cluster.serial_updates = true;
+        let shown = render(&summed, false);
+        let words = "each key · placed by ascii-sum · one update at a time\ncoordinator active";
+        assert!(shown.contains(words), "{shown}");
         let coloured = render(&healthy(), true);
         assert!(coloured.contains("\x1b[32mall is well\x1b[0m"));
         assert!(coloured.contains("n1      \x1b[32mup   \x1b[0m  127.0.0.1:4001"));

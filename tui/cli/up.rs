@@ -46,6 +46,9 @@ pub(crate) struct UpArgs {
     /// How keys are placed on nodes: ring or ascii-sum [default: ring, or what DIR says]
     #[arg(long, value_name = "KIND")]
     placement: Option<Placement>,
+    /// Carry out one update at a time in the whole cluster, for teaching; DIR keeps it
+    #[arg(long)]
+    serial_updates: bool,
     /// The cluster's directory, made if missing
     #[arg(long, default_value = "./piazza-data")]
     dir: PathBuf,
@@ -228,6 +231,7 @@ pub(crate) fn up(args: UpArgs) -> ExitCode {
         tokens: args.tokens,
         storage: args.storage,
         placement: args.placement,
+        serial_updates: args.serial_updates,
         dir: args.dir,
         listen: args.listen,
         peer_listen: args.peer_listen,

@@ -248,6 +248,7 @@ fn core_config(config: &CoordinatorConfig, cluster_if_founded: Uuid) -> Config {
         reaped: config.reaped.clone(),
         once_entries_max: ONCE_ENTRIES_MAX,
         batches_out_max: 1,
+        serial_updates: config.serial_updates,
     }
 }
 

@@ -50,6 +50,9 @@ impl ChildCommands {
         line.add("--replicas", shape.replicas.to_string());
         line.add("--tokens", shape.tokens.to_string());
         line.add("--placement", shape.placement.to_string());
+        if shape.serial_updates {
+            line.0.push("--serial-updates".into());
+        }
         line.add("--heartbeat-ms", servers.heartbeat.as_millis().to_string());
         line.add("--lease-ms", servers.lease.as_millis().to_string());
         line.add("--cache", servers.cache.to_string());

@@ -289,6 +289,7 @@ mod tests {
         tokens: 1,
         storage: StorageKind::Disk,
         placement: Placement::Ring,
+        serial_updates: false,
     };
 
     fn temp(name: &str) -> PathBuf {

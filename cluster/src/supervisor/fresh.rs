@@ -77,8 +77,8 @@ mod tests {
         fs::remove_dir(dir.join("n1")).unwrap();
 
         let owner = Directory::claim(&dir).unwrap();
-        let (storage, placement) = (StorageKind::Disk, Placement::Ring);
-        let shape = Shape { nodes: 1, replicas: 1, tokens: 1, storage, placement };
+        let (storage, placement, serial_updates) = (StorageKind::Disk, Placement::Ring, false);
+        let shape = Shape { nodes: 1, replicas: 1, tokens: 1, storage, placement, serial_updates };
         owner.write(&ClusterFile::new("c".into(), shape)).unwrap();
         let error = |part: &str| {
             let error = delete(&dir).unwrap_err();

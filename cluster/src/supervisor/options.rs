@@ -37,6 +37,8 @@ pub struct UpOptions {
     pub storage: Option<StorageKind>,
     /// How keys are placed on nodes.
     pub placement: Option<Placement>,
+    /// One update at a time in the whole cluster.
+    pub serial_updates: bool,
     /// The cluster's directory.
     pub dir: PathBuf,
     /// The coordinator's port for clients.
@@ -91,6 +93,9 @@ pub struct Shape {
     /// How keys are placed on nodes.
     #[serde(default)]
     pub placement: Placement,
+    /// Updates are carried out one at a time.
+    #[serde(default)]
+    pub serial_updates: bool,
 }
 
 /// Refuses more points than a placement has: only the ring's has several a node.
@@ -118,6 +123,7 @@ impl UpOptions {
                     tokens: self.tokens.unwrap_or(1),
                     storage: self.storage.unwrap_or_default(),
                     placement: self.placement.unwrap_or_default(),
+                    serial_updates: self.serial_updates,
                 }
             }
         };
@@ -156,6 +162,13 @@ impl UpOptions {
                     self.dir.display()
                 )));
             }
+        }
+        if self.serial_updates && !shape.serial_updates {
+            return Err(StartError::Usage(format!(
+                "--serial-updates contradicts the cluster in {}, which was made without: leave the \
+                 flag out, or give another --dir",
+                self.dir.display()
+            )));
         }
         Ok(shape)
     }
@@ -234,6 +247,7 @@ pub(super) mod tests {
             tokens: None,
             storage: None,
             placement: None,
+            serial_updates: false,
             dir: "/nowhere".into(),
             listen: ([127, 0, 0, 1], 0).into(),
             peer_listen: ([127, 0, 0, 1], 0).into(),
@@ -259,22 +273,27 @@ pub(super) mod tests {
     #[test]
     fn flags_fill_an_empty_directory_and_obey_a_full_one() {
         let none = options();
-        let (storage, placement) = (StorageKind::Disk, Placement::Ring);
-        let default = Shape { nodes: 5, replicas: 2, tokens: 1, storage, placement };
+        let (storage, placement, serial_updates) = (StorageKind::Disk, Placement::Ring, false);
+        let default =
+            Shape { nodes: 5, replicas: 2, tokens: 1, storage, placement, serial_updates };
         assert_eq!(none.shape(None).unwrap(), default);
         let one = UpOptions { nodes: Some(1), ..options() };
         assert_eq!(one.shape(None).unwrap().replicas, 1);
 
         let storage = StorageKind::Memory;
-        let shape = Shape { nodes: 3, replicas: 3, tokens: 8, storage, placement };
+        let shape = Shape { nodes: 3, replicas: 3, tokens: 8, storage, placement, serial_updates };
         let file = ClusterFile::new("c".into(), shape);
         assert_eq!(none.shape(Some(&file)).unwrap(), shape);
         let same = UpOptions { nodes: Some(3), storage: Some(StorageKind::Memory), ..options() };
         assert_eq!(same.shape(Some(&file)).unwrap(), shape);
+        let serial = UpOptions { serial_updates: true, ..options() }.shape(None).unwrap();
+        let kept = ClusterFile::new("c".into(), serial);
+        assert!(none.shape(Some(&kept)).unwrap().serial_updates, "without the flag too");
         for (wrong, flag) in [
             (UpOptions { nodes: Some(5), ..options() }, "--nodes 5"),
             (UpOptions { replicas: Some(2), ..options() }, "--replicas 2"),
             (UpOptions { tokens: Some(1), ..options() }, "--tokens 1"),
+            (UpOptions { serial_updates: true, ..options() }, "--serial-updates"),
             (
                 UpOptions { placement: Some(Placement::AsciiSum), ..options() },
                 "--placement ascii-sum",

@@ -73,6 +73,9 @@ pub struct ExplainReply {
     /// How that key came to lie there, where the sum of its bytes says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub byte_sum: Option<ByteSum>,
+    /// Whether the cluster carries out one update at a time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub serial_updates: bool,
     /// The nodes that hold that key, the primary first.
     pub nodes: Vec<NodeName>,
     /// The key's set in the coordinator's cache.
@@ -135,6 +138,7 @@ mod tests {
         ExplainReply {
             hash: Point(255),
             byte_sum: None,
+            serial_updates: false,
             nodes: vec![NodeName::new("n2").unwrap()],
             set: 17,
             steps: vec![

@@ -438,6 +438,7 @@ impl Coordinator {
         self.by_id.clear();
         self.keys.clear();
         self.cramped.clear();
+        self.series.clear();
         self.leaseless.clear();
         self.work.clear();
         self.parked.clear();

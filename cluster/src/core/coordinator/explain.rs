@@ -250,6 +250,7 @@ impl Coordinator {
         Some(ExplainReply {
             hash: ring.point_of(key),
             byte_sum: sum_on(ring, key),
+            serial_updates: self.config.serial_updates,
             nodes: holders.iter().map(|member| self.node_name(*member)).collect(),
             set: self.cache.place(key.as_str()).0,
             steps: Vec::new(),

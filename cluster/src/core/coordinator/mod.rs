@@ -44,6 +44,7 @@ mod outcome;
 mod reads;
 mod resolve;
 mod scan;
+mod serial;
 mod status;
 mod updates;
 mod voting;
@@ -116,6 +117,8 @@ pub struct Config {
     pub once_entries_max: usize,
     /// Prepare messages out at a node at a time.
     pub batches_out_max: usize,
+    /// An update is handed over only when the one before is decided.
+    pub serial_updates: bool,
 }
 
 /// One request of one client connection.
@@ -363,6 +366,8 @@ pub struct Coordinator {
     queued_bytes: usize,
     /// Updates that wait for room at a node.
     cramped: BTreeSet<Seq>,
+    /// Updates that wait until no other is undecided.
+    series: BTreeSet<Seq>,
     /// Updates whose negative answer waits for the lease.
     leaseless: BTreeSet<Seq>,
     work: VecDeque<Seq>,
@@ -446,6 +451,7 @@ impl Coordinator {
             queued: 0,
             queued_bytes: 0,
             cramped: BTreeSet::new(),
+            series: BTreeSet::new(),
             leaseless: BTreeSet::new(),
             work: VecDeque::new(),
             decided: BTreeMap::new(),

@@ -48,7 +48,7 @@ impl Coordinator {
             cache: self.cache.stats().status(self.cache.shape()),
             ops: OpsStatus::default(),
             txns: BTreeMap::from([
-                ("open".to_owned(), self.by_id.len() as u64),
+                ("open".to_owned(), self.undecided() as u64),
                 ("waiting".to_owned(), self.queued as u64),
                 ("committed".to_owned(), self.ops.committed),
                 ("aborted".to_owned(), self.ops.aborted),
@@ -75,6 +75,7 @@ impl Coordinator {
             replicas: u32::from(replicas),
             tokens: u32::from(tokens),
             placement,
+            serial_updates: self.config.serial_updates,
             nodes: nodes as u32,
             limits: protocol::limits::Limits::default(),
             heartbeat_ms: self.config.heartbeat_ms,
