@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use protocol::ids::{NodeName, Uuid};
 use protocol::limits::Limits;
+use protocol::peer::Placement;
 use serde::{Deserialize, Serialize};
 
 use crate::tokens::{PeerSecret, Tokens};
@@ -209,6 +210,10 @@ pub struct CoordinatorConfig {
     pub replicas: u16,
     /// Points of each node on the ring; at least 1.
     pub tokens: u16,
+    /// How keys are placed; other ways than the ring's have one point a node.
+    pub placement: Placement,
+    /// One update at a time in the whole cluster.
+    pub serial_updates: bool,
     /// Time between two heartbeats of a node.
     pub heartbeat: Duration,
     /// Length of the coordinator's lease.

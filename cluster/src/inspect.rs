@@ -15,7 +15,7 @@ use protocol::peer::RingRecord;
 
 use crate::core::node::Meta;
 use crate::core::record::{Committed, LogRecord, Prepared};
-use crate::core::ring::Ring;
+use crate::core::ring::{Ring, is_ring, ring_of};
 use crate::storage::disk::Disk;
 use crate::storage::identity::{Identity, STORE_MAGIC};
 use crate::storage::keystore::KeystoreError;
@@ -270,11 +270,7 @@ impl Replay {
 
 /// The ring of `record`, unless no ring can be made of it.
 fn ring_in(record: &RingRecord) -> Option<Ring> {
-    let points: Vec<_> =
-        record.members.iter().flat_map(|m| m.points.iter().map(|p| (*p, m.id))).collect();
-    let distinct: BTreeSet<_> = points.iter().map(|(point, _)| *point).collect();
-    let valid = !points.is_empty() && distinct.len() == points.len() && record.replicas >= 1;
-    valid.then(|| Ring::new(points, record.replicas))
+    is_ring(record).then(|| ring_of(record))
 }
 
 /// Refuses what is no node's directory.

@@ -20,7 +20,8 @@ pub use self::cache::{CacheAnswer, CacheAsk};
 pub use self::copy::{CopyAnswer, CopyAsk, CopyItem, CopyPut};
 pub use self::heartbeat::Heartbeat;
 pub use self::line::Message;
-pub use self::ring::{Departed, Learning, Placement, RingMember, RingRecord, Span};
+pub use self::placement::Placement;
+pub use self::ring::{Departed, Learning, RingMember, RingRecord, Span};
 pub use self::session::{
     Greeting, Open, PEER_PROTOCOL, PEER_PROTOCOL_MIN, Register, Registered, too_far_apart,
 };
@@ -30,6 +31,7 @@ mod cache;
 mod copy;
 mod heartbeat;
 mod line;
+mod placement;
 mod ring;
 mod session;
 mod timed;
@@ -185,9 +187,13 @@ pub struct OnceEntry {
     /// The transaction, which is also its result.
     #[serde(rename = "id")]
     pub version: Version,
-    /// Where the first key that it wrote lies.
+    /// The hash of the first key that it wrote: by this and the next, every placement tells where
+    /// that key lies.
     #[serde(rename = "p")]
-    pub point: Point,
+    pub hash: Point,
+    /// The sum of that key's bytes.
+    #[serde(rename = "s")]
+    pub sum: u32,
     /// Its name and the hash of its request.
     #[serde(rename = "o")]
     pub once: Once,

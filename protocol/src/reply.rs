@@ -10,6 +10,7 @@
 //! - `watch`: the lines that follow the reply to a `watch`
 
 use std::borrow::Cow;
+use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::de::DeserializeOwned;
@@ -160,6 +161,9 @@ pub struct AdminReply {
 pub struct LocateReply {
     /// Where the key lies on the ring.
     pub hash: Point,
+    /// How it came to lie there, where the sum of its bytes says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub byte_sum: Option<ByteSum>,
     /// The names of the nodes that hold it, the primary first.
     pub nodes: Vec<NodeName>,
     /// Its set in the coordinator's cache.
@@ -169,6 +173,22 @@ pub struct LocateReply {
     /// What each of the nodes holds; only where that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copies: Option<Vec<Copy>>,
+}
+
+/// The arithmetic by which [`Placement::AsciiSum`](crate::peer::Placement) places a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByteSum {
+    /// The sum of the key's bytes.
+    pub sum: u32,
+    /// How many nodes there are, at least 1.
+    pub nodes: u32,
+}
+
+impl fmt::Display for ByteSum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sum, nodes } = *self;
+        write!(f, "byte sum {sum} mod {nodes} = {}", sum.checked_rem(nodes).unwrap_or(0))
+    }
 }
 
 /// A key at one of its nodes.

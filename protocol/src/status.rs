@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{Epoch, Incarnation, NodeName, Point, RingNumber, Uuid};
 use crate::limits::Limits;
+use crate::peer::Placement;
 use crate::supervisor::Injected;
 
 /// The answer to `status`.
@@ -81,6 +82,10 @@ pub struct ClusterStatus {
     pub replicas: u32,
     /// Ring points a node.
     pub tokens: u32,
+    /// How keys are placed on nodes.
+    pub placement: Placement,
+    /// Whether one update is carried out at a time.
+    pub serial_updates: bool,
     /// How many nodes the cluster is made of.
     pub nodes: u32,
     /// The limits clients are held to.

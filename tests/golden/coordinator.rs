@@ -87,6 +87,8 @@ impl World {
             nodes: self.setting.nodes,
             replicas: self.setting.copies,
             tokens: 1,
+            placement: self.setting.placement,
+            serial_updates: self.setting.serial,
             heartbeat_ms: HEARTBEAT_MS,
             lease_ms: LEASE_MS,
             reaped: reaped.iter().map(|number| instance(*number)).collect(),

@@ -5,6 +5,7 @@
 //! what a command does.
 
 use protocol::ids::{Key, Value, Version};
+use protocol::peer::Placement;
 
 use super::request::{Request, request};
 
@@ -190,6 +191,10 @@ pub(super) struct Setting {
     pub(super) batches: usize,
     /// Who is silent for so long is evicted, milliseconds.
     pub(super) evict_after_ms: Option<u64>,
+    /// How keys are placed.
+    pub(super) placement: Placement,
+    /// One update at a time.
+    pub(super) serial: bool,
     /// Nothing is started.
     pub(super) blank: bool,
 }
@@ -300,6 +305,8 @@ fn setting(words: &[&str]) -> Result<Setting, String> {
         cache: (16, 4),
         batches: 1,
         evict_after_ms: None,
+        placement: Placement::Ring,
+        serial: false,
         blank: false,
     };
     let number = |word: &str| {
@@ -333,6 +340,14 @@ fn setting(words: &[&str]) -> Result<Setting, String> {
             ["cache", shape, rest @ ..] => {
                 let parts = shape.split_once('x').ok_or("a cache is SETSxWAYS, as in 1x1")?;
                 setting.cache = (u32::from(number(parts.0)?), number(parts.1)?);
+                rest
+            }
+            ["ascii-sum", rest @ ..] => {
+                setting.placement = Placement::AsciiSum;
+                rest
+            }
+            ["serial", rest @ ..] => {
+                setting.serial = true;
                 rest
             }
             ["blank", rest @ ..] => {

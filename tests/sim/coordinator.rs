@@ -116,6 +116,8 @@ impl World {
             nodes: self.plan.nodes,
             replicas: self.plan.replicas,
             tokens: self.plan.tokens,
+            placement: self.plan.placement,
+            serial_updates: self.plan.serial,
             heartbeat_ms: HEARTBEAT_MS,
             lease_ms: LEASE_MS,
             reaped,
@@ -151,7 +153,12 @@ impl World {
     pub(crate) fn hand_in(&mut self, coordinator: usize, input: Input) {
         let process = &mut self.coordinators[coordinator];
         let now = process.clock.read(self.now);
-        for effect in process.core.handle(now, input) {
+        let effects = process.core.handle(now, input);
+        let undecided = process.core.undecided();
+        if self.plan.serial && undecided > 1 {
+            self.fail(Failure::AtATime(undecided));
+        }
+        for effect in effects {
             self.effect(coordinator, effect);
         }
         let process = &mut self.coordinators[coordinator];

@@ -5,6 +5,8 @@
 //! gets far enough for the rare ones. All is drawn before anything runs, so that a printed plan
 //! says what a seed is about.
 
+use protocol::peer::Placement;
+
 use super::recover::Sizes;
 use crate::check::seeded::Seeded;
 
@@ -176,6 +178,9 @@ pub(crate) struct Plan {
     pub(crate) nodes: u16,
     pub(crate) replicas: u16,
     pub(crate) tokens: u16,
+    pub(crate) placement: Placement,
+    /// One update at a time.
+    pub(crate) serial: bool,
     pub(crate) clients: u32,
     pub(crate) keys: u64,
     /// Requests of each client.
@@ -246,11 +251,15 @@ impl Plan {
         let net = net(rng);
         let disk = disk(rng);
         let faults = faults(rng, heal_at);
+        // Of a generator of its own, so that each seed is otherwise what it was without.
+        let mut modes = Seeded::new(rng.clone().bits());
         let mut plan = Self {
             nodes,
             // A key with one copy has little to go wrong.
             replicas: if rng.chance(60) { replicas.max(2) } else { replicas },
             tokens: 1 + rng.below(3) as u16,
+            serial: modes.chance(12),
+            placement: Placement::Ring,
             clients: 2 + rng.below(5) as u32,
             keys: 4 + rng.below(5),
             requests: 30 + rng.below(90) as u32,
@@ -282,6 +291,9 @@ impl Plan {
         };
         if rng.chance(40) {
             plan.live(rng);
+        } else if modes.chance(33) {
+            // Its members stay as they were founded, with one point each.
+            (plan.placement, plan.tokens) = (Placement::AsciiSum, 1);
         }
         plan
     }

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cluster::core::time::Time;
 use protocol::ids::{GroupSeq, MemberId, Version};
+use protocol::peer::Placement;
 
 use super::clients::Client;
 use super::clogs::Ways;
@@ -181,6 +182,8 @@ pub(crate) enum Failure {
     Watch(String),
     /// A connection's answers are not in the order of its requests.
     ProgramOrder(String),
+    /// So many updates were undecided where only one may be.
+    AtATime(usize),
     /// Replicas hold different things at the end.
     Diverged(String),
     /// A node's cache has what its keystore does not have.
@@ -317,6 +320,12 @@ impl World {
     }
 
     fn populate(&mut self) {
+        if self.plan.placement == Placement::AsciiSum {
+            self.coverage.met("clusters by ascii-sum");
+        }
+        if self.plan.serial {
+            self.coverage.met("clusters with serial updates");
+        }
         for node in 0..usize::from(self.plan.nodes) {
             let machine = Machine::blank(node, &mut self.rng, self.plan.drift);
             self.nodes.push(machine);

@@ -66,11 +66,9 @@ pub(crate) enum Command {
     Completions(crate::make::CompletionsArgs),
     /// Write the manual's pages.
     Man(crate::make::ManArgs),
-    /// One coordinator; `up` starts it.
-    #[command(hide = true)]
+    /// Run one coordinator, of a cluster on several machines; `up` starts its own.
     Coordinator(crate::serve::CoordinatorArgs),
-    /// One storage node; `up` starts it.
-    #[command(hide = true)]
+    /// Run one storage node, of a cluster on several machines; `up` starts its own.
     Node(crate::serve::NodeArgs),
 }
 

@@ -31,13 +31,14 @@ pub(crate) async fn run(client: &Client, args: &LocateArgs) -> Result<Exit, Fail
 }
 
 fn render(located: &LocateReply) -> String {
-    let LocateReply { hash, nodes, set, way, copies } = located;
+    let LocateReply { hash, byte_sum, nodes, set, way, copies } = located;
     let names: Vec<String> = nodes.iter().map(ToString::to_string).collect();
     let cached = match way {
         Some(way) => format!("way {way}"),
         None => "not cached".into(),
     };
-    let mut out = format!("hash {hash} · on {} · set {set}, {cached}\n", names.join(", "));
+    let sum = byte_sum.map_or_else(String::new, |sum| format!(" · {sum}"));
+    let mut out = format!("hash {hash}{sum} · on {} · set {set}, {cached}\n", names.join(", "));
     let copies = copies.as_deref().unwrap_or_default();
     let width = copies.iter().map(|copy| copy.node.as_str().len()).max().unwrap_or_default();
     for copy in copies {
@@ -59,6 +60,8 @@ fn render(located: &LocateReply) -> String {
 
 #[cfg(test)]
 mod tests {
+    use protocol::reply::ByteSum;
+
     use super::*;
 
     #[test]
@@ -74,6 +77,10 @@ hash 00000000000000ff · on n2, n10 · set 7, not cached
 n2   primary  up  version 1.5, in its cache  1 undecided
 n10  replica  down  no answer
 ";
-        assert_eq!(render(&located.unwrap()), expected);
+        let mut located = located.unwrap();
+        assert_eq!(render(&located), expected);
+        located.byte_sum = Some(ByteSum { sum: 294, nodes: 5 });
+        let expected = "hash 00000000000000ff · byte sum 294 mod 5 = 4 · on n2, n10 · ";
+        assert!(render(&located).starts_with(expected));
     }
 }

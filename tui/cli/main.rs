@@ -23,6 +23,8 @@ mod many;
 mod print;
 mod records;
 mod serve;
+mod server_file;
+mod settings_file;
 mod shell;
 mod status;
 mod supervised;
@@ -40,7 +42,14 @@ use args::{Args, Command};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match Args::parse().command {
+    let words = match server_file::expanded(std::env::args_os().collect()) {
+        Ok(words) => words,
+        Err(error) => {
+            eprintln!("piazza: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    match Args::parse_from(words).command {
         Command::Up(args) => up::up(args),
         Command::Down(args) => up::down(args),
         Command::Asked(asked) => asked::run(asked),

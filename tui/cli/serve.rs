@@ -1,7 +1,8 @@
 //! `piazza coordinator` and `piazza node`: one server in this process, from flags.
 //!
 //! Called by `main` with the function that serves; the supervisor makes these flags
-//! (`cluster::supervisor::command`). Ties the process to its supervisor and opens its log before
+//! (`cluster::supervisor::command`), or a person, who may write them into a file (`server_file`).
+//! Ties the process to its supervisor and opens its log before
 //! it serves; serving itself is `cluster::shell`'s business.
 
 use std::net::SocketAddr;
@@ -15,9 +16,11 @@ use cluster::config::{
     StorageKind, parse_ms,
 };
 use cluster::process::{self, Orders};
+use cluster::supervisor::options::check_points;
 use cluster::telemetry;
 use cluster::tokens::{Audience, TokenError, TokenFiles};
 use protocol::ids::{NodeName, Uuid};
+use protocol::peer::Placement;
 
 use crate::up::{LimitArgs, TokenArgs};
 
@@ -49,6 +52,12 @@ pub(crate) struct CoordinatorArgs {
     #[arg(long, value_name = "BYTES", default_value_t = COPY_BYTES_PER_S_DEFAULT,
           value_parser = clap::value_parser!(u64).range(1..))]
     copy_bytes_per_s: u64,
+    /// How keys are placed on nodes: ring or ascii-sum
+    #[arg(long, value_name = "KIND", default_value_t = Placement::Ring)]
+    placement: Placement,
+    /// Carry out one update at a time in the whole cluster, for teaching
+    #[arg(long)]
+    serial_updates: bool,
     #[command(flatten)]
     access: TokenArgs,
     #[command(flatten)]
@@ -94,6 +103,9 @@ pub(crate) struct NodeArgs {
 /// Flags of every server.
 #[derive(Debug, Clone, Args)]
 struct CommonArgs {
+    /// Take flags from this file too, as `name = value`; those that are typed win over it
+    #[arg(long, value_name = "FILE.toml")]
+    config: Option<PathBuf>,
     /// The supervisor's address
     #[arg(long, hide = true, value_name = "ADDR")]
     supervisor: Option<SocketAddr>,
@@ -140,6 +152,7 @@ fn coordinator_config(args: CoordinatorArgs) -> Result<CoordinatorConfig, String
             "--replicas {replicas} is more than --nodes {nodes}: give 1 to {nodes}"
         ));
     }
+    check_points(args.tokens, args.placement)?;
     if args.reaped.len() > REAPED_MAX {
         return Err(format!("--reaped has {} instances: give {REAPED_MAX}", args.reaped.len()));
     }
@@ -155,6 +168,8 @@ fn coordinator_config(args: CoordinatorArgs) -> Result<CoordinatorConfig, String
         nodes,
         replicas,
         tokens: args.tokens,
+        placement: args.placement,
+        serial_updates: args.serial_updates,
         heartbeat: args.limits.heartbeat_ms,
         lease: args.limits.lease_ms,
         evict_after: args.evict_after_ms,
@@ -247,7 +262,14 @@ mod tests {
     fn commands() -> ChildCommands {
         ChildCommands {
             program: "piazza".into(),
-            shape: Shape { nodes: 7, replicas: 3, tokens: 64, storage: StorageKind::Memory },
+            shape: Shape {
+                nodes: 7,
+                replicas: 3,
+                tokens: 1,
+                storage: StorageKind::Memory,
+                placement: Placement::AsciiSum,
+                serial_updates: true,
+            },
             servers: ServerOptions {
                 cache: CacheShape::new(8, 2).unwrap(),
                 cache_bytes: 12_345,
@@ -276,7 +298,9 @@ mod tests {
             peer_listen: "[::1]:2".parse().unwrap(),
             nodes: 7,
             replicas: 3,
-            tokens: 64,
+            tokens: 1,
+            placement: Placement::AsciiSum,
+            serial_updates: true,
             heartbeat: Duration::from_millis(50),
             lease: Duration::from_millis(300),
             evict_after: EvictAfter::new(Duration::from_millis(1_500)).unwrap(),
@@ -321,6 +345,8 @@ mod tests {
             Coordinator::try_parse_from(words).map(|parsed| coordinator_config(parsed.args))
         };
         assert!(matches!(parse("coordinator --nodes 3 --replicas 4"), Ok(Err(_))));
+        assert!(matches!(parse("coordinator --placement ascii-sum --tokens 2"), Ok(Err(_))));
+        assert!(parse("coordinator --placement random").is_err());
         let never = parse("coordinator --evict-after-ms never").unwrap().unwrap();
         assert_eq!(never.evict_after, EvictAfter::NEVER);
         for wrong in [

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use protocol::client::{Client, ClientError};
+use protocol::peer::Placement;
 use protocol::request::Op;
 use protocol::status::{CacheStatus, CoordinatorState, LabStatus, NodeState, NodeStatus, Status};
 use protocol::supervisor::Injected;
@@ -187,6 +188,12 @@ fn render(status: &Status, colour: bool) -> String {
         format!("cluster {}", print::escaped(name.as_bytes(), false)),
         format!("{} nodes, {} copies of each key", cluster.nodes, cluster.replicas),
     ];
+    if cluster.placement != Placement::Ring {
+        facts.push(format!("placed by {}", cluster.placement));
+    }
+    if cluster.serial_updates {
+        facts.push("one update at a time".into());
+    }
     if let Some(uuid) = cluster.uuid {
         facts.push(uuid.to_string());
     }
@@ -395,6 +402,12 @@ requests: get 6
 all is well
 ";
         assert_eq!(render(&healthy(), false), expected);
+        let mut summed = healthy();
+        summed.cluster.placement = Placement::AsciiSum;
+        summed.cluster.serial_updates = true;
+        let shown = render(&summed, false);
+        let words = "each key · placed by ascii-sum · one update at a time\ncoordinator active";
+        assert!(shown.contains(words), "{shown}");
         let coloured = render(&healthy(), true);
         assert!(coloured.contains("\x1b[32mall is well\x1b[0m"));
         assert!(coloured.contains("n1      \x1b[32mup   \x1b[0m  127.0.0.1:4001"));

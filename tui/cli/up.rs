@@ -18,6 +18,7 @@ use cluster::supervisor::options::{ServerOptions, UpOptions};
 use cluster::tokens::TokenFiles;
 use protocol::ids::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use protocol::limits::Limits;
+use protocol::peer::Placement;
 
 use tui::console::run::End;
 
@@ -46,6 +47,12 @@ pub(crate) struct UpArgs {
     /// How long a silent node keeps its place: 10s, 2m, or never [default: 10s, or what DIR says]
     #[arg(long, value_name = "TIME", value_parser = evict_after)]
     evict_after: Option<EvictAfter>,
+    /// How keys are placed on nodes: ring or ascii-sum [default: ring, or what DIR says]
+    #[arg(long, value_name = "KIND")]
+    placement: Option<Placement>,
+    /// Carry out one update at a time in the whole cluster, for teaching; DIR keeps it
+    #[arg(long)]
+    serial_updates: bool,
     /// The cluster's directory, made if missing
     #[arg(long, default_value = "./piazza-data")]
     dir: PathBuf,
@@ -236,6 +243,8 @@ pub(crate) fn up(args: UpArgs) -> ExitCode {
         tokens: args.tokens,
         storage: args.storage,
         evict_after: args.evict_after,
+        placement: args.placement,
+        serial_updates: args.serial_updates,
         dir: args.dir,
         listen: args.listen,
         peer_listen: args.peer_listen,

@@ -15,7 +15,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::ids::{Key, MemberId, Point};
-use protocol::peer::Learning;
+use protocol::peer::{Learning, Placement};
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use moves::{Move, moves};
@@ -25,9 +25,14 @@ pub use record::{is_ring, number_in, ring_of};
 /// Points on the ring, all of them: 2^64.
 pub const RING_POINTS: u128 = 1 << 64;
 
-/// The point of a key: `xxh3_64` of its bytes, for ever.
-pub fn point_of(key: &Key) -> Point {
+/// The hash of a key: `xxh3_64` of its bytes, for ever.
+pub fn hash_of(key: &Key) -> Point {
     Point(xxh3_64(key.as_bytes()))
+}
+
+/// The sum of a key's bytes.
+pub fn byte_sum(key: &Key) -> u32 {
+    key.as_bytes().iter().map(|byte| u32::from(*byte)).sum()
 }
 
 /// A stretch of the ring, both ends included; it passes 0 where `first > last`. Never empty.
@@ -66,6 +71,11 @@ pub struct RingArc<'ring> {
 /// The members' points and, precomputed, who holds every part: 2^64 points in a circle, each owned
 /// by the first member's point at or after it.
 ///
+/// The placement says at which point a key lies: at its hash; or, by `ascii-sum`, at the point that
+/// ends the arc whose number, counted from 0 in the points' order, is the key's byte sum modulo
+/// the number of points. All else is the same for both. By `ascii-sum` a key's point thus depends
+/// on the number of points: another ring may place nearly every key elsewhere.
+///
 /// Invariants, asserted at construction:
 /// * there is at least one point; points are distinct and sorted;
 /// * a part lies between two points, or is cut off one by a stretch that is being learned; its
@@ -76,6 +86,7 @@ pub struct RingArc<'ring> {
 pub struct Ring {
     points: Vec<(Point, MemberId)>,
     replicas: u16,
+    placement: Placement,
     /// Where each part ends, sorted.
     ends: Vec<Point>,
     parts: Vec<Part>,
@@ -114,7 +125,37 @@ impl Ring {
         assert!(points.windows(2).all(|pair| pair[0].0 < pair[1].0), "points must be distinct");
         let (ends, parts): (Vec<Point>, Vec<Part>) = parts_of(&points, replicas, learning).unzip();
         assert!(parts.iter().all(|part| !part.in_sync.is_empty()), "every part has one in sync");
-        Self { points, replicas, ends, parts }
+        Self { points, replicas, placement: Placement::Ring, ends, parts }
+    }
+
+    /// The same ring, on which keys are placed in this way; [`Ring::new`] places them by hash.
+    pub fn placed_by(self, placement: Placement) -> Self {
+        Self { placement, ..self }
+    }
+
+    /// How keys are placed.
+    pub fn placement(&self) -> Placement {
+        self.placement
+    }
+
+    /// The point of a key.
+    pub fn point_of(&self, key: &Key) -> Point {
+        match self.placement {
+            Placement::Ring => hash_of(key),
+            Placement::AsciiSum => self.point_by_sum(byte_sum(key)),
+        }
+    }
+
+    /// The point of a key of which only these are known.
+    pub fn point_by(&self, hash: Point, sum: u32) -> Point {
+        match self.placement {
+            Placement::Ring => hash,
+            Placement::AsciiSum => self.point_by_sum(sum),
+        }
+    }
+
+    fn point_by_sum(&self, sum: u32) -> Point {
+        self.points[sum as usize % self.points.len()].0
     }
 
     /// The points and their members, sorted.
@@ -134,7 +175,7 @@ impl Ring {
 
     /// The members that hold `key`, primary first: all that take part in its updates.
     pub fn replicas_of(&self, key: &Key) -> &[MemberId] {
-        self.replicas_at(point_of(key))
+        self.replicas_at(self.point_of(key))
     }
 
     /// The members that hold the keys at `point`, primary first.
@@ -151,6 +192,11 @@ impl Ring {
     pub fn is_learner(&self, member: MemberId, point: Point) -> bool {
         let part = &self.parts[self.arc_at(point)];
         part.holders.contains(&member) && !part.in_sync.contains(&member)
+    }
+
+    /// The part in which `key` lies: its place in [`Ring::arcs`].
+    pub fn arc_of(&self, key: &Key) -> usize {
+        self.arc_at(self.point_of(key))
     }
 
     /// The part in which `point` lies: its place in [`Ring::arcs`].

@@ -253,6 +253,7 @@ fn core_config(config: &CoordinatorConfig, cluster_if_founded: Uuid) -> Config {
         nodes: config.nodes,
         replicas: config.replicas,
         tokens: config.tokens,
+        placement: config.placement,
         heartbeat_ms: ms(config.heartbeat),
         lease_ms: ms(config.lease),
         reaped: config.reaped.clone(),
@@ -260,6 +261,7 @@ fn core_config(config: &CoordinatorConfig, cluster_if_founded: Uuid) -> Config {
         batches_out_max: 1,
         evict_after_ms: config.evict_after.into(),
         copy_bytes_per_s: config.copy_bytes_per_s,
+        serial_updates: config.serial_updates,
     }
 }
 

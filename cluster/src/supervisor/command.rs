@@ -52,6 +52,10 @@ impl ChildCommands {
         line.add("--nodes", shape.nodes.to_string());
         line.add("--replicas", shape.replicas.to_string());
         line.add("--tokens", shape.tokens.to_string());
+        line.add("--placement", shape.placement.to_string());
+        if shape.serial_updates {
+            line.0.push("--serial-updates".into());
+        }
         line.add("--heartbeat-ms", servers.heartbeat.as_millis().to_string());
         line.add("--lease-ms", servers.lease.as_millis().to_string());
         line.add("--evict-after-ms", self.evict_after.to_string());

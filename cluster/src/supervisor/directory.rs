@@ -40,8 +40,6 @@ pub struct ClusterFile {
     /// What never changes.
     #[serde(flatten)]
     pub shape: Shape,
-    /// How keys are placed; `ring`.
-    pub placement: String,
     /// The nodes by name; of an older file, those of the founding.
     #[serde(default)]
     pub fleet: Roster,
@@ -94,7 +92,6 @@ impl ClusterFile {
             cluster: None,
             name,
             shape,
-            placement: "ring".into(),
             fleet: Roster::founded(shape.nodes),
             evict_after: EvictAfter::default(),
             addresses: Addresses::default(),
@@ -309,10 +306,19 @@ fn refuse_foreign(path: &Path) -> Result<(), StartError> {
 
 #[cfg(test)]
 mod tests {
+    use protocol::peer::Placement;
+
     use super::*;
     use crate::config::StorageKind;
 
-    const SHAPE: Shape = Shape { nodes: 3, replicas: 2, tokens: 1, storage: StorageKind::Disk };
+    const SHAPE: Shape = Shape {
+        nodes: 3,
+        replicas: 2,
+        tokens: 1,
+        storage: StorageKind::Disk,
+        placement: Placement::Ring,
+        serial_updates: false,
+    };
 
     fn temp(name: &str) -> PathBuf {
         let dir = std::env::temp_dir().join(format!("piazza-dir-{name}-{}", std::process::id()));

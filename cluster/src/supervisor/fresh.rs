@@ -57,6 +57,8 @@ fn is_ours(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use protocol::peer::Placement;
+
     use super::super::directory::Directory;
     use super::super::options::Shape;
     use super::*;
@@ -75,7 +77,8 @@ mod tests {
         fs::remove_dir(dir.join("n1")).unwrap();
 
         let owner = Directory::claim(&dir).unwrap();
-        let shape = Shape { nodes: 1, replicas: 1, tokens: 1, storage: StorageKind::Disk };
+        let (storage, placement, serial_updates) = (StorageKind::Disk, Placement::Ring, false);
+        let shape = Shape { nodes: 1, replicas: 1, tokens: 1, storage, placement, serial_updates };
         owner.write(&ClusterFile::new("c".into(), shape)).unwrap();
         let error = |part: &str| {
             let error = delete(&dir).unwrap_err();

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use protocol::limits::Limits;
+use protocol::peer::Placement;
 use serde::{Deserialize, Serialize};
 
 use super::StartError;
@@ -36,6 +37,10 @@ pub struct UpOptions {
     pub storage: Option<StorageKind>,
     /// How long a silent node keeps its place; kept in the directory from then on.
     pub evict_after: Option<EvictAfter>,
+    /// How keys are placed on nodes.
+    pub placement: Option<Placement>,
+    /// One update at a time in the whole cluster.
+    pub serial_updates: bool,
     /// The cluster's directory.
     pub dir: PathBuf,
     /// The coordinator's port for clients.
@@ -87,6 +92,23 @@ pub struct Shape {
     /// Where nodes keep their keys.
     #[serde(default)]
     pub storage: StorageKind,
+    /// How keys are placed on nodes.
+    #[serde(default)]
+    pub placement: Placement,
+    /// Updates are carried out one at a time.
+    #[serde(default)]
+    pub serial_updates: bool,
+}
+
+/// Refuses more points than a placement has: only the ring's has several a node.
+pub fn check_points(tokens: u16, placement: Placement) -> Result<(), String> {
+    if placement == Placement::Ring || tokens == 1 {
+        return Ok(());
+    }
+    Err(format!(
+        "--tokens {tokens} is for --placement ring: by {placement} each node has one point; leave \
+         --tokens out"
+    ))
 }
 
 impl UpOptions {
@@ -102,6 +124,8 @@ impl UpOptions {
                     replicas: self.replicas.unwrap_or(2.min(nodes)),
                     tokens: self.tokens.unwrap_or(1),
                     storage: self.storage.unwrap_or_default(),
+                    placement: self.placement.unwrap_or_default(),
+                    serial_updates: self.serial_updates,
                 }
             }
         };
@@ -115,6 +139,7 @@ impl UpOptions {
                 return Err(StartError::Usage(format!("{flag} {actual}: give 1 to {max}")));
             }
         }
+        check_points(shape.tokens, shape.placement).map_err(StartError::Usage)?;
         Ok(shape)
     }
 
@@ -125,6 +150,11 @@ impl UpOptions {
             ("--replicas", number(self.replicas), shape.replicas.to_string()),
             ("--tokens", number(self.tokens), shape.tokens.to_string()),
             ("--storage", self.storage.map(|kind| kind.to_string()), shape.storage.to_string()),
+            (
+                "--placement",
+                self.placement.map(|placement| placement.to_string()),
+                shape.placement.to_string(),
+            ),
         ];
         for (flag, asked, actual) in pairs {
             if let Some(asked) = asked.filter(|asked| *asked != actual) {
@@ -134,6 +164,13 @@ impl UpOptions {
                     self.dir.display()
                 )));
             }
+        }
+        if self.serial_updates && !shape.serial_updates {
+            return Err(StartError::Usage(format!(
+                "--serial-updates contradicts the cluster in {}, which was made without: leave the \
+                 flag out, or give another --dir",
+                self.dir.display()
+            )));
         }
         Ok(shape)
     }
@@ -212,6 +249,8 @@ pub(super) mod tests {
             tokens: None,
             storage: None,
             evict_after: None,
+            placement: None,
+            serial_updates: false,
             dir: "/nowhere".into(),
             listen: ([127, 0, 0, 1], 0).into(),
             peer_listen: ([127, 0, 0, 1], 0).into(),
@@ -237,20 +276,31 @@ pub(super) mod tests {
     #[test]
     fn flags_fill_an_empty_directory_and_obey_a_full_one() {
         let none = options();
-        let default = Shape { nodes: 5, replicas: 2, tokens: 1, storage: StorageKind::Disk };
+        let (storage, placement, serial_updates) = (StorageKind::Disk, Placement::Ring, false);
+        let default =
+            Shape { nodes: 5, replicas: 2, tokens: 1, storage, placement, serial_updates };
         assert_eq!(none.shape(None).unwrap(), default);
         let one = UpOptions { nodes: Some(1), ..options() };
         assert_eq!(one.shape(None).unwrap().replicas, 1);
 
-        let shape = Shape { nodes: 3, replicas: 3, tokens: 8, storage: StorageKind::Memory };
+        let storage = StorageKind::Memory;
+        let shape = Shape { nodes: 3, replicas: 3, tokens: 8, storage, placement, serial_updates };
         let file = ClusterFile::new("c".into(), shape);
         assert_eq!(none.shape(Some(&file)).unwrap(), shape);
         let same = UpOptions { nodes: Some(3), storage: Some(StorageKind::Memory), ..options() };
         assert_eq!(same.shape(Some(&file)).unwrap(), shape);
+        let serial = UpOptions { serial_updates: true, ..options() }.shape(None).unwrap();
+        let kept = ClusterFile::new("c".into(), serial);
+        assert!(none.shape(Some(&kept)).unwrap().serial_updates, "without the flag too");
         for (wrong, flag) in [
             (UpOptions { nodes: Some(5), ..options() }, "--nodes 5"),
             (UpOptions { replicas: Some(2), ..options() }, "--replicas 2"),
             (UpOptions { tokens: Some(1), ..options() }, "--tokens 1"),
+            (UpOptions { serial_updates: true, ..options() }, "--serial-updates"),
+            (
+                UpOptions { placement: Some(Placement::AsciiSum), ..options() },
+                "--placement ascii-sum",
+            ),
             (UpOptions { storage: Some(StorageKind::Disk), ..options() }, "--storage disk"),
         ] {
             let error = wrong.shape(Some(&file)).unwrap_err().to_string();
@@ -266,6 +316,7 @@ pub(super) mod tests {
             UpOptions { replicas: Some(6), ..options() },
             UpOptions { replicas: Some(0), ..options() },
             UpOptions { tokens: Some(0), ..options() },
+            UpOptions { tokens: Some(2), placement: Some(Placement::AsciiSum), ..options() },
         ] {
             assert!(wrong.shape(None).is_err(), "{wrong:?}");
         }

@@ -2,15 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Placement;
 use crate::ids::{MemberId, NodeName, Point, RingNumber, Uuid, Version};
-
-/// How keys are placed on nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Placement {
-    /// Consistent hashing on a ring of 2^64 points.
-    Ring,
-}
 
 /// One member of a ring.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

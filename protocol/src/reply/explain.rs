@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{InvalidReply, head, invalid, object_tail};
+use super::{ByteSum, InvalidReply, head, invalid, object_tail};
 use crate::error::{ErrorReply, version_text};
 use crate::ids::{NodeName, Point, Version};
 
@@ -70,6 +70,12 @@ pub struct Step {
 pub struct ExplainReply {
     /// Where its key lies on the ring; of several, the one that it writes first.
     pub hash: Point,
+    /// How that key came to lie there, where the sum of its bytes says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub byte_sum: Option<ByteSum>,
+    /// Whether the cluster carries out one update at a time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub serial_updates: bool,
     /// The nodes that hold that key, the primary first.
     pub nodes: Vec<NodeName>,
     /// The key's set in the coordinator's cache.
@@ -131,6 +137,8 @@ mod tests {
         let step = |name, place, us| Step { name, place, us, note: String::new() };
         ExplainReply {
             hash: Point(255),
+            byte_sum: None,
+            serial_updates: false,
             nodes: vec![NodeName::new("n2").unwrap()],
             set: 17,
             steps: vec![

@@ -211,7 +211,7 @@ impl World {
             }
             KeyJob::Ranges(ring) => {
                 let points: Vec<u64> = ring.arcs().map(|arc| arc.range.last.0).collect();
-                keystore.set_ranges(&points);
+                keystore.set_ranges(ring.placement(), &points);
             }
         }
         keystore.recount_step(LOOKS_MAX).expect("memory does not fail");

@@ -67,10 +67,11 @@ fn up_has_the_defaults_of_the_contract() {
     let all = "piazza up --nodes 3 --replicas 1 --tokens 2 --dir d --listen 127.0.0.1:1 \
                --peer-listen 127.0.0.1:2 --control-listen 127.0.0.1:3 --any-port --headless \
                --fresh --cache 2x2 --node-cache 4x3 --heartbeat-ms 50 --lease-ms 300 \
-               --cache-bytes 100000 --storage memory --key-bytes-max 20 --value-bytes-max 1000";
+               --cache-bytes 100000 --storage memory --key-bytes-max 20 --value-bytes-max 1000 \
+               --placement ascii-sum --serial-updates";
     let all = shown(all);
     for told in
-        ["nodes: Some(3)", " listen: 127.0.0.1:1,", "storage: Some(Memory)", "lease_ms: 300ms"]
+        ["nodes: Some(3)", " listen: 127.0.0.1:1,", "placement: Some(AsciiSum)", "lease_ms: 300ms"]
     {
         assert!(all.contains(told), "{told:?} is not in {all}");
     }

@@ -5,8 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -15,9 +14,7 @@ use tui::console::look::ThemeName;
 use tui::prompt::Key;
 
 use crate::print::Failure;
-
-/// Longest file, bytes.
-const BYTES_MAX: u64 = 64 << 10;
+use crate::settings_file;
 
 /// What was settled.
 #[derive(Debug)]
@@ -54,15 +51,11 @@ impl Config {
 
     fn read_file(path: &Path) -> Result<Self, String> {
         let wrong = |why: String| format!("{}: {why}", path.display());
-        let mut text = String::new();
-        match File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_string(&mut text)) {
-            Ok(_) if text.len() as u64 > BYTES_MAX => {
-                return Err(wrong(format!("it is longer than {BYTES_MAX} bytes")));
-            }
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        let text = match settings_file::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(wrong(error.to_string())),
-        }
+        };
         let written: Written = match text.trim() {
             "" => Written::default(),
             text => serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?,

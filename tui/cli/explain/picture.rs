@@ -48,10 +48,14 @@ impl Branch<'_> {
 
 /// The picture; `title` names the request.
 pub(super) fn draw(title: &str, explained: &ExplainReply, colour: bool) -> String {
-    let ExplainReply { hash, nodes, set, steps, total_us, .. } = explained;
+    let ExplainReply { hash, byte_sum, nodes, set, steps, total_us, serial_updates, .. } =
+        explained;
     let nodes: Vec<&str> = nodes.iter().map(|node| node.as_str()).collect();
     let mut out = format!("{title}\n");
-    wrap(&mut out, 0, 0, &format!("hash {hash} · on {} · set {set}", nodes.join(", ")));
+    let sum = byte_sum.map_or_else(String::new, |sum| format!(" · {sum}"));
+    let serial = if *serial_updates { " · one update at a time" } else { "" };
+    let placed = format!("hash {hash}{sum} · on {} · set {set}{serial}", nodes.join(", "));
+    wrap(&mut out, 0, 0, &placed);
     out.push_str("\nclient\n└─ coordinator\n");
     let branches = branches(steps);
     let end = branches.iter().map(|branch| branch.began + branch.us()).max().unwrap_or(0);

@@ -18,6 +18,7 @@ use protocol::status::ChangeStatus;
 use super::super::ring::next::{self, Newcomer};
 use super::super::ring::{propose, propose_join, ring_of};
 use super::super::time::Time;
+use super::heal::as_founded;
 use super::members::Node;
 use super::{Answer, ClientId, Coordinator, Effect, Note, Phase};
 
@@ -249,6 +250,9 @@ impl Coordinator {
         kind: &Kind,
     ) -> Result<Option<RingRecord>, Box<ErrorReply>> {
         let refuse = |why: String| Box::new(refused(ErrorCode::Refused, why.clone(), why));
+        if let Some(why) = as_founded(record) {
+            return Err(refuse(why.to_owned()));
+        }
         if !self.may_tell(now) {
             return Err(refuse("half of the nodes do not answer".into()));
         }

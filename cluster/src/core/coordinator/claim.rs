@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use protocol::error::ErrorReply;
 use protocol::ids::{Epoch, MemberId, RingNumber, Uuid};
-use protocol::peer::{DownBody, Placement, RingMember, RingRecord};
+use protocol::peer::{DownBody, RingMember, RingRecord};
 
 use super::super::lease::{self, Lease};
 use super::super::planted::{Bug, planted};
@@ -223,7 +223,7 @@ impl Coordinator {
             cluster: self.config.cluster_if_founded,
             replicas: self.config.replicas,
             tokens: self.config.tokens,
-            placement: Placement::Ring,
+            placement: self.config.placement,
             members: members.collect(),
             learning: Vec::new(),
             outgoing: None,
@@ -440,6 +440,7 @@ impl Coordinator {
         self.by_id.clear();
         self.keys.clear();
         self.cramped.clear();
+        self.series.clear();
         self.leaseless.clear();
         self.work.clear();
         self.parked.clear();

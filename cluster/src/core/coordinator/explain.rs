@@ -21,9 +21,9 @@ use protocol::ids::{Key, MemberId, NodeName, Once, Version};
 use protocol::peer::Prepare;
 use protocol::reply::{self, COORDINATOR, ExplainReply, Step, StepName};
 
-use super::super::ring::point_of;
 use super::super::time::Time;
 use super::conditions::{Change, Update};
+use super::locate::sum_on;
 use super::{Answer, ClientId, Coordinator, Seq};
 
 /// Questions to nodes that are noted of one request; only nodes that come and go make more.
@@ -245,9 +245,12 @@ impl Coordinator {
 
     /// Where a key lies, in the form of a reply without steps.
     fn placed(&self, key: &Key) -> Option<ExplainReply> {
-        let holders = self.ring.as_ref()?.replicas_of(key);
+        let ring = self.ring.as_ref()?;
+        let holders = ring.replicas_of(key);
         Some(ExplainReply {
-            hash: point_of(key),
+            hash: ring.point_of(key),
+            byte_sum: sum_on(ring, key),
+            serial_updates: self.config.serial_updates,
             nodes: holders.iter().map(|member| self.node_name(*member)).collect(),
             set: self.cache.place(key.as_str()).0,
             steps: Vec::new(),

@@ -4,14 +4,15 @@
 //! Looked at with each tick, and when something came to its end. One step at a time (`rings`);
 //! which one comes first is the order in `next_step`. Nothing is begun without a lease, without a
 //! majority of old and new members in reach, or where a stretch would have no copy in sync that
-//! answers (R15): `why_not` says so in words, which `status` and `change` show.
+//! answers (R15): `why_not` says so in words, which `status` and `change` show. Where keys are not
+//! placed by their hashes nothing is changed at all (`as_founded`).
 //!
 //! Never: evicts by what a heartbeat or a supervisor says; takes a step back.
 
 use std::collections::BTreeSet;
 
 use protocol::ids::{MemberId, NodeName, Uuid, Version};
-use protocol::peer::{Departed, RingRecord, Span};
+use protocol::peer::{Departed, Placement, RingRecord, Span};
 
 use super::super::ring::next::{self, Newcomer, Refused};
 use super::super::ring::{propose_join, ring_of};
@@ -117,6 +118,9 @@ impl Coordinator {
         record: &RingRecord,
         member: MemberId,
     ) -> Result<RingRecord, String> {
+        if let Some(why) = as_founded(record) {
+            return Err(why.to_owned());
+        }
         let name = self.name_of(member);
         let lost = self.has_lost(member);
         let next = next::without(record, member, self.had_before(member), lost);
@@ -156,6 +160,9 @@ impl Coordinator {
             let node = self.nodes.iter().find(|node| node.uuid == uuid);
             node.is_some_and(|node| node.link.phase == LinkPhase::Ready)
         };
+        if let Some(why) = as_founded(record) {
+            return Some(why.to_owned());
+        }
         for members in [&record.members, &next.members] {
             let there = members
                 .iter()
@@ -238,6 +245,18 @@ impl Coordinator {
     fn learned(&self, record: &RingRecord) -> Vec<(MemberId, Span)> {
         let learning = record.learning.iter().map(|learning| (learning.learner, learning.span));
         learning.filter(|done| self.copies.is_done(done)).collect()
+    }
+}
+
+/// Why the members of a cluster never change; `None` where they may. A change would give nearly
+/// every key another point, and no stretch of the ring would say which keys move.
+pub(super) fn as_founded(record: &RingRecord) -> Option<&'static str> {
+    match record.placement {
+        Placement::Ring => None,
+        Placement::AsciiSum => Some(
+            "keys are placed by the sum of their bytes, for comparison: the members of this \
+             cluster stay as they were founded",
+        ),
     }
 }
 

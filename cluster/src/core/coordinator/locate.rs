@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 use protocol::error::ErrorReply;
 use protocol::ids::{Key, MemberId};
-use protocol::peer::{ReadAnswer, ReadAsk};
-use protocol::reply::{self, Copy, LocateReply};
+use protocol::peer::{Placement, ReadAnswer, ReadAsk};
+use protocol::reply::{self, ByteSum, Copy, LocateReply};
 use protocol::status::NodeState;
 
-use super::super::ring::point_of;
+use super::super::ring::{Ring, byte_sum};
 use super::super::time::Time;
 use super::links::LinkPhase;
 use super::updates::TxnPhase;
@@ -48,8 +48,8 @@ impl Coordinator {
         let holders = ring.replicas_of(&key).to_vec();
         let (set, way) = self.cache.place(key.as_str());
         let nodes = holders.iter().map(|member| self.node_name(*member)).collect();
-        let hash = point_of(&key);
-        let mut reply = LocateReply { hash, nodes, set, way, copies: None };
+        let (hash, byte_sum) = (ring.point_of(&key), sum_on(ring, &key));
+        let mut reply = LocateReply { hash, byte_sum, nodes, set, way, copies: None };
         if !copies {
             self.reply(client, Answer::Ok(reply::object_tail(&reply)));
             return;
@@ -150,4 +150,10 @@ impl Coordinator {
             self.reply_error(locating.client, ErrorReply::unavailable(why, None));
         }
     }
+}
+
+/// By which arithmetic a key lies where it does, where the sum of its bytes says so.
+pub(super) fn sum_on(ring: &Ring, key: &Key) -> Option<ByteSum> {
+    let nodes = ring.points().len() as u32;
+    (ring.placement() == Placement::AsciiSum).then(|| ByteSum { sum: byte_sum(key), nodes })
 }

@@ -57,6 +57,7 @@ mod reads;
 mod resolve;
 mod rings;
 mod scan;
+mod serial;
 mod status;
 mod updates;
 mod voting;
@@ -70,7 +71,7 @@ use std::sync::Arc;
 
 use protocol::error::ErrorReply;
 use protocol::ids::{Epoch, GroupSeq, Key, MemberId, Once, Uuid, Version};
-use protocol::peer::RingRecord;
+use protocol::peer::{Placement, RingRecord};
 
 use super::cache::Cache;
 use super::lease::Lease;
@@ -115,6 +116,8 @@ pub struct Config {
     pub replicas: u16,
     /// Points a node, at the founding.
     pub tokens: u16,
+    /// How keys are placed, at the founding.
+    pub placement: Placement,
     /// The nodes' heartbeat interval.
     pub heartbeat_ms: u64,
     /// How long answers of half of the members let it tell what it knows (R11).
@@ -129,6 +132,8 @@ pub struct Config {
     pub evict_after_ms: Option<u64>,
     /// How fast copies are made for learners, bytes a second.
     pub copy_bytes_per_s: u64,
+    /// An update is handed over only when the one before is decided.
+    pub serial_updates: bool,
 }
 
 /// An update's place in the order of arrival.
@@ -186,6 +191,8 @@ pub struct Coordinator {
     queued_bytes: usize,
     /// Updates that wait for room at a node.
     cramped: BTreeSet<Seq>,
+    /// Updates that wait until no other is undecided.
+    series: BTreeSet<Seq>,
     /// Updates whose negative answer waits for the lease.
     leaseless: BTreeSet<Seq>,
     work: VecDeque<Seq>,
@@ -279,6 +286,7 @@ impl Coordinator {
             queued: 0,
             queued_bytes: 0,
             cramped: BTreeSet::new(),
+            series: BTreeSet::new(),
             leaseless: BTreeSet::new(),
             work: VecDeque::new(),
             decided: BTreeMap::new(),

@@ -21,7 +21,6 @@ use protocol::reply;
 use protocol::status::OnceStatus;
 
 use super::super::planted::{Bug, planted};
-use super::super::ring::point_of;
 use super::super::time::Time;
 use super::links::LinkPhase;
 use super::updates::{Txn, TxnPhase};
@@ -193,7 +192,7 @@ impl Coordinator {
 
     /// Whether the entries of the range of this key are here.
     fn is_loaded(&self, key: &Key) -> bool {
-        let arc = self.ring.as_ref().map(|ring| ring.arc_at(point_of(key)));
+        let arc = self.ring.as_ref().map(|ring| ring.arc_of(key));
         arc.is_some_and(|arc| self.onces.loaded.contains_key(&arc)) || planted(Bug::NamesNotAsked)
     }
 

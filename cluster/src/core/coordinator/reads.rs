@@ -18,7 +18,6 @@ use protocol::reply::{self, MgetTail};
 
 use super::super::cache::Generation;
 use super::super::planted::{Bug, planted};
-use super::super::ring::point_of;
 use super::super::time::Time;
 use super::conditions::Base;
 use super::links::LinkPhase;
@@ -243,7 +242,8 @@ impl Coordinator {
             let node = self.node_of(**member);
             node.is_some_and(|node| node.is_up() && node.link.phase == LinkPhase::Ready)
         };
-        self.ring.as_ref()?.in_sync_at(point_of(key)).iter().find(able).copied()
+        let ring = self.ring.as_ref()?;
+        ring.in_sync_at(ring.point_of(key)).iter().find(able).copied()
     }
 
     fn ask_node(&mut self, id: u64, place: usize, key: Key, member: MemberId) {
@@ -371,7 +371,7 @@ impl Coordinator {
             return ("its last update is not decided: a node that holds it is missing", None);
         }
         let Some(ring) = &self.ring else { return ("the cluster is not complete", None) };
-        match self.first_down(ring.in_sync_at(point_of(key))) {
+        match self.first_down(ring.in_sync_at(ring.point_of(key))) {
             Some(down) => ("its nodes do not answer", Some(self.name_of(down))),
             None => ("half of the nodes do not answer, so this coordinator may not tell", None),
         }

@@ -14,7 +14,8 @@
 //! that is begun is never taken back: should this coordinator end, its successor finds it and
 //! brings it to its end, or, if no majority has it, never hears of it.
 //!
-//! Who makes steps, and why: `heal` and `change`. Never: two steps at a time.
+//! Who makes steps, and why: `heal` and `change`. None is made but where keys are placed by their
+//! hashes, which are their points here. Never: two steps at a time.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use protocol::error::ErrorReply;
 use protocol::ids::{MemberId, RingNumber, Uuid, Version};
 use protocol::peer::{DownBody, RingMember, RingRecord};
 
-use super::super::ring::{self, Range, Ring, point_of, ring_of};
+use super::super::ring::{self, Range, Ring, hash_of, ring_of};
 use super::super::time::Time;
 use super::links::LinkPhase;
 use super::updates::{Txn, TxnPhase, participants_of};
@@ -53,7 +54,7 @@ pub(super) struct Barrier {
 
 impl Barrier {
     fn covers(&self, txn: &Txn) -> bool {
-        let covered = |key| self.ranges.iter().any(|range| range.contains(point_of(key)));
+        let covered = |key| self.ranges.iter().any(|range| range.contains(hash_of(key)));
         txn.keys.iter().any(covered)
     }
 }
@@ -279,7 +280,7 @@ impl Coordinator {
     /// The same of one that is arriving.
     pub(super) fn bars(&self, keys: &[protocol::ids::Key]) -> bool {
         let barred = |key| {
-            let point = point_of(key);
+            let point = hash_of(key);
             let covers = |range: &Range| range.contains(point);
             self.barriers.iter().any(|barrier| barrier.ranges.iter().any(covers))
         };
@@ -354,7 +355,7 @@ impl Coordinator {
             prepare.writes.iter().any(|write| {
                 let named = !write.holders.is_empty();
                 let holders = if named { &write.holders } else { &prepare.participants };
-                let point = point_of(&write.key);
+                let point = hash_of(&write.key);
                 !holders.contains(&member) && ranges.iter().any(|range| range.contains(point))
             })
         })

@@ -14,7 +14,7 @@ use protocol::peer::{ScanAnswer, ScanAsk, ScanItem};
 use protocol::reply::ScanTail;
 
 use super::super::planted::{Bug, planted};
-use super::super::ring::{RingArc, point_of};
+use super::super::ring::RingArc;
 use super::super::time::Time;
 use super::links::LinkPhase;
 use super::{Answer, ClientId, Coordinator, Deadline, RETRY_AFTER_MS};
@@ -181,7 +181,7 @@ impl Coordinator {
                 key.as_str().starts_with(&*op.prefix) && Some(*key) > part.through.as_ref()
             })
             .filter(|_| !planted(Bug::PageInDoubt))
-            .map(|key| ring.arc_at(point_of(key)))
+            .map(|key| ring.arc_of(key))
             .collect();
         let able = |member: &&MemberId| {
             let node = self.node_of(**member);

@@ -13,6 +13,7 @@ use protocol::status::{
 };
 
 use super::super::time::Time;
+use super::heal::as_founded;
 use super::members::Node;
 use super::updates::TxnPhase;
 use super::{Coordinator, Phase};
@@ -50,7 +51,7 @@ impl Coordinator {
             cache: self.cache.stats().status(self.cache.shape()),
             ops: OpsStatus::default(),
             txns: BTreeMap::from([
-                ("open".to_owned(), self.by_id.len() as u64),
+                ("open".to_owned(), self.undecided() as u64),
                 ("waiting".to_owned(), self.queued as u64),
                 ("committed".to_owned(), self.ops.committed),
                 ("aborted".to_owned(), self.ops.aborted),
@@ -69,17 +70,21 @@ impl Coordinator {
         let record = self.record.as_ref();
         let replicas = record.map_or(self.config.replicas, |record| record.replicas);
         let tokens = record.map_or(self.config.tokens, |record| record.tokens);
+        let placement = record.map_or(self.config.placement, |record| record.placement);
         let nodes = record.map_or(usize::from(self.config.nodes), |r| r.members.len());
+        let may_change = record.is_none_or(|record| as_founded(record).is_none());
         ClusterStatus {
             uuid: self.known_cluster(),
             name: String::new(),
             replicas: u32::from(replicas),
             tokens: u32::from(tokens),
+            placement,
+            serial_updates: self.config.serial_updates,
             nodes: nodes as u32,
             limits: protocol::limits::Limits::default(),
             heartbeat_ms: self.config.heartbeat_ms,
             lease_ms: self.config.lease_ms,
-            evict_after_ms: self.evict_after_ms,
+            evict_after_ms: self.evict_after_ms.filter(|_| may_change),
         }
     }
 

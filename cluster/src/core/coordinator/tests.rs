@@ -127,6 +127,8 @@ fn config(instance: u128) -> Config {
         nodes: 3,
         replicas: 2,
         tokens: 1,
+        placement: Placement::Ring,
+        serial_updates: false,
         heartbeat_ms: HEARTBEAT_MS,
         lease_ms: LEASE_MS,
         reaped: Vec::new(),

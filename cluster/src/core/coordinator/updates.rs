@@ -200,7 +200,7 @@ impl Coordinator {
                 self.start_read(now, read);
                 continue;
             }
-            let Some(seq) = self.work.pop_front() else { break };
+            let Some(seq) = self.work.pop_front().or_else(|| self.next_in_series()) else { break };
             match self.txns.get(&seq).map(|txn| &txn.phase) {
                 Some(TxnPhase::Waiting { .. }) => self.advance(now, seq),
                 Some(TxnPhase::Sent { .. }) => {
@@ -223,6 +223,7 @@ impl Coordinator {
         }
         match self.evaluate(now, seq) {
             Evaluated::Later => {}
+            Evaluated::Writes(..) if !self.may_hand_over(seq) => {}
             Evaluated::Negative(error) => {
                 if self.may_tell(now) {
                     self.finish(now, seq, Err(*error));
@@ -393,6 +394,7 @@ impl Coordinator {
         let Some(txn) = self.txns.remove(&seq) else { return };
         self.pass_barriers(seq);
         self.cramped.remove(&seq);
+        self.series.remove(&seq);
         self.leaseless.remove(&seq);
         if let Some(once) = &txn.once {
             self.release_once(seq, once);

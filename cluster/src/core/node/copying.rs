@@ -14,7 +14,7 @@
 //! Never: decides what it holds (the ring in force does); serves what it is still learning.
 
 use protocol::ids::{GroupSeq, Key, MemberId, RingNumber};
-use protocol::peer::{CopyAnswer, CopyAsk, CopyItem, CopyPut, Span, TxnState};
+use protocol::peer::{CopyAnswer, CopyAsk, CopyItem, CopyPut, Placement, Span, TxnState};
 
 use super::super::record::{Committed, Previous, Write};
 use super::super::ring::Ring;
@@ -156,7 +156,8 @@ impl NodeCore {
             told.as_ref().is_some_and(|(under, _)| *under == number)
         };
         let known = is_it(&self.learning.retained) || is_it(&self.learning.retain);
-        if installed != Some(number) || known {
+        // Placed otherwise than by their hashes, keys stay with the members of the founding.
+        if installed != Some(number) || known || ring.placement() != Placement::Ring {
             return;
         }
         let spans = spans_of(ring, me);

@@ -45,7 +45,11 @@ impl NodeCore {
         let Some(ask) = session.onces.remove(&token.r) else { return };
         let last = entries.last().map(|entry| entry.version);
         let through = last.filter(|_| entries.len() >= PORTION);
-        entries.retain(|entry| ask.ranges.iter().any(|range| holds(*range, entry.point)));
+        let ring = self.ring.as_ref();
+        entries.retain(|entry| {
+            let point = ring.map(|ring| ring.point_by(entry.hash, entry.sum));
+            point.is_some_and(|point| ask.ranges.iter().any(|range| holds(*range, point)))
+        });
         session.out.once.push(OnceAnswer { r: token.r, entries, through });
     }
 }

@@ -18,7 +18,6 @@ use protocol::peer::{Abort, Batch, DISK_FULL, Prepare, Refusal, TxnState};
 
 use super::super::planted::{Bug, planted};
 use super::super::record::{Committed, LogRecord, Prepared, Previous, Write};
-use super::super::ring::point_of;
 use super::super::time::Time;
 use super::space::Taken;
 use super::{CHECKING_MAX, Checking, Effect, Found, NodeCore, ReadToken, Txn};
@@ -212,7 +211,7 @@ impl NodeCore {
     /// Whether this node has not all of the key's range yet.
     fn is_learning(&self, key: &Key) -> bool {
         let (Some(ring), Some(me)) = (&self.ring, self.me) else { return false };
-        ring.is_learner(me, point_of(key))
+        ring.is_learner(me, ring.point_of(key))
     }
 
     pub(super) fn on_read_done(&mut self, now: Time, token: ReadToken, found: Found) {

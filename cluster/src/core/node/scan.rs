@@ -8,7 +8,6 @@ use protocol::ids::{Key, Value, Version};
 use protocol::peer::{ScanAnswer, ScanAsk, ScanItem, WireValue};
 
 use super::super::planted::{Bug, planted};
-use super::super::ring::point_of;
 use super::once::holds;
 use super::{AskToken, Effect, NodeCore};
 
@@ -65,7 +64,11 @@ impl NodeCore {
             return;
         };
         let Some(ask) = session.scans.remove(&token.r) else { return };
-        let wanted = |key: &Key| ask.ranges.iter().any(|range| holds(*range, point_of(key)));
+        let ring = self.ring.as_ref();
+        let wanted = |key: &Key| {
+            let point = ring.map(|ring| ring.point_of(key));
+            point.is_some_and(|point| ask.ranges.iter().any(|range| holds(*range, point)))
+        };
         page.retain(|item| wanted(&item.key));
         let limit = ask.limit as usize;
         if page.len() > limit {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use protocol::ids::{MemberId, Point};
+use protocol::peer::Placement;
 
 use super::{Range, Ring};
 
@@ -31,7 +32,12 @@ impl Move {
 
 /// The ranges whose set of holders differs between two rings, in order and as few as possible: what
 /// has to be copied when `new` follows `old`. A mere change of the order of holders moves nothing.
+///
+/// # Panics
+/// If keys change their points from the old ring to the new: then no range says what moves.
 pub fn moves(old: &Ring, new: &Ring) -> Vec<Move> {
+    let by_hash = |ring: &Ring| ring.placement == Placement::Ring;
+    assert!(by_hash(old) && by_hash(new) || old == new, "keys stay at their points");
     let ends: BTreeSet<Point> = old.ends.iter().chain(&new.ends).copied().collect();
     let mut first = ends.last().map_or(Point(0), |last| Point(last.0.wrapping_add(1)));
     let mut moves: Vec<Move> = Vec::new();

@@ -1,7 +1,7 @@
 //! Rings as they are kept and said: whether a record is one, and the ring that it describes.
 
 use protocol::ids::{Epoch, MemberId, NodeName, Point, Uuid};
-use protocol::peer::RingRecord;
+use protocol::peer::{Placement, RingRecord};
 
 use super::{Ring, parts_of};
 
@@ -26,6 +26,7 @@ pub fn is_ring(record: &RingRecord) -> bool {
         && (rises(&points) && rises(&uuids) && rises(&names) && rises(&ids) && rises(&departed))
         && record.incoming.is_none_or(|id| ids.contains(&id))
         && record.outgoing.iter().all(|member| !ids.contains(&member.id))
+        && (record.placement == Placement::Ring || record.learning.is_empty())
         && learns(record)
 }
 
@@ -63,7 +64,8 @@ fn rises<T: Ord>(all: &[T]) -> bool {
 /// # Panics
 /// If it is none: see [`is_ring`].
 pub fn ring_of(record: &RingRecord) -> Ring {
-    Ring::with_learners(points_of(record).collect(), record.replicas, &record.learning)
+    let points = points_of(record).collect();
+    Ring::with_learners(points, record.replicas, &record.learning).placed_by(record.placement)
 }
 
 fn points_of(record: &RingRecord) -> impl Iterator<Item = (Point, MemberId)> {

@@ -83,7 +83,7 @@ fn pinned_hashes_of_keys() {
         ("grüße, 世界 🙂", "ef96d886ec24ea0b"),
     ];
     for (text, hash) in pinned {
-        assert_eq!(point_of(&key(text)).to_string(), hash, "{text}");
+        assert_eq!(hash_of(&key(text)).to_string(), hash, "{text}");
     }
 }
 
@@ -379,4 +379,71 @@ fn a_join_never_makes_the_largest_share_larger() {
         }
         assert!(after[&MemberId(99)] <= before.values().max().copied().unwrap_or(0));
     }
+}
+
+/// The third way to say it: the bytes added up, modulo, and then round the circle.
+#[test]
+fn by_ascii_sum_the_rest_of_the_sum_is_the_primary() {
+    for members in 1..=9_u16 {
+        for replicas in 1..=members {
+            let ring = founded(members, 1, replicas).placed_by(Placement::AsciiSum);
+            for text in ["a", "z", "ab", "ba", "user:1", "grüße, 世界 🙂"] {
+                let sum: usize = text.bytes().map(usize::from).sum();
+                let nth = |n: u16| MemberId((sum as u16 + n) % members + 1);
+                let holders: Vec<MemberId> = (0..replicas).map(nth).collect();
+                let key = key(text);
+                assert_eq!(ring.replicas_of(&key), holders, "{text} of {members}");
+                let point = ring.point_of(&key);
+                assert_eq!(ring.arc_of(&key), sum % usize::from(members));
+                assert_eq!(point, ring.points()[ring.arc_of(&key)].0, "its primary's own id");
+                assert_eq!(point, ring.point_by(hash_of(&key), byte_sum(&key)));
+            }
+        }
+    }
+}
+
+/// What is true of arcs and points is true by either placement.
+#[test]
+fn by_either_placement_a_key_is_where_its_point_is() {
+    let mut numbers = Numbers(11);
+    for _ in 0..200 {
+        let by_hash = random_ring(&mut numbers);
+        for ring in [by_hash.clone(), by_hash.placed_by(Placement::AsciiSum)] {
+            for _ in 0..20 {
+                let key = key(&format!("key {}", numbers.next()));
+                let point = ring.point_of(&key);
+                let arc = ring.arcs().nth(ring.arc_of(&key)).expect("one of its arcs");
+                assert!(arc.range.contains(point), "{key:?} on {ring:?}");
+                assert_eq!(arc.holders, ring.replicas_of(&key));
+                assert_eq!(ring.replicas_of(&key), walk(&ring, point));
+                assert_eq!(ring.point_by(hash_of(&key), byte_sum(&key)), point);
+            }
+        }
+    }
+}
+
+/// One node more: of six keys five get another primary, where hashing moves one of ten.
+#[test]
+fn by_ascii_sum_nearly_every_key_moves_when_a_node_joins() {
+    let five = founded(5, 1, 1);
+    let mut points = five.points().to_vec();
+    points.push((propose_join(&five, 1)[0], MemberId(6)));
+    let six = Ring::new(points, 1);
+    // One key of each sum, so that each rest of a division by 30 is there equally often.
+    let of_sum = |sum: u32| {
+        let (length, rest) = (sum / 100, sum % 100);
+        let byte =
+            |at: u32| char::from((100 + rest / length + u32::from(at < rest % length)) as u8);
+        key(&(0..length).map(byte).collect::<String>())
+    };
+    let keys: Vec<Key> = (1_000..4_000).map(of_sum).collect();
+    assert!(keys.iter().zip(1_000..).all(|(key, sum)| byte_sum(key) == sum));
+    let moved = |old: &Ring, new: &Ring| {
+        let primary = |ring: &Ring, key: &Key| ring.replicas_of(key)[0];
+        keys.iter().filter(|key| primary(old, key) != primary(new, key)).count()
+    };
+    let by_sum = |ring: &Ring| ring.clone().placed_by(Placement::AsciiSum);
+    assert_eq!(moved(&by_sum(&five), &by_sum(&six)), 2_500, "five of six");
+    let hashed = moved(&five, &six);
+    assert!((200..400).contains(&hashed), "{hashed} of 3000");
 }

@@ -184,7 +184,7 @@ impl KeyLane {
             KeyJob::Checkpointed(done) => self.end_checkpoint(done),
             KeyJob::Ranges(ring) => {
                 let points: Vec<u64> = ring.arcs().map(|arc| arc.range.last.0).collect();
-                self.keystore.set_ranges(&points);
+                self.keystore.set_ranges(ring.placement(), &points);
                 self.recount()?;
                 Ok(Outcome::Silent)
             }

@@ -12,7 +12,8 @@
 //!         | checksum   | 4     | of key, version and value
 //!         | value      | rest  | nothing for a tombstone
 //! a named | crc        | 4     | CRC-32 of the version (8) and the other fields
-//! update's| point      | 8     | where its first key lies
+//! update's| hash       | 8     | of the first key that it wrote
+//!         | sum        | 4     | of that key's bytes
 //!         | once       | 1+n+8 | length and text of its name, hash of its request
 //! whole   | magic      | 8     | `piazzaKS`
 //!         | format     | 4     | 1
@@ -21,7 +22,7 @@
 //!         | cluster    | 16    | cluster UUID; 0 before the cluster was founded
 //!         | store      | 16    | store UUID
 //!         | through    | 8     | the last group whose decisions are all in
-//!         | ranges     | 4+24n | point, live keys and hash of each
+//!         | ranges     | 4+24n | n and placement; point, live keys and hash of each
 
 use protocol::ids::{GroupSeq, Point, Uuid, VALUE_BYTES_MAX, Value, Version};
 use protocol::peer::OnceEntry;
@@ -74,7 +75,8 @@ pub fn decode(bytes: &[u8]) -> Option<Stored> {
 /// The bytes of a named update.
 pub fn encode_once(entry: &OnceEntry) -> Vec<u8> {
     let mut bytes = vec![0; 4];
-    bytes.extend_from_slice(&entry.point.0.to_le_bytes());
+    bytes.extend_from_slice(&entry.hash.0.to_le_bytes());
+    bytes.extend_from_slice(&entry.sum.to_le_bytes());
     put_once(&entry.once, &mut bytes);
     let crc = once_crc(entry.version, &bytes[4..]);
     bytes[..4].copy_from_slice(&crc.to_le_bytes());
@@ -86,10 +88,10 @@ pub fn decode_once(version: Version, bytes: &[u8]) -> Option<OnceEntry> {
     let read = || -> Result<Option<OnceEntry>, BadRecord> {
         let mut reader = Reader::new(bytes);
         let crc = reader.u32()?;
-        let point = Point(reader.u64()?);
+        let (hash, sum) = (Point(reader.u64()?), reader.u32()?);
         let once = reader.once()?;
         let whole = reader.left() == 0 && crc == once_crc(version, &bytes[4..]);
-        Ok(once.filter(|_| whole).map(|once| OnceEntry { version, point, once }))
+        Ok(once.filter(|_| whole).map(|once| OnceEntry { version, hash, sum, once }))
     };
     read().ok().flatten()
 }
@@ -180,6 +182,8 @@ fn crc(bytes: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use protocol::peer::Placement;
+
     use super::*;
 
     /// There is always a next group.
@@ -197,7 +201,7 @@ mod tests {
     #[test]
     fn bytes_behind_the_last_range_are_damage() {
         let identity = Identity { cluster: Uuid(0), store: Uuid(7) };
-        let ranges = Ranges::new(&[1, 2]);
+        let ranges = Ranges::new(Placement::AsciiSum, &[1, 2]);
         let mut bytes = Whole { identity, through: GroupSeq(7), ranges }.encode();
         bytes.push(0);
         let crc = crc(&bytes);

@@ -12,11 +12,12 @@
 
 use std::ops::Bound;
 
-use protocol::ids::{GroupSeq, Key, Point, Uuid, Value, Version};
-use protocol::peer::{CopyItem, OnceEntry, Span, WireValue};
+use protocol::ids::{GroupSeq, Key, Uuid, Value, Version};
+use protocol::peer::{CopyItem, OnceEntry, Placement, Span, WireValue};
 
 use super::codec;
 use crate::core::record::Committed;
+use crate::core::ring::{byte_sum, hash_of};
 
 pub mod entry;
 pub mod fjall;
@@ -31,7 +32,7 @@ mod tests;
 
 pub use self::paging::{CopyScan, Page, Scan};
 use self::paging::{Paging, behind};
-pub use self::ranges::{Counting, RANGES_MAX, RangeCount, Ranges, point_of};
+pub use self::ranges::{Counting, RANGES_MAX, RangeCount, Ranges};
 use self::spans::Spans;
 
 /// What is stored under a key.
@@ -145,8 +146,8 @@ impl Checkpoint {
 /// What `committed` adds to the named updates (R16).
 fn named(committed: &Committed) -> Option<OnceEntry> {
     let once = committed.once.clone()?;
-    let point = Point(point_of(&committed.write.key));
-    Some(OnceEntry { version: committed.version, point, once })
+    let (hash, sum) = (hash_of(&committed.write.key), byte_sum(&committed.write.key));
+    Some(OnceEntry { version: committed.version, hash, sum, once })
 }
 
 /// Roughly how many bytes a named update takes in memory.
@@ -219,12 +220,13 @@ pub trait Keystore: Send {
         Ok(paging.page)
     }
 
-    /// A portion of what there is for a learner, tombstones too.
+    /// A portion of what there is for a learner, tombstones too. Stretches here and in `retain` are of
+    /// keys' hashes: where keys are placed otherwise nobody learns or drops any.
     fn copy(&self, copy: &CopyScan) -> Result<Page, KeystoreError> {
         let spans = Spans::new(&copy.spans);
         let mut paging = Paging::new(copy.looks_max, copy.bytes_max);
         self.walk(behind(copy.after.as_ref()), &mut |key, stored| {
-            let wanted = stored.version >= copy.since && spans.contains(point_of(&key));
+            let wanted = stored.version >= copy.since && spans.contains(hash_of(&key));
             paging.look(key, stored, wanted)
         })?;
         Ok(paging.page)
@@ -248,7 +250,7 @@ pub trait Keystore: Send {
         let mut keys = Vec::new();
         if self.counting().may_be_outside(&spans) {
             self.walk(behind(after), &mut |key, stored| {
-                if !spans.contains(point_of(&key)) {
+                if !spans.contains(hash_of(&key)) {
                     keys.push(key.clone());
                 }
                 step.look(key, stored, false)
@@ -260,7 +262,7 @@ pub trait Keystore: Send {
         while let Some(after) = seen {
             let some = self.onces(after, ONCES_AT_A_TIME)?;
             seen = some.last().map(|entry| entry.version);
-            let outside = some.iter().filter(|entry| !spans.contains(entry.point.0));
+            let outside = some.iter().filter(|entry| !spans.contains(entry.hash));
             onces.extend(outside.map(|entry| entry.version));
         }
         self.drop_entries(&keys, &onces)?;
@@ -276,14 +278,14 @@ pub trait Keystore: Send {
     /// The same, to be kept in step.
     fn counting_mut(&mut self) -> &mut Counting;
 
-    /// Counts by these ring points from now on, sorted and at most [`RANGES_MAX`]. Where the counts
-    /// there are do not add up to these, `ranges` stays as it was until enough `recount_step`s are
-    /// done.
+    /// Counts by these points of a ring on which keys are so placed from now on, sorted and at
+    /// most [`RANGES_MAX`]. Where the counts there are do not add up to these, `ranges` stays as it
+    /// was until enough `recount_step`s are done.
     ///
     /// # Panics
     /// If the points do not rise or are too many.
-    fn set_ranges(&mut self, points: &[u64]) {
-        self.counting_mut().count_by(points);
+    fn set_ranges(&mut self, placement: Placement, points: &[u64]) {
+        self.counting_mut().count_by(placement, points);
     }
 
     /// Counts the next `looks_max` keys, where keys are to be counted anew; whether any are left.
@@ -295,8 +297,7 @@ pub trait Keystore: Send {
         left
     }
 
-    /// How many live keys each range has, and the hash of them. A key belongs to the first point
-    /// at or after its own ([`point_of`]), or else to the first one.
+    /// How many live keys each range has, and the hash of them: the ranges are the ring's arcs.
     fn ranges(&self) -> &Ranges {
         self.counting().known()
     }

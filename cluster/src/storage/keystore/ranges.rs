@@ -7,20 +7,19 @@
 use std::ops::Bound;
 
 use protocol::ids::{Key, Point};
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use protocol::peer::Placement;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::paging::{Paging, behind};
 use super::spans::Spans;
 use super::{KeystoreError, Stored, Visit};
+use crate::core::ring::{byte_sum, hash_of};
 use crate::storage::codec::{BadRecord, Reader};
 
 /// How many ranges can be counted by.
 pub const RANGES_MAX: usize = 1 << 20;
-
-/// Where a key lies on the ring: `xxh3_64` of its bytes.
-pub fn point_of(key: &Key) -> u64 {
-    xxh3_64(key.as_bytes())
-}
+/// In the placement's byte: ranges are those of `ascii-sum`; 0 are those of the ring.
+const BY_SUM: u32 = 1 << 24;
 
 /// The live keys of one range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,16 +36,28 @@ pub struct RangeCount {
 /// Invariants: `points` rise; `counts` are as many.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Ranges {
+    placement: Placement,
     points: Vec<u64>,
     counts: Vec<RangeCount>,
 }
 
 impl Ranges {
     /// No keys yet, by these points.
-    pub(super) fn new(points: &[u64]) -> Self {
+    pub(super) fn new(placement: Placement, points: &[u64]) -> Self {
         assert!(points.len() <= RANGES_MAX, "{} ranges are too many", points.len());
         assert!(points.is_sorted_by(|a, b| a < b), "ring points rise");
-        Self { points: points.to_vec(), counts: vec![RangeCount::default(); points.len()] }
+        let counts = vec![RangeCount::default(); points.len()];
+        Self { placement, points: points.to_vec(), counts }
+    }
+
+    /// Whether it counts by just these.
+    pub(super) fn are(&self, placement: Placement, points: &[u64]) -> bool {
+        self.placement == placement && self.points == points
+    }
+
+    /// How keys are placed in them.
+    pub fn placement(&self) -> Placement {
+        self.placement
     }
 
     /// The ring's points: a range ends at each.
@@ -64,10 +75,14 @@ impl Ranges {
         self.points.iter().zip(&self.counts).map(|(point, count)| (Point(*point), count.live))
     }
 
-    /// The same keys by other points, if each of those is one of these.
-    fn summed(&self, points: &[u64]) -> Option<Self> {
-        let mut sums = Self::new(points);
-        if !points.iter().all(|point| self.points.binary_search(point).is_ok()) {
+    /// The same keys by other points, if each of those is one of these and keys do not lie elsewhere
+    /// by them.
+    fn summed(&self, placement: Placement, points: &[u64]) -> Option<Self> {
+        let mut sums = Self::new(placement, points);
+        let same = self.are(placement, points);
+        let stay = placement == Placement::Ring && self.placement == placement;
+        let within = || points.iter().all(|point| self.points.binary_search(point).is_ok());
+        if !(same || stay && within()) {
             return None;
         }
         for (point, count) in self.points.iter().zip(&self.counts) {
@@ -80,14 +95,15 @@ impl Ranges {
         Some(sums)
     }
 
-    /// Whether they prove that all live keys lie in `spans`.
+    /// Whether they prove that all live keys, placed by their hashes, lie in `spans`.
     fn are_within(&self, spans: &Spans) -> bool {
         let before = self.points.iter().cycle().skip(self.points.len().saturating_sub(1));
         let ranges = before.zip(&self.points).zip(&self.counts);
         let mut ranges = ranges.filter(|(_, count)| count.live > 0);
+        let by_hash = self.placement == Placement::Ring;
         let within =
             |((before, last), _): ((&u64, &u64), _)| spans.covers(before.wrapping_add(1), *last);
-        !self.points.is_empty() && ranges.all(within)
+        by_hash && !self.points.is_empty() && ranges.all(within)
     }
 
     /// The range in which a point lies.
@@ -105,7 +121,12 @@ impl Ranges {
         before: Option<&Stored>,
         after: Option<&Stored>,
     ) -> Result<(), KeystoreError> {
-        let Some(at) = self.place_of(point_of(key)) else { return Ok(()) };
+        // As `Ring::arc_of`, in which the same range has this place.
+        let at = match self.placement {
+            Placement::Ring => self.place_of(hash_of(key).0),
+            Placement::AsciiSum => (byte_sum(key) as usize).checked_rem(self.points.len()),
+        };
+        let Some(at) = at else { return Ok(()) };
         let count = &mut self.counts[at];
         if let Some(gone) = before.filter(|stored| stored.is_live()) {
             count.live = count.live.checked_sub(1).ok_or_else(|| {
@@ -120,9 +141,13 @@ impl Ranges {
         Ok(())
     }
 
-    /// Appends them: count (4 bytes), then point, live keys and hash (8 each).
+    /// Appends them: count (3 bytes), placement (1 byte), then point, live keys and hash (8 each).
     pub(super) fn encode(&self, into: &mut Vec<u8>) {
-        into.extend_from_slice(&(self.points.len() as u32).to_le_bytes());
+        let placement = match self.placement {
+            Placement::Ring => 0,
+            Placement::AsciiSum => BY_SUM,
+        };
+        into.extend_from_slice(&(self.points.len() as u32 | placement).to_le_bytes());
         for (point, count) in self.points.iter().zip(&self.counts) {
             for number in [*point, count.live, count.hash] {
                 into.extend_from_slice(&number.to_le_bytes());
@@ -132,11 +157,15 @@ impl Ranges {
 
     /// Reads what `encode` wrote; `None` if it breaks an invariant.
     pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Option<Self>, BadRecord> {
-        let count = reader.u32()? as usize;
+        let head = reader.u32()?;
+        let (placement, count) = match head & BY_SUM {
+            0 => (Placement::Ring, head as usize),
+            by_sum => (Placement::AsciiSum, (head - by_sum) as usize),
+        };
         if count > RANGES_MAX || count > reader.left() / 24 {
             return Ok(None);
         }
-        let mut ranges = Self::default();
+        let mut ranges = Self { placement, ..Self::default() };
         for _ in 0..count {
             ranges.points.push(reader.u64()?);
             ranges.counts.push(RangeCount { live: reader.u64()?, hash: reader.u64()? });
@@ -180,11 +209,11 @@ impl Counting {
     }
 
     /// Counts by these points from now on, at once if the known counts add up to these.
-    pub(super) fn count_by(&mut self, points: &[u64]) {
-        if let Some(sums) = self.known.summed(points) {
+    pub(super) fn count_by(&mut self, placement: Placement, points: &[u64]) {
+        if let Some(sums) = self.known.summed(placement, points) {
             *self = Self::of(sums);
-        } else if self.anew.as_ref().is_none_or(|anew| anew.ranges.points() != points) {
-            self.anew = Some(Anew { ranges: Ranges::new(points), through: None });
+        } else if self.anew.as_ref().is_none_or(|anew| !anew.ranges.are(placement, points)) {
+            self.anew = Some(Anew { ranges: Ranges::new(placement, points), through: None });
         }
     }
 

@@ -26,8 +26,8 @@ impl Spans {
         Self(parts)
     }
 
-    pub(super) fn contains(&self, point: u64) -> bool {
-        self.covers(point, point)
+    pub(super) fn contains(&self, point: Point) -> bool {
+        self.covers(point.0, point.0)
     }
 
     /// Whether all points of this stretch, which may pass 0, are in it.
@@ -70,7 +70,7 @@ mod tests {
             let naive = |point: u64| ranges.iter().any(|range| range.contains(Point(point)));
             let near = || (0..40_u64).map(|n| n.wrapping_sub(20));
             for point in near() {
-                assert_eq!(spans.contains(point), naive(point), "{all:?} at {point}");
+                assert_eq!(spans.contains(Point(point)), naive(point), "{all:?} at {point}");
             }
             let (first, last) = (near_zero(&mut source), near_zero(&mut source));
             if (Range { first, last }).width() < 30 {

@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 mod disk;
 mod random;
 
-use protocol::ids::{Epoch, GroupSeq, Key, Once, Point, Uuid, Value, Version};
+use protocol::ids::{Epoch, GroupSeq, Key, MemberId, Once, Point, Uuid, Value, Version};
 
 use super::fjall::FjallKeystore;
 use super::memory::MemoryKeystore;
 use super::*;
 use crate::core::record::{Previous, Write};
-use crate::core::ring::Range;
+use crate::core::ring::{Range, Ring};
 use crate::storage::codec::tests::Source;
 use crate::storage::identity::Identity;
 
@@ -87,6 +87,13 @@ fn copy_all(from: &Path, to: &Path) {
     }
 }
 
+/// What is counted by.
+#[derive(Clone, Default, PartialEq, Debug)]
+struct By {
+    placement: Placement,
+    points: Vec<u64>,
+}
+
 /// The plainest thing that could be right.
 #[derive(Clone, Default, PartialEq, Debug)]
 struct Model {
@@ -99,8 +106,8 @@ impl Model {
     fn apply(&mut self, writes: &[Committed], through: GroupSeq) {
         for Committed { version, write, once } in writes {
             if let Some(once) = once.clone() {
-                let point = Point(point_of(&write.key));
-                self.onces.insert(*version, OnceEntry { version: *version, point, once });
+                let (version, hash, sum) = (*version, hash_of(&write.key), byte_sum(&write.key));
+                self.onces.insert(version, OnceEntry { version, hash, sum, once });
             }
             let newer = self.keys.get(&write.key).is_none_or(|(old, _)| old < version);
             if newer {
@@ -121,7 +128,7 @@ impl Model {
 
     /// What a learner of these stretches is told.
     fn copied(&self, spans: &[Span], since: Version) -> Vec<(Key, (Version, Option<Value>))> {
-        let wanted = |key: &Key| self.keys[key].0 >= since && lies_in(spans, point_of(key));
+        let wanted = |key: &Key| self.keys[key].0 >= since && lies_in(spans, hash_of(key));
         let keys = self.between(None, None).into_iter().filter(wanted);
         keys.map(|key| (key.clone(), self.keys[&key].clone())).collect()
     }
@@ -133,25 +140,27 @@ impl Model {
         live.collect()
     }
 
-    fn count(&self, points: &[u64]) -> Vec<u64> {
+    fn count(&self, ranges: &By) -> Vec<u64> {
+        let By { placement, points } = ranges;
         let mut counts = vec![0; points.len()];
         if points.is_empty() {
             return counts;
         }
+        let member = |point: &u64| (Point(*point), MemberId(1));
+        let ring = Ring::new(points.iter().map(member).collect(), 1).placed_by(*placement);
         for key in self.live().keys() {
-            let at = points.iter().position(|point| *point >= point_of(key)).unwrap_or(0);
-            counts[at] += 1;
+            counts[ring.arc_of(key)] += 1;
         }
         counts
     }
 }
 
-fn lies_in(spans: &[Span], point: u64) -> bool {
+fn lies_in(spans: &[Span], point: Point) -> bool {
     let mut spans = spans.iter().map(|(first, last)| Range { first: *first, last: *last });
-    spans.any(|span| span.contains(Point(point)))
+    spans.any(|span| span.contains(point))
 }
 
-fn check(keystore: &dyn Keystore, model: &Model, points: &[u64]) {
+fn check(keystore: &dyn Keystore, model: &Model, ranges: &By) {
     assert_eq!(keystore.through(), model.through);
     for (key, (version, value)) in &model.keys {
         let stored = keystore.get(key).unwrap().expect("it was written");
@@ -180,9 +189,9 @@ fn check(keystore: &dyn Keystore, model: &Model, points: &[u64]) {
     let later: Vec<_> = onces.into_iter().filter(|e| e.version > middle).take(3).collect();
     assert_eq!(keystore.onces(middle, 3).unwrap(), later);
     assert!(keystore.onces(middle, 0).unwrap().is_empty());
-    assert_eq!(keystore.ranges().points(), points);
+    assert_eq!(keystore.ranges().points(), ranges.points);
     let counts: Vec<_> = keystore.ranges().live().map(|(_, live)| live).collect();
-    assert_eq!(counts, model.count(points));
+    assert_eq!(counts, model.count(ranges));
 }
 
 /// All pages of a scan, one after the other.
@@ -226,8 +235,8 @@ fn copied(keystore: &dyn Keystore, mut copy: CopyScan) -> Vec<(Key, (Version, Op
 }
 
 /// Counts by these points, to the end.
-fn count_by(keystore: &mut dyn Keystore, points: &[u64]) {
-    keystore.set_ranges(points);
+fn count_by(keystore: &mut dyn Keystore, ranges: &By) {
+    keystore.set_ranges(ranges.placement, &ranges.points);
     while keystore.recount_step(5).unwrap() {}
 }
 
@@ -236,9 +245,9 @@ fn everything() -> Scan {
 }
 
 /// Counts of a keystore that was told only what is left: what a recount would say.
-fn recount(model: &Model, points: &[u64]) -> Vec<RangeCount> {
+fn recount(model: &Model, ranges: &By) -> Vec<RangeCount> {
     let mut fresh = MemoryKeystore::new();
-    count_by(&mut fresh, points);
+    count_by(&mut fresh, ranges);
     let writes: Vec<_> = model
         .keys
         .iter()
@@ -278,12 +287,12 @@ fn batch(source: &mut Source) -> Vec<Committed> {
 /// A value that follows from key and version, as in a real history.
 fn settle(writes: &mut [Committed]) {
     for Committed { version, write, once: once_of } in writes {
-        let number = version.number() ^ point_of(&write.key);
+        let number = version.number() ^ hash_of(&write.key).0;
         let text = format!("value {number}");
         write.value = (!number.is_multiple_of(4)).then(|| Value::from(text.as_str()));
         // A version has one name, with its first write.
         let entry = once_entry(*version);
-        *once_of = (point_of(&write.key) == entry.point.0).then_some(entry.once);
+        *once_of = (hash_of(&write.key) == entry.hash).then_some(entry.once);
     }
 }
 
@@ -292,12 +301,13 @@ fn once_entry(version: Version) -> OnceEntry {
     let key = Key::new(&format!("key {}", version.number() % 60)).unwrap();
     let name = format!("update {:>20}", version.number()).parse().unwrap();
     let once = Once { name, request_hash: version.number() };
-    OnceEntry { version, point: Point(point_of(&key)), once }
+    OnceEntry { version, hash: hash_of(&key), sum: byte_sum(&key), once }
 }
 
-fn points(source: &mut Source) -> Vec<u64> {
+fn by(source: &mut Source) -> By {
     let mut points: Vec<_> = (0..source.below(6)).map(|_| source.next()).collect();
     points.sort_unstable();
     points.dedup();
-    points
+    let by_sum = source.below(2) == 0;
+    By { placement: if by_sum { Placement::AsciiSum } else { Placement::Ring }, points }
 }

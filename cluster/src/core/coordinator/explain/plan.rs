@@ -99,7 +99,7 @@ impl Coordinator {
         }
         let ahead = self.ahead_of(update);
         self.plan_tests(&mut plan, update, ahead);
-        plan.here(StepName::Queue, waits(ahead, repeats));
+        plan.here(StepName::Queue, waits(ahead, repeats) + self.in_series());
         let full = participants.iter().find(|m| self.node_of(**m).is_some_and(|node| node.full));
         if let Some(full) = full {
             let note = format!("{}'s disk is full: `aborted`", self.name_of(*full));
@@ -216,6 +216,11 @@ impl Coordinator {
             (None, Some(way)) => format!("into set {set}, way {way}, whose entry goes"),
             (None, None) => format!("into set {set}"),
         }
+    }
+
+    /// What an update waits for beside its keys.
+    pub(super) fn in_series(&self) -> &'static str {
+        if self.config.serial_updates { ", and alone: one update at a time" } else { "" }
     }
 
     fn if_it_may_tell(&self, now: Time) -> &'static str {

@@ -134,7 +134,7 @@ impl Coordinator {
         };
         let when = |us: u64| of.arrived.plus_us(us);
         let formed = txn.us.batch_formed.map(when);
-        let waited = queued(write, txn);
+        let waited = queued(write, txn) + self.in_series();
         if let Some(first) = of.asked.first() {
             let turn = first.at;
             way.until(StepName::Queue, turn, waited.clone());

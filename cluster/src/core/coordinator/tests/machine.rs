@@ -2,7 +2,7 @@
 
 use protocol::peer::{CopyAsk, CopyItem, Span, WireValue};
 
-use super::super::super::ring::{Range, point_of};
+use super::super::super::ring::{Range, byte_sum, hash_of};
 use super::*;
 
 /// An empty cache of a node, small enough that keys push each other out.
@@ -47,8 +47,9 @@ impl Machine {
 
     fn apply_once(&mut self, write: &Committed) {
         if let Some(once) = write.once.clone() {
-            let (version, point) = (write.version, point_of(&write.write.key));
-            self.onces.insert(version, OnceEntry { version, point, once });
+            let (version, key) = (write.version, &write.write.key);
+            let (hash, sum) = (hash_of(key), byte_sum(key));
+            self.onces.insert(version, OnceEntry { version, hash, sum, once });
         }
     }
 
@@ -86,7 +87,7 @@ impl Machine {
         let wanted = |(key, found): &(&Key, &Found)| {
             Some(*key) > ask.after.as_ref()
                 && found.version >= ask.since
-                && lies_in(&ask.spans, point_of(key))
+                && lies_in(&ask.spans, hash_of(key))
         };
         let mut all = self.keys.iter().filter(wanted);
         let item = |(key, found): (&Key, &Found)| CopyItem {
@@ -102,8 +103,8 @@ impl Machine {
     }
 
     fn retain(&mut self, spans: &[Span]) {
-        self.keys.retain(|key, _| lies_in(spans, point_of(key)));
-        self.onces.retain(|_, entry| lies_in(spans, entry.point));
+        self.keys.retain(|key, _| lies_in(spans, hash_of(key)));
+        self.onces.retain(|_, entry| lies_in(spans, entry.hash));
     }
 }
 

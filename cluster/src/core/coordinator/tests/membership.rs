@@ -2,7 +2,6 @@
 
 use protocol::ids::Point;
 
-use super::super::super::ring::point_of;
 use super::super::{Action, AdminOp};
 use super::*;
 
@@ -43,7 +42,7 @@ impl World {
             let member = record.members.iter().find(|member| member.id == *id).expect("a member");
             member.uuid.0 as usize - 1
         };
-        let mut places: Vec<usize> = ring.in_sync_at(point_of(at)).iter().map(place).collect();
+        let mut places: Vec<usize> = ring.in_sync_at(ring.point_of(at)).iter().map(place).collect();
         places.sort_unstable();
         places
     }
@@ -271,4 +270,32 @@ fn points_of_a_stretch_are_learned_and_kept_until_then() {
     let done: Vec<_> = next.learning.iter().map(|l| (l.learner, l.span)).collect();
     let last = ring_of(&next::settled(&next::learned(&next, &done)));
     assert!(last.arcs().all(|arc| arc.holders.len() == 2 && arc.in_sync.len() == 2));
+}
+
+#[test]
+fn placed_by_the_sum_of_bytes_members_stay_as_they_were_founded() {
+    let mut world = World::blank();
+    let placement = Placement::AsciiSum;
+    world.start(Config { placement, evict_after_ms: Some(2_000), ..config(100) });
+    world.run();
+    world.advance(20);
+    world.put_all("v1");
+    world.advance(1_000);
+    world.assert_whole(2, "v1");
+    let (n1, n3) = ("n1".to_owned(), "n3".to_owned());
+    for action in [Action::Add, Action::Remove(n1), Action::Evict(n3), Action::Rebalance] {
+        let asked = world.admin(action.clone());
+        assert_eq!(code(world.answer(asked)), Some(ErrorCode::Refused), "{action:?}");
+        let told = text(world.answer(asked));
+        assert!(told.contains("stay as they were founded"), "{action:?}: {told}");
+    }
+    assert_eq!(world.sides[0].wanted, 0);
+    world.crash(2);
+    world.advance(6_000);
+    assert_eq!(world.members(), [1, 2, 3]);
+    let said = |note: &Note| {
+        let why = "n3 is not evicted: keys are placed by the sum of their bytes";
+        matches!(note, Note::Alarm(what) if what.starts_with(why))
+    };
+    assert!(world.sides[0].notes.iter().any(said), "{:?}", world.sides[0].notes);
 }

@@ -40,7 +40,8 @@ fn r16_named_updates_are_told_in_portions_of_the_ranges_asked_for() {
     assert_eq!((rig.applied.len(), &rig.dropped[..]), (1, &[id(1, 0)][..]), "applied before");
     let entry = |counter: u64| OnceEntry {
         version: id(1, counter),
-        point: Point(counter % 20),
+        hash: Point(counter % 20),
+        sum: 0,
         once: Once { name: "0123456789abcdef".parse().expect("16 bytes"), request_hash: 7 },
     };
     let full: Vec<OnceEntry> = (1..=super::super::once::PORTION as u64).map(entry).collect();
@@ -50,7 +51,7 @@ fn r16_named_updates_are_told_in_portions_of_the_ranges_asked_for() {
     rig.flush();
     let answer = rig.up[0].once[0].clone();
     assert_eq!((answer.r, answer.through), (5, full.last().map(|entry| entry.version)));
-    let wanted = full.iter().filter(|entry| (10..20).contains(&entry.point.0));
+    let wanted = full.iter().filter(|entry| (10..20).contains(&entry.hash.0));
     assert!(answer.entries.iter().eq(wanted) && !answer.entries.is_empty());
     // The last portion says so, also when nothing of it was asked for.
     let ask = OnceAsk { r: 6, after: Version::ZERO, ranges: vec![(Point(10), Point(19))] };

@@ -2,9 +2,13 @@
 
 use super::*;
 
+fn halves() -> By {
+    By { placement: Placement::Ring, points: vec![u64::MAX / 2, u64::MAX] }
+}
+
 fn filled(directory: &Directory, seed: u64, checkpoints: usize) -> (FjallKeystore, Model) {
     let mut keystore = directory.open().unwrap();
-    count_by(&mut keystore, &[u64::MAX / 2, u64::MAX]);
+    count_by(&mut keystore, &halves());
     let mut model = Model::default();
     let mut source = Source(seed);
     for _ in 0..checkpoints {
@@ -21,7 +25,7 @@ fn filled(directory: &Directory, seed: u64, checkpoints: usize) -> (FjallKeystor
 #[test]
 fn a_checkpoint_without_space_changes_nothing_and_the_next_one_makes_up_for_it() {
     let directory = Directory::new();
-    let points = [u64::MAX / 2, u64::MAX];
+    let points = halves();
     let (mut keystore, mut model) = filled(&directory, 5, 3);
     for number in 0..3 {
         let mut writes = batch(&mut Source(90 + number));
@@ -58,7 +62,7 @@ fn a_killed_fjall_is_exactly_its_last_checkpoint() {
     let mut after = before.clone();
     after.apply(&writes, GroupSeq(7));
     keystore.apply(&writes, GroupSeq(7)).unwrap();
-    let points = [u64::MAX / 2, u64::MAX];
+    let points = halves();
     let expect = |model: &Model| {
         let copy = directory.copy();
         check(&copy.open().unwrap(), model, &points);
@@ -89,7 +93,7 @@ fn damage_to_the_journal_does_not_matter() {
         let mut garbage = source.bytes(10_000);
         garbage[0] = tag;
         fs::write(&journals[0], &garbage).unwrap();
-        check(&directory.open().unwrap(), &model, &[u64::MAX / 2, u64::MAX]);
+        check(&directory.open().unwrap(), &model, &halves());
     }
 }
 
@@ -142,7 +146,7 @@ fn a_missing_manifest_is_an_error_and_nothing_is_deleted() {
         fs::remove_file(&current).unwrap();
         assert!(matches!(damaged.open(), Err(KeystoreError::Corrupt(_))));
         fs::write(&current, bytes).unwrap();
-        check(&damaged.open().unwrap(), &model, &[u64::MAX / 2, u64::MAX]);
+        check(&damaged.open().unwrap(), &model, &halves());
     }
 }
 
@@ -153,7 +157,7 @@ fn a_half_made_keystore_is_made_anew() {
     fs::rename(directory.keystore(), directory.0.join("keystore.new")).unwrap();
     let journal = directory.0.join("keystore.new").join("0.jnl");
     fs::remove_file(journal).unwrap();
-    check(&directory.open().unwrap(), &Model::default(), &[]);
+    check(&directory.open().unwrap(), &Model::default(), &By::default());
 }
 
 /// Contract: "Every data file begins with a magic, a format number, cluster and store uuid"

@@ -12,9 +12,9 @@ struct Run<K> {
     states: Vec<Model>,
     under_way: Option<(Checkpoint, usize)>,
     /// By which its keys are counted.
-    ranges: Vec<u64>,
+    ranges: By,
     /// By which they are being counted.
-    anew: Option<Vec<u64>>,
+    anew: Option<By>,
     /// Applied since anything was dropped.
     done: Vec<(Vec<Committed>, GroupSeq)>,
     /// What is being dropped, and where that goes on.
@@ -23,7 +23,7 @@ struct Run<K> {
 
 impl<K: Keystore> Run<K> {
     fn new(source: Source, keystore: K, model: Model) -> Self {
-        let (states, ranges, done) = (vec![model], Vec::new(), Vec::new());
+        let (states, ranges, done) = (vec![model], By::default(), Vec::new());
         let (under_way, anew, retain) = (None, None, None);
         Self { source, keystore, states, under_way, ranges, anew, done, retain }
     }
@@ -110,16 +110,18 @@ impl<K: Keystore> Run<K> {
     }
 
     fn set_ranges(&mut self) {
-        let mut points = points(&mut self.source);
+        let mut wanted = by(&mut self.source);
         if self.source.below(3) == 0 {
-            points = self.ranges.clone();
-            points.retain(|_| self.source.below(3) > 0);
+            wanted = self.ranges.clone();
+            wanted.points.retain(|_| self.source.below(3) > 0);
         }
-        self.keystore.set_ranges(&points);
-        if points.iter().all(|point| self.ranges.contains(point)) {
-            (self.ranges, self.anew) = (points, None);
+        self.keystore.set_ranges(wanted.placement, &wanted.points);
+        let By { placement, points } = &self.ranges;
+        let stay = (wanted.placement, *placement) == (Placement::Ring, Placement::Ring);
+        if wanted == self.ranges || stay && wanted.points.iter().all(|at| points.contains(at)) {
+            (self.ranges, self.anew) = (wanted, None);
         } else {
-            self.anew = Some(points);
+            self.anew = Some(wanted);
         }
     }
 
@@ -129,7 +131,8 @@ impl<K: Keystore> Run<K> {
         drop(under_way);
         let (mut keystore, model) = restart(keystore, &mut source, &states);
         assert_eq!(keystore.checkpointed(), model.through);
-        check(&keystore, &model, keystore.ranges().points());
+        let points = keystore.ranges().points().to_vec();
+        check(&keystore, &model, &By { placement: keystore.ranges().placement(), points });
         count_by(&mut keystore, &ranges);
         done.retain(|(_, through)| *through <= model.through);
         Self { ranges, done, ..Self::new(source, keystore, model) }
@@ -144,7 +147,7 @@ impl<K: Keystore> Run<K> {
         let looks_max = 1 + self.source.below(40) as usize;
         let through = self.keystore.retain(&spans, after.as_ref(), looks_max).unwrap();
         let mut model = self.model().clone();
-        let outside = |key: &Key| !lies_in(&spans, point_of(key));
+        let outside = |key: &Key| !lies_in(&spans, hash_of(key));
         let looked = model.between(after.as_ref(), through.as_ref());
         let dropped: Vec<_> = looked.iter().filter(|key| outside(key)).collect();
         let is_there = |key: &&Key| self.keystore.get(key).unwrap().is_some();
@@ -155,7 +158,7 @@ impl<K: Keystore> Run<K> {
             dropped.into_iter().for_each(|key| drop(model.keys.remove(key)));
         }
         if through.is_none() {
-            model.onces.retain(|_, entry| lies_in(&spans, entry.point.0));
+            model.onces.retain(|_, entry| lies_in(&spans, entry.hash));
         } else {
             self.retain = Some((spans, through));
         }

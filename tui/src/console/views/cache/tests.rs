@@ -287,6 +287,7 @@ fn a_key_is_found_at_the_coordinator() {
     let located = |set, way| {
         let reply = protocol::reply::LocateReply {
             hash: protocol::ids::Point(7),
+            byte_sum: None,
             nodes: vec![],
             set,
             way,

@@ -2,6 +2,7 @@
 //!
 //! Part of the view Ring.
 
+use protocol::peer::Placement;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -131,6 +132,13 @@ pub(super) fn summary(seen: &Seen<'_>) -> Vec<Vec<Span>> {
         span(format!("max/mean {balance} by ring, {by_keys} by keys"), Tone::Text),
     ];
     let tokens = model.cluster.as_ref().map_or("?".to_owned(), |told| told.tokens.to_string());
+    let by_sum =
+        model.cluster.as_ref().is_some_and(|told| told.placement == Placement::AsciiSum).then(
+            || {
+                let words = format!("byte sum mod {}, clockwise from 0", model.ring.points.len());
+                vec![span("ascii-sum ", Tone::Dim), span(words, Tone::Text)]
+            },
+        );
     let number = if model.ring.number.is_empty() { "?" } else { &model.ring.number };
     let points = count(model.ring.points.len() as u64);
     let ring = vec![
@@ -143,7 +151,9 @@ pub(super) fn summary(seen: &Seen<'_>) -> Vec<Vec<Span>> {
     };
     let mut rows = vec![balanced, picture::copies_words(seen)];
     rows.extend(picture::unwritable_words(seen).map(|words| vec![words]));
-    rows.extend([ring, durable]);
+    rows.push(ring);
+    rows.extend(by_sum);
+    rows.push(durable);
     rows
 }
 

@@ -28,6 +28,8 @@ pub(super) fn rows(seen: &Seen<'_>, lookup: &Lookup, columns: u16) -> Vec<Vec<Sp
         Some(Err(why)) => rows.push(vec![span(format!("no answer: {why}"), Tone::Bad)]),
         Some(Ok(located)) => {
             rows.push(hash(located));
+            let sum = located.byte_sum.map(|sum| format!("{sum}, counted clockwise from 0"));
+            rows.extend(sum.map(|words| vec![span(words, Tone::Dim)]));
             rows.extend(copies(seen, located));
             rows.push(reads(seen, located));
             rows.push(writes(seen, located));

@@ -1,5 +1,6 @@
 //! Tests of the view of the ring.
 
+use protocol::peer::Placement;
 use protocol::reply::LocateReply;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -121,6 +122,20 @@ fn a_key_is_followed_as_it_is_typed_once_a_tick() {
     press(&mut console, "\u{1b}");
     assert!(!frame(&console, 120, 36).contains("7f00000000000000"), "Esc clears it");
     assert_eq!(tick(&mut console), [""; 0]);
+}
+
+#[test]
+fn by_ascii_sum_the_arithmetic_is_shown() {
+    let mut console = opened("calm", 4_000);
+    assert!(!frame(&console, 120, 36).contains("ascii-sum"));
+    console.model.cluster.as_mut().unwrap().placement = Placement::AsciiSum;
+    assert!(frame(&console, 120, 36).contains("ascii-sum byte sum mod 5, clockwise from 0"));
+    press(&mut console, "/user:42");
+    tick(&mut console);
+    let reply = OF_N3.replace("\"nodes\"", "\"byte_sum\":{\"sum\":294,\"nodes\":5},\"nodes\"");
+    tell(&mut console, "user:42", located(&reply));
+    let text = frame(&console, 120, 36);
+    assert!(text.contains("byte sum 294 mod 5 = 4, counted clockwise from 0"), "{text}");
 }
 
 #[test]
