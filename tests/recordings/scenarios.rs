@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tui::console::recording::Feed;
 
 use super::clients::{self, Load};
+use super::membership;
 use super::recorder::{Orders, Recorder};
 use crate::e2e::cluster::Cluster;
 use crate::e2e::wire::Conn;
@@ -32,6 +33,9 @@ pub(super) const ALL: &[Scenario] = &[
     ("cache", cache),
     ("lagged", lagged),
     ("gave-up", gave_up),
+    ("evict", membership::evict),
+    ("add", membership::add),
+    ("remove", membership::remove),
 ];
 
 /// Where the recordings are.
@@ -63,10 +67,10 @@ fn record_scenarios() {
 }
 
 /// A cluster of five nodes, some keys, a recorder and a load.
-struct Scene {
+pub(super) struct Scene {
     load: Option<Load>,
-    recorder: Recorder,
-    cluster: Cluster,
+    pub(super) recorder: Recorder,
+    pub(super) cluster: Cluster,
 }
 
 /// What a console asks for that shows some sets of the coordinator's cache.
@@ -80,6 +84,11 @@ impl Scene {
     fn new(name: &str, flags: &[&str], rate: u64, orders: Orders) -> Self {
         let cluster = Cluster::start(name, 5, 2, &[&["--lab"], flags].concat());
         cluster.wait_healthy(None);
+        Self::of(cluster, rate, orders)
+    }
+
+    /// The same with a cluster that is there already.
+    pub(super) fn of(cluster: Cluster, rate: u64, orders: Orders) -> Self {
         Load::fill(&cluster);
         let recorder = Recorder::start(&cluster, orders);
         let load = Some(Load::start(&cluster, rate, 0.8));
@@ -92,7 +101,7 @@ impl Scene {
     }
 
     /// Waits until the coordinator sees this node so.
-    fn until_member(&self, node: &str, to: &str) -> Value {
+    pub(super) fn until_member(&self, node: &str, to: &str) -> Value {
         self.recorder.until(&format!("{node} {to}"), |_, event| {
             event["event"] == "member_state" && event["node"] == node && event["to"] == to
         })
@@ -138,13 +147,18 @@ impl Scene {
         self.order(&request);
     }
 
-    fn act(&self, action: &str, proc: &str) {
+    pub(super) fn act(&self, action: &str, proc: &str) {
         self.order(&json!({"op": "admin", "action": action, "proc": proc, "timeout_ms": 60_000}));
     }
 
     /// All is well; it is looked at for a while more, then it is over.
-    fn finish(mut self) -> Vec<u8> {
+    pub(super) fn finish(self) -> Vec<u8> {
         self.cluster.wait_healthy(None);
+        self.over()
+    }
+
+    /// It is looked at for a while more, then it is over.
+    pub(super) fn over(mut self) -> Vec<u8> {
         self.pass(2_000);
         self.load = None;
         self.recorder.finish()
@@ -175,7 +189,7 @@ impl Scene {
         })
     }
 
-    fn pass(&self, ms: u64) {
+    pub(super) fn pass(&self, ms: u64) {
         self.recorder.run_for(Duration::from_millis(ms));
     }
 }

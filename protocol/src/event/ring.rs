@@ -50,7 +50,8 @@ pub struct Transfer {
     pub id: u64,
     /// The stretches of the ring: first and last point of each.
     pub range: Vec<(Point, Point)>,
-    /// Who is asked.
+    /// Who is asked; `from` on the wire, where `source` is who tells the event.
+    #[serde(rename = "from")]
     pub source: NodeName,
     /// Who learns.
     pub target: NodeName,

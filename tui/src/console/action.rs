@@ -21,6 +21,12 @@ pub enum Action {
     Restart,
     /// Let the selected server stand still, or go on.
     Pause,
+    /// One more node.
+    Add,
+    /// The selected node gives away what it has, and leaves.
+    Remove,
+    /// Others get the selected node's place.
+    Evict,
     /// Freeze what is shown, or go on.
     Freeze,
     /// Show all keys.

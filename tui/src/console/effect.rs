@@ -3,7 +3,8 @@
 //! Made by `state`, carried out by `run`; nothing here does anything.
 
 use protocol::event::Subscribe;
-use protocol::reply::LocateReply;
+use protocol::ids::RingNumber;
+use protocol::reply::{ChangePreview, LocateReply};
 use protocol::supervisor::ProcAction;
 
 /// Something that the console wants done.
@@ -15,6 +16,8 @@ pub enum Effect {
     Reconnect,
     /// Have the supervisor do this.
     Process(ProcAction),
+    /// Have the coordinator change who is a member, or say what that would do.
+    Member(MemberOrder),
     /// Ask where a key lies, and what its nodes hold of it.
     Locate(String),
     /// Ask for keys that begin so, so many at most.
@@ -37,6 +40,47 @@ pub enum Effect {
     Redraw,
     /// End.
     Quit(Quit),
+}
+
+/// A change of the membership.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MemberChange {
+    /// One more node.
+    Add,
+    /// This one gives away what it has, and leaves.
+    Remove(String),
+    /// Others get this one's place at once.
+    Evict(String),
+}
+
+impl MemberChange {
+    /// In two words.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Add => "add a node".into(),
+            Self::Remove(node) => format!("remove {node}"),
+            Self::Evict(node) => format!("evict {node}"),
+        }
+    }
+}
+
+/// What the coordinator is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberOrder {
+    /// Which change.
+    pub change: MemberChange,
+    /// Only under this ring.
+    pub ring: Option<RingNumber>,
+    /// Only say what it would do.
+    pub dry_run: bool,
+}
+
+impl MemberOrder {
+    /// For a person.
+    pub fn words(&self) -> String {
+        let words = self.change.words();
+        if self.dry_run { format!("what it means to {words}") } else { words }
+    }
 }
 
 /// How the console ends.
@@ -64,6 +108,8 @@ pub struct Completions {
 pub enum Done {
     /// The supervisor has done it, or says in a sentence why not.
     Process(ProcAction, Result<(), String>),
+    /// The coordinator has begun it, or says what it would do; or in a sentence why not.
+    Member(MemberOrder, Result<Option<Box<ChangePreview>>, String>),
     /// Where a key lies.
     Located(String, Result<Box<LocateReply>, String>),
     /// Keys that begin so, and whether there are more.

@@ -100,7 +100,7 @@ pub const GLOBAL: &[Binding] = &[
         &[Key::Char('n')],
         Action::Select(true),
         "server",
-        "select the next server: the one that K, S, R and P are about",
+        "select the next server: the one that K, S, R, P, E and D are about",
     ),
     Binding::of(
         "previous-server",
@@ -133,6 +133,30 @@ pub const GLOBAL: &[Binding] = &[
         Action::Pause,
         "pause",
         "let the selected server stand still (SIGSTOP), or go on",
+    )
+    .changing(),
+    Binding::of(
+        "evict",
+        &[Key::Char('E')],
+        Action::Evict,
+        "evict",
+        "give the selected node's place to others at once; they copy what it held",
+    )
+    .changing(),
+    Binding::of(
+        "remove",
+        &[Key::Char('D')],
+        Action::Remove,
+        "remove",
+        "let the selected node give away what it holds and leave; first says what moves",
+    )
+    .changing(),
+    Binding::of(
+        "add",
+        &[Key::Char('A')],
+        Action::Add,
+        "add",
+        "start one more node, which copies its part; first says what moves",
     )
     .changing(),
     Binding::of(

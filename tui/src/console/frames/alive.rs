@@ -54,11 +54,19 @@ fn constants_in_place_of_figures_make_other_frames() {
         Body::CacheSet(set) => set.hand = 0,
         _ => {}
     };
-    let spoils: [(&str, &str, ViewName, &str, Spoil<'_>); 4] = [
+    let transfers = |event: &mut Event| {
+        if let Body::Transfer(told) = &mut event.body {
+            (told.keys_done, told.keys_total, told.bytes_per_s) = (50, Some(100), 1_000);
+            told.eta_ms = Some(1_000);
+        }
+    };
+    let spoils: [(&str, &str, ViewName, &str, Spoil<'_>); 6] = [
         ("delays of heartbeats", "doubt", ViewName::Overview, "", &delays),
         ("times of votes", "calm", ViewName::Txns, "\n", &votes),
         ("times of steps", "calm", ViewName::Txns, "\nw", &steps),
         ("hands", "cache", ViewName::Cache, "jj", &hands),
+        ("progress of transfers", "evict", ViewName::Ring, "", &transfers),
+        ("progress of transfers", "evict", ViewName::Overview, "", &transfers),
     ];
     for (what, name, view, keys, spoil) in spoils {
         let as_told = shown(name, view, keys, &|_| {});

@@ -57,6 +57,15 @@ const RECORDED: &[(&str, Recorded)] = &[
     ("question", ("calm", 6_000, ViewName::Overview, "K")),
     ("help", ("kill", 4_000, ViewName::Overview, "?")),
     ("palette", ("kill", 4_000, ViewName::Ring, ":ca")),
+    ("evicting", ("evict", 3_500, ViewName::Overview, "")),
+    ("copying", ("evict", 6_000, ViewName::Overview, "")),
+    ("copying-ring", ("evict", 6_000, ViewName::Ring, "")),
+    ("healed", ("evict", 7_800, ViewName::Overview, "")),
+    ("returning", ("evict", 9_040, ViewName::Overview, "")),
+    ("returned", ("evict", 10_500, ViewName::Overview, "")),
+    ("adding", ("add", 4_500, ViewName::Ring, "")),
+    ("removing", ("remove", 3_500, ViewName::Overview, "")),
+    ("removed", ("remove", 5_500, ViewName::Overview, "")),
 ];
 
 /// Of so many of them, the first, every view is kept.
@@ -96,6 +105,8 @@ fn prepared(recording: &str, until_ms: u64, view: ViewName) -> Console {
     console.selected = match recording {
         "coordinator" | "coordinator-killed" | "recovering" | "cache" => "coordinator".into(),
         "calm" | "lagged" => "n1".into(),
+        "add" => "n6".into(),
+        "remove" => "n2".into(),
         _ => "n3".into(),
     };
     if view != ViewName::Overview {

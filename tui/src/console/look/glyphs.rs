@@ -21,6 +21,8 @@ pub enum State {
     Busy,
     /// Nobody knows.
     Unknown,
+    /// Others have its place.
+    Evicted,
 }
 
 /// One set of glyphs.
@@ -94,8 +96,8 @@ pub struct Glyphs {
     pub blocks: [&'static str; 8],
     /// A bar that is only waiting.
     pub light: &'static str,
-    /// States: up, suspect, down, paused, joining, leaving, busy, unknown.
-    states: [&'static str; 8],
+    /// States: up, suspect, down, paused, joining, leaving, busy, unknown, evicted.
+    states: [&'static str; 9],
 }
 
 impl Glyphs {
@@ -135,7 +137,7 @@ impl Glyphs {
         beats: ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
         blocks: ["▏", "▎", "▍", "▌", "▋", "▊", "▉", "█"],
         light: "░",
-        states: ["●", "◐", "✗", "‖", "◌", "◇", "◍", "?"],
+        states: ["●", "◐", "✗", "‖", "◌", "◇", "◍", "?", "⊘"],
     };
 
     /// For terminals, fonts and recordings that know nothing else.
@@ -174,7 +176,7 @@ impl Glyphs {
         beats: ["1", "2", "3", "4", "5", "6", "7", "8"],
         blocks: ["-", "-", "-", "=", "=", "=", "#", "#"],
         light: ":",
-        states: ["o", "~", "x", "=", "%", "-", "*", "?"],
+        states: ["o", "~", "x", "=", "%", "-", "*", "?", "0"],
     };
 
     /// The glyph of a state.
@@ -241,7 +243,7 @@ mod tests {
     use super::*;
     use crate::text;
 
-    const STATES: [State; 8] = [
+    const STATES: [State; 9] = [
         State::Up,
         State::Suspect,
         State::Down,
@@ -250,6 +252,7 @@ mod tests {
         State::Leaving,
         State::Busy,
         State::Unknown,
+        State::Evicted,
     ];
 
     fn all(glyphs: &Glyphs) -> Vec<&'static str> {

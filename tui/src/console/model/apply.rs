@@ -2,12 +2,14 @@
 //!
 //! The loop's only way into the model. Never fails, whatever comes and in whatever order.
 
-use protocol::event::{Body, Event, ProcsSnapshot, Snapshot};
+use protocol::event::{Body, Event, ProcsSnapshot, RingEpoch, Snapshot};
 use protocol::ids::Epoch;
 use protocol::status::CoordinatorState;
 
 use super::clock::At;
 use super::feed::{Fed, FeedName, FeedState};
+use super::moving::News;
+use super::node::Place;
 use super::record::What;
 use super::ring::Ring;
 use super::{COORDINATOR, Model, SERVERS_MAX};
@@ -115,13 +117,8 @@ impl Model {
                     self.settled(event.epoch);
                 }
             }
-            Body::RingEpoch(told) => {
-                let number = format!("{}.{}", told.ring.epoch.0, told.ring.counter);
-                let durable_on = told.durable_on.iter().map(|node| node.as_str().to_owned());
-                self.ring = Ring::new(number, &told.points, durable_on.collect());
-            }
-            // The events view tells it.
-            Body::Transfer(_) => {}
+            Body::RingEpoch(told) => self.ring_in_force(told, now),
+            Body::Transfer(told) => self.moving.transfer(told, now),
             Body::Txn(txn) => self.txns.finished(txn, now),
             Body::TxnOpen(open) => self.txns.opened(&open.0, now),
             Body::TxnInDoubt(told) => self.txns.in_doubt(told, now),
@@ -145,7 +142,8 @@ impl Model {
             Body::ProcsSnapshot(snapshot) => self.procs_snapshot(snapshot),
             Body::Proc(told) => {
                 let known = self.procs.contains_key(&told.name);
-                if known || self.procs.len() < SERVERS_MAX {
+                let is_new = self.procs.len() < SERVERS_MAX && !self.left.contains(&told.name);
+                if known || is_new {
                     self.procs.entry(told.name.clone()).or_default().told(told, now);
                 }
             }
@@ -160,8 +158,72 @@ impl Model {
         }
     }
 
+    /// Another ring is in force: who has a place now that had none, or has none any more.
+    fn ring_in_force(&mut self, told: &RingEpoch, now: At) {
+        let before = self.ring.shares();
+        let number = format!("{}.{}", told.ring.epoch.0, told.ring.counter);
+        let durable_on = told.durable_on.iter().map(|node| node.as_str().to_owned());
+        self.ring = Ring::new(number, &told.points, durable_on.collect());
+        let after = self.ring.shares();
+        self.moving.ring(&told.moves, now);
+        let mut news = News::default();
+        for (name, share) in before.iter().filter(|(name, _)| !after.contains_key(*name)) {
+            let leaves = self.moving.loses(name);
+            let (list, place) = match leaves {
+                true => (&mut news.leaving, Place::Leaving),
+                false => (&mut news.evicted, Place::Evicted),
+            };
+            list.push((name.clone(), *share));
+            if let Some(node) = self.nodes.get_mut(name) {
+                node.take_place(place, now);
+            }
+        }
+        for (name, share) in after.iter().filter(|(name, _)| !before.contains_key(*name)) {
+            self.left.remove(name);
+            let Some(node) = self.node(name).filter(|_| !before.is_empty()) else { continue };
+            let is_back = node.is_evicted();
+            node.take_place(Place::New, now);
+            let list = if is_back { &mut news.returned } else { &mut news.joined };
+            list.push((name.clone(), *share));
+        }
+        for (name, node) in &mut self.nodes {
+            let is_over = match node.place() {
+                Place::New => !self.moving.gains(name),
+                Place::Leaving => !self.moving.loses(name),
+                // What a snapshot told, before this ring was.
+                Place::Evicted => after.contains_key(name) && before.contains_key(name),
+                Place::Own => false,
+            };
+            if is_over && node.place() == Place::Leaving {
+                news.left.push(name.clone());
+            } else if is_over {
+                node.take_place(Place::Own, now);
+            }
+        }
+        for name in &news.left {
+            self.nodes.remove(name);
+            self.procs.remove(name);
+            if self.left.len() < SERVERS_MAX {
+                self.left.insert(name.clone());
+            }
+        }
+        self.moving.news = news;
+    }
+
+    /// A snapshot has all that have a place; of the others only those stay that run here.
+    fn forget_nodes(&mut self, snapshot: &Snapshot) {
+        let status = &snapshot.status;
+        if status.coordinator.state != CoordinatorState::Active || status.ring.points.is_empty() {
+            return;
+        }
+        let told = |name: &str| status.nodes.iter().any(|node| node.name.as_str() == name);
+        let procs = &self.procs;
+        self.nodes.retain(|name, node| told(name) || node.is_evicted() && procs.contains_key(name));
+    }
+
     fn snapshot(&mut self, now: At, snapshot: &Snapshot) {
         let status = &snapshot.status;
+        self.left.retain(|name| status.nodes.iter().all(|node| node.name.as_str() != name));
         self.cluster = Some(status.cluster.clone());
         self.supervisor.clone_from(&status.supervisor);
         self.lab = status.lab.is_some();
@@ -176,9 +238,12 @@ impl Model {
                 node.snapshot(told, now);
             }
         }
+        self.forget_nodes(snapshot);
+        self.moving.snapshot(&status.changes);
         self.caches.shape(COORDINATOR, &status.cache);
         self.copies.by_live_copies.clone_from(&status.copies);
-        let wanted = status.cluster.replicas;
+        self.copies.uncounted.clone_from(&status.copies_uncounted);
+        let wanted = self.copies_wanted();
         let short = status.copies.iter().filter(|(copies, _)| **copies < wanted);
         self.copies.unwritable = short.map(|(_, keys)| *keys).fold(0, u64::saturating_add);
         self.keys_in_doubt = status.keys_in_doubt;

@@ -70,6 +70,16 @@ pub fn micros(us: u64) -> String {
     }
 }
 
+/// Bytes as a person reads them: `840 B`, `16 M`.
+pub fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_024 => format!("{bytes} B"),
+        1_024..1_048_576 => format!("{} K", bytes >> 10),
+        1_048_576..10_737_418_240 => format!("{} M", bytes >> 20),
+        _ => format!("{} G", bytes >> 30),
+    }
+}
+
 /// A number with its thousands apart: `1,204`.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -101,6 +111,7 @@ mod tests {
         let shown = [999, 2_449, 12_900, 1_204_000].map(micros);
         assert_eq!(shown, ["999 us", "2.4 ms", "12 ms", "1.20 s"]);
         assert_eq!([7, 999, 1_000, 1_234_567].map(count), ["7", "999", "1,000", "1,234,567"]);
+        assert_eq!([840, 2_048, 16 << 20, 20 << 30].map(bytes), ["840 B", "2 K", "16 M", "20 G"]);
         assert_eq!(At(5_000).ms_since(At(7_000)), 0);
     }
 }

@@ -5,7 +5,7 @@
 //! make the same model, so that it can be frozen, and recordings can be played.
 //!
 //! - `feed`: what comes in; `record`: all of it, kept for a while; `sentence`: each as a sentence
-//! - `node`, `servers`: nodes, coordinator, processes; `ring`; `txns`; `caches`; `figures`
+//! - `node`, `servers`: nodes, coordinator, processes; `ring`, `moving`; `txns`; `caches`; `figures`
 //! - `story`: incidents: what happened, how far it has healed, what to do
 //! - `clock`, `rate`: moments and figures for a person
 //!
@@ -16,6 +16,7 @@ pub mod caches;
 pub mod clock;
 pub mod feed;
 pub mod figures;
+pub mod moving;
 pub mod node;
 pub mod rate;
 pub mod record;
@@ -25,7 +26,7 @@ pub mod servers;
 pub mod story;
 pub mod txns;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::event::{Admin, Copies};
 use protocol::reply::Role;
@@ -35,6 +36,7 @@ use caches::Caches;
 use clock::At;
 use feed::{Feed, FeedName, FeedState};
 use figures::Figures;
+use moving::Moving;
 use node::Node;
 use record::Record;
 use ring::Ring;
@@ -74,6 +76,10 @@ pub struct Model {
     pub procs: BTreeMap<String, Process>,
     /// The ring in force.
     pub ring: Ring,
+    /// What moves from node to node.
+    pub moving: Moving,
+    /// Nodes that have left for good: what is still told of them is old.
+    pub left: BTreeSet<String>,
     /// Keys by live copies.
     pub copies: Copies,
     /// Keys whose last update is in doubt.
@@ -117,11 +123,18 @@ impl Model {
         names
     }
 
-    /// Nodes that are up and go, and all there should be.
+    /// Nodes that are up and go, and all there should be: those that have a place.
     pub fn nodes_up(&self) -> (usize, usize) {
         let up = self.nodes.values().filter(|node| node.is_well()).count();
+        let all = self.nodes.values().filter(|node| !node.is_evicted()).count();
         let founded = self.cluster.as_ref().map_or(0, |cluster| cluster.nodes as usize);
-        (up, self.nodes.len().max(founded))
+        (up, if self.ring.points.is_empty() { all.max(founded) } else { all })
+    }
+
+    /// Nodes whose places others have.
+    pub fn evicted(&self) -> impl Iterator<Item = &str> {
+        let evicted = self.nodes.iter().filter(|(_, node)| node.is_evicted());
+        evicted.map(|(name, _)| name.as_str())
     }
 
     /// Whether the coordinator serves and the console hears it.
@@ -148,6 +161,12 @@ impl Model {
         self.cluster.as_ref().map_or(0, |cluster| cluster.replicas)
     }
 
+    /// Copies that each key can have: as many as there are nodes with a place, at most.
+    pub fn copies_wanted(&self) -> u32 {
+        let nodes = u32::try_from(self.ring.shares().len()).unwrap_or(u32::MAX);
+        if nodes == 0 { self.replicas() } else { self.replicas().min(nodes) }
+    }
+
     /// Keys that all have, by the last count of copies.
     pub fn keys(&self) -> u64 {
         self.copies.by_live_copies.values().copied().fold(0, u64::saturating_add)
@@ -160,7 +179,8 @@ impl Model {
 
     /// A node, made known; none where there are too many.
     fn node(&mut self, name: &str) -> Option<&mut Node> {
-        if !self.nodes.contains_key(name) && self.nodes.len() >= SERVERS_MAX {
+        let is_new = !self.nodes.contains_key(name);
+        if is_new && (self.nodes.len() >= SERVERS_MAX || self.left.contains(name)) {
             return None;
         }
         Some(self.nodes.entry(name.to_owned()).or_default())
@@ -174,12 +194,12 @@ impl Model {
 
     /// Why our token does not allow to end and start servers; none: it does, as far as known.
     pub fn forbidden(&self) -> Option<&'static str> {
-        match self.supervisor_feed.role.or(self.coordinator_feed.role)? {
-            Role::Admin => None,
-            Role::Viewer => Some("it shows the token of a viewer, who changes nothing"),
-            Role::Client => Some("it shows the token of a client, who changes keys only"),
-            Role::Other => Some("what its token allows is not known to this version"),
-        }
+        forbidden_to(self.supervisor_feed.role.or(self.coordinator_feed.role)?)
+    }
+
+    /// Why our token does not allow to change who is a member; none: it does, as far as known.
+    pub fn forbids_membership(&self) -> Option<&'static str> {
+        forbidden_to(self.coordinator_feed.role?)
     }
 
     /// Whether our token does not even allow to change keys.
@@ -193,5 +213,17 @@ impl Model {
     }
 }
 
+/// Why one of this role changes no servers; none: it does.
+fn forbidden_to(role: Role) -> Option<&'static str> {
+    match role {
+        Role::Admin => None,
+        Role::Viewer => Some("it shows the token of a viewer, who changes nothing"),
+        Role::Client => Some("it shows the token of a client, who changes keys only"),
+        Role::Other => Some("what its token allows is not known to this version"),
+    }
+}
+
+#[cfg(test)]
+mod story_tests;
 #[cfg(test)]
 mod tests;

@@ -23,13 +23,30 @@ pub enum Beat {
     Missed,
 }
 
+/// What place a node has on the ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Place {
+    /// Its own, as far as known.
+    #[default]
+    Own,
+    /// It is learning what it shall hold.
+    New,
+    /// It gives it away.
+    Leaving,
+    /// Others have it.
+    Evicted,
+}
+
 /// A node.
 #[derive(Debug, Clone, Default)]
 pub struct Node {
     /// As it was last told as a whole.
     pub status: Option<NodeStatus>,
-    /// How it is seen; none: never told.
+    /// How it is seen, and what place it has, as one; none: never told.
     pub state: Option<NodeState>,
+    /// How it was last seen, whatever its place.
+    seen: Option<NodeState>,
+    place: Place,
     /// Its supervisor says that it stands still.
     pub paused: bool,
     /// What its supervisor says of its end.
@@ -63,7 +80,7 @@ pub struct Node {
 impl Node {
     /// Takes what a snapshot says of it.
     pub(super) fn snapshot(&mut self, status: &NodeStatus, now: At) {
-        self.set_state(status.state, Since::found(now));
+        self.take_state(status.state, Since::found(now));
         self.paused = status.paused;
         self.hint.clone_from(&status.hint);
         self.incarnation = self.incarnation.max(status.incarnation.0);
@@ -94,7 +111,7 @@ impl Node {
     }
 
     pub(super) fn member_state(&mut self, change: &MemberState, now: At) {
-        self.set_state(change.to, Since::at(now));
+        self.take_state(change.to, Since::at(now));
         self.paused = change.paused;
         self.hint.clone_from(&change.hint);
         self.reason.clone_from(&change.reason);
@@ -109,7 +126,38 @@ impl Node {
         self.recovery = Some(step.clone());
     }
 
-    fn set_state(&mut self, state: NodeState, since: Since) {
+    /// It is seen so. A state that speaks of its place alone says that it is well otherwise, but for
+    /// one that is gone.
+    fn take_state(&mut self, state: NodeState, since: Since) {
+        (self.seen, self.place) = match state {
+            NodeState::Joining => (Some(NodeState::Up), Place::New),
+            NodeState::Leaving => (Some(NodeState::Up), Place::Leaving),
+            NodeState::Evicted => (self.seen.or(Some(NodeState::Down)), Place::Evicted),
+            seen => (Some(seen), self.place),
+        };
+        self.set_state(since);
+    }
+
+    /// It has another place on the ring.
+    pub(super) fn take_place(&mut self, place: Place, now: At) {
+        self.place = place;
+        self.set_state(Since::at(now));
+    }
+
+    /// What place it has.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    fn set_state(&mut self, since: Since) {
+        let state = match (self.place, self.seen) {
+            (Place::Evicted, _) => NodeState::Evicted,
+            (Place::New, Some(NodeState::Up)) => NodeState::Joining,
+            (Place::Leaving, Some(NodeState::Up)) => NodeState::Leaving,
+            (_, Some(seen)) => seen,
+            (Place::New, None) => NodeState::Joining,
+            (_, None) => return,
+        };
         if self.state != Some(state) {
             self.state = Some(state);
             self.state_since = since;
@@ -128,6 +176,22 @@ impl Node {
         self.state == Some(NodeState::Up) && !self.paused
     }
 
+    /// Whether others have its place.
+    pub fn is_evicted(&self) -> bool {
+        self.place == Place::Evicted
+    }
+
+    /// Whether it is missed where it should be: neither well, nor on its way in or out.
+    pub fn is_away(&self) -> bool {
+        let moves = [NodeState::Joining, NodeState::Leaving].map(Some).contains(&self.state);
+        !self.is_evicted() && (self.paused || !self.is_well() && !moves)
+    }
+
+    /// Whether it has not counted its keys yet, after a start.
+    pub fn is_counting(&self) -> bool {
+        self.figures.as_ref().is_some_and(|figures| figures.counting)
+    }
+
     /// Its state in one word for a person.
     pub fn word(&self) -> &'static str {
         match self.state {
@@ -143,16 +207,22 @@ impl Node {
         }
     }
 
-    /// Keys of which it is the first replica.
+    /// Keys of which it is the first replica; none: not told, or not counted yet.
     pub fn keys_primary(&self) -> Option<u64> {
         let told = self.status.as_ref().and_then(|status| status.keys_primary);
-        self.figures.as_ref().map(|figures| figures.keys_primary).or(told)
+        match &self.figures {
+            Some(figures) => Some(figures.keys_primary).filter(|_| !figures.counting),
+            None => told,
+        }
     }
 
     /// Keys of which it is a further replica.
     pub fn keys_replica(&self) -> Option<u64> {
         let told = self.status.as_ref().and_then(|status| status.keys_replica);
-        self.figures.as_ref().map(|figures| figures.keys_replica).or(told)
+        match &self.figures {
+            Some(figures) => Some(figures.keys_replica).filter(|_| !figures.counting),
+            None => told,
+        }
     }
 
     /// Its process.

@@ -178,8 +178,15 @@ fn of_member(body: &Body) -> Sentence {
                 keys => (Mood::Worry, format!("{} cannot be written", count(keys))),
             };
             let text = match counts.as_slice() {
+                [] if !copies.uncounted.is_empty() => "keys are being counted".to_owned(),
                 [] => "there are no keys".to_owned(),
-                counts => format!("keys by live copies: {}; {unwritable}", counts.join(", ")),
+                counts => {
+                    let least = match copies.uncounted.is_empty() {
+                        true => "",
+                        false => ", not all counted yet",
+                    };
+                    format!("keys by live copies: {}{least}; {unwritable}", counts.join(", "))
+                }
             };
             made("", "copies", mood, text)
         }
@@ -227,11 +234,16 @@ fn of_figures(event: &Event) -> Sentence {
             "ring",
             Mood::Plain,
             format!(
-                "ring {}.{} is in force: {} points, durable on {} nodes",
+                "ring {}.{} is in force: {} points, durable on {} nodes{}",
                 told.ring.epoch,
                 told.ring.counter,
                 told.points.len(),
-                told.durable_on.len()
+                told.durable_on.len(),
+                match told.moves.len() {
+                    0 => String::new(),
+                    1 => "; 1 stretch is copied".into(),
+                    n => format!("; {n} stretches are copied"),
+                }
             ),
         ),
         Body::Transfer(told) => made(told.target.as_str(), "copy", Mood::Plain, copied(told)),

@@ -11,15 +11,19 @@ use std::time::Duration;
 
 use protocol::client::{Client, ClientError, Options, Supervisor};
 use protocol::ids::Key;
+use protocol::reply::ChangePreview;
+use protocol::request::{Admin, AdminAction};
 use protocol::supervisor::ProcAction;
 use protocol::token::Token;
 use tokio::sync::{Mutex, watch};
 
 use crate::commands::common_beginning;
-use crate::console::effect::{Completions, Done};
+use crate::console::effect::{Completions, Done, MemberChange, MemberOrder};
 
 /// How long a server may take to be ready.
 const READY: Duration = Duration::from_secs(30);
+/// How long the coordinator may take to begin a change.
+const CHANGE: Duration = Duration::from_secs(10);
 /// How long a question may take.
 const ASK: Duration = Duration::from_secs(2);
 /// Keys offered to complete what is typed.
@@ -59,6 +63,39 @@ impl Hands {
         let supervisor = Supervisor::connect(address, READY, self.token.clone()).await?;
         supervisor.hello(&self.name).await?;
         supervisor.act(action, READY).await.map(drop)
+    }
+
+    /// Has the coordinator change who is a member, or say what that would do. Never repeated by
+    /// itself: what was lost on its way may have begun.
+    pub(super) async fn member(self, order: MemberOrder) -> Done {
+        let result = self.change(&order).await.map_err(|error| match error {
+            ClientError::Lost(_) | ClientError::Late(_) if !order.dry_run => {
+                "no answer came, and it may have begun: watch before you ask again".into()
+            }
+            error => error.to_string(),
+        });
+        Done::Member(order, result)
+    }
+
+    async fn change(&self, order: &MemberOrder) -> Result<Option<Box<ChangePreview>>, ClientError> {
+        let addresses = self.addresses.borrow().clone().unwrap_or_default();
+        let options = Options {
+            connect_timeout: ASK,
+            repeat_for: Duration::ZERO,
+            token: self.token.clone(),
+            ..Options::default()
+        };
+        let client = Client::connect(&addresses, options).await?.with_timeout(CHANGE);
+        // So that whoever watches reads who it was; an older server need not know the word.
+        let _ = client.hello(&self.name, false).await;
+        let action = match &order.change {
+            MemberChange::Add => AdminAction::Add,
+            MemberChange::Remove(node) => AdminAction::Remove { node: node.as_str().into() },
+            MemberChange::Evict(node) => AdminAction::Evict { node: node.as_str().into() },
+        };
+        let asked = Admin { action, dry_run: order.dry_run, if_ring_epoch: order.ring };
+        let reply = client.admin(asked).await?;
+        Ok(reply.preview.map(Box::new))
     }
 
     /// Stops all servers, and the supervisor.

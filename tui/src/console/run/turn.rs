@@ -276,6 +276,9 @@ impl<'a> Turns<'a> {
                 let address = self.told.supervisor.borrow().clone();
                 self.asked.spawn(hands.process(address, action));
             }
+            Effect::Member(order) => {
+                self.asked.spawn(hands.member(order));
+            }
             Effect::Locate(key) => {
                 self.asked.spawn(hands.locate(key));
             }

@@ -33,10 +33,12 @@ pub(super) fn draw(console: &Console, seen: &Seen<'_>, area: Rect, buf: &mut Buf
     let hints = hints(console);
     let needed = hints.iter().take(OWN_FIRST + 1).flatten();
     let needed = text::spans_width(seen.look, &needed.cloned().collect::<Vec<_>>()) + 1;
-    let mut right = changing(console, seen, true);
-    if text::spans_width(seen.look, &right).saturating_add(needed) > area.width {
-        right = changing(console, seen, false);
-    }
+    let fits = |spans: &Vec<Span>| {
+        text::spans_width(seen.look, spans).saturating_add(needed) <= area.width
+    };
+    let all = [Words::All, Words::Processes, Words::Only];
+    let mut rights = all.into_iter().map(|words| changing(console, seen, words));
+    let right = rights.find(fits).unwrap_or_else(|| changing(console, seen, Words::None));
     let room = area.width.saturating_sub(text::spans_width(seen.look, &right));
     let mut left = vec![span(" ", Tone::Text)];
     for hint in hints {
@@ -67,20 +69,42 @@ fn hints(console: &Console) -> Vec<Vec<Span>> {
     all.map(|(view, one)| hint(console, *view, one, Tone::Key, true)).collect()
 }
 
+/// Which of the keys that change the cluster stand there with their words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Words {
+    All,
+    Processes,
+    /// Those alone stand there at all; `?` has the others.
+    Only,
+    None,
+}
+
 /// The keys that change the cluster, or why there are none.
-fn changing(console: &Console, seen: &Seen<'_>, words: bool) -> Vec<Span> {
-    if console.may_change() {
-        let name = text::elided(seen.look, &console.selected, NAME_COLUMNS);
-        let mut right = vec![span(format!("{name}: "), Tone::Bright)];
-        for binding in GLOBAL.iter().filter(|one| one.changes) {
-            right.extend(hint(console, None, binding, Tone::Danger, words));
-        }
-        return right;
-    }
+fn changing(console: &Console, seen: &Seen<'_>, words: Words) -> Vec<Span> {
+    let (processes, members) = (console.may_change(), console.may_change_members());
+    let mut right = Vec::new();
     let may = console.read_only.is_none() && seen.model.forbidden().is_none();
-    let is_alone = may && seen.model.coordinator_feed.is_live();
-    let why = "no supervisor: no kill, stop, restart, pause ";
-    Vec::from_iter((is_alone && words).then(|| span(why, Tone::Dim)))
+    let is_alone = !processes && may && seen.model.coordinator_feed.is_live();
+    if is_alone && words != Words::None {
+        right.push(span("no supervisor: no kill, stop, restart, pause ", Tone::Dim));
+    }
+    if processes || members {
+        let name = text::elided(seen.look, &console.selected, NAME_COLUMNS);
+        right.push(span(format!("{name}: "), Tone::Bright));
+    }
+    for binding in GLOBAL.iter().filter(|one| one.changes) {
+        let is_members = matches!(binding.action, Action::Add | Action::Remove | Action::Evict);
+        let with_words = match words {
+            Words::All => true,
+            Words::Processes | Words::Only => !is_members,
+            Words::None => false,
+        };
+        let is_shown = if is_members { members && words != Words::Only } else { processes };
+        if is_shown {
+            right.extend(hint(console, None, binding, Tone::Danger, with_words));
+        }
+    }
+    right
 }
 
 fn hint(

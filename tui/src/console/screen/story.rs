@@ -22,6 +22,7 @@ pub(super) fn draw(seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
         let edge = match told.weight {
             Weight::Calm => Tone::Dim,
             Weight::Healed => Tone::Good,
+            Weight::Changing => Tone::Info,
             Weight::Warning => Tone::Warn,
             Weight::Alarm => Tone::Bad,
         };
@@ -32,6 +33,7 @@ pub(super) fn draw(seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
     let word = match told.weight {
         Weight::Alarm => "INCIDENT ",
         Weight::Warning if !told.chain.is_empty() => "HEALING ",
+        Weight::Changing => "CHANGE ",
         _ => "",
     };
     let whole = [vec![span(word, tone)], joined(&told.headline, Tone::Text)].concat();
@@ -89,6 +91,7 @@ pub(super) fn tone(weight: Weight) -> Tone {
     match weight {
         Weight::Calm => Tone::Text,
         Weight::Healed => Tone::Good,
+        Weight::Changing => Tone::Info,
         Weight::Warning => Tone::Warn,
         Weight::Alarm => Tone::StoryBad,
     }

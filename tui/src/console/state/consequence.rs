@@ -2,6 +2,7 @@
 //!
 //! Used by the question that is asked first. Says only what the model knows.
 
+use super::membership::evicted_later;
 use crate::console::model::clock::count;
 use crate::console::model::{COORDINATOR, Model};
 
@@ -49,6 +50,7 @@ pub(super) fn of_losing(model: &Model, server: &str, comes_back: &str) -> Vec<St
             missing.join(", ")
         )),
     }
+    said.extend(evicted_later(model));
     said.push(comes_back.into());
     said
 }

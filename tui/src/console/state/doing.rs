@@ -5,7 +5,7 @@
 use protocol::supervisor::ProcAction;
 
 use super::consequence;
-use super::overlay::{Overlay, Question};
+use super::overlay::{Overlay, Question, Wanted};
 use super::{Console, Out, ViewName};
 use crate::console::action::Action;
 use crate::console::effect::Effect;
@@ -22,6 +22,7 @@ impl Console {
             Action::Kill | Action::Stop | Action::Restart | Action::Pause => {
                 self.change(action, out);
             }
+            Action::Add | Action::Remove | Action::Evict => self.change_members(action, out),
             Action::Freeze => {
                 let frozen = self.frozen.take();
                 self.frozen = frozen.is_none().then(|| Box::new(self.model.clone()));
@@ -171,7 +172,12 @@ impl Console {
             _ => (format!("Restart {who}{pid}?"), "It is started again at once."),
         };
         let said = consequence::of_losing(&self.model, &server, back);
-        self.overlay = Some(Overlay::Ask(Question { action, title, said, yes: false }));
+        self.overlay = Some(Overlay::Ask(Question {
+            action: Wanted::Process(action),
+            title,
+            said,
+            yes: false,
+        }));
     }
 
     /// Has the supervisor do something.

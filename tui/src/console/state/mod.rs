@@ -4,18 +4,20 @@
 //! what is to be done out. It opens no socket and draws nothing.
 //!
 //! - this file: inputs, and the way of each; `doing`: what each action does
+//! - `membership`: who becomes a member and who is one no more, asked of the coordinator
 //! - `overlay`: what lies over the view: questions, help, palette
 //! - `consequence`: what killing or stopping a server would mean, in sentences
 
 mod consequence;
 mod doing;
+mod membership;
 mod overlay;
 
 use std::collections::VecDeque;
 
 use protocol::event::{Body, ProcState, Subscribe};
 
-pub use overlay::{Overlay, Palette, Question};
+pub use overlay::{Overlay, Palette, Question, Wanted};
 
 use super::action::{Action, ViewName};
 use super::effect::{Done, Effect, Quit};
@@ -107,7 +109,7 @@ pub struct Console {
     pub overlay: Option<Overlay>,
     /// Remarks, the newest last, each with when it was made.
     pub remarks: VecDeque<(At, String)>,
-    /// What was asked of the supervisor and is not answered, in words.
+    /// What was asked of the supervisor or the coordinator and is not answered, in words.
     pub pending: Vec<String>,
     /// Why the cluster may not be changed, for now.
     pub read_only: Option<String>,
@@ -369,6 +371,7 @@ impl Console {
                     Err(why) => self.remark(format!("{words}: {why}")),
                 }
             }
+            Done::Member(order, result) => self.members_changed(order, result),
             Done::Exported(Ok(path)) => self.remark(format!("written to {path}")),
             Done::Exported(Err(why)) => self.remark(why.clone()),
             Done::Located(..) => {

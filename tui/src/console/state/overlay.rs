@@ -6,7 +6,7 @@ use protocol::supervisor::ProcAction;
 
 use super::Console;
 use crate::console::action::Action;
-use crate::console::effect::{Effect, Quit};
+use crate::console::effect::{Effect, MemberOrder, Quit};
 use crate::console::keys::{self, Binding, full_name};
 use crate::console::screen::help_end;
 use crate::console::views::{Out, Pointed};
@@ -35,13 +35,22 @@ pub enum Overlay {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Question {
     /// What would be done.
-    pub action: ProcAction,
+    pub action: Wanted,
     /// In a few words.
     pub title: String,
     /// What that would mean, a sentence a line.
     pub said: Vec<String>,
     /// Whether yes is focused; at first it is not.
     pub yes: bool,
+}
+
+/// What a question is about.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wanted {
+    /// A process, at its supervisor.
+    Process(ProcAction),
+    /// Who is a member, at the coordinator.
+    Member(MemberOrder),
 }
 
 /// What is typed to find something to do, and what is found.
@@ -95,13 +104,20 @@ impl Console {
 
     fn answer(&mut self, mut question: Question, key: &Key, out: &mut Out) {
         match key {
-            Key::Char('y' | 'Y') => return self.order(question.action, out),
-            Key::Enter if question.yes => return self.order(question.action, out),
+            Key::Char('y' | 'Y') => return self.do_it(question.action, out),
+            Key::Enter if question.yes => return self.do_it(question.action, out),
             Key::Enter | Key::Char('n' | 'N' | 'q') => return,
             Key::Tab | Key::BackTab | Key::Left | Key::Right => question.yes = !question.yes,
             _ => {}
         }
         self.overlay = Some(Overlay::Ask(question));
+    }
+
+    fn do_it(&mut self, wanted: Wanted, out: &mut Out) {
+        match wanted {
+            Wanted::Process(action) => self.order(action, out),
+            Wanted::Member(order) => self.order_members(order, out),
+        }
     }
 
     fn answer_quit(&mut self, focused: usize, key: &Key, out: &mut Out) {

@@ -8,7 +8,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::dots::Dots;
-use super::ring::{Arc, Marker, Walk, turn};
+use super::ring::{Arc, Marker, Move, Walk, turn};
 use super::text::{self, Span};
 use crate::console::look::{Look, Tone};
 
@@ -17,6 +17,8 @@ use crate::console::look::{Look, Tone};
 pub struct Circle<'a> {
     /// Who owns what. Broken ones are drawn dashed.
     pub arcs: &'a [Arc],
+    /// What moves, drawn inside: what is there already as a line, the rest as points.
+    pub moves: &'a [Move],
     /// Places to be seen, with their names.
     pub markers: &'a [Marker],
     /// The way of one key, drawn inside.
@@ -31,6 +33,8 @@ pub struct Circle<'a> {
 const RADIUS_MIN: f64 = 5.0;
 /// Shorter arcs, in points, have no names: there would be no telling whose they are.
 const NAMED_MIN: f64 = 10.0;
+/// How far inside of the ring that is drawn what moves, in points.
+const MOVES_INSIDE: f64 = 4.0;
 /// How far inside of the ring the walk goes, in points.
 const WALK_INSIDE: f64 = 5.0;
 
@@ -58,6 +62,9 @@ impl Circle<'_> {
         let mut plot = Plot { area, x, y, radius, dots: Dots::new(area), taken: Vec::new() };
         for arc in self.arcs {
             plot.arc(arc, self.arcs.len() > 1);
+        }
+        for moved in self.moves {
+            plot.moved(moved);
         }
         if let Some(walk) = self.walk {
             plot.walk(walk);
@@ -108,6 +115,22 @@ impl Plot {
                 }
             }
             along += 0.4;
+        }
+    }
+
+    fn moved(&mut self, moved: &Move) {
+        let Some((from, length, done)) = moved.span() else { return };
+        let radius = self.radius - MOVES_INSIDE;
+        if radius < RADIUS_MIN {
+            return;
+        }
+        let mut along = 0.0;
+        while along <= length * TAU * radius {
+            let turn = along / (TAU * radius);
+            let is_there = turn < done;
+            let (x, y) = self.at(from + turn, radius);
+            self.dots.set(x, y, Tone::Node(moved.node), if is_there { '=' } else { '.' });
+            along += if is_there { 0.5 } else { 3.0 };
         }
     }
 

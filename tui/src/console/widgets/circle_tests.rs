@@ -23,6 +23,7 @@ fn circle(look: &Look, width: u16, height: u16) -> Buffer {
     let centre = [vec![text::span("ring 3", Tone::Bright)], vec![text::span("whole", Tone::Good)]];
     let circle = Circle {
         arcs: &arcs,
+        moves: &[],
         markers: &[marker],
         walk: Some(&walk),
         centre: &centre,
@@ -49,7 +50,8 @@ fn many_short_arcs_are_still_a_circle() {
         broken: false,
     };
     let arcs: Vec<_> = (0..320).map(arc).collect();
-    let circle = Circle { arcs: &arcs, markers: &[], walk: None, centre: &[], ticks: true };
+    let circle =
+        Circle { arcs: &arcs, moves: &[], markers: &[], walk: None, centre: &[], ticks: true };
     let buf = drawn(40, 20, |area, buf| circle.draw(&look(), area, buf));
     expect_picture("circle-tokens-40x20", &buf);
 }
@@ -58,7 +60,8 @@ fn many_short_arcs_are_still_a_circle() {
 #[test]
 fn a_circle_is_as_high_as_wide() {
     let whole = Arc { from: 0.0, to: 1.0, node: 0, label: String::new(), broken: false };
-    let circle = Circle { arcs: &[whole], markers: &[], walk: None, centre: &[], ticks: false };
+    let circle =
+        Circle { arcs: &[whole], moves: &[], markers: &[], walk: None, centre: &[], ticks: false };
     let buf = drawn(90, 20, |area, buf| circle.draw(&look(), area, buf));
     let drawn = buf.area.positions().filter(|at| buf[*at].symbol() != " ");
     let (columns, rows): (Vec<_>, Vec<_>) = drawn.map(|at| (at.x, at.y)).unzip();

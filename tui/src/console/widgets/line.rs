@@ -5,7 +5,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::ring::{Arc, Marker, turn};
+use super::ring::{Arc, Marker, Move, turn};
 use super::text;
 use crate::console::look::{Look, Tone};
 
@@ -14,6 +14,8 @@ use crate::console::look::{Look, Tone};
 pub struct Line<'a> {
     /// Who owns what. Broken ones are drawn as crosses.
     pub arcs: &'a [Arc],
+    /// What moves, in the row below: what is there already in full, the rest in shade.
+    pub moves: &'a [Move],
     /// Places to be seen in the row below, with their names.
     pub markers: &'a [Marker],
 }
@@ -32,7 +34,9 @@ impl Line<'_> {
         let end = look.style(Tone::Border);
         text::set(buf, row.right() - 1, row.y, look.glyphs.branch_left, end);
         if area.height > 1 {
-            self.markers(look, Rect { y: area.y + 1, height: 1, ..area }, buf);
+            let below = Rect { y: area.y + 1, height: 1, ..area };
+            self.moves.iter().for_each(|moved| draw_move(look, below, buf, moved));
+            self.markers(look, below, buf);
         }
     }
 
@@ -100,6 +104,22 @@ impl Line<'_> {
     }
 }
 
+/// One that goes over the top goes on at the left.
+fn draw_move(look: &Look, row: Rect, buf: &mut Buffer, moved: &Move) {
+    let Some((from, length, done)) = moved.span() else { return };
+    let style = look.style(Tone::Node(moved.node));
+    let column = |turn: f64| column(row, turn.clamp(0.0, 1.0));
+    for (from, length, done) in [(from, length, done), (from - 1.0, length, done)] {
+        // However short it is, it is to be seen.
+        let last = column(from + length).max(column(from) + u16::from(from >= 0.0));
+        for x in column(from)..last.min(row.right()) {
+            let is_there = x < column(from + done);
+            let glyph = if is_there { look.glyphs.blocks[7] } else { look.glyphs.light };
+            text::set(buf, x, row.y, glyph, style);
+        }
+    }
+}
+
 /// The column of a place; the last one has the end of the line.
 fn column(row: Rect, turn: f64) -> u16 {
     let columns = f64::from(row.width - 1);
@@ -128,7 +148,7 @@ mod tests {
             label: "user:42".into(),
             tone: Tone::Accent,
         };
-        let line = Line { arcs: &arcs, markers: &[marker] };
+        let line = Line { arcs: &arcs, moves: &[], markers: &[marker] };
         drawn(width, 2, |area, buf| line.draw(look, area, buf))
     }
 

@@ -19,6 +19,28 @@ pub struct Arc {
     pub broken: bool,
 }
 
+/// A part of the ring that a node learns.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Move {
+    /// Where it begins.
+    pub from: f64,
+    /// Where it ends; before its begin where it goes over the top.
+    pub to: f64,
+    /// The number of the node that gets it.
+    pub node: u8,
+    /// How much of it is there, 0 to 1.
+    pub done: f64,
+}
+
+impl Move {
+    /// Its begin, its length, and how much of that is there, in turns; none if it has no length.
+    pub(super) fn span(&self) -> Option<(f64, f64, f64)> {
+        let length = turn(self.to - self.from).filter(|length| *length > 0.0)?;
+        let done = if self.done.is_finite() { self.done.clamp(0.0, 1.0) } else { 0.0 };
+        Some((turn(self.from)?, length, length * done))
+    }
+}
+
 /// A place on the ring to be seen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Marker {

@@ -138,6 +138,7 @@ fn rings(t: &'static str) -> Vec<(&'static str, Draw)> {
                 let centre = [spans(t), spans(t)];
                 let circle = Circle {
                     arcs: &arcs,
+                    moves: &[],
                     markers: &markers,
                     walk: Some(&walk),
                     centre: &centre,
@@ -150,7 +151,7 @@ fn rings(t: &'static str) -> Vec<(&'static str, Draw)> {
             "line",
             Box::new(move |look, area, buf| {
                 let markers = [0.0, 0.5, 0.99, f64::NAN].map(|at| marker(look, at));
-                Line { arcs: &more, markers: &markers }.draw(look, area, buf);
+                Line { arcs: &more, moves: &[], markers: &markers }.draw(look, area, buf);
             }),
         ),
     ]
@@ -350,7 +351,8 @@ fn without_colour_good_is_told_from_bad() {
     let arc = |broken| {
         let arc = Arc { from: 0.0, to: 0.4, node: 0, label: String::new(), broken };
         draw(&|area, buf| {
-            Line { arcs: std::slice::from_ref(&arc), markers: &[] }.draw(&look, area, buf);
+            Line { arcs: std::slice::from_ref(&arc), moves: &[], markers: &[] }
+                .draw(&look, area, buf);
         })
     };
     assert_ne!(arc(false).0, arc(true).0);

@@ -35,6 +35,14 @@ pub enum Cause {
     Silent,
     /// It was so when the console first looked.
     Before,
+    /// Its place was given to others while it was well, on somebody's order.
+    Evicted,
+    /// It was evicted, and is a member again.
+    Returns,
+    /// It becomes a member.
+    Joins,
+    /// It gives away what it has.
+    Leaves,
 }
 
 /// How far an incident has come; in this order, though most have only some of them.
@@ -52,6 +60,10 @@ pub enum Step {
     Down,
     /// Its supervisor gave up.
     GaveUp,
+    /// Its place was given to others.
+    Evicted,
+    /// They copy what it held.
+    Recopying,
     /// It runs again.
     Started,
     /// A coordinator asks nodes for a new epoch.
@@ -66,7 +78,7 @@ pub enum Step {
     Log,
     /// It is told what was decided meanwhile.
     Decisions,
-    /// It copies what it missed.
+    /// It copies what it missed; or others copy what it holds, where it leaves.
     Copying,
     /// All is as before.
     Healthy,
@@ -149,6 +161,24 @@ impl Incident {
         self.last() >= Step::Started
     }
 
+    /// Whether its place was given to others.
+    pub fn is_eviction(&self) -> bool {
+        let mut steps = self.steps.iter();
+        steps.any(|(step, _)| matches!(step, Step::Evicted | Step::Recopying))
+    }
+
+    /// Whether it is over only when all is copied that it moves.
+    pub fn is_change(&self) -> bool {
+        let moves = matches!(self.cause, Cause::Returns | Cause::Joins | Cause::Leaves);
+        moves || self.is_eviction()
+    }
+
+    /// When it was seen to be gone first.
+    pub(super) fn missed_since(&self) -> Option<At> {
+        let is_gone = |step: &Step| matches!(step, Step::Suspected | Step::Down);
+        self.steps.iter().find(|(step, _)| is_gone(step)).map(|(_, at)| *at)
+    }
+
     /// Whether only its signs are known, and not what befell the server.
     pub(super) fn is_guess(&self) -> bool {
         matches!(self.cause, Cause::Silent | Cause::Before)
@@ -193,7 +223,9 @@ impl Incident {
 
     /// It has come to `step`: only ever forward.
     pub(super) fn reach(&mut self, step: Step, now: At) {
-        if self.is_open() && step > self.last() {
+        // Who has no place waits for one: that its process runs is another story.
+        let waits = self.is_eviction() && (Step::Started..Step::Healthy).contains(&step);
+        if self.is_open() && step > self.last() && !waits {
             self.progress = None;
             self.steps.push((step, now));
             if step == Step::Healthy {

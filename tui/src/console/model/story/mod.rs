@@ -5,7 +5,9 @@
 //! later adds to it. So a crash that nobody asked for is told like one that somebody did. `words`
 //! says it in sentences.
 
+mod change;
 mod incident;
+mod moved;
 mod words;
 
 pub use incident::{Cause, Impact, Incident, Step};
@@ -126,7 +128,7 @@ impl Story {
                 None
             }
             Body::Admin(admin) if feed == FeedName::Supervisor => self.admin(admin, now),
-            Body::Proc(told) => self.process(told, now),
+            Body::Proc(told) => self.process(model, told, now),
             Body::HeartbeatMissed(missed) => {
                 self.missed(missed.node.as_str(), missed.missed, model, now)
             }
@@ -138,6 +140,8 @@ impl Story {
                 self.member(&event.body, model, now)
             }
             Body::CoordinatorState(_) => self.coordinator(model, now),
+            Body::RingEpoch(_) => self.ring(model, now),
+            Body::Transfer(_) => self.open().find(|one| one.is_change()).map(|one| one.id),
             Body::TxnInDoubt(_) | Body::TxnResolved(_) => self.doubt(&event.body),
             _ => None,
         };
@@ -167,10 +171,14 @@ impl Story {
         if !serves || restarted {
             return;
         }
+        self.changes_found(model, now);
         for (name, node) in &model.nodes {
-            if node.is_well() {
+            if !node.is_away() {
                 // What was ordered a moment ago may not have been seen there yet.
-                if let Some(incident) = self.open_of(name).filter(|one| one.was_seen()) {
+                let is_over = |one: &&mut Incident| one.was_seen() && !one.is_change();
+                if let Some(incident) = self.open_of(name).filter(is_over)
+                    && node.is_well()
+                {
                     incident.reach(Step::Healthy, now);
                 }
                 continue;
@@ -223,8 +231,11 @@ impl Story {
         Some(incident.id)
     }
 
-    fn process(&mut self, told: &Proc, now: At) -> Option<u32> {
+    fn process(&mut self, model: &Model, told: &Proc, now: At) -> Option<u32> {
         let by = told.by.as_deref();
+        if model.left.contains(&told.name) {
+            return None;
+        }
         match told.state {
             ProcState::Killed | ProcState::Exited | ProcState::Paused => {
                 let cause = match (told.state, by) {
@@ -242,6 +253,9 @@ impl Story {
                 Some(incident.id)
             }
             ProcState::Spawned | ProcState::Resumed => {
+                if let Some(id) = self.runs_again(model, &told.name, now) {
+                    return Some(id);
+                }
                 let incident = self.open_of(&told.name)?;
                 incident.reach(Step::Started, now);
                 Some(incident.id)
@@ -266,6 +280,9 @@ impl Story {
             return self.open_of(node).map(|incident| incident.id);
         }
         let seen = model.nodes.get(node)?;
+        if seen.is_evicted() {
+            return self.open_of(node).map(|incident| incident.id);
+        }
         let began = seen.heard.unwrap_or(now).max(seen.state_since.latest());
         let beat_ms = model.cluster.as_ref().map_or(0, |cluster| cluster.heartbeat_ms);
         // One that has just come back is still counted by what it missed while it was away.
@@ -301,6 +318,10 @@ impl Story {
                     _ => None,
                 };
                 let is_news = alone || serves && change.to == NodeState::Down;
+                // Who is to get a place has one as soon as a ring says so.
+                let has_place = model.ring.points.iter().any(|point| point.node == name);
+                let is_news = is_news && (has_place || change.reason != "registered");
+                self.ends_change(name, change.to, now);
                 if unwell.is_some() && self.has_served && is_news {
                     let heard = model.nodes.get(name).and_then(|node| node.heard);
                     self.begin(name, Cause::Silent, heard.unwrap_or(now));
@@ -313,7 +334,9 @@ impl Story {
                         reads_by: change.reads_by.iter().map(|n| n.as_str().to_owned()).collect(),
                     });
                 } else if change.to == NodeState::Up && !change.paused {
-                    incident.reach(Step::Healthy, now);
+                    if !incident.is_change() || !model.moving.is_under_way() {
+                        incident.reach(Step::Healthy, now);
+                    }
                 }
                 Some(incident.id)
             }
@@ -382,7 +405,7 @@ impl Story {
             return;
         }
         let own = |name: &str| self.open().any(|incident| incident.server == name);
-        let missing = model.nodes.iter().any(|(name, node)| !node.is_well() && !own(name));
+        let missing = model.nodes.iter().any(|(name, node)| node.is_away() && !own(name));
         let over = |one: &&mut Incident| !missing && (one.is_returning() || one.is_guess());
         if let Some(incident) = self.open_of(COORDINATOR).filter(over) {
             incident.reach(Step::Active, now);

@@ -21,6 +21,8 @@ pub enum Weight {
     Calm,
     /// All is well again.
     Healed,
+    /// Somebody changes the cluster, and nothing is amiss.
+    Changing,
     /// Something is amiss, and heals.
     Warning,
     /// Something is amiss.
@@ -74,7 +76,10 @@ impl Model {
     }
 
     fn told_of(&self, incident: &Incident) -> Told {
-        let mut headline = vec![self.what_happened(incident)];
+        let mut headline = match incident.is_change() {
+            true => self.change_words(incident),
+            false => vec![self.what_happened(incident)],
+        };
         let others = self.story.open().filter(|other| other.id != incident.id);
         let others: Vec<String> = others.map(|other| self.server_words(other)).collect();
         if !others.is_empty() {
@@ -82,15 +87,19 @@ impl Model {
         }
         if incident.is_coordinator {
             headline.extend(self.without_coordinator(incident));
-        } else {
+        } else if !incident.is_change() {
             headline.extend(self.without_node(incident));
         }
         headline.extend(doubts(incident));
-        let weight = if incident.is_returning() { Weight::Warning } else { Weight::Alarm };
+        let weight = match incident.cause {
+            Cause::Joins | Cause::Leaves => Weight::Changing,
+            _ if incident.is_returning() || incident.is_change() => Weight::Warning,
+            _ => Weight::Alarm,
+        };
         Told { weight, headline, chain: self.chain(incident), advice: self.advice(incident) }
     }
 
-    fn what_happened(&self, incident: &Incident) -> String {
+    pub(super) fn what_happened(&self, incident: &Incident) -> String {
         let server = self.server_words(incident);
         let since = ago(self.now.ms_since(incident.began));
         let by = self.by(incident.by.as_deref());
@@ -114,6 +123,10 @@ impl Model {
             }
             Cause::Silent => format!("{server} has been silent for {since}"),
             Cause::Before => format!("{server} was away already when this console began"),
+            Cause::Evicted => format!("{server} was evicted{by} {since} ago"),
+            Cause::Returns => format!("{server} is back since {since}"),
+            Cause::Joins => format!("{server} joins{by} since {since}"),
+            Cause::Leaves => format!("{server} leaves{by} since {since}"),
         };
         match incident.faults.as_slice() {
             [] => what,
@@ -121,7 +134,7 @@ impl Model {
         }
     }
 
-    fn server_words(&self, incident: &Incident) -> String {
+    pub(super) fn server_words(&self, incident: &Incident) -> String {
         let alone = incident.server == COORDINATOR;
         if alone { "the coordinator".into() } else { incident.server.clone() }
     }
@@ -171,14 +184,18 @@ impl Model {
         let (one, none) = (self.keys_one_copy(), self.copies.by_live_copies.get(&0).copied());
         let unwritable = self.copies.unwritable;
         let mut said = Vec::new();
+        let least = if self.copies.uncounted.is_empty() { "" } else { "at least " };
         if let Some(none) = none.filter(|none| *none > 0) {
-            said.push(format!("{} keys have no live copy and cannot be read", count(none)));
+            said.push(format!("{least}{} keys have no live copy and cannot be read", count(none)));
         }
         if one > 0 && one == unwritable {
-            said.push(format!("{} keys have one copy and cannot be written meanwhile", count(one)));
+            said.push(format!(
+                "{least}{} keys have one copy and cannot be written meanwhile",
+                count(one)
+            ));
         } else if unwritable > 0 {
             said.push(format!(
-                "{} keys cannot be written meanwhile, {} have one copy",
+                "{least}{} keys cannot be written meanwhile, {} have one copy",
                 count(unwritable),
                 count(one)
             ));
@@ -197,6 +214,16 @@ impl Model {
             chain.pop();
             let percent = done * 100 / total.max(1);
             chain.push(StepView::Now(format!("{} {percent}%", done_word(last, incident))));
+        }
+        if incident.is_change() {
+            chain.extend(self.change_chain(incident));
+            return chain;
+        }
+        if let Some(words) = self.evicts_words(incident) {
+            chain.push(StepView::Now(words));
+            chain.push(StepView::Ahead("copied again".into()));
+            chain.push(StepView::Ahead("healed".into()));
+            return chain;
         }
         if last < Step::Started {
             chain.push(self.waits_for(incident));
@@ -244,6 +271,7 @@ impl Model {
         said.push(look);
         let process = self.procs.get(&incident.server);
         let does = match process {
+            _ if incident.is_change() => "do: nothing, it goes on by itself".into(),
             _ if !self.can_administer() => self.no_supervisor_words(),
             _ if incident.is_returning() => "do: nothing, it comes back by itself".into(),
             // Its votes may come all the same: a restart would only do harm.
@@ -276,7 +304,10 @@ impl Model {
         let lasted = ago(incident.lasted_ms(self.now));
         let closed = incident.closed.unwrap_or(self.now);
         let since = ago(self.now.ms_since(closed));
-        let mut headline = vec![format!("healthy: {server} is back after {lasted}, {since} ago")];
+        let mut headline = match incident.is_change() {
+            true => self.changed_words(incident, &lasted, &since),
+            false => vec![format!("healthy: {server} is back after {lasted}, {since} ago")],
+        };
         // Just after a return the nodes are still counting.
         if let Some(copies) = self.copies_words().filter(|_| self.copies.unwritable == 0) {
             headline.push(copies);
@@ -290,12 +321,22 @@ impl Model {
         Told { weight: Weight::Healed, headline, chain: chain.collect(), advice }
     }
 
-    fn copies_words(&self) -> Option<String> {
-        let (replicas, keys) = (self.replicas(), self.keys());
+    pub(super) fn copies_words(&self) -> Option<String> {
+        let (replicas, keys) = (self.copies_wanted(), self.keys());
         let copies = if replicas == 1 { "copy" } else { "copies" };
+        let counting: Vec<String> =
+            self.copies.uncounted.iter().map(|node| node.as_str().to_owned()).collect();
         match (self.copies.unwritable, keys) {
+            (0, keys) if !counting.is_empty() => Some(format!(
+                "at least {} keys have {replicas} {copies}, {} not counted yet",
+                count(keys),
+                list(&counting)
+            )),
             (_, 0) => None,
             (0, keys) => Some(format!("all {} keys have {replicas} {copies}", count(keys))),
+            (short, _) if !counting.is_empty() => {
+                Some(format!("at least {} keys lack a copy", count(short)))
+            }
             (short, _) => Some(format!("{} keys lack a copy", count(short))),
         }
     }
@@ -306,6 +347,10 @@ impl Model {
             None => {
                 let (up, all) = self.nodes_up();
                 let mut said = vec![format!("{up} of {all} nodes up")];
+                let evicted: Vec<String> = self.evicted().map(str::to_owned).collect();
+                if !evicted.is_empty() {
+                    said.push(format!("evicted: {} (R brings back)", list(&evicted)));
+                }
                 said.extend(self.copies_words());
                 said.push(match last {
                     Some(incident) => self.last_words(incident),
@@ -325,8 +370,14 @@ impl Model {
 
     fn last_words(&self, incident: &Incident) -> String {
         let closed = incident.closed.unwrap_or(self.now);
+        let what = match (&incident.cause, incident.is_eviction()) {
+            (_, true) => "evicted, healed",
+            (Cause::Joins, _) => "joined",
+            (Cause::Leaves, _) => "left",
+            _ => "back",
+        };
         format!(
-            "last incident {} ago: {}, back in {}",
+            "last incident {} ago: {}, {what} in {}",
             ago(self.now.ms_since(closed)),
             incident.server,
             ago(incident.lasted_ms(self.now))
@@ -350,7 +401,7 @@ impl Model {
     }
 }
 
-fn done_word(step: Step, incident: &Incident) -> String {
+pub(super) fn done_word(step: Step, incident: &Incident) -> String {
     let word = match (step, &incident.cause) {
         (Step::Began, Cause::Killed) => "killed",
         (Step::Began, Cause::Stopped) => "stopped",
@@ -359,6 +410,10 @@ fn done_word(step: Step, incident: &Incident) -> String {
         (Step::Began, Cause::Crashed { .. }) => "ended",
         (Step::Began, Cause::Silent) => "last heard",
         (Step::Began, Cause::Before) => "away",
+        (Step::Began, Cause::Evicted) => "ordered",
+        (Step::Began, Cause::Returns) => "back",
+        (Step::Began, Cause::Joins) => "joins",
+        (Step::Began, Cause::Leaves) => "leaves",
         (Step::Cut, _) => "connection lost",
         (Step::Silent, _) => "silent",
         (Step::Suspected, _) => "suspected",
@@ -373,6 +428,11 @@ fn done_word(step: Step, incident: &Incident) -> String {
         (Step::Log, _) => "read its log",
         (Step::Decisions, _) => "told the decisions",
         (Step::Copying, _) => "copying",
+        (Step::Evicted, _) => "evicted",
+        (Step::Recopying, _) => "copying",
+        (Step::Healthy, Cause::Joins) => "joined",
+        (Step::Healthy, Cause::Leaves) => "left",
+        (Step::Healthy, _) if incident.is_eviction() => "healed",
         (Step::Healthy, _) => "healthy",
     };
     word.to_owned()
@@ -395,7 +455,7 @@ fn doubts(incident: &Incident) -> Option<String> {
     }
 }
 
-fn list(names: &[String]) -> String {
+pub(super) fn list(names: &[String]) -> String {
     match names {
         [] => "nobody".into(),
         [only] => only.clone(),

@@ -108,7 +108,13 @@ impl<'a> Known<'a> {
         let node = self.model.nodes.get(self.server);
         if let Some(node) = node {
             match node.state {
-                Some(NodeState::Down | NodeState::Evicted) => {
+                Some(NodeState::Evicted) => {
+                    return format!(
+                        "{who} is evicted: others have its place, and nobody asks its cache. R \
+                         brings it back."
+                    );
+                }
+                Some(NodeState::Down) => {
                     return format!(
                         "{who} is down: its cache is gone with its process, and begins empty \
                          when {who} comes back."

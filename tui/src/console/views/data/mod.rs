@@ -375,7 +375,7 @@ impl View for State {
             Done::Completed(prefix, found) => self.completed(prefix, found.as_ref()),
             Done::Printed(piece) => self.session.printed(piece),
             Done::Ended(ms) => self.ended(*ms, seen, out),
-            Done::Process(..) | Done::Exported(_) => {}
+            Done::Process(..) | Done::Member(..) | Done::Exported(_) => {}
         }
     }
 

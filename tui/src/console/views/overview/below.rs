@@ -63,6 +63,10 @@ fn marker(seen: &Seen<'_>, past: &Past) -> Option<(usize, String)> {
         Cause::Crashed { .. } => "ended",
         Cause::Paused => "paused",
         Cause::Silent | Cause::Before => "silent",
+        Cause::Evicted => "evicted",
+        Cause::Returns => "back",
+        Cause::Joins => "joins",
+        Cause::Leaves => "leaves",
     };
     let after = usize::try_from(after_ms / STEP_MS).unwrap_or(usize::MAX) / past.each;
     Some((after, format!("{} {what}", incident.server)))

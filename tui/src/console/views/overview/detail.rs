@@ -6,7 +6,7 @@
 use protocol::event::RecoveryPhase;
 
 use crate::console::look::Tone;
-use crate::console::model::clock::{ago, count, micros};
+use crate::console::model::clock::{ago, bytes, count, micros};
 use crate::console::model::node::Node;
 use crate::console::model::servers::Process;
 use crate::console::model::story::{Cause, Incident};
@@ -79,6 +79,10 @@ fn cause(model: &Model, incident: &Incident) -> String {
         Cause::Crashed { .. } => format!("ended unasked {since} ago"),
         Cause::Silent => format!("not heard for {since}"),
         Cause::Before => "away since before this console began".into(),
+        Cause::Evicted => format!("evicted{by} {since} ago"),
+        Cause::Returns => format!("back since {since}"),
+        Cause::Joins => format!("joins{by} since {since}"),
+        Cause::Leaves => format!("leaves{by} since {since}"),
     }
 }
 
@@ -257,14 +261,4 @@ fn address(addr: &str) -> String {
 
 fn known(text: &str) -> &str {
     if text.is_empty() { "?" } else { text }
-}
-
-/// Bytes as a person reads them: `840 B`, `16 M`.
-fn bytes(bytes: u64) -> String {
-    match bytes {
-        0..1_024 => format!("{bytes} B"),
-        1_024..1_048_576 => format!("{} K", bytes >> 10),
-        1_048_576..10_737_418_240 => format!("{} M", bytes >> 20),
-        _ => format!("{} G", bytes >> 30),
-    }
 }

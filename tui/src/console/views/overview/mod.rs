@@ -16,7 +16,7 @@ use protocol::status::{CoordinatorState, NodeState};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::ring::picture;
+use super::ring::{moves, picture};
 use super::{Out, Pointed, Seen, View};
 use crate::console::action::{Action, ViewName};
 use crate::console::keys::{self, Binding, bindings};
@@ -77,24 +77,28 @@ struct Parts {
     events: Rect,
     /// More of the selected server; only where there is little room.
     detail: Rect,
+    /// How far a change of the membership is; only while one runs.
+    change: Rect,
 }
 
 impl Parts {
     fn of(seen: &Seen<'_>, area: Rect) -> Self {
-        if seen.compact { Self::compact(seen, area) } else { Self::full(area) }
+        if seen.compact { Self::compact(seen, area) } else { Self::full(seen, area) }
     }
 
-    fn full(area: Rect) -> Self {
+    fn full(seen: &Seen<'_>, area: Rect) -> Self {
         let below = BELOW_ROWS.min(area.height.saturating_sub(SERVERS_ROWS));
-        let above = Rect { height: area.height - below, ..area };
+        let change = change_rows(seen).min(area.height - below);
+        let above = Rect { height: area.height - below - change, ..area };
+        let change = Rect { y: above.bottom(), height: change, ..area };
         let ring = if area.width >= RING_COLUMNS + SERVERS_COLUMNS { RING_COLUMNS } else { 0 };
         let [servers, ring] = beside(above, [above.width - ring, ring]);
-        let under = Rect { y: above.bottom(), height: below, ..area };
+        let under = Rect { y: change.bottom(), height: below, ..area };
         let columns = area.width / 7 * 2;
         let [ops, rest] = beside(under, [columns, area.width - columns]);
         let txns = rest.width.min(34);
         let [txns, events] = beside(rest, [txns, rest.width - txns]);
-        Self { servers, ring, ops, txns, events, detail: Rect::default() }
+        Self { servers, ring, ops, txns, events, detail: Rect::default(), change }
     }
 
     fn compact(seen: &Seen<'_>, area: Rect) -> Self {
@@ -108,9 +112,15 @@ impl Parts {
             part
         };
         let servers = rows(wanted.min(most));
-        let [detail, ring, ops, txns] = [rows(1), rows(2), rows(1), rows(1)];
-        Self { servers, detail, ring, ops, txns, events: rows(u16::MAX) }
+        let [detail, change] = [rows(1), rows(change_rows(seen))];
+        let [ring, ops, txns] = [rows(2), rows(1), rows(1)];
+        Self { servers, detail, change, ring, ops, txns, events: rows(u16::MAX) }
     }
+}
+
+/// Rows of the running change.
+fn change_rows(seen: &Seen<'_>) -> u16 {
+    u16::from(seen.model.moving.is_under_way())
 }
 
 /// Two parts side by side.
@@ -160,6 +170,7 @@ impl View for State {
     fn draw(&self, seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
         let area = area.intersection(buf.area);
         let parts = Parts::of(seen, area);
+        moves::draw_change(seen, parts.change, buf);
         if seen.compact {
             return draw_compact(seen, &parts, buf);
         }
@@ -222,7 +233,7 @@ fn draw_compact(seen: &Seen<'_>, parts: &Parts, buf: &mut Buffer) {
     let label = text::put(seen.look, parts.ring, buf, "ring ", Tone::Title).min(parts.ring.width);
     let rest = Rect { x: parts.ring.x + label, width: parts.ring.width - label, ..parts.ring };
     let arcs = picture::arcs(seen);
-    Line { arcs: &arcs, markers: &[] }.draw(
+    Line { arcs: &arcs, moves: &[], markers: &[] }.draw(
         seen.look,
         Rect { height: rest.height.min(1), ..rest },
         buf,
@@ -277,7 +288,8 @@ pub fn state_of(seen: &Seen<'_>, server: &str) -> (Glyph, &'static str, Tone) {
         Some(NodeState::Up) => Glyph::Up,
         Some(NodeState::Suspect) if node.recovery.is_some() => Glyph::Joining,
         Some(NodeState::Suspect) => Glyph::Suspect,
-        Some(NodeState::Down | NodeState::Evicted) => Glyph::Down,
+        Some(NodeState::Down) => Glyph::Down,
+        Some(NodeState::Evicted) => Glyph::Evicted,
         Some(NodeState::Joining) => Glyph::Joining,
         Some(NodeState::Leaving) => Glyph::Leaving,
         Some(NodeState::Other) | None => Glyph::Unknown,

@@ -150,7 +150,10 @@ fn cells(seen: &Seen<'_>, server: &str) -> Vec<Vec<Span>> {
             vec![heard(seen, model.coordinator_feed.last)],
             one(told(format!("e{}", model.coordinator.epoch))),
             one("-".into()),
-            one(told(format!("{} in all", count(model.keys())))),
+            one(told(match model.copies.uncounted.is_empty() {
+                true => format!("{} in all", count(model.keys())),
+                false => format!("at least {}", count(model.keys())),
+            })),
             one(ops.map_or("-".into(), |ops| count(ops.round() as u64))),
             one(hit),
         ];
@@ -172,7 +175,10 @@ fn cells(seen: &Seen<'_>, server: &str) -> Vec<Vec<Span>> {
         vec![heard],
         one(format!("#{}", node.incarnation)),
         one(share.map_or("-".into(), |share| format!("{:.0}%", share * 100.0))),
-        one(format!("{}+{}", known(node.keys_primary()), known(node.keys_replica()))),
+        one(match node.is_counting() {
+            true => "counting".to_owned(),
+            false => format!("{}+{}", known(node.keys_primary()), known(node.keys_replica())),
+        }),
         one(ops.map_or("-".into(), |(reads, writes)| count((reads + writes).round() as u64))),
         one(if node.is_well() { hit } else { "-".into() }),
     ]

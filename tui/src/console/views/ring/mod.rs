@@ -4,9 +4,10 @@
 //! at most, for the latest text.
 //!
 //! - this file: keys, who gets which part; `lookup`: the key that is looked up
-//! - `picture`: circle and strip; `panel`: what is known of the key; `owners`: shares and points
+//! - `picture`: circle and strip; `moves`: what moves from node to node; `panel`: what is known of the key; `owners`: shares and points
 
 mod lookup;
+pub(super) mod moves;
 mod owners;
 mod panel;
 pub(super) mod picture;
@@ -159,7 +160,17 @@ impl State {
     /// Rows of the key where there is little room.
     fn lookup_rows(&self, seen: &Seen<'_>) -> u16 {
         let replicas = u16::try_from(seen.model.replicas()).unwrap_or(u16::MAX).min(9);
-        if self.lookup.text().is_empty() { 3 } else { replicas + 6 }
+        match self.lookup.text().is_empty() {
+            true if self.shows_moves(seen) => moves::rows(seen, 1).min(8),
+            true => 3,
+            false => replicas + 6,
+        }
+    }
+
+    /// Whether what moves is shown where else a key is.
+    fn shows_moves(&self, seen: &Seen<'_>) -> bool {
+        let looks_up = self.lookup.is_typing() || !self.lookup.text().is_empty();
+        !looks_up && seen.model.moving.is_under_way()
     }
 
     fn act_on(&mut self, act: Act, seen: &Seen<'_>, out: &mut Out) {
@@ -181,6 +192,31 @@ impl State {
                 let place = place.min(nodes.len().saturating_sub(1));
                 out.select = nodes.get(place).map(|name| (*name).clone());
             }
+        }
+    }
+
+    /// Draws the key, or what moves while none is looked up.
+    fn draw_beside(&self, seen: &Seen<'_>, parts: &Parts, buf: &mut Buffer) {
+        let shows_moves = self.shows_moves(seen);
+        let frame = Frame {
+            title: if shows_moves { "Moving" } else { "Key" },
+            focused: self.lookup.is_typing(),
+            caption: match (shows_moves, self.lookup.is_typing()) {
+                (true, _) => "who gets keys from whom; / looks up a key",
+                (false, true) => "Enter keeps it, Esc clears it",
+                (false, false) => "",
+            },
+            ..Frame::default()
+        };
+        let place = match parts.framed {
+            true => frame.draw(seen.look, parts.lookup, buf),
+            false => parts.lookup,
+        };
+        if shows_moves {
+            return moves::draw(seen, place, buf);
+        }
+        for (row, spans) in place.rows().zip(panel::rows(seen, &self.lookup, place.width)) {
+            text::put_spans(seen.look, row, buf, &spans);
         }
     }
 
@@ -275,19 +311,7 @@ impl View for State {
         }
         let parts = self.parts(seen, area);
         self.draw_ring(seen, &parts, buf);
-        let frame = Frame {
-            title: "Key",
-            focused: self.lookup.is_typing(),
-            caption: if self.lookup.is_typing() { "Enter keeps it, Esc clears it" } else { "" },
-            ..Frame::default()
-        };
-        let place = match parts.framed {
-            true => frame.draw(seen.look, parts.lookup, buf),
-            false => parts.lookup,
-        };
-        for (row, spans) in place.rows().zip(panel::rows(seen, &self.lookup, place.width)) {
-            text::put_spans(seen.look, row, buf, &spans);
-        }
+        self.draw_beside(seen, &parts, buf);
         let title = if self.points { "Points" } else { "Ownership" };
         let caption = if self.points { "v: shares" } else { "keys as first + further replica" };
         let frame = Frame { title, caption, ..Frame::default() };

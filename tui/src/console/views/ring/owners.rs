@@ -90,6 +90,10 @@ fn bar(
     let keys = |keys: Option<u64>| keys.map_or("?".to_owned(), count);
     let primary = keys(node.and_then(|node| node.keys_primary()));
     let replica = keys(node.and_then(|node| node.keys_replica()));
+    let keys = match node.is_some_and(|node| node.is_counting()) {
+        true => "counting".to_owned(),
+        false => format!("{primary}+{replica}"),
+    };
     let mut figure = Vec::new();
     if broken && !stale {
         let (_, word, _) = overview::state_of(seen, name);
@@ -102,7 +106,7 @@ fn bar(
         figure.push(span(format!("{words} "), Tone::Bad));
     }
     let figures = if stale { Tone::Stale } else { Tone::Text };
-    figure.push(span(format!("{primary}+{replica}"), figures));
+    figure.push(span(keys, figures));
     let share = if most > 0.0 { share.unwrap_or(0.0) / most } else { 0.0 };
     let meter = Meter { share, tone, broken, track: false, label: &label, figure: &figure };
     meter.draw(seen.look, row, buf);

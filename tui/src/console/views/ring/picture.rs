@@ -5,6 +5,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use super::moves;
 use crate::console::look::Tone;
 use crate::console::model::clock::count;
 use crate::console::model::ring::{OwnedArc, turn};
@@ -147,8 +148,14 @@ pub(super) fn circle(
     let (markers, walk) = place.map(|place| markers(seen, place)).unzip();
     let markers = markers.unwrap_or_default();
     let centre = centre(seen, place);
-    let circle =
-        Circle { arcs: &arcs, markers: &markers, walk: walk.as_ref(), centre: &centre, ticks };
+    let circle = Circle {
+        arcs: &arcs,
+        moves: &moves::arcs(seen),
+        markers: &markers,
+        walk: walk.as_ref(),
+        centre: &centre,
+        ticks,
+    };
     circle.draw(seen.look, area, buf);
     grey(seen, area, buf);
 }
@@ -157,7 +164,14 @@ pub(super) fn circle(
 pub(in crate::console::views) fn small(seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
     let arcs = arcs(seen);
     let centre = centre(seen, None);
-    let circle = Circle { arcs: &arcs, markers: &[], walk: None, centre: &centre, ticks: false };
+    let circle = Circle {
+        arcs: &arcs,
+        moves: &moves::arcs(seen),
+        markers: &[],
+        walk: None,
+        centre: &centre,
+        ticks: false,
+    };
     circle.draw(seen.look, area, buf);
     grey(seen, area, buf);
 }
@@ -210,7 +224,7 @@ pub(super) fn strip(
     }
     scale(seen, Rect { height: right.height.min(1), ..right }, buf);
     let line = Rect { y: right.y.saturating_add(1), height: 2, ..right }.intersection(right);
-    Line { arcs: &arcs, markers: &markers }.draw(seen.look, line, buf);
+    Line { arcs: &arcs, moves: &moves::arcs(seen), markers: &markers }.draw(seen.look, line, buf);
     grey(seen, line, buf);
     parts(seen, names, rest, buf);
 }
@@ -226,7 +240,7 @@ fn parts(seen: &Seen<'_>, names: u16, area: Rect, buf: &mut Buffer) {
         let name = Rect { width: names.saturating_sub(1), ..row };
         text::put_elided(seen.look, name, buf, node, tone);
         let line = Rect { x: row.x + names, width: row.width - names, ..row };
-        Line { arcs: &own, markers: &[] }.draw(seen.look, line, buf);
+        Line { arcs: &own, moves: &[], markers: &[] }.draw(seen.look, line, buf);
     }
     grey(seen, area, buf);
 }
@@ -262,10 +276,15 @@ pub(in crate::console::views) fn copies_words(seen: &Seen<'_>) -> Vec<Span> {
     for (copies, keys) in model.copies.by_live_copies.iter().rev() {
         let tone = match *copies {
             0 => Tone::Bad,
-            copies if copies < model.replicas() => Tone::Warn,
+            copies if copies < model.copies_wanted() => Tone::Warn,
             _ => Tone::Good,
         };
         spans.push(span(format!("{copies}: {} keys  ", count(*keys)), tone));
+    }
+    let uncounted = model.copies.uncounted.iter().map(|node| node.as_str());
+    let uncounted: Vec<&str> = uncounted.collect();
+    if !uncounted.is_empty() {
+        spans.push(span(format!("at least; {} still count ", uncounted.join(" ")), Tone::Warn));
     }
     spans
 }
@@ -273,7 +292,8 @@ pub(in crate::console::views) fn copies_words(seen: &Seen<'_>) -> Vec<Span> {
 /// How many keys cannot be written; none: all can.
 pub(in crate::console::views) fn unwritable_words(seen: &Seen<'_>) -> Option<Span> {
     let keys = seen.model.copies.unwritable;
-    let words = format!("{} keys are read, but cannot be written", count(keys));
+    let least = if seen.model.copies.uncounted.is_empty() { "" } else { "at least " };
+    let words = format!("{least}{} keys are read, but cannot be written", count(keys));
     (keys > 0).then(|| span(words, Tone::Bad))
 }
 

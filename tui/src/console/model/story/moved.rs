@@ -1,0 +1,102 @@
+//! Changes of the membership in words: who loses a place, joins or leaves, how far the copying is.
+//!
+//! Part of `words`, for incidents that are over only when all is copied.
+
+use super::super::Model;
+use super::super::clock::ago;
+use super::super::servers::Process;
+use super::words::{StepView, done_word};
+use super::{Cause, Incident, Step};
+
+impl Model {
+    /// What an open change means, and how far it is.
+    pub(super) fn change_words(&self, incident: &Incident) -> Vec<String> {
+        let server = &incident.server;
+        let share = incident.impact.as_ref().map(|impact| impact.share);
+        let share = share.filter(|share| *share > 0.0);
+        let part = share.map_or("part".into(), |share| format!("{:.0} %", share * 100.0));
+        let by = self.by(incident.by.as_deref());
+        let progress = self.moving.progress(self.now).map(|progress| progress.words());
+        let far = progress.map_or(String::new(), |words| format!(": {words}"));
+        let mut said = vec![match incident.cause {
+            _ if incident.is_eviction() => {
+                format!("evicted: {server}, its {part} of the keys are copied again{far}")
+            }
+            Cause::Joins => format!("{server} joins{by}: it copies its {part} of the keys{far}"),
+            Cause::Leaves => {
+                format!("{server} leaves{by}: others copy its {part} of the keys{far}")
+            }
+            _ => format!("{server} is back: it copies what it missed{far}"),
+        }];
+        if !self.moving.is_under_way() {
+            said[0] = match incident.cause {
+                _ if incident.is_eviction() => format!("{server} is evicted"),
+                Cause::Joins => format!("{server} joins{by}"),
+                Cause::Leaves => format!("{server} leaves{by}"),
+                _ => format!("{server} is back: others have its place until it gets one"),
+            };
+        }
+        said.push("updates flow".into());
+        let told_already = matches!(incident.cause, Cause::Joins | Cause::Leaves | Cause::Returns);
+        said.extend((!told_already).then(|| self.what_happened(incident)));
+        said
+    }
+
+    /// What is under way and ahead in a change; `chain` has what was reached.
+    pub(super) fn change_chain(&self, incident: &Incident) -> Vec<StepView> {
+        let copies = matches!(incident.last(), Step::Recopying | Step::Copying);
+        let share = self.moving.progress(self.now).and_then(|progress| progress.share());
+        let now = match (copies, share) {
+            (true, Some(share)) => format!("{:.0} % copied", share * 100.0),
+            (true, None) => "its keys are copied".into(),
+            (false, _) if incident.is_returning() => "waits for its place".into(),
+            (false, _) => "copying".into(),
+        };
+        vec![StepView::Now(now), StepView::Ahead(done_word(Step::Healthy, incident))]
+    }
+
+    /// When a node that is away loses its place, if it does and nothing else comes first.
+    pub(super) fn evicts_words(&self, incident: &Incident) -> Option<String> {
+        let after_ms = self.cluster.as_ref()?.evict_after_ms.filter(|ms| *ms > 0)?;
+        let missed = incident.missed_since()?;
+        let process = self.procs.get(&incident.server);
+        let restarts = |process: &Process| process.state == "backoff";
+        let is_over = incident.is_coordinator || incident.is_returning();
+        if is_over || process.is_some_and(restarts) || self.stale_ms().is_some() {
+            return None;
+        }
+        let left = missed.plus_ms(after_ms).ms_since(self.now);
+        Some(match left {
+            0 => "evicts as soon as that is safe".into(),
+            left => format!("evicts in {}", ago(left)),
+        })
+    }
+
+    /// What has come of a change that is over.
+    pub(super) fn changed_words(
+        &self,
+        incident: &Incident,
+        lasted: &str,
+        since: &str,
+    ) -> Vec<String> {
+        let server = &incident.server;
+        let by = self.by(incident.by.as_deref());
+        match incident.cause {
+            _ if incident.is_eviction() => {
+                let all = self.copies.unwritable == 0 && self.copies.uncounted.is_empty();
+                let copies = match (all, self.copies_wanted()) {
+                    (true, 1) => "all keys have their copy again".to_owned(),
+                    (true, copies) => format!("all keys have {copies} copies again"),
+                    (false, _) => "all that it held is copied again".to_owned(),
+                };
+                let again = format!("{server} is evicted: R on it brings it back");
+                vec![format!("healed: {copies}, after {lasted}, {since} ago"), again]
+            }
+            Cause::Joins => vec![format!("{server} has joined{by} after {lasted}, {since} ago")],
+            Cause::Leaves => {
+                vec![format!("{server} has left{by} after {lasted}, {since} ago")]
+            }
+            _ => vec![format!("healthy: {server} is back after {lasted}, {since} ago")],
+        }
+    }
+}

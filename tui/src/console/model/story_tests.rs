@@ -1,0 +1,161 @@
+//! Tests of the story of the membership: an eviction until all is healed, a return, one more node,
+//! one less; and of nodes that have not counted their keys.
+
+use super::clock::At;
+use super::feed::{Fed, FeedName, FeedState};
+use super::story::{Cause, StepView, Weight};
+use super::*;
+use crate::console::testing::played;
+
+/// The story of a recording at a moment: its headline, its steps.
+fn told(name: &str, at_ms: u64) -> (String, String, Weight) {
+    let told = played(name, at_ms).model.told();
+    let steps = told.chain.iter().map(|step| match step {
+        StepView::Done(text) => format!("done {text}"),
+        StepView::Now(text) => format!("now {text}"),
+        StepView::Ahead(text) => format!("ahead {text}"),
+        StepView::Failed(text) => format!("failed {text}"),
+    });
+    (told.headline.join(" · "), steps.collect::<Vec<_>>().join(", "), told.weight)
+}
+
+fn has(text: &str, words: &[&str]) {
+    for word in words {
+        assert!(text.contains(word), "no {word:?} in {text}");
+    }
+}
+
+#[test]
+fn an_eviction_is_told_until_every_key_has_its_copies_again() {
+    // The kill is two seconds after the recording began, the eviction three after that.
+    let (headline, steps, weight) = told("evict", 3_500);
+    has(&headline, &["n3 was killed (kill -9)", "cannot be written meanwhile"]);
+    has(&steps, &["done killed", "done DOWN", "now evicts in 1.5 s", "ahead copied again"]);
+    assert_eq!(weight, Weight::Alarm);
+    let (headline, steps, weight) = told("evict", 6_400);
+    let words = "evicted: n3, its 20 % of the keys are copied again: 792 of about ";
+    has(&headline, &[words, " s left", "updates flow", "n3 was killed"]);
+    has(&steps, &["done evicted", "now 8", " % copied", "ahead healed"]);
+    assert_eq!(weight, Weight::Warning);
+    let (headline, steps, weight) = told("evict", 7_800);
+    has(&headline, &["healed: all keys have 3 copies again", "n3 is evicted: R on it"]);
+    has(&steps, &["done killed 0.0", "done evicted", "done copying", "done healed 5.2"]);
+    assert_eq!(weight, Weight::Healed);
+    let model = played("evict", 8_500).model;
+    assert_eq!(model.nodes_up(), (4, 4), "who has no place is not missed");
+    assert_eq!(model.nodes["n3"].word(), "EVICTED");
+}
+
+#[test]
+fn a_return_copies_what_was_missed() {
+    let (headline, steps, _) = told("evict", 9_000);
+    has(&headline, &["n3 is back: it copies what it missed"]);
+    has(&steps, &["done back", "done started", "done copying", "ahead healthy"]);
+    let (headline, _, weight) = told("evict", 9_500);
+    has(&headline, &["healthy: n3 is back after"]);
+    assert_eq!(weight, Weight::Healed);
+    // Until it has counted its keys, nobody knows how many there are.
+    let model = played("evict", 9_300).model;
+    assert!(!model.copies.uncounted.is_empty());
+    has(&told("evict", 9_300).0, &["at least ", " keys have 3 copies, n3 not counted yet"]);
+}
+
+#[test]
+fn one_more_node_and_one_less_are_changes_and_no_incidents() {
+    let (headline, steps, weight) = told("add", 4_500);
+    let words = "n6 joins by ada at the console: it copies its 10 % of the keys: 396 of about 852";
+    has(&headline, &[words, "updates flow"]);
+    has(&steps, &["done joins", "now 46 % copied", "ahead joined"]);
+    assert_eq!(weight, Weight::Changing);
+    assert_eq!(played("add", 4_500).model.nodes["n6"].word(), "JOINING");
+    has(&told("add", 8_000).0, &["n6 has joined by ada at the console after 4.9 s"]);
+    let (headline, steps, _) = told("remove", 3_500);
+    has(&headline, &["n2 leaves by ada at the console: others copy its 20 % of the keys: 792 of"]);
+    has(&steps, &["done leaves", "ahead left"]);
+    assert_eq!(played("remove", 3_500).model.nodes["n2"].word(), "LEAVING");
+    let model = played("remove", 6_000).model;
+    has(&told("remove", 6_000).0, &["n2 has left by ada at the console after 2."]);
+    assert!(!model.nodes.contains_key("n2") && !model.procs.contains_key("n2"));
+    let causes: Vec<_> = model.story.all().map(|one| one.cause.clone()).collect();
+    assert_eq!(causes, [Cause::Leaves], "its end was no incident");
+}
+
+fn feed(model: &mut Model, at_ms: u64, line: serde_json::Value) {
+    let event = protocol::event::decode(line.to_string().as_bytes()).expect("an event");
+    model.apply(At(at_ms * 1_000), &Fed::Event(FeedName::Coordinator, Box::new(event)));
+}
+
+#[test]
+fn a_console_may_come_in_the_middle_of_a_change() {
+    let mut model = played("evict", 6_400).model;
+    let snapshot = model.record.control().find_map(|entry| match &entry.what {
+        record::What::Event(event) => match &event.body {
+            protocol::event::Body::Snapshot(told) => Some(told.clone()),
+            _ => None,
+        },
+        record::What::Link(_) => None,
+    });
+    let mut snapshot = snapshot.expect("there is one");
+    snapshot.status.changes.push(protocol::status::ChangeStatus {
+        change: "c1".into(),
+        action: "evict".into(),
+        node: Some("n3".into()),
+        state: "running".into(),
+        keys_done: 100,
+        keys_total: Some(400),
+        ..Default::default()
+    });
+    let points = &mut snapshot.status.ring.points;
+    points.retain(|point| point.node.as_str() != "n3");
+    let gone = snapshot.status.nodes.iter_mut().find(|node| node.name.as_str() == "n3");
+    gone.expect("it is known").state = protocol::status::NodeState::Evicted;
+    model = Model::new("another");
+    model.apply(At(0), &Fed::Link(FeedName::Coordinator, FeedState::Live));
+    let mut line = serde_json::to_value(&snapshot).expect("an event");
+    (line["event"], line["seq"]) = ("snapshot".into(), 1.into());
+    line["source"] = "coordinator".into();
+    feed(&mut model, 1, line.clone());
+    // The first snapshot only says that there is a coordinator.
+    line["seq"] = 2.into();
+    feed(&mut model, 2, line);
+    let headline = model.told().headline.join(" · ");
+    has(&headline, &["evicted: n3", "100 of about 400 keys"]);
+    let ring = serde_json::json!({"event": "ring_epoch", "seq": 3, "source": "coordinator",
+        "ring": {"epoch": 1, "counter": 9}, "points": snapshot.status.ring.points, "moves": []});
+    feed(&mut model, 3_000, ring);
+    has(&model.told().headline.join(" · "), &["healed: "]);
+    assert_eq!(model.nodes["n3"].word(), "EVICTED");
+}
+
+#[test]
+fn what_a_node_has_not_counted_is_no_zero() {
+    let mut model = played("calm", 2_000).model;
+    let beat = |seq: u64, counting: bool| {
+        serde_json::json!({"event": "heartbeat", "seq": seq, "source": "coordinator", "node": "n1",
+            "incarnation": 9, "hb_seq": seq, "delay_us": 10, "interval_ms": 500, "uptime_ms": 100,
+            "fsync_us": 1, "undecided": 0, "undecided_oldest_ms": 0, "counting": counting,
+            "keys_primary": 7, "keys_replica": 3, "log_bytes": 1, "reads": 0, "writes": 0,
+            "cache": {}, "rss_bytes": 1, "cpu_us": 1})
+    };
+    feed(&mut model, 2_100, beat(90_000, true));
+    let node = &model.nodes["n1"];
+    assert_eq!((node.keys_primary(), node.keys_replica(), node.is_counting()), (None, None, true));
+    feed(&mut model, 2_200, beat(90_001, false));
+    assert_eq!(model.nodes["n1"].keys_primary(), Some(7));
+}
+
+#[test]
+fn every_state_has_a_word_of_its_own() {
+    let mut model = Model::new("recorder");
+    let states = ["up", "suspect", "down", "joining", "leaving", "evicted"];
+    for (at, state) in states.iter().enumerate() {
+        feed(
+            &mut model,
+            1,
+            serde_json::json!({"event": "member_state", "seq": at + 1, "source": "coordinator",
+                "node": state, "from": "up", "to": state, "reason": "admin"}),
+        );
+    }
+    let words: Vec<&str> = states.iter().map(|state| model.nodes[*state].word()).collect();
+    assert_eq!(words, ["UP", "SUSPECT", "DOWN", "JOINING", "LEAVING", "EVICTED"]);
+}
