@@ -184,7 +184,7 @@ impl Coordinator {
             && record.incoming.is_none()
             && let Some(joint) = self.joint.take()
         {
-            // The ring before is in force on a majority of these members: claimants count no others.
+            // The ring before is in force on a majority of these: claimants count no others.
             self.lease = Some(joint);
         }
         self.tell_removed(&record);
@@ -212,8 +212,9 @@ impl Coordinator {
         self.watch_members(now);
     }
 
-    /// Tells each node once that the ring that it has is in force: what that does not let it hold it
-    /// drops. Not before all that was handed over under earlier rings is decided, and told to it.
+    /// Tells each node once that the ring that it has is in force: what that does not let it hold
+    /// it drops. Not before all that was handed over under earlier rings is decided, and told to
+    /// it.
     pub(super) fn tell_in_force(&mut self) {
         let Some(number) = self.record.as_ref().map(|record| record.number) else { return };
         let open = self.decided.values().any(|outcome| outcome.held.is_some());

@@ -167,7 +167,7 @@ impl NodeCore {
             *under = number;
             return;
         }
-        // What was decided before is applied before anything is dropped, and what goes may be cached.
+        // What was decided is applied before anything is dropped, and what goes may be cached.
         self.hand_over_writes();
         self.cache.clear();
         self.learning.retain = Some((number, spans));

@@ -220,8 +220,8 @@ pub trait Keystore: Send {
         Ok(paging.page)
     }
 
-    /// A portion of what there is for a learner, tombstones too. Stretches here and in `retain` are of
-    /// keys' hashes: where keys are placed otherwise nobody learns or drops any.
+    /// A portion of what there is for a learner, tombstones too. Stretches here and in `retain` are
+    /// of keys' hashes: where keys are placed otherwise nobody learns or drops any.
     fn copy(&self, copy: &CopyScan) -> Result<Page, KeystoreError> {
         let spans = Spans::new(&copy.spans);
         let mut paging = Paging::new(copy.looks_max, copy.bytes_max);

@@ -75,7 +75,7 @@ impl Ranges {
         self.points.iter().zip(&self.counts).map(|(point, count)| (Point(*point), count.live))
     }
 
-    /// The same keys by other points, if each of those is one of these and keys do not lie elsewhere
+    /// The same keys by other points, if each is one of these and keys do not lie elsewhere
     /// by them.
     fn summed(&self, placement: Placement, points: &[u64]) -> Option<Self> {
         let mut sums = Self::new(placement, points);

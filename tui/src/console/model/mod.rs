@@ -5,7 +5,8 @@
 //! make the same model, so that it can be frozen, and recordings can be played.
 //!
 //! - `feed`: what comes in; `record`: all of it, kept for a while; `sentence`: each as a sentence
-//! - `node`, `servers`: nodes, coordinator, processes; `ring`, `moving`; `txns`; `caches`; `figures`
+//! - `node`, `servers`: nodes, coordinator, processes; `ring`, `moving`; `txns`, `caches`,
+//!   `figures`
 //! - `story`: incidents: what happened, how far it has healed, what to do
 //! - `clock`, `rate`: moments and figures for a person
 //!

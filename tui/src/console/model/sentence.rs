@@ -4,7 +4,8 @@
 //! as it came: whoever shows it makes it safe.
 
 use protocol::event::{
-    Body, Event, MemberState, Outcome, Proc, ProcState, RecoveryPhase, Transfer, Txn, TxnOpen,
+    Body, Event, MemberRecovery, MemberState, Outcome, Proc, ProcState, RecoveryPhase, RingEpoch,
+    Transfer, Txn, TxnOpen,
 };
 use protocol::ids::{Key, Version};
 use protocol::status::NodeState;
@@ -139,26 +140,7 @@ fn of_member(body: &Body) -> Sentence {
             },
         ),
         Body::MemberState(change) => of_state(change),
-        Body::MemberRecovery(step) => {
-            let what = match step.phase {
-                RecoveryPhase::Log => "is back: asked what its log remembers",
-                RecoveryPhase::Decisions => "is told what was decided meanwhile",
-                RecoveryPhase::Copy => "copies what it missed",
-                RecoveryPhase::Ready => "has all it needs",
-                RecoveryPhase::Other => "comes back",
-            };
-            let of = if step.total > 0 {
-                format!(" {} of {}", step.done, step.total)
-            } else {
-                String::new()
-            };
-            made(
-                step.node.as_str(),
-                "member",
-                Mood::Plain,
-                format!("{what}{of}, {} ms after it registered", step.ms),
-            )
-        }
+        Body::MemberRecovery(step) => of_recovery(step),
         Body::Link(link) => {
             let state = serde_name(&link.state);
             let retry = link.retry_ms.map_or(String::new(), |ms| format!(", next try in {ms} ms"));
@@ -210,6 +192,22 @@ fn of_state(change: &MemberState) -> Sentence {
     made(change.node.as_str(), "member", mood, text)
 }
 
+fn of_recovery(step: &MemberRecovery) -> Sentence {
+    let what = match step.phase {
+        RecoveryPhase::Log => "is back: asked what its log remembers",
+        RecoveryPhase::Decisions => "is told what was decided meanwhile",
+        RecoveryPhase::Copy => "copies what it missed",
+        RecoveryPhase::Ready => "has all it needs",
+        RecoveryPhase::Other => "comes back",
+    };
+    let of = match step.total {
+        0 => String::new(),
+        total => format!(" {} of {total}", step.done),
+    };
+    let text = format!("{what}{of}, {} ms after it registered", step.ms);
+    made(step.node.as_str(), "member", Mood::Plain, text)
+}
+
 fn of_figures(event: &Event) -> Sentence {
     let body = &event.body;
     match body {
@@ -229,23 +227,7 @@ fn of_figures(event: &Event) -> Sentence {
             );
             made("coordinator", "coord", mood, text)
         }
-        Body::RingEpoch(told) => made(
-            "",
-            "ring",
-            Mood::Plain,
-            format!(
-                "ring {}.{} is in force: {} points, durable on {} nodes{}",
-                told.ring.epoch,
-                told.ring.counter,
-                told.points.len(),
-                told.durable_on.len(),
-                match told.moves.len() {
-                    0 => String::new(),
-                    1 => "; 1 stretch is copied".into(),
-                    n => format!("; {n} stretches are copied"),
-                }
-            ),
-        ),
+        Body::RingEpoch(told) => made("", "ring", Mood::Plain, ring(told)),
         Body::Transfer(told) => made(told.target.as_str(), "copy", Mood::Plain, copied(told)),
         Body::Stats(stats) => made(
             "coordinator",
@@ -280,6 +262,21 @@ fn of_figures(event: &Event) -> Sentence {
         }
         _ => made("", "other", Mood::Plain, body.name().into()),
     }
+}
+
+fn ring(told: &RingEpoch) -> String {
+    let moves = match told.moves.len() {
+        0 => String::new(),
+        1 => "; 1 stretch is copied".into(),
+        n => format!("; {n} stretches are copied"),
+    };
+    format!(
+        "ring {}.{} is in force: {} points, durable on {} nodes{moves}",
+        told.ring.epoch,
+        told.ring.counter,
+        told.points.len(),
+        told.durable_on.len()
+    )
 }
 
 fn of_txn(body: &Body) -> Sentence {
