@@ -59,8 +59,8 @@ impl Progress {
     }
 }
 
-/// What became of nodes' places with the last ring; each with its part of the keys, before for those
-/// that are gone and after for those that came.
+/// What became of nodes' places with the last ring; each with its part of the keys, before for
+/// those that are gone and after for those that came.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct News {
     /// Their places were given to others.
