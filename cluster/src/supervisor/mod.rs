@@ -4,8 +4,9 @@
 //! here; `fleet`, `server`, `asked`, `membership`, `stopping` and `told` hold the rules as a state
 //! machine without I/O (with `core::restart`); `child` and `command` are one process; `run` turns
 //! the fleet's effects into deeds; `request`, `lines`, `logs`, `audience`, `connection`,
-//! `contained` and `endpoint` are its port; `down` is the other end of `shutdown`. The supervisor never takes
-//! part in the data path and never changes membership: it runs what the coordinator says is there.
+//! `contained` and `endpoint` are its port; `down` is the other end of `shutdown`. The supervisor
+//! never takes part in the data path and never changes membership: it runs what the coordinator
+//! says is there.
 
 mod asked;
 mod audience;
