@@ -11,7 +11,7 @@ use super::options::NODES_MAX;
 
 /// The nodes of a directory. The default is that of a file that does not name them.
 ///
-/// Invariants of one that [`Roster::is_sound`]: all names are `n1`, `n2` ..., none is there twice,
+/// Invariants of one that is sound: all names are `n1`, `n2` ..., none is there twice,
 /// and those of `joining` are among `nodes`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Roster {

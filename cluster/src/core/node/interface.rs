@@ -91,7 +91,7 @@ pub enum Input {
     /// The log has so much room; told before [`Input::Synced`] of a group that took some of it.
     Room(Room),
     /// So long the lane was at the group that is told next to be durable, microseconds. Told only
-    /// where [`NodeCore::is_timed`].
+    /// where [`super::NodeCore::is_timed`].
     Took {
         /// To write it.
         append_us: u64,
