@@ -126,8 +126,8 @@ impl Node {
         self.recovery = Some(step.clone());
     }
 
-    /// It is seen so. A state that speaks of its place alone says that it is well otherwise, but for
-    /// one that is gone.
+    /// It is seen so. A state that speaks of its place alone says that it is well otherwise, but
+    /// for one that is gone.
     fn take_state(&mut self, state: NodeState, since: Since) {
         (self.seen, self.place) = match state {
             NodeState::Joining => (Some(NodeState::Up), Place::New),

@@ -4,7 +4,8 @@
 //! at most, for the latest text.
 //!
 //! - this file: keys, who gets which part; `lookup`: the key that is looked up
-//! - `picture`: circle and strip; `moves`: what moves from node to node; `panel`: what is known of the key; `owners`: shares and points
+//! - `picture`: circle and strip; `moves`: what moves from node to node
+//! - `panel`: what is known of the key; `owners`: shares and points
 
 mod lookup;
 pub(super) mod moves;
