@@ -2,7 +2,7 @@
 //!
 //! The loop's only way into the model. Never fails, whatever comes and in whatever order.
 
-use protocol::event::{Body, Event, ProcsSnapshot, RingEpoch, Snapshot};
+use protocol::event::{Admin, Body, Event, ProcsSnapshot, RingEpoch, Snapshot};
 use protocol::ids::Epoch;
 use protocol::status::CoordinatorState;
 
@@ -18,7 +18,7 @@ use super::{COORDINATOR, Model, SERVERS_MAX};
 const ADMIN_MAX: usize = 50;
 
 impl Model {
-    /// Takes what reached the console at `now`.
+    /// Takes what reached the console at `now`; an event happened then or before.
     pub fn apply(&mut self, now: At, fed: &Fed) {
         self.now = self.now.max(now);
         let now = self.now;
@@ -31,8 +31,8 @@ impl Model {
             }
             Fed::Event(name, event) => {
                 let is_first = matches!(event.body, Body::Snapshot(_) | Body::ProcsSnapshot(_));
-                if self.feed_mut(*name).take(event.seq, is_first, now) {
-                    self.event(now, *name, event);
+                if let Some(at) = self.feed_mut(*name).take(event, is_first, now) {
+                    self.event(at, *name, event);
                 }
             }
         }
@@ -69,13 +69,14 @@ impl Model {
         self.record.push(now, name, What::Link(state.clone()), incident);
     }
 
-    fn event(&mut self, now: At, name: FeedName, event: &Event) {
+    /// Takes what happened at `at`.
+    fn event(&mut self, at: At, name: FeedName, event: &Event) {
         match name {
-            FeedName::Coordinator => self.coordinator_told(now, event),
-            FeedName::Supervisor => self.supervisor_told(now, event),
+            FeedName::Coordinator => self.coordinator_told(at, event),
+            FeedName::Supervisor => self.supervisor_told(at, event),
         }
-        let incident = self.with_story(|story, model| story.event(model, name, event, now));
-        self.record.push(now, name, What::Event(Box::new(event.clone())), incident);
+        let incident = self.with_story(|story, model| story.event(model, name, event, at));
+        self.record.push(at, name, What::Event(Box::new(event.clone())), incident);
     }
 
     /// The story looks at the rest of the model, and at nothing of itself through it.
@@ -223,6 +224,7 @@ impl Model {
 
     fn snapshot(&mut self, now: At, snapshot: &Snapshot) {
         let status = &snapshot.status;
+        self.admin_found(FeedName::Coordinator, &snapshot.admin_recent);
         self.left.retain(|name| status.nodes.iter().all(|node| node.name.as_str() != name));
         self.cluster = Some(status.cluster.clone());
         self.supervisor.clone_from(&status.supervisor);
@@ -234,12 +236,13 @@ impl Model {
             if let Some(cache) = &told.cache {
                 self.caches.shape(told.name.as_str(), cache);
             }
+            let waits = self.waits();
             if let Some(node) = self.node(told.name.as_str()) {
-                node.snapshot(told, now);
+                node.snapshot(told, waits, now);
             }
         }
         self.forget_nodes(snapshot);
-        self.moving.snapshot(&status.changes);
+        self.moving.snapshot(&status.changes, now);
         self.caches.shape(COORDINATOR, &status.cache);
         self.copies.by_live_copies.clone_from(&status.copies);
         self.copies.uncounted.clone_from(&status.copies_uncounted);
@@ -263,6 +266,7 @@ impl Model {
 
     fn procs_snapshot(&mut self, snapshot: &ProcsSnapshot) {
         self.lab |= snapshot.lab;
+        self.admin_found(FeedName::Supervisor, &snapshot.admin_recent);
         self.procs.retain(|name, _| snapshot.procs.iter().any(|told| told.name == *name));
         for told in snapshot.procs.iter().take(SERVERS_MAX) {
             self.procs.entry(told.name.clone()).or_default().snapshot(told);
@@ -278,7 +282,13 @@ impl Model {
         }
     }
 
-    fn admin_did(&mut self, feed: FeedName, admin: &protocol::event::Admin) {
+    /// What a snapshot says of a server's administrators takes the place of what was known of them.
+    fn admin_found(&mut self, feed: FeedName, recent: &[Admin]) {
+        self.admin.retain(|(of, _)| *of != feed);
+        recent.iter().for_each(|admin| self.admin_did(feed, admin));
+    }
+
+    fn admin_did(&mut self, feed: FeedName, admin: &Admin) {
         if self.admin.len() == ADMIN_MAX {
             self.admin.remove(0);
         }

@@ -38,7 +38,7 @@ use clock::At;
 use feed::{Feed, FeedName, FeedState};
 use figures::Figures;
 use moving::Moving;
-use node::Node;
+use node::{Node, Waits};
 use record::Record;
 use ring::Ring;
 use servers::{Coordinator, Process};
@@ -187,6 +187,12 @@ impl Model {
         Some(self.nodes.entry(name.to_owned()).or_default())
     }
 
+    /// How the coordinator waits for nodes.
+    fn waits(&self) -> Waits {
+        let beat_ms = self.cluster.as_ref().map_or(0, |cluster| cluster.heartbeat_ms);
+        Waits { beat_ms, began: self.coordinator.began }
+    }
+
     /// Whether a server is known to stand still.
     pub fn is_paused(&self, server: &str) -> bool {
         self.procs.get(server).is_some_and(|process| process.paused)
@@ -224,6 +230,8 @@ fn forbidden_to(role: Role) -> Option<&'static str> {
     }
 }
 
+#[cfg(test)]
+mod late_tests;
 #[cfg(test)]
 mod story_tests;
 #[cfg(test)]

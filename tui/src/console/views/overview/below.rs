@@ -52,7 +52,7 @@ fn mean(figures: &[Option<f64>]) -> Option<f64> {
 /// Where the last incident began, as the number of values that came after, and its name.
 fn marker(seen: &Seen<'_>, past: &Past) -> Option<(usize, String)> {
     let incident = seen.model.story.foremost()?;
-    let after_ms = seen.model.now.ms_since(incident.began);
+    let after_ms = seen.model.now.ms_since(incident.began.latest());
     if matches!(incident.cause, Cause::Before) || after_ms > STEP_MS * HISTORY_MAX as u64 {
         return None;
     }

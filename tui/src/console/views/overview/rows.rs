@@ -176,6 +176,7 @@ fn cells(seen: &Seen<'_>, server: &str) -> Vec<Vec<Span>> {
         one(format!("#{}", node.incarnation)),
         one(share.map_or("-".into(), |share| format!("{:.0}%", share * 100.0))),
         one(match node.is_counting() {
+            _ if node.is_evicted() => "-".to_owned(),
             true => "counting".to_owned(),
             false => format!("{}+{}", known(node.keys_primary()), known(node.keys_replica())),
         }),

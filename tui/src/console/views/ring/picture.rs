@@ -293,6 +293,12 @@ pub(in crate::console::views) fn copies_words(seen: &Seen<'_>) -> Vec<Span> {
 pub(in crate::console::views) fn unwritable_words(seen: &Seen<'_>) -> Option<Span> {
     let keys = seen.model.copies.unwritable;
     let least = if seen.model.copies.uncounted.is_empty() { "" } else { "at least " };
+    let away = seen.model.nodes.values().any(|node| node.is_away());
+    // Whoever learns them takes part in their updates already.
+    if seen.model.moving.is_under_way() && !away {
+        let words = format!("{least}{} keys lack a copy, which is being made", count(keys));
+        return (keys > 0).then(|| span(words, Tone::Warn));
+    }
     let words = format!("{least}{} keys are read, but cannot be written", count(keys));
     (keys > 0).then(|| span(words, Tone::Bad))
 }

@@ -163,7 +163,7 @@ impl<'a> Row<'a> {
         if !goes_on || told.txn.us.answered.is_some() || model.stale_ms().is_some() {
             return Some(us);
         }
-        Some(us.saturating_add(model.now.0.saturating_sub(told.at.0)))
+        Some(us.saturating_add(model.now.us_since(told.at)))
     }
 
     /// The same for a person; what is not over is longer than that.
