@@ -88,7 +88,7 @@ fn evicted_and_back(cluster: &Cluster) {
     shown.wait("the end without a key", "evict-healed", &healed);
     settled(cluster, "n3", "evicted");
     shown.terminal.type_keys("R");
-    let back = ["healthy: n3 is back after|n3, back in", "5/5 up"];
+    let back = ["healthy: n3 is back|n3, got a place", "5/5 up"];
     shown.wait("the return", "evict-returned", &back);
     settled(cluster, "n3", "up");
 }
@@ -122,7 +122,7 @@ fn evicted_by_hand(cluster: &Cluster) {
     shown.wait("the end", "evict-by-hand-healed", &healed);
     // It wakes, and learns that it has no place; it gets one again.
     shown.terminal.type_keys("P");
-    let back = ["healthy: n4 is back after|n4, back in", "5/5 up"];
+    let back = ["healthy: n4 is back|n4, got a place", "5/5 up"];
     shown.wait("the return", "evict-by-hand-returned", &back);
     settled(cluster, "n4", "up");
 }

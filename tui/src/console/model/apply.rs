@@ -9,7 +9,7 @@ use protocol::status::CoordinatorState;
 use super::clock::At;
 use super::feed::{Fed, FeedName, FeedState};
 use super::moving::News;
-use super::node::Place;
+use super::node::{Node, Place};
 use super::record::What;
 use super::ring::Ring;
 use super::{COORDINATOR, Model, SERVERS_MAX};
@@ -96,7 +96,8 @@ impl Model {
                 }
             }
             Body::HeartbeatMissed(missed) => {
-                if let Some(node) = self.node(missed.node.as_str()) {
+                // One that nobody ever told of is none.
+                if let Some(node) = self.nodes.get_mut(missed.node.as_str()) {
                     node.heartbeat_missed(missed);
                 }
             }
@@ -204,6 +205,7 @@ impl Model {
         for name in &news.left {
             self.nodes.remove(name);
             self.procs.remove(name);
+            self.copies.uncounted.retain(|node| node.as_str() != name);
             if self.left.len() < SERVERS_MAX {
                 self.left.insert(name.clone());
             }
@@ -252,6 +254,8 @@ impl Model {
         self.keys_in_doubt = status.keys_in_doubt;
         self.defects.clone_from(&snapshot.incidents_open);
         self.txns.snapshot(&snapshot.txns_open, &status.txns, now);
+        let nodes = &self.nodes;
+        self.txns.doubts_found(|name| nodes.get(name).and_then(Node::gone_since));
         let none = status.txns.get("in_doubt").is_none_or(|count| *count == 0);
         if status.coordinator.state == CoordinatorState::Active && none {
             self.settled(status.coordinator.epoch);

@@ -107,6 +107,8 @@ fn a_console_that_comes_late_says_how_long_ago_it_was_and_who_did_it() {
         for supervisor_first in [true, false] {
             let mut model = late(&told, supervisor_first);
             assert!(headline(&model).starts_with(words), "{words}: {}", headline(&model));
+            let answers = "n4 now answers reads of its 20 % of the keys";
+            assert!(headline(&model).contains(answers), "{}", headline(&model));
             // When it was suspected was not told; that it was, after so many heartbeats at most, is.
             let steps = steps(&model);
             assert!(steps[0].ends_with(" 0.0"), "{steps:?}");
@@ -163,6 +165,47 @@ fn an_eviction_that_is_long_over_is_no_incident() {
             assert_eq!(model.nodes_up(), (4, 4));
         }
     }
+}
+
+/// What was in doubt before anybody listened is told once, and not to whoever comes later.
+#[test]
+fn a_console_that_comes_late_knows_what_is_in_doubt() {
+    let mut told = without_n3("kill");
+    let vote =
+        |node: &str, vote: &str| serde_json::json!({"node": node, "role": "replica", "vote": vote});
+    let open = |id: &str, last: &str| {
+        serde_json::json!({"tx": id, "op": "put", "keys": 1, "key": "user:1",
+            "us_total": 9_000_000, "votes": [vote("n2", "yes"), vote(last, "none")]})
+    };
+    let txns = [open("1.7", "n3"), open("1.8", "n4")];
+    coordinators(&mut told.0).txns_open =
+        txns.map(|txn| serde_json::from_value(txn).expect("a transaction")).into();
+    for supervisor_first in [true, false] {
+        let mut model = late(&told, supervisor_first);
+        assert_eq!(model.txns.in_doubt_now(), 1, "n4 is there: it will answer");
+        let (version, doubt) = model.txns.doubts().next().expect("there is one");
+        assert_eq!(version.to_string(), "1.7");
+        assert_eq!(doubt.since.words(model.now), "at least 7.4 s");
+        assert!(headline(&model).ends_with("1 update in doubt"), "{}", headline(&model));
+        let line = serde_json::json!({"event": "txn_resolved", "seq": 90_000,
+            "source": "coordinator", "epoch": 1, "tx": "1.7", "outcome": "committed"});
+        let event = protocol::event::decode(line.to_string().as_bytes()).expect("an event");
+        model.apply(At(400_000), &Fed::Event(FeedName::Coordinator, Box::new(event)));
+        assert_eq!(model.txns.in_doubt_now(), 0);
+        assert!(headline(&model).ends_with("resolved: 1 committed, 0 aborted"));
+    }
+}
+
+/// A node that has left is missed by nobody, whoever goes on counting.
+#[test]
+fn a_node_that_nobody_told_of_is_none() {
+    let mut model = late(&without_n3("kill"), true);
+    let line = serde_json::json!({"event": "heartbeat_missed", "seq": 90_000, "epoch": 1,
+        "source": "coordinator", "node": "n9", "missed": 570, "silent_ms": 285_000});
+    let event = protocol::event::decode(line.to_string().as_bytes()).expect("an event");
+    model.apply(At(400_000), &Fed::Event(FeedName::Coordinator, Box::new(event)));
+    assert_eq!(model.nodes_up(), (4, 5));
+    assert_eq!(model.nodes.len(), 5);
 }
 
 /// What the story says at all times, of a recording.

@@ -38,7 +38,7 @@ use clock::At;
 use feed::{Feed, FeedName, FeedState};
 use figures::Figures;
 use moving::Moving;
-use node::{Node, Waits};
+use node::{Node, Place, Waits};
 use record::Record;
 use ring::Ring;
 use servers::{Coordinator, Process};
@@ -171,6 +171,18 @@ impl Model {
     /// Keys that all have, by the last count of copies.
     pub fn keys(&self) -> u64 {
         self.copies.by_live_copies.values().copied().fold(0, u64::saturating_add)
+    }
+
+    /// Whether all keys are counted: not while somebody has yet to count its own, or to learn those
+    /// of which it is the first replica.
+    pub fn counts_all(&self) -> bool {
+        let learns = |node: &Node| matches!(node.place(), Place::New);
+        self.copies.uncounted.is_empty() && !self.nodes.values().any(learns)
+    }
+
+    /// What stands before numbers of keys: nothing where all are counted.
+    pub fn least(&self) -> &'static str {
+        if self.counts_all() { "" } else { "at least " }
     }
 
     /// Keys with exactly one live copy.

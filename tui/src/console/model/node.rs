@@ -208,6 +208,12 @@ impl Node {
         self.place == Place::Evicted
     }
 
+    /// When the coordinator did not count on it any more at the latest; none: it does.
+    pub(super) fn gone_since(&self) -> Option<At> {
+        let is_gone = matches!(self.seen, Some(NodeState::Suspect | NodeState::Down));
+        is_gone.then(|| self.state_since.latest())
+    }
+
     /// Whether it is missed where it should be: neither well, nor on its way in or out.
     pub fn is_away(&self) -> bool {
         let moves = [NodeState::Joining, NodeState::Leaving].map(Some).contains(&self.state);

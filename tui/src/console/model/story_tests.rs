@@ -52,7 +52,7 @@ fn a_return_copies_what_was_missed() {
     has(&headline, &["n3 is back: it copies what it missed"]);
     has(&steps, &["done back", "done started", "done copying", "ahead healthy"]);
     let (headline, _, weight) = told("evict", 9_500);
-    has(&headline, &["healthy: n3 is back after"]);
+    has(&headline, &["healthy: n3 is back: it got a place again in 0."]);
     assert_eq!(weight, Weight::Healed);
     // Until it has counted its keys, nobody knows how many there are.
     let model = played("evict", 9_300).model;

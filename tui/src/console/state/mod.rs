@@ -279,20 +279,20 @@ impl Console {
     }
 
     fn told(&mut self, from: FeedName, body: &Body, out: &mut Out) {
-        match body {
-            // A coordinator that has just been started is not kept waiting.
-            Body::Proc(told) if told.name == super::model::COORDINATOR => {
-                if told.state == ProcState::Spawned {
-                    out.effect(Effect::Reconnect);
-                }
-            }
-            // What a setting is now, a snapshot says alone.
-            Body::Admin(admin) if from == FeedName::Coordinator => {
-                if admin.action == "set" && admin.result == "ok" {
-                    out.effect(Effect::Subscribe(Box::new(self.subscribe())));
-                }
-            }
-            _ => {}
+        // A coordinator that has just been started is not kept waiting.
+        if let Body::Proc(told) = body
+            && told.state == ProcState::Spawned
+            && told.name == super::model::COORDINATOR
+        {
+            out.effect(Effect::Reconnect);
+        }
+        // What a setting is now, a snapshot says alone.
+        if let Body::Admin(admin) = body
+            && from == FeedName::Coordinator
+            && admin.action == "set"
+            && admin.result == "ok"
+        {
+            out.effect(Effect::Subscribe(Box::new(self.subscribe())));
         }
     }
 

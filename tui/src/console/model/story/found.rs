@@ -11,7 +11,7 @@ use super::super::feed::FeedName;
 use super::super::node::{DOWN_INTERVALS, Node, SUSPECT_INTERVALS};
 use super::super::servers::Process;
 use super::change::asked_by;
-use super::{Cause, Incident, Step, Story};
+use super::{Cause, Impact, Incident, Step, Story};
 
 /// Who asked the supervisor last for what a process is now, if somebody did.
 fn ordered(model: &Model, name: &str, process: &Process) -> Option<(Cause, String)> {
@@ -48,6 +48,24 @@ fn away_since(model: &Model, node: &Node, now: At) -> Since {
     let is_silent = now.ms_since(heard) > super::SILENT_BEATS * beat_ms;
     let is_gone = node.paused || node.state == Some(NodeState::Down);
     if is_silent || is_gone { Since::at(heard) } else { Since::found(heard) }
+}
+
+/// What it means that a node is away, by the ring: a snapshot does not say it. Nobody knows while
+/// something is copied.
+fn impact(model: &Model, name: &str) -> Option<Impact> {
+    let share = *model.ring.shares().get(name)?;
+    if model.moving.is_under_way() {
+        return None;
+    }
+    let is_up = |name: &str| model.nodes.get(name).is_some_and(Node::is_well);
+    let replicas = usize::try_from(model.replicas()).unwrap_or(usize::MAX);
+    let mut reads_by: Vec<String> = Vec::new();
+    for point in model.ring.points.iter().filter(|point| point.node == name) {
+        let holders = model.ring.walk(point.hash).into_iter().take(replicas);
+        let first = holders.map(|holder| &holder.node).find(|node| is_up(node));
+        reads_by.extend(first.filter(|node| !reads_by.contains(node)).cloned());
+    }
+    Some(Impact { share, reads_by })
 }
 
 impl Story {
@@ -87,6 +105,15 @@ impl Story {
         let by = |intervals| Since::found(node.silent_by(intervals, model.waits(), now));
         if matches!(node.state, Some(NodeState::Suspect | NodeState::Down)) {
             incident.reach(Step::Suspected, by(SUSPECT_INTERVALS));
+        }
+        if incident.impact.is_none() {
+            incident.impact = impact(model, name);
+        }
+        for (version, doubt) in model.txns.doubts() {
+            let waits = doubt.told.missing.iter().any(|missing| missing.as_str() == name);
+            if waits && doubt.resolved.is_none() {
+                incident.doubt(*version);
+            }
         }
         if node.state == Some(NodeState::Down) {
             incident.reach(Step::Down, by(DOWN_INTERVALS));

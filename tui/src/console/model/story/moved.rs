@@ -97,7 +97,9 @@ impl Model {
             Cause::Leaves => {
                 vec![format!("{server} has left{by} after {lasted}, {since} ago")]
             }
-            _ => vec![format!("healthy: {server} is back after {lasted}, {since} ago")],
+            _ => vec![format!(
+                "healthy: {server} is back: it got a place again in {lasted}, {since} ago"
+            )],
         }
     }
 }

@@ -189,7 +189,7 @@ impl Model {
         let (one, none) = (self.keys_one_copy(), self.copies.by_live_copies.get(&0).copied());
         let unwritable = self.copies.unwritable;
         let mut said = Vec::new();
-        let least = if self.copies.uncounted.is_empty() { "" } else { "at least " };
+        let least = self.least();
         if let Some(none) = none.filter(|none| *none > 0) {
             said.push(format!("{least}{} keys have no live copy and cannot be read", count(none)));
         }
@@ -333,6 +333,9 @@ impl Model {
                 list(&counting)
             )),
             (_, 0) => None,
+            (0, keys) if !self.counts_all() => {
+                Some(format!("at least {} keys have {replicas} {copies}", count(keys)))
+            }
             (0, keys) => Some(format!("all {} keys have {replicas} {copies}", count(keys))),
             (short, _) if !counting.is_empty() => {
                 Some(format!("at least {} keys lack a copy", count(short)))
@@ -370,14 +373,15 @@ impl Model {
 
     fn last_words(&self, incident: &Incident) -> String {
         let closed = incident.closed.unwrap_or(self.now);
-        let what = match (&incident.cause, incident.is_eviction()) {
-            (_, true) => "evicted, healed",
-            (Cause::Joins, _) => "joined",
-            (Cause::Leaves, _) => "left",
-            _ => "back",
+        let (which, what) = match (&incident.cause, incident.is_eviction()) {
+            (_, true) => ("incident", "evicted, healed"),
+            (Cause::Joins, _) => ("change", "joined"),
+            (Cause::Leaves, _) => ("change", "left"),
+            (Cause::Returns, _) => ("change", "got a place again"),
+            _ => ("incident", "back"),
         };
         format!(
-            "last incident {} ago: {}, {what} in {}",
+            "last {which} {} ago: {}, {what} in {}",
             ago(self.now.ms_since(closed)),
             incident.server,
             incident.lasted(self.now)

@@ -59,9 +59,6 @@ pub(super) fn away(model: &Model, server: &str) -> Option<String> {
         let told = node.hint.as_deref().unwrap_or(&node.reason);
         said.extend((!told.is_empty()).then(|| sentence::reason_words(told).to_owned()));
     }
-    if model.nodes.get(server).is_some_and(Node::is_evicted) {
-        said.push("others have its place".into());
-    }
     said.extend(process.and_then(|process| next(model, process, incident)));
     (!said.is_empty()).then(|| said.join(" · "))
 }
@@ -111,7 +108,9 @@ fn next(model: &Model, process: &Process, incident: Option<&Incident>) -> Option
         return Some("P lets it go on".into());
     }
     if let Some(pid) = process.pid {
-        let again = if incident.is_some_and(Incident::is_returning) { "again " } else { "" };
+        let was_gone = |one: &Incident| !matches!(one.cause, Cause::Joins | Cause::Leaves);
+        let is_back = incident.is_some_and(|one| one.is_returning() && was_gone(one));
+        let again = if is_back { "again " } else { "" };
         return Some(format!("runs {again}as pid {pid}"));
     }
     Some(match (process.state.as_str(), process.retry_at) {
@@ -238,7 +237,11 @@ fn of_node(model: &Model, server: &str, node: &Node) -> Vec<Vec<Span>> {
         second.push(format!("oldest {}", ago(load.oldest_ms)));
     }
     let mut third = Vec::new();
-    let why = if node.reason.is_empty() { "as it was found" } else { &node.reason };
+    let why = match node.reason.as_str() {
+        _ if node.is_evicted() => "others have its place",
+        "" => "as it was found",
+        why => why,
+    };
     let since = node.state_since.words(model.now);
     third.push(format!("{} for {since}: {}", node.word(), sentence::reason_words(why)));
     third.extend(node.status.as_ref().map(|told| format!("version {}", known(&told.version))));

@@ -150,7 +150,7 @@ fn cells(seen: &Seen<'_>, server: &str) -> Vec<Vec<Span>> {
             vec![heard(seen, model.coordinator_feed.last)],
             one(told(format!("e{}", model.coordinator.epoch))),
             one("-".into()),
-            one(told(match model.copies.uncounted.is_empty() {
+            one(told(match model.counts_all() {
                 true => format!("{} in all", count(model.keys())),
                 false => format!("at least {}", count(model.keys())),
             })),
