@@ -18,7 +18,7 @@ use cluster::storage::keystore::{CopyScan, Keystore, Scan};
 use cluster::storage::log::Log;
 use cluster::storage::small_file::SmallFile;
 use protocol::ids::{GroupSeq, Key, NodeName, RingNumber, Uuid, Version};
-use protocol::peer::{Down, DownBody, OnceEntry, Prepare, Span, TxnState};
+use protocol::peer::{Audit, Down, DownBody, OnceEntry, Prepare, Span, TxnState};
 
 use super::script::{Held, Moment};
 use super::words;
@@ -77,6 +77,7 @@ enum KeyJob {
     KeepOnces(Vec<OnceEntry>),
     Scan(AskToken, Scan),
     Copy(AskToken, CopyScan),
+    Audit(AskToken, Audit, usize),
     Retain(Vec<Span>, Option<Key>, usize),
     Checkpoint,
 }
@@ -234,6 +235,9 @@ impl World {
                     let copy = CopyScan::of(ask, looks_max, bytes_max);
                     process.key_jobs.push_back(KeyJob::Copy(token, copy));
                 }
+                Effect::Audit { token, what, looks_max } => {
+                    process.key_jobs.push_back(KeyJob::Audit(token, what, looks_max));
+                }
                 Effect::KeepOnces(entries) => {
                     process.key_jobs.push_back(KeyJob::KeepOnces(entries));
                 }
@@ -343,6 +347,10 @@ impl World {
             Some(KeyJob::Copy(token, copy)) => {
                 let input = read_copy(&machine.keystore, token, &copy);
                 self.hand_in_node(node, input);
+            }
+            Some(KeyJob::Audit(token, what, looks_max)) => {
+                let what = machine.keystore.audit(&what, looks_max).expect("memory does not fail");
+                self.hand_in_node(node, Input::Audited { token, what });
             }
             Some(KeyJob::KeepOnces(entries)) => {
                 machine.keystore.keep_onces(&entries).expect("memory does not fail");

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use cluster::core::node::{AskToken, Found, Input, Meta, NodeCore, ReadToken, Scanned};
 use cluster::core::record::LogRecord;
 use cluster::storage::keystore::memory::MemoryKeystore;
-use cluster::storage::keystore::{CopyScan, Keystore, Scan, Stored};
+use cluster::storage::keystore::{CopyScan, Keystore, KeystoreError, Scan, Stored};
 use cluster::storage::log::{Log, LogError, ReadySegment};
 use cluster::storage::small_file::SmallFile;
 use protocol::ids::{GroupSeq, Key, Version};
@@ -86,7 +86,10 @@ impl LogJob {
 
 /// The answer to a look into the keystore.
 pub(crate) fn look_up(keystore: &MemoryKeystore, token: ReadToken, key: &Key) -> Input {
-    let stored = keystore.get(key).expect("what was applied is whole");
+    let stored = match keystore.get(key) {
+        Err(KeystoreError::Damaged(_)) => return Input::ReadDamaged(token),
+        stored => stored.expect("memory does not fail"),
+    };
     let nothing = Found { version: Version::ZERO, value: None };
     let found = stored.map_or(nothing, |s| Found { version: s.version, value: s.value });
     Input::ReadDone { token, found }
@@ -105,7 +108,10 @@ pub(crate) fn read_onces(
 
 /// The answer to a question for a page of keys.
 pub(crate) fn read_page(keystore: &MemoryKeystore, token: AskToken, scan: &Scan) -> Input {
-    let page = keystore.scan(scan).expect("what was applied is whole");
+    let page = match keystore.scan(scan) {
+        Err(KeystoreError::Damaged(key)) => return Input::PageDamaged { token, key },
+        page => page.expect("memory does not fail"),
+    };
     let item = |(key, stored): (Key, Stored)| {
         let (version, value) = (stored.version, stored.value.expect("live"));
         Scanned { key, version, value }
@@ -116,7 +122,10 @@ pub(crate) fn read_page(keystore: &MemoryKeystore, token: AskToken, scan: &Scan)
 
 /// The answer to a question for a portion of what there is.
 pub(crate) fn read_copy(keystore: &MemoryKeystore, token: AskToken, copy: &CopyScan) -> Input {
-    let page = keystore.copy(copy).expect("what was applied is whole");
+    let page = match keystore.copy(copy) {
+        Err(KeystoreError::Damaged(key)) => return Input::PageDamaged { token, key },
+        page => page.expect("memory does not fail"),
+    };
     let items = page.items.into_iter().map(|(key, stored)| stored.into_item(key));
     Input::Copied { token, items: items.collect(), through: page.through }
 }

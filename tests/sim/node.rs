@@ -279,6 +279,9 @@ impl World {
                     let copy = CopyScan::of(ask, LOOKS_MAX, BYTES_MAX);
                     self.key_job(node, KeyJob::Copy(token, copy));
                 }
+                Effect::Audit { token, what, .. } => {
+                    self.key_job(node, KeyJob::Audit(token, what));
+                }
                 Effect::KeepOnces(entries) => self.key_job(node, KeyJob::KeepOnces(entries)),
                 Effect::Retain { spans, after, .. } => {
                     self.key_job(node, KeyJob::Retain(spans, after));

@@ -216,6 +216,11 @@ impl State {
                 self.pulse.reads += 1;
                 self.hand_in(now, Input::ReadDone { token, found });
             }
+            Done::Damaged(token) => self.hand_in(now, Input::ReadDamaged(token)),
+            Done::PageDamaged(token, key) => {
+                self.hand_in(now, Input::PageDamaged { token, key });
+            }
+            Done::Audited(token, what) => self.hand_in(now, Input::Audited { token, what }),
             Done::Onces(token, entries) => {
                 self.hand_in(now, Input::OncesRead { token, entries });
             }
@@ -279,6 +284,9 @@ impl State {
                 Effect::Copy { token, ask, looks_max, bytes_max } => {
                     let copy = CopyScan::of(ask, looks_max, bytes_max);
                     self.keys.give(KeyJob::Copy(token, copy))
+                }
+                Effect::Audit { token, what, looks_max } => {
+                    self.keys.give(KeyJob::Audit(token, what, looks_max))
                 }
                 Effect::KeepOnces(entries) => self.keys.give(KeyJob::KeepOnces(entries)),
                 Effect::Retain { spans, after, looks_max } => {

@@ -19,7 +19,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use protocol::ids::{GroupSeq, Key, Point, Version};
-use protocol::peer::{CopyItem, OnceEntry, Span};
+use protocol::peer::{Audit, Audited, CopyItem, OnceEntry, Span};
 
 use super::directory;
 use super::engine::Engine;
@@ -76,6 +76,8 @@ pub(super) enum KeyJob {
     Scan(AskToken, Scan),
     /// Read a portion for a learner.
     Copy(AskToken, CopyScan),
+    /// Find out about records, or mend some; look at so many at most.
+    Audit(AskToken, Audit, usize),
     /// Drop named updates.
     DropOnces(Version),
     /// Keep named updates.
@@ -102,6 +104,11 @@ pub(super) enum Done {
     Room(Room),
     Saved(u64),
     Read(ReadToken, Found),
+    /// What is there is not what was written.
+    Damaged(ReadToken),
+    /// The same of a key of a page or portion.
+    PageDamaged(AskToken, Key),
+    Audited(AskToken, Audited),
     Onces(AskToken, Vec<OnceEntry>),
     Scanned(AskToken, Vec<Scanned>, Option<Key>),
     Copied(AskToken, Vec<CopyItem>, Option<Key>),

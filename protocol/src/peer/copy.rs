@@ -30,6 +30,9 @@ pub struct CopyAnswer {
     /// There may be more after this key; absent: that was all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub through: Option<Key>,
+    /// There is no portion: what is under this key is not what was written.
+    #[serde(default, rename = "bad", skip_serializing_if = "Option::is_none")]
+    pub damaged: Option<Key>,
 }
 
 /// What the last decided write of a key left; a tombstone where there is no value.

@@ -13,7 +13,7 @@ use cluster::storage::disk::SECTOR;
 use cluster::storage::keystore::{Checkpointed, CopyScan, Keystore, KeystoreError, Scan};
 use cluster::storage::log::SPARES_MIN;
 use protocol::ids::{GroupSeq, Key, Version};
-use protocol::peer::{OnceEntry, Span};
+use protocol::peer::{Audit, OnceEntry, Span};
 
 use super::super::lanes::{LogDone, LogJob, look_up, read_copy, read_onces, read_page, retain};
 use super::super::plan::{Fault, MS};
@@ -29,6 +29,7 @@ pub(super) enum KeyJob {
     KeepOnces(Vec<OnceEntry>),
     Scan(AskToken, Scan),
     Copy(AskToken, CopyScan),
+    Audit(AskToken, Audit),
     Retain(Vec<Span>, Option<Key>),
     Checkpoint,
     Checkpointed(Checkpointed),
@@ -186,6 +187,10 @@ impl World {
             }
             KeyJob::Copy(token, copy) => {
                 input = Some(read_copy(keystore, token, &copy));
+            }
+            KeyJob::Audit(token, what) => {
+                let what = keystore.audit(&what, LOOKS_MAX).expect("memory does not fail");
+                input = Some(Input::Audited { token, what });
             }
             KeyJob::KeepOnces(entries) => {
                 keystore.keep_onces(&entries).expect("memory does not fail");

@@ -186,7 +186,9 @@ impl Coordinator {
         let inside = ring.arcs().filter(|arc| range.contains(arc.range.last));
         let mut able: Option<Vec<MemberId>> = None;
         for arc in inside {
-            let here = arc.in_sync.iter().copied().filter(|member| self.can_be_asked(*member));
+            let here = arc.in_sync.iter().copied().filter(|member| {
+                self.can_be_asked(*member) && self.damage.is_whole_in(ring, *member, range)
+            });
             able = Some(match able {
                 None => here.collect(),
                 Some(able) => {
@@ -201,7 +203,7 @@ impl Coordinator {
         able.unwrap_or_default().into_iter().min_by_key(|member| (load(member), *member))
     }
 
-    fn can_be_asked(&self, member: MemberId) -> bool {
+    pub(super) fn can_be_asked(&self, member: MemberId) -> bool {
         let node = self.node_of(member);
         node.is_some_and(|node| node.is_up() && node.link.phase == LinkPhase::Ready)
     }
@@ -262,7 +264,16 @@ impl Coordinator {
 
     /// A portion of a source: it goes to the learner.
     pub(super) fn on_copy_answer(&mut self, now: Time, answer: CopyAnswer) {
-        let CopyAnswer { r, items, through } = answer;
+        let CopyAnswer { r, items, through, damaged } = answer;
+        if let Some(key) = damaged {
+            // Another source is found for it, if there is one.
+            if let Some((id, transfer)) = self.transfer_of(Wait::Portion(r)) {
+                let source = transfer.source;
+                self.copies.transfers.remove(&id);
+                self.found_damaged(now, source, vec![key]);
+            }
+            return;
+        }
         let bytes_per_s = self.copy_bytes_per_s.max(1);
         let Some((_, transfer)) = self.transfer_of(Wait::Portion(r)) else { return };
         let bytes: u64 = items

@@ -107,7 +107,7 @@ impl NodeCore {
             item.key.as_bytes().len() + value + ITEM_BYTES
         };
         session.out.answered_bytes += items.iter().map(bytes).sum::<usize>();
-        session.out.copy.push(CopyAnswer { r: token.r, items, through });
+        session.out.copy.push(CopyAnswer { r: token.r, items, through, damaged: None });
         self.send_if_long();
     }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, NodeName, Uuid, Version};
-use protocol::peer::{CopyAsk, CopyItem, Down, Fence, OnceEntry, RingRecord, Span, Up};
+use protocol::peer::{
+    Audit, Audited, CopyAsk, CopyItem, Down, Fence, OnceEntry, RingRecord, Span, Up,
+};
 use serde::{Deserialize, Serialize};
 
 use super::super::record::{Committed, LogRecord, Room};
@@ -106,6 +108,22 @@ pub enum Input {
         token: ReadToken,
         /// What is there.
         found: Found,
+    },
+    /// What was looked for is there, and is not what was written.
+    ReadDamaged(ReadToken),
+    /// A page or portion would have this key in it, and what is there is not what was written.
+    PageDamaged {
+        /// Why it was asked.
+        token: AskToken,
+        /// The key.
+        key: Key,
+    },
+    /// What [`Effect::Audit`] wanted to know.
+    Audited {
+        /// Why it was asked.
+        token: AskToken,
+        /// What was found.
+        what: Audited,
     },
     /// A portion of the named updates, versions rising.
     OncesRead {
@@ -224,6 +242,15 @@ pub enum Effect {
     DropOnces(Version),
     /// Keep these named updates too; keystore lane.
     KeepOnces(Vec<OnceEntry>),
+    /// Find out about records, or mend some, behind all earlier `Apply`s; keystore lane.
+    Audit {
+        /// To be given back.
+        token: AskToken,
+        /// What is wanted.
+        what: Audit,
+        /// Records to look at, at most.
+        looks_max: usize,
+    },
     /// Drop what lies outside of these stretches, some of it; keystore lane.
     Retain {
         /// What is kept.

@@ -12,6 +12,7 @@
 //! * `once`: the named updates that it keeps (R16)
 //! * `scan`: pages of its keys
 //! * `copying`: portions for a learner, and being one
+//! * `audit`: copies that differ or are damaged
 //! * `shown`: what the coordinator is shown of the cache
 //! * `space`: room in the log, for what is promised first (R14)
 //! * `timing`: how long votes take, while the coordinator asks
@@ -20,6 +21,7 @@
 //! Never: evaluates a condition (the coordinator ships resolved writes, H19), decides a
 //! transaction, answers a coordinator of a lower epoch.
 
+mod audit;
 mod checkpoint;
 mod copying;
 mod forget;
@@ -180,6 +182,9 @@ impl NodeCore {
             Input::Took { append_us, sync_us } => self.timing.took(append_us, sync_us),
             Input::Synced(seq) => self.on_synced(now, seq),
             Input::ReadDone { token, found } => self.on_read_done(now, token, found),
+            Input::ReadDamaged(token) => self.on_read_damaged(now, token),
+            Input::PageDamaged { token, key } => self.on_page_damaged(token, key),
+            Input::Audited { token, what } => self.on_audited(token, what),
             Input::OncesRead { token, entries } => self.on_onces_read(token, entries),
             Input::Scanned { token, page, through } => self.on_scanned(token, page, through),
             Input::Copied { token, items, through } => self.on_copied(token, items, through),

@@ -195,6 +195,7 @@ impl Rig {
                 }
                 Effect::ReadOnces { token, .. } => self.asked.push(token),
                 Effect::Scan { token, .. } | Effect::Copy { token, .. } => self.asked.push(token),
+                Effect::Audit { token, .. } => self.asked.push(token),
                 Effect::DropOnces(from) => self.dropped.push(from),
                 Effect::Read { token, key } => self.looks.push((token, key)),
                 Effect::Exit(reason) => self.exit = Some(reason),
