@@ -18,13 +18,14 @@ use cluster::storage::keystore::{CopyScan, Keystore, Scan};
 use cluster::storage::log::Log;
 use cluster::storage::small_file::SmallFile;
 use protocol::ids::{GroupSeq, Key, NodeName, RingNumber, Uuid, Version};
-use protocol::peer::{Audit, Down, DownBody, OnceEntry, Prepare, Span, TxnState};
+use protocol::peer::{Audit, Down, DownBody, Extent, OnceEntry, Prepare, Span, TxnState};
 
 use super::script::{Held, Moment};
 use super::words;
 use super::world::{HEARTBEAT_MS, World};
 use crate::sim::lanes::{
-    LogDone, LogJob, heartbeat, look_up, read_copy, read_onces, read_page, register, retain,
+    LogDone, LogJob, drop_others, heartbeat, look_up, read_copy, read_onces, read_page, register,
+    retain, sweep,
 };
 use crate::sim::recover::{Directory, Sizes, recover};
 
@@ -79,6 +80,8 @@ enum KeyJob {
     Copy(AskToken, CopyScan),
     Audit(AskToken, Audit, usize),
     Retain(Vec<Span>, Option<Key>, usize),
+    DropOthers(Extent, Arc<BTreeSet<Key>>, usize),
+    Sweep(Version, Option<Key>, usize),
     Checkpoint,
 }
 
@@ -241,6 +244,12 @@ impl World {
                 Effect::KeepOnces(entries) => {
                     process.key_jobs.push_back(KeyJob::KeepOnces(entries));
                 }
+                Effect::DropOthers { whole, keep, looks_max } => {
+                    process.key_jobs.push_back(KeyJob::DropOthers(whole, keep, looks_max));
+                }
+                Effect::Sweep { below, after, looks_max } => {
+                    process.key_jobs.push_back(KeyJob::Sweep(below, after, looks_max));
+                }
                 Effect::Retain { spans, after, looks_max } => {
                     process.key_jobs.push_back(KeyJob::Retain(spans, after, looks_max));
                 }
@@ -354,6 +363,14 @@ impl World {
             }
             Some(KeyJob::KeepOnces(entries)) => {
                 machine.keystore.keep_onces(&entries).expect("memory does not fail");
+            }
+            Some(KeyJob::DropOthers(whole, keep, looks_max)) => {
+                let input = drop_others(&mut machine.keystore, &whole, &keep, looks_max);
+                self.hand_in_node(node, input);
+            }
+            Some(KeyJob::Sweep(below, after, looks_max)) => {
+                let input = sweep(&mut machine.keystore, below, after.as_ref(), looks_max);
+                self.hand_in_node(node, input);
             }
             Some(KeyJob::Retain(spans, after, looks_max)) => {
                 let keystore = &mut machine.keystore;

@@ -224,9 +224,21 @@ impl World {
         let held: Vec<_> = self
             .replicas_of(number)
             .into_iter()
-            .map(|process| (process.core.member(), process.keystore.get(&key).expect("whole")))
+            .map(|process| {
+                let stored = process.keystore.get(&key).expect("whole");
+                (process.core.member(), stored, process.core.meta().swept)
+            })
             .collect();
-        let same = held.windows(2).all(|pair| pair[0].1 == pair[1].1);
+        let newest = held.iter().filter_map(|(_, stored, _)| stored.as_ref());
+        let newest = newest.max_by_key(|stored| stored.version);
+        // Of a deletion nothing need be left where tombstones of its time were dropped.
+        let may_be_gone = |swept: Version| {
+            newest.is_none_or(|newest| !newest.is_live() && newest.version < swept)
+        };
+        let same = held.iter().all(|(_, stored, swept)| match stored {
+            Some(stored) => Some(stored) == newest,
+            None => may_be_gone(*swept),
+        });
         (!same).then(|| format!("key {number}: {held:?}"))
     }
 }

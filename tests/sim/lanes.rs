@@ -4,6 +4,7 @@
 //! Used by `node` of the simulator and of the golden scripts, which decide when a job is done. Nothing
 //! here knows of time or of other servers.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use cluster::core::node::{AskToken, Found, Input, Meta, NodeCore, ReadToken, Scanned};
@@ -13,7 +14,7 @@ use cluster::storage::keystore::{CopyScan, Keystore, KeystoreError, Scan, Stored
 use cluster::storage::log::{Log, LogError, ReadySegment};
 use cluster::storage::small_file::SmallFile;
 use protocol::ids::{GroupSeq, Key, Version};
-use protocol::peer::{Greeting, Heartbeat, Register, Span};
+use protocol::peer::{Extent, Greeting, Heartbeat, Register, Span};
 use protocol::status::NodeFigures;
 
 use super::recover::save;
@@ -138,6 +139,29 @@ pub(crate) fn retain(
     looks_max: usize,
 ) -> Input {
     Input::Retained(keystore.retain(spans, after, looks_max).expect("memory does not fail"))
+}
+
+/// Drops what a whole portion does not have.
+pub(crate) fn drop_others(
+    keystore: &mut MemoryKeystore,
+    whole: &Extent,
+    keep: &BTreeSet<Key>,
+    looks_max: usize,
+) -> Input {
+    let (dropped, through) =
+        keystore.drop_others(whole, keep, looks_max).expect("memory does not fail");
+    Input::OthersDropped { dropped, through }
+}
+
+/// Drops some tombstones.
+pub(crate) fn sweep(
+    keystore: &mut MemoryKeystore,
+    below: Version,
+    after: Option<&Key>,
+    looks_max: usize,
+) -> Input {
+    let (dropped, through) = keystore.sweep(below, after, looks_max).expect("memory does not fail");
+    Input::Swept { dropped, through }
 }
 
 /// How a node announces itself.

@@ -283,6 +283,12 @@ impl World {
                     self.key_job(node, KeyJob::Audit(token, what));
                 }
                 Effect::KeepOnces(entries) => self.key_job(node, KeyJob::KeepOnces(entries)),
+                Effect::DropOthers { whole, keep, .. } => {
+                    self.key_job(node, KeyJob::DropOthers(whole, keep));
+                }
+                Effect::Sweep { below, after, .. } => {
+                    self.key_job(node, KeyJob::Sweep(below, after));
+                }
                 Effect::Retain { spans, after, .. } => {
                     self.key_job(node, KeyJob::Retain(spans, after));
                 }

@@ -94,11 +94,18 @@ pub enum Bug {
     DecisionToldOnce,
     /// Segments of the log are freed before the keystore has what was in them (H55).
     FreedEarly,
+    /// Whoever was away copies what was written since, though tombstones of that time are gone (R8,
+    /// H38).
+    SweptUnseen,
+    /// What is copied whole is copied onto what is left of an earlier time (H38).
+    CopiedOntoOld,
+    /// A node drops tombstones of what it is learning (R8).
+    SweptWhileLearning,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 46] = [
         Self::VoteBeforeSync,
         Self::ReportBeforeSync,
         Self::LowerEpochHeard,
@@ -142,6 +149,9 @@ impl Bug {
         Self::WatchNotLost,
         Self::DecisionToldOnce,
         Self::FreedEarly,
+        Self::SweptUnseen,
+        Self::CopiedOntoOld,
+        Self::SweptWhileLearning,
     ];
 }
 

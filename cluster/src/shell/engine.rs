@@ -231,6 +231,10 @@ impl State {
                 self.hand_in(now, Input::Copied { token, items, through });
             }
             Done::Retained(through) => self.hand_in(now, Input::Retained(through)),
+            Done::OthersDropped(dropped, through) => {
+                self.hand_in(now, Input::OthersDropped { dropped, through });
+            }
+            Done::Swept(dropped, through) => self.hand_in(now, Input::Swept { dropped, through }),
             Done::Checkpointed(through) => self.hand_in(now, Input::Checkpointed(through)),
             Done::NotCheckpointed => self.hand_in(now, Input::NotCheckpointed),
             Done::Counts(counts, cache) => {
@@ -289,6 +293,12 @@ impl State {
                     self.keys.give(KeyJob::Audit(token, what, looks_max))
                 }
                 Effect::KeepOnces(entries) => self.keys.give(KeyJob::KeepOnces(entries)),
+                Effect::DropOthers { whole, keep, looks_max } => {
+                    self.keys.give(KeyJob::DropOthers(whole, keep, looks_max))
+                }
+                Effect::Sweep { below, after, looks_max } => {
+                    self.keys.give(KeyJob::Sweep(below, after, looks_max))
+                }
                 Effect::Retain { spans, after, looks_max } => {
                     self.keys.give(KeyJob::Retain(spans, after, looks_max))
                 }

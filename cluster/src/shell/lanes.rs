@@ -12,14 +12,14 @@
 //! * this file: jobs and reports of both lanes; the log's
 //! * `keys`: the keystore's
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use protocol::ids::{GroupSeq, Key, Point, Version};
-use protocol::peer::{Audit, Audited, CopyItem, OnceEntry, Span};
+use protocol::peer::{Audit, Audited, CopyItem, Extent, OnceEntry, Span};
 
 use super::directory;
 use super::engine::Engine;
@@ -84,6 +84,10 @@ pub(super) enum KeyJob {
     KeepOnces(Vec<OnceEntry>),
     /// Drop what lies outside of these stretches, of so many keys after this one.
     Retain(Vec<Span>, Option<Key>, usize),
+    /// Drop what a whole portion with these keys does not have; look at so many keys at most.
+    DropOthers(Extent, Arc<BTreeSet<Key>>, usize),
+    /// Drop tombstones of versions below this one; look at so many keys at most.
+    Sweep(Version, Option<Key>, usize),
     /// Make durable what was applied.
     Checkpoint,
     /// The helper has done so.
@@ -113,6 +117,8 @@ pub(super) enum Done {
     Scanned(AskToken, Vec<Scanned>, Option<Key>),
     Copied(AskToken, Vec<CopyItem>, Option<Key>),
     Retained(Option<Key>),
+    OthersDropped(u64, Option<Key>),
+    Swept(u64, Option<Key>),
     Checkpointed(GroupSeq),
     /// There was no space for the checkpoint.
     NotCheckpointed,

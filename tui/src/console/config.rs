@@ -78,7 +78,8 @@ mod tests {
 
     #[test]
     fn keys_and_theme_are_read_and_what_is_wrong_is_told() {
-        let config = Config::parse(r#"{"theme":"light","confirm":false,"keys":{"kill":["Ctrl-k","X"]}}"#);
+        let config =
+            Config::parse(r#"{"theme":"light","confirm":false,"keys":{"kill":["Ctrl-k","X"]}}"#);
         let config = config.unwrap();
         assert_eq!((config.theme, config.confirm), (Some(ThemeName::Light), false));
         for (text, word) in [

@@ -1,10 +1,11 @@
 //! What a node is told, what it wants done, and what it keeps in its small file.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, NodeName, Uuid, Version};
 use protocol::peer::{
-    Audit, Audited, CopyAsk, CopyItem, Down, Fence, OnceEntry, RingRecord, Span, Up,
+    Audit, Audited, CopyAsk, CopyItem, Down, Extent, Fence, OnceEntry, RingRecord, Span, Up,
 };
 use serde::{Deserialize, Serialize};
 
@@ -42,12 +43,15 @@ pub struct Meta {
     /// was decided of them it has copied, or will have (H41).
     #[serde(default)]
     pub void_through: GroupSeq,
+    /// Of deletions below this version nothing may be left here (R8).
+    #[serde(default)]
+    pub swept: Version,
 }
 
 /// What a key holds in the keystore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// The version of the value or tombstone; zero where the key was never written.
+    /// The version of the value or tombstone; zero where there is none.
     pub version: Version,
     /// The value, if the key is there.
     pub value: Option<protocol::ids::Value>,
@@ -152,6 +156,20 @@ pub enum Input {
     },
     /// What [`Effect::Retain`] wanted is done up to this key; `None`: all of it.
     Retained(Option<Key>),
+    /// A step of [`Effect::DropOthers`] is done.
+    OthersDropped {
+        /// Records that are gone.
+        dropped: u64,
+        /// There may be more after this key; `None`: that was all.
+        through: Option<Key>,
+    },
+    /// A step of [`Effect::Sweep`] is done.
+    Swept {
+        /// Tombstones that are gone.
+        dropped: u64,
+        /// There may be more after this key; `None`: that was all.
+        through: Option<Key>,
+    },
     /// The keystore has made everything through this group durable.
     Checkpointed(GroupSeq),
     /// There is no space for the keystore's checkpoint: nothing has changed, and it may be asked
@@ -255,6 +273,24 @@ pub enum Effect {
     Retain {
         /// What is kept.
         spans: Vec<Span>,
+        /// Only keys after this one.
+        after: Option<Key>,
+        /// Keys to look at, at most.
+        looks_max: usize,
+    },
+    /// Drop what a whole portion does not have, some of it; keystore lane.
+    DropOthers {
+        /// Where.
+        whole: Extent,
+        /// The keys of the portion.
+        keep: Arc<BTreeSet<Key>>,
+        /// Keys to look at, at most.
+        looks_max: usize,
+    },
+    /// Drop the tombstones of versions below this one, some of them; keystore lane.
+    Sweep {
+        /// Those of this version and later ones stay.
+        below: Version,
         /// Only keys after this one.
         after: Option<Key>,
         /// Keys to look at, at most.

@@ -8,7 +8,7 @@
 //! * `participant`: prepare, commit, abort
 //! * `reads`: single keys, from the cache or the keystore
 //! * `checkpoint`: what keeps old groups of the log, and how that ends
-//! * `forget`: what is settled (R8)
+//! * `forget`: what is settled (R8); `sweep`: tombstones that nobody needs
 //! * `once`: the named updates that it keeps (R16)
 //! * `scan`: pages of its keys
 //! * `copying`: portions for a learner, and being one
@@ -34,6 +34,7 @@ mod scan;
 mod session;
 mod shown;
 mod space;
+mod sweep;
 mod timing;
 
 #[cfg(test)]
@@ -157,6 +158,7 @@ pub struct NodeCore {
     /// In front of the keystore.
     cache: Arc<Cache>,
     checkpoints: checkpoint::Pace,
+    sweep: sweep::Sweep,
     checkpoint: checkpoint::State,
     /// A coordinator has held the log of this life against what others know of it (R7).
     found_whole: bool,
@@ -189,6 +191,8 @@ impl NodeCore {
             Input::Scanned { token, page, through } => self.on_scanned(token, page, through),
             Input::Copied { token, items, through } => self.on_copied(token, items, through),
             Input::Retained(through) => self.on_retained(through),
+            Input::OthersDropped { dropped, through } => self.on_others_dropped(dropped, through),
+            Input::Swept { dropped, through } => self.on_swept(dropped, through),
             Input::Checkpointed(through) => self.on_checkpointed(now, through),
             Input::NotCheckpointed => self.on_not_checkpointed(now),
             Input::Tick => self.on_tick(now),
@@ -328,6 +332,7 @@ impl NodeCore {
         if self.unapplied.len() >= UNAPPLIED_MAX || self.unapplied_bytes >= UNAPPLIED_BYTES_MAX {
             self.hand_over_writes();
         }
+        self.maybe_sweep();
         self.maybe_checkpoint(now);
         self.send_pending();
     }
@@ -337,6 +342,7 @@ impl NodeCore {
         if !self.unapplied.is_empty() {
             self.write_through();
             let writes = std::mem::take(&mut self.unapplied);
+            self.sweep.handed_over(&writes);
             self.unapplied_bytes = 0;
             self.unapplied_since = None;
             self.effects.push(Effect::Apply { writes, through: self.applied_through() });

@@ -219,7 +219,7 @@ impl NodeCore {
     pub(super) fn on_read_done(&mut self, now: Time, token: ReadToken, found: Found) {
         match token {
             ReadToken::Asked { session, r } => self.on_asked_read(session, r, found),
-            ReadToken::Check(id, place) => self.on_check(now, id, place, Some(found.version)),
+            ReadToken::Check(id, place) => self.on_check(now, id, place, Some(found)),
         }
     }
 
@@ -232,10 +232,16 @@ impl NodeCore {
         }
     }
 
-    fn on_check(&mut self, now: Time, id: Version, place: usize, found: Option<Version>) {
+    fn on_check(&mut self, now: Time, id: Version, place: usize, found: Option<Found>) {
         let Some(checking) = self.checking.get_mut(&id) else { return };
         let Some(write) = checking.prepare.writes.get(place) else { return };
-        if (found.is_none() || write.previous != found) && checking.failed.is_none() {
+        let swept = self.meta.swept;
+        let fits = |(found, previous): (Found, Version)| {
+            // Of a deletion the tombstone may be gone here, or where the base was read (R8).
+            let gone = previous == Version::ZERO || previous < swept;
+            found.version == previous || found.value.is_none() && gone
+        };
+        if !found.zip(write.previous).is_some_and(fits) && checking.failed.is_none() {
             checking.failed = Some(write.key.clone());
         }
         checking.looks -= 1;

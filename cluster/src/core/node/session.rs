@@ -224,6 +224,8 @@ impl NodeCore {
     pub(super) fn on_meta_saved(&mut self, number: u64) {
         assert!(number > self.metas_saved && number <= self.metas_sent);
         self.metas_saved = number;
+        self.sweep_on_saved(number);
+        self.copies_are_saved();
         self.after_progress();
     }
 

@@ -158,6 +158,7 @@ impl Rig {
             cut_through: Epoch(0),
             former: Vec::new(),
             void_through: GroupSeq(0),
+            swept: Version::ZERO,
             lost: Vec::new(),
         };
         let restart = Restart::new(meta, GroupSeq(0), bytes, small_cache());
@@ -201,7 +202,8 @@ impl Rig {
                 Effect::Exit(reason) => self.exit = Some(reason),
                 Effect::FreeLog { through } => self.freed.push(through),
                 Effect::WantRoom { bytes } => self.wanted.push(bytes),
-                Effect::KeepOnces(_) | Effect::Retain { .. } => {}
+                Effect::KeepOnces(_) | Effect::Retain { .. } | Effect::Sweep { .. } => {}
+                Effect::DropOthers { .. } => {}
                 Effect::Checkpoint { .. } | Effect::Ranges(_) | Effect::CaughtUp => {}
             }
         }

@@ -174,6 +174,14 @@ impl KeyLane {
                 let through = self.keystore.retain(&spans, after.as_ref(), looks_max)?;
                 Ok(Outcome::Tell(Done::Retained(through)))
             }
+            KeyJob::DropOthers(whole, keep, looks_max) => {
+                let (dropped, through) = self.keystore.drop_others(&whole, &keep, looks_max)?;
+                Ok(Outcome::Tell(Done::OthersDropped(dropped, through)))
+            }
+            KeyJob::Sweep(below, after, looks_max) => {
+                let (dropped, through) = self.keystore.sweep(below, after.as_ref(), looks_max)?;
+                Ok(Outcome::Tell(Done::Swept(dropped, through)))
+            }
             KeyJob::DropOnces(from) => {
                 self.keystore.drop_onces(from)?;
                 Ok(Outcome::Silent)

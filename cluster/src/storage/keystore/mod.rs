@@ -11,10 +11,11 @@
 //! lies in stretches of the ring, `audit` what finds and mends damage. `inspect` shows what lies on
 //! a disk.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use protocol::ids::{GroupSeq, Key, Uuid, Value, Version};
-use protocol::peer::{Audit, Audited, CopyItem, OnceEntry, Placement, Span, WireValue};
+use protocol::peer::{Audit, Audited, CopyItem, Extent, OnceEntry, Placement, Span, WireValue};
 
 use super::codec;
 use crate::core::record::Committed;
@@ -288,6 +289,52 @@ pub trait Keystore: Send {
         }
         self.drop_entries(&keys, &onces)?;
         Ok(through)
+    }
+
+    /// Drops, of the next `looks_max` keys of these stretches, what is older than what a learner
+    /// takes part in and not among `keep`, and returns how many, and where to go on; `None`: that was
+    /// all.
+    fn drop_others(
+        &mut self,
+        whole: &Extent,
+        keep: &BTreeSet<Key>,
+        looks_max: usize,
+    ) -> Result<(u64, Option<Key>), KeystoreError> {
+        let spans = Spans::new(&whole.spans);
+        let mut step = Paging::step(looks_max);
+        let mut keys = Vec::new();
+        self.walk(behind(whole.after.as_ref()), &mut |key, stored| {
+            if whole.through.as_ref().is_some_and(|through| key > *through) {
+                return Ok(false);
+            }
+            let inside = spans.contains(hash_of(&key));
+            if inside && stored.version < whole.below && !keep.contains(&key) {
+                keys.push(key.clone());
+            }
+            step.look(key, stored, false)
+        })?;
+        self.drop_entries(&keys, &[])?;
+        Ok((keys.len() as u64, step.page.through))
+    }
+
+    /// Drops, of the next `looks_max` keys after `after`, the tombstones of versions below this one,
+    /// and returns how many, and where to go on; `None`: that was all.
+    fn sweep(
+        &mut self,
+        below: Version,
+        after: Option<&Key>,
+        looks_max: usize,
+    ) -> Result<(u64, Option<Key>), KeystoreError> {
+        let mut step = Paging::step(looks_max);
+        let mut keys = Vec::new();
+        self.walk(behind(after), &mut |key, stored| {
+            if !stored.is_live() && stored.version < below && stored.is_whole(&key) {
+                keys.push(key.clone());
+            }
+            step.look(key, stored, false)
+        })?;
+        self.drop_entries(&keys, &[])?;
+        Ok((keys.len() as u64, step.page.through))
     }
 
     /// Finds out what is wanted, or mends, and looks at so many keys at most.

@@ -20,6 +20,7 @@ pub(super) fn blank(node: usize) -> Machine {
         cut_through: Epoch(0),
         former: Vec::new(),
         void_through: GroupSeq(0),
+        swept: Version::ZERO,
         lost: Vec::new(),
     };
     let restart = Restart::new(meta.clone(), GroupSeq(0), 1 << 30, node_cache());
@@ -146,9 +147,8 @@ impl Machine {
     }
 
     fn hash(&self, span: Span) -> Option<RangeHash> {
-        let live = |(key, found): &(&Key, &Found)| {
-            found.value.is_some() && lies_in(&[span], hash_of(key))
-        };
+        let live =
+            |(key, found): &(&Key, &Found)| found.value.is_some() && lies_in(&[span], hash_of(key));
         let all = || self.keys.iter().filter(live);
         let hash = all().map(|(key, found)| {
             let version = found.version.number().rotate_left(32);
@@ -248,6 +248,24 @@ impl World {
             }
             node::Effect::KeepOnces(entries) => {
                 machine.onces.extend(entries.into_iter().map(|entry| (entry.version, entry)));
+            }
+            node::Effect::DropOthers { whole, keep, .. } => {
+                let before = machine.keys.len();
+                let goes = |key: &Key, found: &Found| {
+                    let there = Some(key) > whole.after.as_ref()
+                        && whole.through.as_ref().is_none_or(|through| key <= through)
+                        && lies_in(&whole.spans, hash_of(key));
+                    there && found.version < whole.below && !keep.contains(key)
+                };
+                machine.keys.retain(|key, found| !goes(key, found));
+                let dropped = (before - machine.keys.len()) as u64;
+                machine.looks.push_back(node::Input::OthersDropped { dropped, through: None });
+            }
+            node::Effect::Sweep { below, .. } => {
+                let before = machine.keys.len();
+                machine.keys.retain(|_, found| found.value.is_some() || found.version >= below);
+                let dropped = (before - machine.keys.len()) as u64;
+                machine.looks.push_back(node::Input::Swept { dropped, through: None });
             }
             node::Effect::Retain { spans, .. } => {
                 machine.retain(&spans);
