@@ -56,8 +56,8 @@ fn rot(cluster: &Cluster, node: &str) -> (String, String) {
     (damaged.as_str().to_owned(), changed.as_str().to_owned())
 }
 
-/// Contract: "[--scrub-period 24h]", "health: `divergence
-/// {range,nodes,kind:hash|checksum|unreadable,keys,repaired}`"
+/// Contract: "[--scrub-period 24h]"
+/// Contract: "health: `divergence {range,nodes,kind:hash|checksum|unreadable,keys,repaired}`"
 #[test]
 fn what_rots_on_a_disk_is_found_told_and_mended() {
     let cluster =

@@ -2,8 +2,9 @@
 //! name, as `heartbeat-ms = 200`.
 //!
 //! Called by the binary for `--config FILE.toml`. Each becomes a word of the command line, so that
-//! there is one grammar, with one set of checks; each value is tried on its own first: what is wrong
-//! is told with line and name. A list is for a flag that may be repeated. Pure: opens no file.
+//! there is one grammar, with one set of checks; each value is tried on its own first: what is
+//! wrong is told with line and name. A list is for a flag that may be repeated. Pure: opens no
+//! file.
 
 use std::any::TypeId;
 use std::error::Error as _;

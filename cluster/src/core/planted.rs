@@ -99,13 +99,11 @@ pub enum Bug {
     SweptUnseen,
     /// What is copied whole is copied onto what is left of an earlier time (H38).
     CopiedOntoOld,
-    /// A node drops tombstones of what it is learning (R8).
-    SweptWhileLearning,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 45] = [
         Self::VoteBeforeSync,
         Self::ReportBeforeSync,
         Self::LowerEpochHeard,
@@ -151,7 +149,6 @@ impl Bug {
         Self::FreedEarly,
         Self::SweptUnseen,
         Self::CopiedOntoOld,
-        Self::SweptWhileLearning,
     ];
 }
 

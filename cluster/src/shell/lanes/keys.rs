@@ -16,7 +16,7 @@ use super::{Done, KeyJob, Outcome, QUEUE_MAX};
 use crate::core::cache::Cache;
 use crate::core::node::{AskToken, Found, ReadToken, Scanned};
 use crate::storage::failpoint;
-use crate::storage::keystore::{Checkpointed, Keystore, KeystoreError, Scan, Stored};
+use crate::storage::keystore::{Checkpointed, CopyScan, Keystore, KeystoreError, Scan, Stored};
 
 #[cfg(test)]
 mod tests;
@@ -151,14 +151,7 @@ impl KeyLane {
                 Ok(Outcome::Tell(Done::Onces(token, self.keystore.onces(after, limit)?)))
             }
             KeyJob::Scan(token, scan) => self.scan(token, &scan),
-            KeyJob::Copy(token, copy) => {
-                let page = match self.keystore.copy(&copy) {
-                    Err(KeystoreError::Damaged(key)) => return Ok(page_damaged(token, key)),
-                    page => page?,
-                };
-                let items = page.items.into_iter().map(|(key, stored)| stored.into_item(key));
-                Ok(Outcome::Tell(Done::Copied(token, items.collect(), page.through)))
-            }
+            KeyJob::Copy(token, copy) => self.copy(token, &copy),
             KeyJob::Audit(token, what, looks_max) => {
                 let found = self.keystore.audit(&what, looks_max).unwrap_or_else(|error| {
                     tracing::error!("{error}");
@@ -222,6 +215,15 @@ impl KeyLane {
         };
         let of = |Stored { version, value, .. }| Found { version, value };
         Ok(Outcome::Tell(Done::Read(token, found.map_or(nothing, of))))
+    }
+
+    fn copy(&self, token: AskToken, copy: &CopyScan) -> Result<Outcome, directory::Refusal> {
+        let page = match self.keystore.copy(copy) {
+            Err(KeystoreError::Damaged(key)) => return Ok(page_damaged(token, key)),
+            page => page?,
+        };
+        let items = page.items.into_iter().map(|(key, stored)| stored.into_item(key));
+        Ok(Outcome::Tell(Done::Copied(token, items.collect(), page.through)))
     }
 
     fn scan(&self, token: AskToken, scan: &Scan) -> Result<Outcome, directory::Refusal> {

@@ -292,8 +292,8 @@ pub trait Keystore: Send {
     }
 
     /// Drops, of the next `looks_max` keys of these stretches, what is older than what a learner
-    /// takes part in and not among `keep`, and returns how many, and where to go on; `None`: that was
-    /// all.
+    /// takes part in and not among `keep`, and returns how many, and where to go on; `None`: that
+    /// was all.
     fn drop_others(
         &mut self,
         whole: &Extent,
@@ -317,8 +317,8 @@ pub trait Keystore: Send {
         Ok((keys.len() as u64, step.page.through))
     }
 
-    /// Drops, of the next `looks_max` keys after `after`, the tombstones of versions below this one,
-    /// and returns how many, and where to go on; `None`: that was all.
+    /// Drops, of the next `looks_max` keys after `after`, the tombstones of versions below this
+    /// one, and returns how many, and where to go on; `None`: that was all.
     fn sweep(
         &mut self,
         below: Version,

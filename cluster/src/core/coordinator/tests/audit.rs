@@ -29,6 +29,8 @@ fn written() -> (World, Key) {
         world.run();
         assert!(is_ok(world.answer(put)));
     }
+    // What is decided is applied a moment later.
+    world.advance(50);
     let at = keys().into_iter().find(|at| world.nodes[0].keys.contains_key(at)).expect("one");
     (world, at)
 }
