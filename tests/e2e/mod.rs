@@ -50,6 +50,7 @@ mod admin;
 mod bench;
 mod commands;
 mod console;
+mod console_members;
 mod contract;
 mod conversation;
 mod detach;
