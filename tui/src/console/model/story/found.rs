@@ -1,7 +1,7 @@
 //! What goes on already when the console first looks, or looks again: out of a snapshot.
 //!
-//! Part of `story`. A snapshot says how things are, and seldom since when: what is not known is told
-//! as "at least". A node that is silent ended, or stood still, when it was last heard.
+//! Part of `story`. A snapshot says how things are, and seldom since when: what is not known is
+//! told as "at least". A node that is silent ended, or stood still, when it was last heard.
 
 use protocol::status::{CoordinatorState, NodeState};
 
