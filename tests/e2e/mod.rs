@@ -73,6 +73,7 @@ mod placement;
 mod ran;
 mod readme;
 mod replica_down;
+mod scrub;
 mod serial;
 mod several_machines;
 mod shell;

@@ -121,6 +121,8 @@ impl Model {
             }
             Body::RingEpoch(told) => self.ring_in_force(told, now),
             Body::Transfer(told) => self.moving.transfer(told, now),
+            // The events view tells it.
+            Body::Divergence(_) => {}
             Body::Txn(txn) => self.txns.finished(txn, now),
             Body::TxnOpen(open) => self.txns.opened(&open.0, now),
             Body::TxnInDoubt(told) => self.txns.in_doubt(told, now),

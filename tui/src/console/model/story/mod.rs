@@ -3,7 +3,7 @@
 //! Looks at each thing after the model has taken it. An order to end a server, the end of its
 //! process, missed heartbeats or another state open an incident, whichever comes first; what comes
 //! later adds to it. So a crash that nobody asked for is told like one that somebody did. `found`
-//! is about what went on already when the console first looked; `words` says it in sentences.
+//! is about what went on already when the console first looked; `words` says it all in sentences.
 
 mod change;
 mod found;
