@@ -180,7 +180,12 @@ impl Writers {
         command.args(["--connections", "8", "--duration", "10m", "--addr"]);
         command.arg(cluster.addr().to_string());
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        Self(command.spawn().expect("the program starts"))
+        let written = || cluster.status()?["ops"]["total"]["put"]["ok"].as_u64();
+        let before = written().unwrap_or(0);
+        let writers = Self(command.spawn().expect("the program starts"));
+        // What happens before they write finds nothing under way.
+        wait_for("the writers", WAIT_MAX, || (written()? > before + 20).then_some(()));
+        writers
     }
 }
 
