@@ -17,7 +17,7 @@ use crate::ids::{
 };
 
 pub use self::cache::{CacheAnswer, CacheAsk};
-pub use self::copy::{CopyAnswer, CopyAsk, CopyItem, CopyPut};
+pub use self::copy::{COPY_ITEM_BYTES, CopyAnswer, CopyAsk, CopyItem, CopyPut};
 pub use self::heartbeat::Heartbeat;
 pub use self::line::Message;
 pub use self::placement::Placement;

@@ -447,7 +447,7 @@ impl Driver {
             incidents_open: status.incidents.clone(),
             status: Box::new(status),
             txns_open: self.core.txns_open(now),
-            transfers: Vec::new(),
+            transfers: self.core.transfers(now),
             admin_recent: self.administered.recent.all(),
         }
     }

@@ -5,22 +5,28 @@
 //! running from its first step until nothing is being learned any more. One is asked for at a time;
 //! another is `busy`. Evictions and returns come as they must, also while another one is running.
 //!
+//! * this file: what is asked for, and its first step
+//! * `cancel`: the way back
+//! * `course`: what is shown of changes, and their ends
+//!
 //! Never: makes a step itself (`heal` does).
+
+mod cancel;
+mod course;
 
 use std::collections::VecDeque;
 
 use protocol::error::{ErrorCode, ErrorReply};
-use protocol::ids::{MemberId, NodeName, RingNumber, Uuid};
+use protocol::ids::{MemberId, NodeName, Point, RingNumber, Uuid};
 use protocol::peer::RingRecord;
 use protocol::reply::{self, AdminReply};
-use protocol::status::ChangeStatus;
 
 use super::super::ring::next::{self, Newcomer};
 use super::super::ring::{propose, propose_join, ring_of};
 use super::super::time::Time;
 use super::heal::as_founded;
 use super::members::Node;
-use super::{Answer, ClientId, Coordinator, Effect, Note, Phase};
+use super::{Answer, ClientId, Coordinator, Effect, Phase};
 
 /// Changes that are shown after their end.
 const ENDED_MAX: usize = 16;
@@ -62,9 +68,18 @@ enum State {
     /// Asked for; its first step is not made.
     Waiting(Option<String>),
     Running,
+    /// Its steps are taken back by others; whether those are made.
+    GoingBack {
+        made: bool,
+    },
     Done,
     Cancelled,
+    /// Its end was another one.
+    Failed(String),
 }
+
+/// Where each member's points are.
+type Places = Vec<(MemberId, Vec<Point>)>;
 
 #[derive(Debug, Clone)]
 struct Change {
@@ -74,6 +89,8 @@ struct Change {
     began: Time,
     keys: u64,
     bytes: u64,
+    /// The points before its first step.
+    before: Places,
 }
 
 /// All that were asked for or began by themselves.
@@ -106,7 +123,7 @@ pub enum Action {
     Add,
     /// Shares as equal as they can be.
     Rebalance,
-    /// This change ends, if nothing of it is done yet.
+    /// This change ends, and what was done of it is taken back.
     Cancel(String),
     /// How long a silent node keeps its place, milliseconds; none: for ever.
     SetEvictAfter(Option<u64>),
@@ -120,6 +137,10 @@ fn supposed(record: &RingRecord) -> Option<RingRecord> {
     let name = NodeName::new("new").ok()?;
     let newcomer = Newcomer { uuid: Uuid(u128::MAX), name, points, had: None };
     next::with(record, newcomer).ok().map(|(next, _)| next)
+}
+
+fn places(record: &RingRecord) -> Places {
+    record.members.iter().map(|member| (member.id, member.points.clone())).collect()
 }
 
 fn refused(code: ErrorCode, reason: impl Into<String>, sentence: impl Into<String>) -> ErrorReply {
@@ -160,7 +181,7 @@ impl Coordinator {
                 self.copy_bytes_per_s = bytes;
                 Ok(AdminReply::default())
             }
-            Action::Cancel(change) => self.cancel(&change, op.dry_run),
+            Action::Cancel(change) => self.cancel(now, &change, op.dry_run),
             action => self.ask(now, action, op.dry_run),
         }
     }
@@ -193,14 +214,14 @@ impl Coordinator {
                 (next, _) => next,
             };
             let preview = next.map(|next| self.preview(&record, &next, &kind));
-            return Ok(AdminReply { change: None, preview });
+            return Ok(AdminReply { preview, ..AdminReply::default() });
         }
         let number = self.open_change(now, kind.clone(), State::Waiting(None));
         if let (Kind::Add(_), None) = (&kind, &next) {
             self.effects.push(Effect::WantNode);
         }
         self.heal(now);
-        Ok(AdminReply { change: Some(format!("c{number}")), preview: None })
+        Ok(AdminReply { change: Some(format!("c{number}")), ..AdminReply::default() })
     }
 
     fn kind_of(&self, record: &RingRecord, action: Action) -> Result<Kind, Box<ErrorReply>> {
@@ -309,6 +330,7 @@ impl Coordinator {
         match step {
             Ok(Some(next)) => {
                 change.state = State::Running;
+                change.before = places(record);
                 if let (Kind::Add(name), Some(id)) = (&mut change.kind, next.incoming) {
                     let member = next.members.iter().find(|member| member.id == id);
                     *name = member.map_or(String::new(), |member| member.name.to_string());
@@ -340,7 +362,8 @@ impl Coordinator {
     fn open_change(&mut self, now: Time, kind: Kind, state: State) -> u64 {
         self.changes.last += 1;
         let number = self.changes.last;
-        self.changes.open.push(Change { number, kind, state, began: now, keys: 0, bytes: 0 });
+        let (began, keys, bytes, before) = (now, 0, 0, Places::new());
+        self.changes.open.push(Change { number, kind, state, began, keys, bytes, before });
         number
     }
 
@@ -354,90 +377,10 @@ impl Coordinator {
         }
     }
 
-    /// A ring is in force: changes of which nothing is left are at their end.
-    pub(super) fn ring_changed(&mut self, now: Time) {
-        self.copies_follow_ring();
-        self.tell_ring();
-        let Some(record) = self.record.clone() else { return };
-        let busy =
-            !record.learning.is_empty() || record.incoming.is_some() || record.outgoing.is_some();
-        let leaving = |name: &str| record.members.iter().any(|m| m.name.as_str() == name);
-        let (keys, bytes) = (self.copies.keys, self.copies.bytes);
-        let mut open = std::mem::take(&mut self.changes.open);
-        for mut change in open.drain(..) {
-            (change.keys, change.bytes) = (change.keys.max(keys), change.bytes.max(bytes));
-            let goes_on = match &change.kind {
-                Kind::Remove(name) => leaving(name),
-                _ => false,
-            };
-            if change.state != State::Running || busy || goes_on {
-                self.changes.open.push(change);
-                continue;
-            }
-            change.state = State::Done;
-            let took_ms = now.since_us(change.began) / 1_000;
-            let what = format!(
-                "c{} ({} {}) is done after {took_ms} ms",
-                change.number,
-                change.kind.action(),
-                change.kind.node().unwrap_or_default()
-            );
-            self.note(Note::Change(what));
-            self.end_change(change);
-        }
-    }
-
     fn end_change(&mut self, change: Change) {
         if self.changes.ended.len() == ENDED_MAX {
             self.changes.ended.pop_front();
         }
         self.changes.ended.push_back(change);
-    }
-
-    fn cancel(&mut self, name: &str, dry_run: bool) -> Result<AdminReply, Box<ErrorReply>> {
-        let named = |change: &Change| format!("c{}", change.number) == name;
-        let Some(place) = self.changes.open.iter().position(named) else {
-            let sentence = format!("no change called {name} is under way: see the status");
-            return Err(Box::new(refused(ErrorCode::Already, "not under way", sentence)));
-        };
-        if self.changes.open[place].state == State::Running {
-            let sentence = format!(
-                "{name} has begun, and its ring is in force or on its way: it cannot be taken \
-                 back, only followed by another change"
-            );
-            return Err(Box::new(refused(ErrorCode::Refused, "begun", sentence)));
-        }
-        if dry_run {
-            return Ok(AdminReply::default());
-        }
-        let mut change = self.changes.open.remove(place);
-        change.state = State::Cancelled;
-        self.end_change(change);
-        Ok(AdminReply { change: Some(name.to_owned()), preview: None })
-    }
-
-    /// What is shown of changes, the oldest first.
-    pub(super) fn changes_status(&self) -> Vec<ChangeStatus> {
-        let total = self.keys_to_learn();
-        let shown = |change: &Change| {
-            let (state, reason) = match &change.state {
-                State::Waiting(why) => ("waiting", why.clone()),
-                State::Running => ("running", None),
-                State::Done => ("done", None),
-                State::Cancelled => ("cancelled", None),
-            };
-            let running = change.state == State::Running;
-            ChangeStatus {
-                change: format!("c{}", change.number),
-                action: change.kind.action().to_owned(),
-                node: change.kind.node().filter(|name| !name.is_empty()).map(str::to_owned),
-                state: state.to_owned(),
-                keys_done: if running { self.copies.keys } else { change.keys },
-                keys_total: total.filter(|_| running),
-                bytes_done: if running { self.copies.bytes } else { change.bytes },
-                reason,
-            }
-        };
-        self.changes.ended.iter().chain(&self.changes.open).map(shown).collect()
     }
 }

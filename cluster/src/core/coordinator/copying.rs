@@ -17,18 +17,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::ids::{Incarnation, Key, MemberId, Version};
 use protocol::peer::{
-    CopyAnswer, CopyAsk, CopyPut, Learning, OnceAnswer, OnceAsk, RingRecord, Span,
+    CopyAnswer, CopyAsk, CopyItem, CopyPut, Learning, OnceAnswer, OnceAsk, RingRecord, Span,
 };
 
 use super::super::ring::Range;
 use super::super::time::Time;
 use super::Coordinator;
+use super::estimate::Meter;
 use super::links::LinkPhase;
 
 /// Transfers at a time.
-const TRANSFERS_MAX: usize = 4;
-/// What an item counts for beside its key and value.
-const ITEM_BYTES: u64 = 64;
+pub(super) const TRANSFERS_MAX: usize = 4;
 /// Progress is told so often, milliseconds.
 const TOLD_EVERY_MS: u64 = 250;
 
@@ -57,7 +56,7 @@ pub(super) struct Transfer {
     incarnation: Incarnation,
     pub(super) source: MemberId,
     pub(super) spans: Vec<Span>,
-    since: Version,
+    pub(super) since: Version,
     /// All keys up to this one have been taken in.
     after: Option<Key>,
     /// The last portion's end; the outer `None`: there was none yet.
@@ -75,6 +74,13 @@ pub(super) struct Transfer {
     told: Time,
 }
 
+impl Transfer {
+    /// All keys were copied.
+    pub(super) fn has_all_keys(&self) -> bool {
+        self.keys_end
+    }
+}
+
 /// All copying.
 #[derive(Debug, Default)]
 pub(super) struct Copies {
@@ -82,14 +88,25 @@ pub(super) struct Copies {
     pub(super) transfers: BTreeMap<u64, Transfer>,
     /// What learners have durably.
     done: BTreeSet<(MemberId, Span)>,
-    /// Keys and bytes copied since the learning began.
-    pub(super) keys: u64,
-    pub(super) bytes: u64,
+    /// Keys and bytes of transfers that came to their end since the learning began.
+    pub(super) ended: (u64, u64),
+    pub(super) meter: Meter,
 }
 
 impl Copies {
     pub(super) fn is_done(&self, done: &(MemberId, Span)) -> bool {
         self.done.contains(done)
+    }
+
+    /// Keys and bytes copied since the learning began, but for those that must be copied again.
+    pub(super) fn copied(&self) -> (u64, u64) {
+        let all = self.transfers.values();
+        all.fold(self.ended, |(keys, bytes), t| (keys + t.keys, bytes + t.bytes))
+    }
+
+    /// Whether a stretch is neither copied nor being copied.
+    pub(super) fn is_open(&self, learning: &Learning) -> bool {
+        !self.is_done(&(learning.learner, learning.span)) && !self.is_under_way(learning)
     }
 
     fn is_under_way(&self, learning: &Learning) -> bool {
@@ -113,7 +130,7 @@ impl Coordinator {
             .transfers
             .retain(|_, transfer| transfer.spans.iter().all(|span| wanted(transfer.learner, span)));
         if learning.is_empty() {
-            (self.copies.keys, self.copies.bytes) = (0, 0);
+            (self.copies.ended, self.copies.meter) = ((0, 0), Meter::default());
         }
     }
 
@@ -122,6 +139,8 @@ impl Coordinator {
         let Some(record) = self.record.clone().filter(|record| !record.learning.is_empty()) else {
             return;
         };
+        let (_, bytes) = self.copies.copied();
+        self.copies.meter.look(now, bytes);
         self.plan_transfers(now, &record);
         let waiting = |(_, transfer): &(&u64, &Transfer)| transfer.wait == Wait::Turn;
         let ids: Vec<u64> =
@@ -133,10 +152,7 @@ impl Coordinator {
 
     fn plan_transfers(&mut self, now: Time, record: &RingRecord) {
         while self.copies.transfers.len() < TRANSFERS_MAX {
-            let open = record.learning.iter().filter(|learning| {
-                let done = self.copies.is_done(&(learning.learner, learning.span));
-                !done && !self.copies.is_under_way(learning)
-            });
+            let open = record.learning.iter().filter(|learning| self.copies.is_open(learning));
             let mut pairs: BTreeMap<(MemberId, MemberId, Version), Vec<Span>> = BTreeMap::new();
             for learning in open {
                 let ready = self
@@ -226,6 +242,7 @@ impl Coordinator {
                 }
                 // Each of its stretches may have another source now.
                 _ => {
+                    self.tell_transfer(now, id, "lost");
                     self.copies.transfers.remove(&id);
                 }
             }
@@ -265,22 +282,14 @@ impl Coordinator {
         let CopyAnswer { r, items, through } = answer;
         let bytes_per_s = self.copy_bytes_per_s.max(1);
         let Some((_, transfer)) = self.transfer_of(Wait::Portion(r)) else { return };
-        let bytes: u64 = items
-            .iter()
-            .map(|item| {
-                let value = item.value.as_ref().map_or(0, |value| value.0.len());
-                (item.key.as_bytes().len() + value) as u64 + ITEM_BYTES
-            })
-            .sum();
+        let bytes: u64 = items.iter().map(CopyItem::bytes).sum();
         let pause_us = bytes.saturating_mul(1_000_000) / bytes_per_s;
         transfer.not_before = transfer.not_before.max(now).plus_us(pause_us);
         transfer.keys += items.len() as u64;
         transfer.bytes += bytes;
         transfer.through = Some(through);
         transfer.wait = Wait::Taken(r);
-        let (learner, keys) = (transfer.learner, items.len() as u64);
-        self.copies.keys += keys;
-        self.copies.bytes += bytes;
+        let learner = transfer.learner;
         if let Some(place) = self.by_member.get(&learner).copied() {
             self.nodes[place].link.push_put(CopyPut { r, items, ..CopyPut::default() });
         }
@@ -325,6 +334,8 @@ impl Coordinator {
         } else if let Some((id, _)) = self.transfer_of(Wait::Durable(r)) {
             self.tell_transfer(now, id, "done");
             if let Some(transfer) = self.copies.transfers.remove(&id) {
+                let (keys, bytes) = self.copies.ended;
+                self.copies.ended = (keys + transfer.keys, bytes + transfer.bytes);
                 let learner = transfer.learner;
                 self.copies.done.extend(transfer.spans.iter().map(|span| (learner, *span)));
             }
@@ -333,11 +344,10 @@ impl Coordinator {
     }
 
     /// A node's link has ended: what was on its way there is on its way no more.
-    pub(super) fn transfers_lost(&mut self, member: MemberId) {
+    pub(super) fn transfers_lost(&mut self, now: Time, member: MemberId) {
         let incarnation = self.node_of(member).and_then(|node| node.incarnation());
-        self.copies.transfers.retain(|_, transfer| {
-            let learns = transfer.learner == member;
-            !learns || Some(transfer.incarnation) == incarnation
+        self.drop_transfers(now, |transfer| {
+            transfer.learner == member && Some(transfer.incarnation) != incarnation
         });
         for transfer in self.copies.transfers.values_mut() {
             let asked = matches!(transfer.wait, Wait::Portion(_) | Wait::Onces(_));
@@ -354,7 +364,17 @@ impl Coordinator {
     }
 
     /// A node has started anew: of what it was learning it has only what it said to be durable.
-    pub(super) fn transfers_void(&mut self, member: MemberId) {
-        self.copies.transfers.retain(|_, transfer| transfer.learner != member);
+    pub(super) fn transfers_void(&mut self, now: Time, member: MemberId) {
+        self.drop_transfers(now, |transfer| transfer.learner == member);
+    }
+
+    /// These are not gone on with: others begin anew.
+    fn drop_transfers(&mut self, now: Time, of: impl Fn(&Transfer) -> bool) {
+        let all = self.copies.transfers.iter();
+        let lost: Vec<u64> = all.filter(|(_, transfer)| of(transfer)).map(|(id, _)| *id).collect();
+        for id in lost {
+            self.tell_transfer(now, id, "lost");
+            self.copies.transfers.remove(&id);
+        }
     }
 }

@@ -162,7 +162,7 @@ impl Coordinator {
             self.end_link(now, place, false);
             self.void_votes(place);
             if let Some(member) = self.nodes[place].id {
-                self.transfers_void(member);
+                self.transfers_void(now, member);
             }
             // It is there now: no need to wait as after an attempt that failed.
             self.nodes[place].redial_at = None;
@@ -457,7 +457,7 @@ impl Coordinator {
         self.effects.push(Effect::HangUp { session });
         self.tell_link(now, place, false);
         if let Some(member) = self.nodes[place].id {
-            self.transfers_lost(member);
+            self.transfers_lost(now, member);
             self.onces_lost(member);
         }
         self.reads_lost(now, reads);

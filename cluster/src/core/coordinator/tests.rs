@@ -28,6 +28,7 @@ use super::{
 };
 
 mod cache_events;
+mod cancel;
 mod conditions;
 mod events;
 mod explain;
@@ -37,6 +38,7 @@ mod lease;
 mod machine;
 mod membership;
 mod once;
+mod progress;
 mod reads;
 mod recovery;
 mod registration;
@@ -78,6 +80,8 @@ struct Machine {
     onces: BTreeMap<Version, OnceEntry>,
     /// Keys in a page at most.
     page_max: usize,
+    /// What its heartbeats tell.
+    figures: NodeFigures,
     log: Vec<(GroupSeq, Vec<LogRecord>)>,
     meta: Meta,
     beats: u64,

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 
 use super::super::directory;
 use super::super::engine::{Engine, State};
+use super::sample::Sample;
 use super::{Done, KeyJob, Outcome, QUEUE_MAX};
 use crate::core::cache::Cache;
 use crate::core::node::{Found, Scanned};
@@ -57,8 +58,8 @@ pub(in super::super) fn start_keys(
     cache: Arc<Cache>,
     engine: Weak<Engine>,
 ) -> std::io::Result<JoinHandle<()>> {
-    let (jobs, checkpointing, recount) = (queue.add, false, None);
-    let mut lane = KeyLane { keystore, cache, jobs, checkpointing, recount };
+    let (jobs, checkpointing, recount, sample) = (queue.add, false, None, Sample::default());
+    let mut lane = KeyLane { keystore, cache, jobs, checkpointing, recount, sample };
     let run = move || lane.run(queue.jobs, &engine);
     thread::Builder::new().name("keys".into()).spawn(run)
 }
@@ -71,6 +72,7 @@ struct KeyLane {
     checkpointing: bool,
     /// While keys are counted by new ranges: how many jobs were done since some were.
     recount: Option<usize>,
+    sample: Sample,
 }
 
 impl KeyLane {
@@ -193,8 +195,10 @@ impl KeyLane {
                 Ok(Outcome::Silent)
             }
             KeyJob::Count => {
+                self.sample.look(&*self.keystore);
                 let keys = self.keystore.ranges().live().collect();
-                Ok(Outcome::Tell(Done::Counts(keys, self.cache.stats())))
+                let key_bytes = self.sample.key_bytes();
+                Ok(Outcome::Tell(Done::Counts(keys, key_bytes, self.cache.stats())))
             }
             KeyJob::Stop => {
                 if !self.checkpointing {

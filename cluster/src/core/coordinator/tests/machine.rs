@@ -29,6 +29,7 @@ pub(super) fn blank(node: usize) -> Machine {
         keys: BTreeMap::new(),
         onces: BTreeMap::new(),
         page_max: 3,
+        figures: NodeFigures::default(),
         log: Vec::new(),
         meta,
         beats: 0,
@@ -230,7 +231,7 @@ impl World {
             uuid: meta.store,
             incarnation: meta.incarnation,
             seq: self.nodes[node].beats,
-            figures: NodeFigures { interval_ms: HEARTBEAT_MS, ..NodeFigures::default() },
+            figures: NodeFigures { interval_ms: HEARTBEAT_MS, ..self.nodes[node].figures.clone() },
         }
     }
 
