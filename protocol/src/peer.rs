@@ -447,6 +447,10 @@ pub struct Up {
     /// The disk is full: every prepare is refused, so that what is prepared can be decided (R14).
     #[serde(default, skip_serializing_if = "is_false")]
     pub full: bool,
+    /// There was no space for the last checkpoint: what is copied to this node is in memory until
+    /// there is.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub no_space: bool,
 }
 
 /// A durable no.

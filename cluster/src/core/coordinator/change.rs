@@ -24,6 +24,7 @@ use protocol::reply::{self, AdminReply};
 use super::super::ring::next::{self, Newcomer};
 use super::super::ring::{propose, propose_join, ring_of};
 use super::super::time::Time;
+use super::copying::no_room;
 use super::heal::as_founded;
 use super::members::Node;
 use super::{Answer, ClientId, Coordinator, Effect, Phase};
@@ -50,6 +51,11 @@ impl Kind {
             Self::Remove(_) => "remove",
             Self::Rebalance => "rebalance",
         }
+    }
+
+    /// Whether there is a way back once it has begun.
+    fn can_be_cancelled(&self) -> bool {
+        matches!(self, Self::Add(_) | Self::Remove(_) | Self::Rebalance)
     }
 
     pub(super) fn node(&self) -> Option<&str> {
@@ -143,6 +149,12 @@ fn places(record: &RingRecord) -> Places {
     record.members.iter().map(|member| (member.id, member.points.clone())).collect()
 }
 
+/// A coordinator has no disk: what it is told to use it forgets.
+fn until_the_end() -> AdminReply {
+    let note = "it holds until the coordinator ends: the next one takes what its flags say";
+    AdminReply { note: Some(note.to_owned()), ..AdminReply::default() }
+}
+
 fn refused(code: ErrorCode, reason: impl Into<String>, sentence: impl Into<String>) -> ErrorReply {
     ErrorReply { reason: Some(reason.into().into()), ..ErrorReply::new(code, sentence.into()) }
 }
@@ -175,11 +187,11 @@ impl Coordinator {
             Action::SetEvictAfter(after_ms) => {
                 self.evict_after_ms = after_ms;
                 self.refused.clear();
-                Ok(AdminReply::default())
+                Ok(until_the_end())
             }
             Action::SetCopyRate(bytes) => {
                 self.copy_bytes_per_s = bytes;
-                Ok(AdminReply::default())
+                Ok(until_the_end())
             }
             Action::Cancel(change) => self.cancel(now, &change, op.dry_run),
             action => self.ask(now, action, op.dry_run),
@@ -314,7 +326,18 @@ impl Coordinator {
             }
         };
         let next = next.map_err(|why| refuse(format!("{why:?}")))?;
-        match self.why_not(record, &next, None) {
+        let full = || {
+            let names = next.learning.iter().map(|learning| learning.learner);
+            let name = |id: MemberId| match Some(id) == next.incoming {
+                true => self.candidate(),
+                false => self.node_of(id),
+            };
+            names
+                .filter_map(name)
+                .find(|node| !node.has_room())
+                .map(|node| no_room(node.name.as_str()))
+        };
+        match self.why_not(record, &next, None).or_else(full) {
             None => Ok(Some(next)),
             Some(why) => Err(refuse(why)),
         }

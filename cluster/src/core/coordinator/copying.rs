@@ -11,6 +11,9 @@
 //! committed is either in a portion or came to the learner as to any other participant. Where the
 //! source is lost another one goes on from the same key; a learner that restarts begins anew.
 //!
+//! A learner whose disk is full is given no more; it tries by itself to make durable what it has,
+//! and says when it could. Then copying goes on from where it was.
+//!
 //! Never: reads from a learner; has two portions of one transfer on their way.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,9 +25,10 @@ use protocol::peer::{
 
 use super::super::ring::Range;
 use super::super::time::Time;
-use super::Coordinator;
 use super::estimate::Meter;
 use super::links::LinkPhase;
+use super::members::Node;
+use super::{Coordinator, Note};
 
 /// Transfers at a time.
 pub(super) const TRANSFERS_MAX: usize = 4;
@@ -115,6 +119,11 @@ impl Copies {
         };
         self.transfers.values().any(of)
     }
+}
+
+/// That a node cannot take what is copied to it.
+pub(super) fn no_room(name: &str) -> String {
+    format!("{name} has no space on its disk for what it is to hold: free some there")
 }
 
 impl Coordinator {
@@ -222,11 +231,50 @@ impl Coordinator {
         node.is_some_and(|node| node.is_up() && node.link.phase == LinkPhase::Ready)
     }
 
+    fn has_room(&self, member: MemberId) -> bool {
+        self.node_of(member).is_none_or(Node::has_room)
+    }
+
+    /// How a transfer is that has not come to its end.
+    pub(super) fn state_of_transfer(&self, transfer: &Transfer) -> &'static str {
+        if self.has_room(transfer.learner) { "copying" } else { "paused" }
+    }
+
+    /// A node has no space for what is copied to it, or has some again.
+    pub(super) fn tell_room(&mut self, now: Time, place: usize) {
+        let node = &self.nodes[place];
+        let (name, room) = (node.name.clone(), node.has_room());
+        let Some(member) = node.id else { return };
+        let learns = self.record.as_ref().is_some_and(|record| {
+            record.learning.iter().any(|learning| learning.learner == member)
+        });
+        if !learns {
+            return;
+        }
+        self.note(match room {
+            false => Note::Alarm(format!("{}; copying to it is paused", no_room(name.as_str()))),
+            true => Note::Change(format!("{name} has space on its disk again: copying goes on")),
+        });
+        let all = self.copies.transfers.iter().filter(|(_, t)| t.learner == member);
+        for id in all.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.tell_transfer(now, id, if room { "copying" } else { "paused" });
+        }
+    }
+
+    /// Why copying is paused, and what to do.
+    pub(super) fn paused_for(&self) -> Option<String> {
+        let record = self.record.as_ref()?;
+        let full = record.learning.iter().find(|learning| !self.has_room(learning.learner))?;
+        Some(no_room(&self.name_of(full.learner)))
+    }
+
     /// Asks for the next portion, if it is time and its source is there.
     fn go_on_copying(&mut self, now: Time, id: u64) {
         let Some(transfer) = self.copies.transfers.get(&id) else { return };
         let learner = transfer.learner;
-        if now < transfer.not_before || !self.can_be_asked(learner) {
+        // The last portion is a try, which the node repeats by itself.
+        let paused = !transfer.onces_end && !self.has_room(learner);
+        if now < transfer.not_before || !self.can_be_asked(learner) || paused {
             return;
         }
         let source = transfer.source;

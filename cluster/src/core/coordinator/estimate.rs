@@ -1,4 +1,5 @@
-//! How much a change copies, and how far that is: estimates, and what is not known is said to be so.
+//! How much a change copies, and how far that is: estimates, and what is not known is said to be
+//! so.
 //!
 //! Nodes tell with their heartbeats how many keys they have and how long those are about (R15: for
 //! display only); a stretch of the ring has its part of them. What was copied is known, and of what
@@ -174,7 +175,10 @@ impl Coordinator {
     /// What is being copied now.
     pub fn transfers(&self, now: Time) -> Vec<Told> {
         let all = self.copies.transfers.iter();
-        all.map(|(id, transfer)| self.told_of(now, *id, transfer, "copying")).collect()
+        let told = |(id, transfer): (&u64, &Transfer)| {
+            self.told_of(now, *id, transfer, self.state_of_transfer(transfer))
+        };
+        all.map(told).collect()
     }
 
     /// What is to be learned and is not copied yet, by whom and from whom.

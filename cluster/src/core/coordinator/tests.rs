@@ -80,6 +80,8 @@ struct Machine {
     onces: BTreeMap<Version, OnceEntry>,
     /// Keys in a page at most.
     page_max: usize,
+    /// Its keystore finds no space for a checkpoint.
+    no_space: bool,
     /// What its heartbeats tell.
     figures: NodeFigures,
     log: Vec<(GroupSeq, Vec<LogRecord>)>,

@@ -194,12 +194,7 @@ impl KeyLane {
                 self.recount()?;
                 Ok(Outcome::Silent)
             }
-            KeyJob::Count => {
-                self.sample.look(&*self.keystore);
-                let keys = self.keystore.ranges().live().collect();
-                let key_bytes = self.sample.key_bytes();
-                Ok(Outcome::Tell(Done::Counts(keys, key_bytes, self.cache.stats())))
-            }
+            KeyJob::Count => Ok(Outcome::Tell(self.count())),
             KeyJob::Stop => {
                 if !self.checkpointing {
                     self.last_checkpoint()?;
@@ -207,6 +202,12 @@ impl KeyLane {
                 Ok(Outcome::Last)
             }
         }
+    }
+
+    fn count(&mut self) -> Done {
+        self.sample.look(&*self.keystore);
+        let keys = self.keystore.ranges().live().collect();
+        Done::Counts(keys, self.sample.key_bytes(), self.cache.stats())
     }
 
     /// Without space none is made: all of it is in the log.

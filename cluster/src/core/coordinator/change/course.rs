@@ -47,6 +47,7 @@ impl Coordinator {
     /// What is shown of changes, the oldest first.
     pub(in super::super) fn changes_status(&self, now: Time) -> Vec<ChangeStatus> {
         let progress = self.progress(now);
+        let paused = self.paused_for();
         let shown = |change: &Change| {
             let (state, reason) = match &change.state {
                 State::Waiting(why) => ("waiting", why.clone()),
@@ -69,6 +70,14 @@ impl Coordinator {
             if state != "running" {
                 return told;
             }
+            let reason = match (told.reason.clone(), &paused) {
+                (None, Some(why)) if change.kind.can_be_cancelled() => {
+                    Some(format!("{why}, and it goes on by itself; or cancel the change"))
+                }
+                (None, Some(why)) => Some(format!("{why}, and it goes on by itself")),
+                (Some(why), Some(full)) => Some(format!("{why}; {full}")),
+                (reason, None) => reason,
+            };
             ChangeStatus {
                 keys_done: progress.keys_done,
                 keys_total: progress.total.keys,
@@ -77,6 +86,7 @@ impl Coordinator {
                 bytes_per_s: progress.bytes_per_s,
                 eta_ms: progress.eta_ms,
                 transfers: progress.transfers.clone(),
+                reason,
                 ..told
             }
         };

@@ -29,6 +29,7 @@ pub(super) fn blank(node: usize) -> Machine {
         keys: BTreeMap::new(),
         onces: BTreeMap::new(),
         page_max: 3,
+        no_space: false,
         figures: NodeFigures::default(),
         log: Vec::new(),
         meta,
@@ -177,7 +178,11 @@ impl World {
                 machine.looks.push_back(node::Input::Retained(None));
             }
             node::Effect::Checkpoint { through } => {
-                machine.looks.push_back(node::Input::Checkpointed(through));
+                let done = match machine.no_space {
+                    true => node::Input::NotCheckpointed,
+                    false => node::Input::Checkpointed(through),
+                };
+                machine.looks.push_back(done);
             }
             node::Effect::FreeLog { .. }
             | node::Effect::WantRoom { .. }

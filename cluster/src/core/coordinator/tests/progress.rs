@@ -171,3 +171,72 @@ fn of_one_that_had_something_nobody_knows_how_much_is_old() {
     }
     assert_eq!((world.change().keys_total, world.change().eta_ms), (None, None));
 }
+
+/// A cluster in which n3 is to leave, and n1 has no space for what it gets of it.
+fn paused() -> World {
+    let mut world = World::that_tells(&figures());
+    world.listen(&[Topic::Ring]);
+    world.nodes[0].no_space = true;
+    world.admin(Action::Remove("n3".into()));
+    for _ in 0..100 {
+        world.advance(10);
+        if world.change().reason.is_some() {
+            break;
+        }
+    }
+    let change = world.change();
+    assert_eq!(change.state, "running");
+    let why = "n1 has no space on its disk for what it is to hold: free some there, and it goes \
+               on by itself; or cancel the change";
+    assert_eq!(change.reason.as_deref(), Some(why), "{change:?}");
+    world
+}
+
+fn states(world: &mut World, of: &str) -> Vec<String> {
+    let state = |body: &Body| match body {
+        Body::Transfer(told) if told.target.as_str() == of => Some(told.state.clone()),
+        _ => None,
+    };
+    pick(&world.heard(), state)
+}
+
+#[test]
+fn a_learner_without_space_pauses_the_change_and_not_the_cluster() {
+    let mut world = paused();
+    assert!(states(&mut world, "n1").contains(&"paused".to_owned()));
+    let shown = world.change().transfers;
+    assert!(shown.iter().any(|told| told.target.as_str() == "n1" && told.state == "paused"));
+    let said = |note: &Note| matches!(note, Note::Alarm(what) if what.contains("n1 has no space"));
+    assert!(world.sides[0].notes.iter().any(said), "{:?}", world.sides[0].notes);
+    world.put_all("v2");
+    world.advance(40_000);
+    world.put_all("v3");
+    assert_eq!(world.change().state, "running", "it waits for as long as it takes");
+    assert!(world.nodes.iter().all(|node| node.core.is_some()), "nobody ends for that");
+    world.nodes[0].no_space = false;
+    // It tries again after half a minute at the latest.
+    world.advance(31_000);
+    world.settle();
+    assert_eq!(world.change().state, "done");
+    assert_eq!(world.members(), [1, 2]);
+    assert_eq!(states(&mut world, "n1").last().map(String::as_str), Some("done"));
+    world.crash(2);
+    world.assert_whole(2, "v3");
+}
+
+#[test]
+fn a_change_that_is_paused_can_be_cancelled_and_another_is_refused() {
+    let mut world = paused();
+    let cancel = world.admin(Action::Cancel("c1".into()));
+    assert!(is_ok(world.answer(cancel)), "{:?}", world.answer(cancel));
+    world.settle();
+    assert_eq!((world.change().state.as_str(), world.members()), ("cancelled", vec![1, 2, 3]));
+    world.assert_whole(2, "v1");
+    let again = world.admin(Action::Remove("n3".into()));
+    let refused = format!("{:?}", world.answer(again));
+    assert!(refused.contains("n1 has no space on its disk"), "{refused}");
+    world.nodes[0].no_space = false;
+    world.advance(31_000);
+    let again = world.admin(Action::Remove("n3".into()));
+    assert!(is_ok(world.answer(again)), "{:?}", world.answer(again));
+}
