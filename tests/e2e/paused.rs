@@ -114,8 +114,15 @@ fn ended(cluster: &Cluster, change: &str, how: &str) {
     assert_eq!(shown["state"], how, "{shown}");
 }
 
-/// People are told by the command, too.
+/// People are told by the command, and who subscribes now by the snapshot.
 fn told(cluster: &Cluster, node: &str) {
+    let mut listener = Conn::open(cluster.addr()).expect("the cluster is ready");
+    let subscribe = json!({"op": "subscribe", "topics": ["ring"]});
+    assert_eq!(listener.call(&subscribe).expect("an answer")["ok"], true);
+    let snapshot = listener.receive().expect("a snapshot");
+    let transfers = snapshot["transfers"].as_array().expect("a list");
+    let paused = |told: &&Value| told["state"] == "paused" && told["target"] == node;
+    assert!(transfers.iter().any(|told| paused(&told)), "{snapshot}");
     let ran = piazza(cluster, &["status", "--dir", text(&cluster.data())]);
     let words = format!("{node} has no space on its disk for what it is to hold: free some there");
     assert!(ran.out.contains(&words) && ran.out.contains("paused"), "{ran:?}");

@@ -124,7 +124,7 @@ fn said(model: &Model, change: &MemberChange, preview: Option<&ChangePreview>) -
             MemberChange::Evict(_) => {
                 "Updates flow meanwhile. It gets a place again when it is back."
             }
-            _ => "Reads and updates go on meanwhile. What has begun is not taken back.",
+            _ => "Reads and updates go on meanwhile. `piazza admin cancel` leads back.",
         }
         .into(),
     );

@@ -100,8 +100,13 @@ fn a_change_that_is_cancelled_leads_back_at_whatever_moment() {
             let mut world = World::slow();
             let before = world.begin(what);
             world.advance(10 * moment);
+            let before_it = world.put(1, &keys()[0], "v2");
             let cancelled = world.cancel();
+            let after_it = world.put(2, &keys()[1], "v2");
             world.settle();
+            for put in [before_it, after_it] {
+                assert!(is_ok(world.answer(put)), "{moment}: {:?}", world.answer(put));
+            }
             let change = world.newest_change().expect("it is shown");
             *ends.entry(change.state.clone()).or_insert(0) += 1;
             let at = format!("{what:?} after {moment}: {change:?} {cancelled:?}");
