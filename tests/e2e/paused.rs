@@ -109,7 +109,8 @@ fn paused(cluster: &Cluster, change: &str, node: &str) {
 
 fn ended(cluster: &Cluster, change: &str, how: &str) {
     let shown = wait_for(&format!("{change} to be {how}"), WAIT_MAX, || {
-        state(cluster, change).filter(|shown| shown["state"] != "running")
+        let open = |shown: &Value| shown["state"] == "running" || shown["state"] == "waiting";
+        state(cluster, change).filter(|shown| !open(shown))
     });
     assert_eq!(shown["state"], how, "{shown}");
 }
