@@ -94,11 +94,16 @@ pub enum Bug {
     DecisionToldOnce,
     /// Segments of the log are freed before the keystore has what was in them (H55).
     FreedEarly,
+    /// Whoever was away copies what was written since, though tombstones of that time are gone (R8,
+    /// H38).
+    SweptUnseen,
+    /// What is copied whole is copied onto what is left of an earlier time (H38).
+    CopiedOntoOld,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 45] = [
         Self::VoteBeforeSync,
         Self::ReportBeforeSync,
         Self::LowerEpochHeard,
@@ -142,6 +147,8 @@ impl Bug {
         Self::WatchNotLost,
         Self::DecisionToldOnce,
         Self::FreedEarly,
+        Self::SweptUnseen,
+        Self::CopiedOntoOld,
     ];
 }
 

@@ -262,15 +262,21 @@ pub(crate) fn under_way(change: &ChangeStatus) -> String {
     text
 }
 
-/// How much is copied, of how much if that is known.
+/// How much is copied or read, of how much if that is known.
 pub(crate) fn copied(change: &ChangeStatus) -> String {
-    so_much(change.keys_done, change.keys_total, change.bytes_done, change.bytes_total)
+    let what = match change.action.as_str() {
+        "scrub" | "repair" => "records read",
+        _ => "keys copied",
+    };
+    let (keys, bytes) = (change.keys_done, change.bytes_done);
+    so_much((keys, change.keys_total), what, (bytes, change.bytes_total))
 }
 
-fn so_much(keys: u64, of: Option<u64>, bytes: u64, of_bytes: Option<u64>) -> String {
-    let of = of.map_or_else(String::new, |total| format!(" of {total}"));
-    let of_bytes = of_bytes.map_or_else(String::new, |total| format!(" of {}", size(total)));
-    format!("{keys}{of} keys copied, {}{of_bytes}", size(bytes))
+/// How many keys, and bytes, each of how many.
+fn so_much(keys: (u64, Option<u64>), what: &str, bytes: (u64, Option<u64>)) -> String {
+    let of = keys.1.map_or_else(String::new, |total| format!(" of {total}"));
+    let of_bytes = bytes.1.map_or_else(String::new, |total| format!(" of {}", size(total)));
+    format!("{}{of} {what}, {}{of_bytes}", keys.0, size(bytes.0))
 }
 
 /// `, 200 keys left, 4000 ms`.
@@ -294,7 +300,7 @@ pub(crate) fn transferred(told: &Transfer) -> String {
     };
     let mut text = format!("{} to {} ({ranges}): ", told.source, told.target);
     let (keys, bytes) = ((told.keys_done, told.keys_total), (told.bytes_done, told.bytes_total));
-    text.push_str(&so_much(keys.0, keys.1, bytes.0, bytes.1));
+    text.push_str(&so_much(keys, "keys copied", bytes));
     match told.state.as_str() {
         "copying" => {
             let _ = write!(text, ", {}/s", size(told.bytes_per_s));

@@ -27,7 +27,7 @@ use super::super::time::Time;
 use super::copying::no_room;
 use super::heal::as_founded;
 use super::members::Node;
-use super::{Answer, ClientId, Coordinator, Effect, Phase};
+use super::{Answer, ClientId, Coordinator, Effect, Note, Phase};
 
 /// Changes that are shown after their end.
 const ENDED_MAX: usize = 16;
@@ -40,9 +40,16 @@ pub(super) enum Kind {
     Add(String),
     Remove(String),
     Rebalance,
+    Scrub,
+    Repair,
 }
 
 impl Kind {
+    /// Whether it changes no ring.
+    fn is_scrub(&self) -> bool {
+        matches!(self, Self::Scrub | Self::Repair)
+    }
+
     pub(super) fn action(&self) -> &'static str {
         match self {
             Self::Evict(_) => "evict",
@@ -50,6 +57,8 @@ impl Kind {
             Self::Add(_) => "add",
             Self::Remove(_) => "remove",
             Self::Rebalance => "rebalance",
+            Self::Scrub => "scrub",
+            Self::Repair => "repair",
         }
     }
 
@@ -63,7 +72,7 @@ impl Kind {
             Self::Evict(node) | Self::Return(node) | Self::Add(node) | Self::Remove(node) => {
                 Some(node)
             }
-            Self::Rebalance => None,
+            Self::Rebalance | Self::Scrub | Self::Repair => None,
         }
     }
 }
@@ -129,6 +138,10 @@ pub enum Action {
     Add,
     /// Shares as equal as they can be.
     Rebalance,
+    /// All records are read anew.
+    Scrub,
+    /// The same, and damaged ones are replaced by the copies of other nodes.
+    Repair,
     /// This change ends, and what was done of it is taken back.
     Cancel(String),
     /// How long a silent node keeps its place, milliseconds; none: for ever.
@@ -157,6 +170,13 @@ fn until_the_end() -> AdminReply {
 
 fn refused(code: ErrorCode, reason: impl Into<String>, sentence: impl Into<String>) -> ErrorReply {
     ErrorReply { reason: Some(reason.into().into()), ..ErrorReply::new(code, sentence.into()) }
+}
+
+fn busy(open: &Change) -> ErrorReply {
+    let name = format!("c{}", open.number);
+    let action = open.kind.action();
+    let sentence = format!("{name} ({action}) is running: wait for its end, or cancel it");
+    ErrorReply { change: Some(name), ..ErrorReply::new(ErrorCode::Busy, sentence) }
 }
 
 impl Coordinator {
@@ -194,6 +214,8 @@ impl Coordinator {
                 Ok(until_the_end())
             }
             Action::Cancel(change) => self.cancel(now, &change, op.dry_run),
+            Action::Scrub => self.ask_scrub(now, Kind::Scrub, op.dry_run),
+            Action::Repair => self.ask_scrub(now, Kind::Repair, op.dry_run),
             action => self.ask(now, action, op.dry_run),
         }
     }
@@ -210,14 +232,10 @@ impl Coordinator {
         };
         let kind = self.kind_of(&record, action)?;
         let evicts = matches!(kind, Kind::Evict(_));
-        if let Some(open) = self.changes.open.iter().find(|change| !evicts || change.kind == kind) {
-            let name = format!("c{}", open.number);
-            let sentence = format!(
-                "{name} ({}) is running: wait for its end, or cancel it",
-                open.kind.action()
-            );
-            let error = ErrorReply::new(ErrorCode::Busy, sentence);
-            return Err(Box::new(ErrorReply { change: Some(name), ..error }));
+        let in_the_way =
+            |change: &&Change| !change.kind.is_scrub() && (!evicts || change.kind == kind);
+        if let Some(open) = self.changes.open.iter().find(in_the_way) {
+            return Err(Box::new(busy(open)));
         }
         let next = self.first_step(now, &record, &kind)?;
         if dry_run {
@@ -234,6 +252,55 @@ impl Coordinator {
         }
         self.heal(now);
         Ok(AdminReply { change: Some(format!("c{number}")), ..AdminReply::default() })
+    }
+
+    /// All records are to be read anew.
+    fn ask_scrub(
+        &mut self,
+        now: Time,
+        kind: Kind,
+        dry_run: bool,
+    ) -> Result<AdminReply, Box<ErrorReply>> {
+        if self.phase != Phase::Active {
+            let sentence = "the coordinator is not active yet: ask again in a moment";
+            return Err(Box::new(refused(ErrorCode::Refused, "recovering", sentence)));
+        }
+        if let Some(open) = self.changes.open.iter().find(|change| change.kind.is_scrub()) {
+            return Err(Box::new(busy(open)));
+        }
+        if dry_run {
+            return Ok(AdminReply::default());
+        }
+        let mends = kind == Kind::Repair;
+        let number = self.open_change(now, kind, State::Running);
+        self.begin_scrub(now, mends);
+        Ok(AdminReply { change: Some(format!("c{number}")), ..AdminReply::default() })
+    }
+
+    /// A scrub that nobody asked for, if none is running.
+    pub(super) fn scrub_by_itself(&mut self, now: Time) {
+        if !self.changes.open.iter().any(|change| change.kind.is_scrub()) {
+            self.open_change(now, Kind::Scrub, State::Running);
+            self.begin_scrub(now, false);
+        }
+    }
+
+    /// A scrub has come to its end.
+    pub(super) fn end_scrub_change(&mut self, now: Time, result: &str) {
+        let Some(place) = self.changes.open.iter().position(|change| change.kind.is_scrub()) else {
+            return;
+        };
+        let mut change = self.changes.open.remove(place);
+        change.state = State::Done;
+        if let Some(figures) = self.scrub_figures() {
+            (change.keys, change.bytes) = (figures.keys, figures.bytes);
+        }
+        let took_ms = now.since_us(change.began) / 1_000;
+        let (number, action) = (change.number, change.kind.action());
+        self.note(Note::Change(format!(
+            "c{number} ({action}) is done after {took_ms} ms: {result}"
+        )));
+        self.end_change(change);
     }
 
     fn kind_of(&self, record: &RingRecord, action: Action) -> Result<Kind, Box<ErrorReply>> {
@@ -297,7 +364,7 @@ impl Coordinator {
                 let Some(id) = member(name) else { return Ok(None) };
                 return self.without(record, id).map(Some).map_err(refuse);
             }
-            Kind::Return(_) => return Ok(None),
+            Kind::Return(_) | Kind::Scrub | Kind::Repair => return Ok(None),
             Kind::Remove(name) => {
                 let Some(id) = member(name) else { return Ok(None) };
                 let with_points = |member: &&protocol::peer::RingMember| !member.points.is_empty();

@@ -35,10 +35,15 @@ impl Coordinator {
             return Err(Box::new(refused(ErrorCode::Already, "not under way", sentence)));
         };
         let change = &self.changes.open[place];
-        if let State::Waiting(_) = change.state {
-            let note = Some("nothing of it was done".to_owned());
+        let scrubs = change.kind.is_scrub();
+        if scrubs || matches!(change.state, State::Waiting(_)) {
+            let note = if scrubs { "nothing more is read" } else { "nothing of it was done" };
+            let note = Some(note.to_owned());
             if dry_run {
                 return Ok(AdminReply { note, ..AdminReply::default() });
+            }
+            if scrubs {
+                self.stop_scrub();
             }
             let mut change = self.changes.open.remove(place);
             change.state = State::Cancelled;
@@ -80,6 +85,7 @@ impl Coordinator {
                 );
                 return Err(refuse(ErrorCode::Refused, "begun", sentence));
             }
+            Kind::Scrub | Kind::Repair => "nothing more is read".to_owned(),
             Kind::Add(node) => format!(
                 "{node} gives back what it was to hold and leaves; its process is then stopped \
                  and not restarted"
@@ -109,7 +115,7 @@ impl Coordinator {
     fn way_back(&self, record: &RingRecord, change: &Change) -> Result<Option<RingRecord>, String> {
         let member = |name: &str| record.members.iter().find(|m| m.name.as_str() == name);
         let next = match &change.kind {
-            Kind::Evict(_) | Kind::Return(_) => return Ok(None),
+            Kind::Evict(_) | Kind::Return(_) | Kind::Scrub | Kind::Repair => return Ok(None),
             Kind::Add(name) => match member(name).filter(|member| !member.points.is_empty()) {
                 Some(member) => next::leaving(record, member.id),
                 None => return Ok(None),

@@ -13,10 +13,13 @@ impl Coordinator {
     /// A ring is in force: changes of which nothing is left are at their end.
     pub(in super::super) fn ring_changed(&mut self, now: Time) {
         let (keys, bytes) = self.copies.copied();
-        for change in &mut self.changes.open {
+        for change in self.changes.open.iter_mut().filter(|change| !change.kind.is_scrub()) {
             (change.keys, change.bytes) = (change.keys.max(keys), change.bytes.max(bytes));
         }
-        self.copies_follow_ring();
+        self.copies_follow_ring(now);
+        self.audits_follow_ring();
+        self.scrub_follows_ring();
+        self.damage_follows_ring();
         self.tell_ring();
         self.end_changes(now);
     }
@@ -70,6 +73,12 @@ impl Coordinator {
             if state != "running" {
                 return told;
             }
+            if change.kind.is_scrub() {
+                let figures = self.scrub_figures();
+                let (keys_done, bytes_done) =
+                    figures.map_or((0, 0), |read| (read.keys, read.bytes));
+                return ChangeStatus { keys_done, bytes_done, ..told };
+            }
             let reason = match (told.reason.clone(), &paused) {
                 (None, Some(why)) if change.kind.can_be_cancelled() => {
                     Some(format!("{why}, and it goes on by itself; or cancel the change"))
@@ -105,6 +114,7 @@ impl Change {
             record.departed.iter().any(|gone| gone.name.as_str() == name && gone.removed)
         };
         match (&self.state, &self.kind) {
+            (_, kind) if kind.is_scrub() => None,
             // The last step of a removal is the member's going.
             (State::Running, Kind::Remove(name)) if is_member(name) => None,
             (State::Running, Kind::Remove(name)) if !removed(name) => {
