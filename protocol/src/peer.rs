@@ -18,7 +18,7 @@ use crate::ids::{
 
 pub use self::audit::{Audit, AuditAnswer, AuditAsk, Audited, Digest, RangeHash};
 pub use self::cache::{CacheAnswer, CacheAsk};
-pub use self::copy::{CopyAnswer, CopyAsk, CopyItem, CopyPut, Extent};
+pub use self::copy::{COPY_ITEM_BYTES, CopyAnswer, CopyAsk, CopyItem, CopyPut, Extent};
 pub use self::heartbeat::Heartbeat;
 pub use self::line::Message;
 pub use self::placement::Placement;
@@ -458,6 +458,10 @@ pub struct Up {
     /// The disk is full: every prepare is refused, so that what is prepared can be decided (R14).
     #[serde(default, skip_serializing_if = "is_false")]
     pub full: bool,
+    /// There was no space for the last checkpoint: what is copied to this node is in memory until
+    /// there is.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub no_space: bool,
 }
 
 /// A durable no.

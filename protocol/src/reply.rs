@@ -31,7 +31,7 @@ pub use explain::{
     COORDINATOR, ExplainReply, Refusal, Step, StepName, decode_explained, refusal_tail,
 };
 pub use many::{Item, MgetTail, Page, ScanTail, decode_page, decode_values};
-pub use preview::{ChangePreview, MovePreview, PlacementPreview};
+pub use preview::{ChangePreview, LoadPreview, MovePreview, PlacementPreview};
 pub use watch::{Change, WATCH_LOST_LINE, WatchLine, decode_watch, watch_del_line, watch_put_line};
 
 /// Longest reply line, bytes without its newline.
@@ -154,6 +154,9 @@ pub struct AdminReply {
     /// What it would do, where only that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<ChangePreview>,
+    /// What comes of it, in a sentence, where that is not plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// What `locate` answers.

@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::Transfer;
 use crate::ids::{Epoch, Incarnation, NodeName, Point, RingNumber, Uuid};
 use crate::limits::Limits;
 use crate::peer::Placement;
@@ -302,6 +303,10 @@ pub struct NodeFigures {
     pub keys_primary: u64,
     /// Live keys of which it is another replica.
     pub keys_replica: u64,
+    /// About how many bytes a key of its takes when it is copied, of those that it looked at
+    /// lately; none: it has looked at none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_bytes: Option<u64>,
     /// Bytes of log kept.
     pub log_bytes: u64,
     /// Reads answered since the start.
@@ -366,7 +371,21 @@ pub struct ChangeStatus {
     pub keys_total: Option<u64>,
     /// Bytes copied.
     pub bytes_done: u64,
-    /// Why it waits or failed.
+    /// About how many there are in all, if known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_total: Option<u64>,
+    /// During the last seconds, bytes a second; none: it is too early to tell, or nothing is
+    /// copied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_per_s: Option<u64>,
+    /// About how long the copying still takes, milliseconds, if known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eta_ms: Option<u64>,
+    /// What is being copied, and what is still to be, with `waiting` as its state. With several
+    /// changes running it is that of all together, as are the figures above.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub transfers: Vec<Transfer>,
+    /// Why it waits, goes back or failed.
     pub reason: Option<String>,
 }
 

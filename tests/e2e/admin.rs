@@ -72,7 +72,10 @@ fn membership(cluster: &Cluster, run: &dyn Fn(&[&str]) -> Ran) {
         (&["admin", "rebalance"], "rebalance"),
     ] {
         let dry = run(&[dry, &["--dry-run", "--yes"]].concat()).ended(0);
-        assert!(dry.out.contains(&format!("{name} can be done")), "{dry:?}");
+        assert!(dry.out.contains(&format!("{name} can be done; nothing was")), "{dry:?}");
+        for part in ["  copied: ", "  time: ", "  copies at risk: ", "  n1: "] {
+            assert!(dry.out.contains(part), "{part}: {dry:?}");
+        }
     }
     let changes = |status: Value| status["changes"].as_array().map(Vec::len);
     assert_eq!(cluster.status().and_then(changes), Some(0));
@@ -88,7 +91,8 @@ fn membership(cluster: &Cluster, run: &dyn Fn(&[&str]) -> Ran) {
     for (value, shown) in [("60000", json!(60_000)), ("0", Value::Null)] {
         let dry = run(&["admin", "set", "evict_after_ms", value, "--dry-run"]).ended(0);
         assert_ne!(evict_after(), Some(shown.clone()), "{dry:?}");
-        run(&["admin", "set", "evict_after_ms", value]).ended(0);
+        let set = run(&["admin", "set", "evict_after_ms", value]).ended(0);
+        assert!(set.out.contains("it holds until the coordinator ends"), "{set:?}");
         assert_eq!(evict_after(), Some(shown));
     }
 }

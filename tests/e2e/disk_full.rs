@@ -24,25 +24,31 @@ const DISK_BYTES: u64 = 256 << 20;
 const VALUE_BYTES: usize = 500_000;
 /// Far more than the log has room for.
 const UPDATES_MAX: usize = 400;
-const WAIT_MAX: Duration = Duration::from_secs(120);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(120);
 
 #[test]
 fn disk_full_refuses_updates_until_there_is_space() {
+    let name = "e2e::disk_full::disk_full_refuses_updates_until_there_is_space";
+    where_it_may_mount(name, fill_and_free);
+}
+
+/// Runs a test in a process of its own that may mount what nobody else sees; `name` is the test's.
+pub(super) fn where_it_may_mount(name: &str, test: fn()) {
     if std::env::var_os(INSIDE).is_some() {
-        return fill_and_free();
+        return test();
     }
     let unshare = ["--mount", "--propagation", "private", "--"];
     let mount = ["mount", "-t", "tmpfs", "tmpfs", "/mnt"];
     let possible = Command::new("unshare").args(unshare).args(mount).output();
     if !possible.is_ok_and(|output| output.status.success()) {
         // Not `eprintln!`: of a test that passes, that is not shown.
-        let _ = writeln!(std::io::stderr(), "SKIPPED disk_full: it mounts a tmpfs: run it as root");
+        let _ = writeln!(std::io::stderr(), "SKIPPED {name}: it mounts a tmpfs: run it as root");
         return;
     }
     let _alone = alone();
     let mut inside = dying_with_us("unshare");
     inside.args(unshare).arg(std::env::current_exe().expect("this program has a path"));
-    inside.args(["e2e::disk_full::disk_full_refuses_updates_until_there_is_space", "--exact"]);
+    inside.args([name, "--exact"]);
     let status = inside.arg("--nocapture").env(INSIDE, "1").status();
     let status = status.unwrap_or_else(|error| panic!("{inside:?}: {error}"));
     assert!(status.success(), "it failed: {status}; see above");
@@ -118,7 +124,7 @@ fn read_back(conn: &mut Conn, acknowledged: &BTreeMap<String, String>) {
 }
 
 /// Moves a node's directory onto a tmpfs at `mount`; the node must not run.
-fn move_to_tmpfs(directory: &Path, mount: &Path) {
+pub(super) fn move_to_tmpfs(directory: &Path, mount: &Path) {
     let size = format!("size={DISK_BYTES}");
     let run = |command: &mut Command| {
         let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -132,7 +138,7 @@ fn move_to_tmpfs(directory: &Path, mount: &Path) {
 }
 
 /// Writes a file until the disk is full.
-fn fill(ballast: &Path) {
+pub(super) fn fill(ballast: &Path) {
     let mut file = fs::File::create(ballast).expect("a new file");
     let zeros = vec![0; 64 << 10];
     while file.write_all(&zeros).is_ok() {}

@@ -30,6 +30,8 @@
 //! * `words`: a whole dictionary goes in, and comes out again after everything was killed;
 //! * `replica_down`: while one node is down, its keys are refused quickly, the others go on;
 //! * `disk_full`: a node without space refuses updates until there is some (as root);
+//! * `paused`: a node has no space for what it is to hold (as root);
+//! * `rolling`: all servers are restarted one after the other under load;
 //! * `kill_loop`: servers are killed one after the other under load;
 //! * `kill_all`: everything is killed at once under load, again and again;
 //! * `mixed`: all kinds of operations, by the project's own client, while servers are killed and
@@ -69,10 +71,12 @@ mod limits;
 mod membership;
 mod mixed;
 mod node_cache;
+mod paused;
 mod placement;
 mod ran;
 mod readme;
 mod replica_down;
+mod rolling;
 mod scrub;
 mod serial;
 mod several_machines;

@@ -189,8 +189,12 @@ impl World {
                 }
                 self.event(format!("c{name}: {}", words::note(&note)));
             }
-            // Membership is ordered by the script's own words.
-            Effect::Active { .. } | Effect::WantNode | Effect::NodeRemoved(_) => {}
+            // Machines are started and stopped by the script's own words.
+            Effect::WantNode => self.event(format!("c{name} wants one more node")),
+            Effect::NodeRemoved(node) => {
+                self.event(format!("c{name}: {node} need not run any more"));
+            }
+            Effect::Active { .. } => {}
             Effect::Released => {
                 self.event(format!("c{name}: stopped"));
                 // Its last answers are on their way: nobody waits any more.

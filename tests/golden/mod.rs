@@ -31,6 +31,8 @@
 //! `client a txn if k 1.2, put l v`     | a transaction: `if k 1.2`, `if k absent`, `put k v`,
 //!                                      | `update k v`, `del k`
 //! `client a explain put k v`           | its way, not carried out; `explain run put k v`: carried out
+//! `client a admin remove n1`           | a change of the membership; `add`, `evict n1`, `rebalance`,
+//!                                      | `cancel c1`
 //! ... `within 300ms`                   | the client's patience (5 s)
 //! `client a@c1 get k`                  | to this coordinator
 //! `hold c1 to n2`, `hold n2 to c1`     | messages that way stay on their way

@@ -3,7 +3,7 @@
 //! Called by `script`; the core's own types, made here without its parser.
 
 use cluster::core::coordinator::{
-    CacheLook, Change, ClientOp, ExplainOp, Explainable, Seen, Test, Update, Write,
+    Action, AdminOp, CacheLook, Change, ClientOp, ExplainOp, Explainable, Seen, Test, Update, Write,
 };
 use cluster::core::time::Time;
 use protocol::ids::{Key, Value};
@@ -27,6 +27,10 @@ pub(super) fn request(text: &str) -> Result<Request, String> {
     }
     let words: Vec<&str> = text.split_whitespace().collect();
     let text = text.to_owned();
+    if let ["admin", words @ ..] = words.as_slice() {
+        let op = AdminOp { action: action(words)?, dry_run: false, if_ring: None };
+        return Ok(Request { op: ClientOp::Admin(op), keys: Vec::new(), text });
+    }
     if let ["get" | "mget", keys @ ..] = words.as_slice()
         && !keys.is_empty()
     {
@@ -59,6 +63,17 @@ fn explain(text: &str, rest: &str) -> Result<Request, String> {
     let seen = Seen { began: Time::default(), parsed: Time::default(), look: CacheLook::None };
     let op = ClientOp::Explain(Box::new(ExplainOp { of, run, seen }));
     Ok(Request { op, keys, text: text.to_owned() })
+}
+
+fn action(words: &[&str]) -> Result<Action, String> {
+    Ok(match words {
+        ["add"] => Action::Add,
+        ["rebalance"] => Action::Rebalance,
+        ["evict", node] => Action::Evict((*node).to_owned()),
+        ["remove", node] => Action::Remove((*node).to_owned()),
+        ["cancel", change] => Action::Cancel((*change).to_owned()),
+        _ => return Err(format!("`admin {}` is no change", words.join(" "))),
+    })
 }
 
 fn single(words: &[&str], key: Key) -> Result<Update, String> {

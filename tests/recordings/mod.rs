@@ -32,13 +32,13 @@ mod schema;
 const WITHOUT_FIELDS: [&str; 3] = ["txn_open", "txn_resolved", "cache_totals"];
 /// What is not in the recordings, by its beginning, and why.
 const NOT_RECORDED: &[(&str, &str)] = &[
-    ("transfer.bytes_total", "how many bytes there are is not counted"),
+    ("transfer.bytes_total", "nodes did not tell how long values are when they were made"),
     ("divergence", "no disk rots while a scenario runs"),
     ("txn.votes.vote=lost", "what is finished has all votes; `txn_in_doubt` has it"),
-    ("ring_epoch.moves.bytes", "how many bytes there are is not counted"),
+    ("ring_epoch.moves.bytes", "nodes did not tell how long values are when they were made"),
     ("member_recovery.phase=copy", "`transfer` tells of it"),
     ("member_state.reason=admin", "`ring_epoch` tells of it"),
-    ("snapshot.transfers", "its `status.changes` tells of them"),
+    ("snapshot.transfers", "all of them begin before the membership changes"),
     ("snapshot.incidents_open", "nothing has gone wrong"),
     ("envelope.incident", "nothing has gone wrong"),
 ];

@@ -5,6 +5,7 @@
 //! may refuse.
 
 pub(crate) mod change;
+mod preview;
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
@@ -64,7 +65,7 @@ enum Action {
     Repair(ChangeArgs),
     /// Read every record of every node anew, and tell which are damaged or differ.
     Scrub(ChangeArgs),
-    /// Take back a change that waits for its turn.
+    /// End a change, and take back what was done of it; of an eviction that cannot be.
     Cancel(CancelArgs),
     /// Change a setting of the cluster.
     Set(SetArgs),

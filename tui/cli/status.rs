@@ -164,7 +164,7 @@ fn held_up(status: &Status) -> Option<String> {
 fn changes(out: &mut String, status: &Status) {
     for change in &status.changes {
         let what = match change.state.as_str() {
-            "running" => change::copied(change),
+            "running" => change::under_way(change),
             "waiting" => {
                 let why = change.reason.as_deref().unwrap_or("its turn has not come");
                 format!("waits: {}", print::escaped(why.as_bytes(), false))
@@ -172,6 +172,9 @@ fn changes(out: &mut String, status: &Status) {
             _ => continue,
         };
         let _ = writeln!(out, "change {}: {what}", change::title(change));
+        for transfer in &change.transfers {
+            let _ = writeln!(out, "  {}", change::transferred(transfer));
+        }
     }
 }
 
@@ -458,7 +461,10 @@ all is well
         moving.changes = serde_json::from_str(changes).unwrap();
         moving.nodes[1].state = NodeState::Leaving;
         let text = render(&moving, false);
-        assert!(text.contains("change c2 (remove node-2): 3 of 9 keys copied, 70 B\n"), "{text}");
+        assert!(
+            text.contains("change c2 (remove node-2): 3 of 9 keys copied, 70 B, 6 left\n"),
+            "{text}"
+        );
         assert!(text.contains("change c3 (add): waits: none is there\n"), "{text}");
         assert!(!text.contains("c1"), "{text}");
         assert!(text.contains("node node-2 is leaving: it gives away what it has"), "{text}");

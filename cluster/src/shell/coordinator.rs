@@ -52,6 +52,9 @@ const TURN_MAX: usize = 4_096;
 const OWN_DESCRIPTORS: usize = 64;
 /// Descriptors for each node: link and registration, and the next ones while those end.
 const NODE_DESCRIPTORS: usize = 4;
+/// Nodes for which there are some, too, though the cluster is founded without them: those that are
+/// added later must not be turned away since clients have taken all.
+const LATER_NODES: usize = 16;
 
 /// Named updates that are remembered (R16): at most some 800 MB.
 const ONCE_ENTRIES_MAX: usize = 4_000_000;
@@ -228,7 +231,7 @@ async fn bind_peer_port(
 
 /// The limits, with no more connections than there are descriptors for.
 fn fitting(wanted: &Limits, descriptors: u64, nodes: u16) -> Limits {
-    let others = OWN_DESCRIPTORS + NODE_DESCRIPTORS * usize::from(nodes);
+    let others = OWN_DESCRIPTORS + NODE_DESCRIPTORS * (usize::from(nodes) + LATER_NODES);
     let free = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(others);
     let mut limits = wanted.clone();
     let too_many = Places::most(&limits).saturating_sub(free);
@@ -451,7 +454,7 @@ impl Driver {
             incidents_open: status.incidents.clone(),
             status: Box::new(status),
             txns_open: self.core.txns_open(now),
-            transfers: Vec::new(),
+            transfers: self.core.transfers(now),
             admin_recent: self.administered.recent.all(),
         }
     }
@@ -529,5 +532,21 @@ fn log(note: &Note) {
         }
         Note::Change(what) => tracing::info!("{what}"),
         Note::Alarm(what) => tracing::error!("{what}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_that_are_added_later_have_descriptors_too() {
+        let limits = Limits::default();
+        let few = fitting(&limits, 1_024, 3);
+        let clients = Places::most(&few);
+        assert!(few.connections > 1 && few.connections < limits.connections, "{few:?}");
+        assert_eq!(clients + OWN_DESCRIPTORS + NODE_DESCRIPTORS * (3 + LATER_NODES), 1_024);
+        assert_eq!(fitting(&limits, 1 << 20, 3), limits, "where there are many");
+        assert_eq!(fitting(&limits, 10, 3).connections, 1, "never none");
     }
 }

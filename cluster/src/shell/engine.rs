@@ -237,8 +237,9 @@ impl State {
             Done::Swept(dropped, through) => self.hand_in(now, Input::Swept { dropped, through }),
             Done::Checkpointed(through) => self.hand_in(now, Input::Checkpointed(through)),
             Done::NotCheckpointed => self.hand_in(now, Input::NotCheckpointed),
-            Done::Counts(counts, cache) => {
-                (self.pulse.counts, self.pulse.cache) = (counts, cache);
+            Done::Counts(counts, key_bytes, cache) => {
+                self.pulse.counts = counts;
+                (self.pulse.key_bytes, self.pulse.cache) = (key_bytes, cache);
             }
             Done::Failed(reason) => self.end(End::Fatal(reason)),
         }

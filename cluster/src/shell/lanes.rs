@@ -10,7 +10,7 @@
 //! third of a quick disk's sync.
 //!
 //! * this file: jobs and reports of both lanes; the log's
-//! * `keys`: the keystore's
+//! * `keys`: the keystore's; `sample`: about how long its values are
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -33,6 +33,7 @@ use crate::storage::log::{Log, LogError, NextSegment, ReadySegment, Took};
 use crate::storage::small_file::SmallFile;
 
 mod keys;
+mod sample;
 #[cfg(test)]
 mod tests;
 
@@ -122,8 +123,9 @@ pub(super) enum Done {
     Checkpointed(GroupSeq),
     /// There was no space for the checkpoint.
     NotCheckpointed,
-    /// Where the ranges end that are counted by and the live keys in each; the cache's counters.
-    Counts(Vec<(Point, u64)>, CacheStats),
+    /// Where the ranges end that are counted by and the live keys in each; about how many bytes a
+    /// key takes; the cache's counters.
+    Counts(Vec<(Point, u64)>, Option<u64>, CacheStats),
     /// The process must end: a sentence for the operator.
     Failed(String),
 }

@@ -28,6 +28,8 @@ pub(super) struct Pulse {
     pub(super) writes: u64,
     /// Where the ranges end that were last counted by, and the live keys in each.
     pub(super) counts: Vec<(Point, u64)>,
+    /// About how many bytes a key took at that time.
+    pub(super) key_bytes: Option<u64>,
     /// The cache's counters at that time.
     pub(super) cache: CacheStats,
 }
@@ -35,7 +37,8 @@ pub(super) struct Pulse {
 impl Pulse {
     pub(super) fn new(gauge: Arc<LogGauge>, interval: Duration) -> Self {
         let (started, counts, cache) = (Instant::now(), Vec::new(), CacheStats::default());
-        Self { gauge, interval, started, seq: 0, reads: 0, writes: 0, counts, cache }
+        let (seq, reads, writes, key_bytes) = (0, 0, 0, None);
+        Self { gauge, interval, started, seq, reads, writes, counts, key_bytes, cache }
     }
 
     /// The node stops: the log's lane is not to wait for space.
@@ -67,6 +70,7 @@ impl Pulse {
                 counting: keys.is_none(),
                 keys_primary,
                 keys_replica,
+                key_bytes: self.key_bytes,
                 log_bytes: self.gauge.bytes.load(Ordering::Relaxed),
                 reads: self.reads + self.cache.hits,
                 writes: self.writes,

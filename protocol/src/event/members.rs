@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Txn;
+use super::{Transfer, Txn};
 use crate::ids::{Incarnation, Key, NodeName, Point};
 use crate::status::{self, IncidentStatus, NodeFigures, NodeState, Status};
 
@@ -16,9 +16,9 @@ pub struct Snapshot {
     /// The oldest transactions that are handed over and not finished, as far as they are followed.
     #[serde(default)]
     pub txns_open: Vec<Txn>,
-    /// Copies under way; none while membership is fixed.
+    /// What is being copied.
     #[serde(default)]
-    pub transfers: Vec<serde_json::Value>,
+    pub transfers: Vec<Transfer>,
     /// Incidents that are not over.
     #[serde(default)]
     pub incidents_open: Vec<IncidentStatus>,

@@ -70,6 +70,7 @@ pub struct Transfer {
     /// About how long it still takes, milliseconds, if known.
     #[serde(default)]
     pub eta_ms: Option<u64>,
-    /// `copying`, `done`, or `lost`: another one goes on or begins anew.
+    /// `copying`; `paused`, since the disk of who learns is full; `done`; `lost`: another one goes
+    /// on or begins anew. In `status` also `waiting`: it has not begun, and has no number yet.
     pub state: String,
 }

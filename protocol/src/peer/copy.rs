@@ -59,6 +59,17 @@ pub struct CopyItem {
     pub expires_ms: u64,
 }
 
+/// What an item counts for beside its key and value, bytes.
+pub const COPY_ITEM_BYTES: u64 = 64;
+
+impl CopyItem {
+    /// What it counts for where copying is paced, bounded and told.
+    pub fn bytes(&self) -> u64 {
+        let value = self.value.as_ref().map_or(0, |value| value.0.len());
+        (self.key.as_bytes().len() + value) as u64 + COPY_ITEM_BYTES
+    }
+}
+
 /// A portion that has everything of some stretches: what a learner has there beside it was deleted
 /// while it was away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -124,12 +124,13 @@ fn is_everyday_up(up: &Up) -> bool {
         lost,
         caught_up,
         full,
+        no_space,
     } = up;
     let _everyday = (session, n, epoch, ack, durable, end, yes, timed, read);
     let rare = report.is_some() || fenced.is_some() || installed.is_some();
     let rare = rare || no.len() + once.len() + scan.len() + cache.len() + lost.len() > 0;
     let rare = rare || copy.len() + put.len() > 0 || !audit.is_empty();
-    !rare && !marked && !caught_up && !full
+    !rare && !marked && !caught_up && !full && !no_space
 }
 
 fn write_down(out: &mut Vec<u8>, down: &Down, batch: &Batch) {

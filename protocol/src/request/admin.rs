@@ -51,7 +51,7 @@ pub enum AdminAction<'a> {
     Repair,
     /// All copies are compared.
     Scrub,
-    /// A change that is under way ends where it is.
+    /// A change that is under way ends, and what was done of it is taken back.
     Cancel {
         /// Its name, as in `c7`.
         change: Cow<'a, str>,

@@ -9,8 +9,9 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 use protocol::client::{Client, ClientError};
+use protocol::event::Transfer;
 use protocol::ids::Epoch;
 use protocol::reply::AdminReply;
 use protocol::request::{Admin, AdminAction};
@@ -18,7 +19,7 @@ use protocol::status::ChangeStatus;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::{ChangeArgs, confirm};
+use super::{ChangeArgs, confirm, preview};
 use crate::args::Common;
 use crate::print::{self, Exit, Failure};
 use crate::status::{size, time};
@@ -27,6 +28,8 @@ use crate::status::{size, time};
 const INTERVAL: Duration = Duration::from_millis(200);
 /// How often its progress is a line of its own, where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(2);
+/// Transfers that are shown below the bar.
+const TRANSFERS_SHOWN: usize = 8;
 /// How long the coordinator may be away before nobody waits for it any more.
 const AWAY_MAX: Duration = Duration::from_secs(30);
 
@@ -51,22 +54,25 @@ async fn ask(args: ChangeArgs, action: AdminAction<'_>) -> Result<Exit, Failure>
     let _ = client.hello("piazza admin", false).await;
     let epoch = client.status().await?.coordinator.epoch;
     let (name, dry_run) = (action.name(), args.dry_run);
-    let follow = !args.no_wait && !matches!(action, AdminAction::Cancel { .. });
+    let (follow, cancels) = (!args.no_wait, matches!(action, AdminAction::Cancel { .. }));
     let reply = client.admin(Admin { action, dry_run, if_ring_epoch: None }).await;
     let reply = reply.map_err(|error| uncertain(error, dry_run))?;
     let change = reply.change.as_deref().filter(|_| !dry_run);
     let shown = change.map(|change| print::escaped(change.as_bytes(), false));
     let line = match (args.common.json, &shown) {
         (true, _) => format!("{}\n", answer(&reply)),
-        (false, _) if dry_run => format!("{name} can be done{}; nothing was\n", would(&reply)),
+        (false, _) if dry_run => format!("{name} can be done; nothing was\n{}", would(&reply)),
         (false, Some(change)) if follow => format!("{name} has begun as {change}\n"),
-        (false, Some(change)) if name == "cancel" => format!("{change} is cancelled\n"),
+        (false, Some(change)) if cancels => format!("{change} is being taken back\n"),
         (false, Some(change)) => format!("{name} has begun as {change}: see piazza status\n"),
         (false, None) => format!("{name} is done\n"),
     };
     print::output(line.as_bytes())?;
+    if let Some(note) = reply.note.as_ref().filter(|_| !args.common.json) {
+        print::output(format!("  {}\n", print::escaped(note.as_bytes(), false)).as_bytes())?;
+    }
     match change.filter(|_| follow) {
-        Some(change) => Following::new(change, epoch, &args.common).follow(client).await,
+        Some(change) => Following::new(change, epoch, cancels, &args.common).follow(client).await,
         None => Ok(Exit::Done),
     }
 }
@@ -77,18 +83,15 @@ fn answer(reply: &AdminReply) -> serde_json::Value {
     if let Some(preview) = &reply.preview {
         answer["preview"] = json!(preview);
     }
+    if let Some(note) = &reply.note {
+        answer["note"] = json!(note);
+    }
     answer
 }
 
 /// What a change would come to.
 fn would(reply: &AdminReply) -> String {
-    reply.preview.as_ref().map_or_else(String::new, |preview| {
-        format!(
-            ": about {} keys would be copied, in {} stretches of the ring, and the largest share \
-             of a node would be {:.2} times the mean",
-            preview.keys, preview.arcs, preview.max_over_mean
-        )
-    })
+    reply.preview.as_ref().map_or_else(String::new, preview::text)
 }
 
 /// A change whose request was sent and not answered may have begun.
@@ -109,19 +112,19 @@ struct Following<'a> {
     name: &'a str,
     /// The coordinator that knows it by this name.
     epoch: Epoch,
+    /// It was just cancelled.
+    cancels: bool,
     common: &'a Common,
     bar: ProgressBar,
     told: Option<ChangeStatus>,
     told_at: Option<Instant>,
-    /// When copying was first seen, and how far it was.
-    from: Option<(Instant, ChangeStatus)>,
 }
 
 impl<'a> Following<'a> {
-    fn new(name: &'a str, epoch: Epoch, common: &'a Common) -> Self {
+    fn new(name: &'a str, epoch: Epoch, cancels: bool, common: &'a Common) -> Self {
         let shows = io::stderr().is_terminal() && !common.json;
         let bar = if shows { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-        Self { name, epoch, common, bar, told: None, told_at: None, from: None }
+        Self { name, epoch, cancels, common, bar, told: None, told_at: None }
     }
 
     async fn follow(mut self, client: Client) -> Result<Exit, Failure> {
@@ -169,15 +172,11 @@ impl<'a> Following<'a> {
     /// Says how far it is; how the command ends, when it has ended.
     fn tell(&mut self, change: ChangeStatus) -> Result<Option<Result<Exit, Failure>>, Failure> {
         let (name, now) = (self.name, Instant::now());
-        if change.state == "running" && self.from.is_none() {
-            self.from = Some((now, change.clone()));
-        }
         let moved = self.told.as_ref().is_none_or(|told| told.state != change.state);
         let progressed = self.told.as_ref() != Some(&change);
         let due = self.told_at.is_none_or(|at| now.duration_since(at) >= LINE_INTERVAL);
-        let text = self.sentence(&change, now);
-        self.bar.set_message(text.clone());
-        self.bar.tick();
+        let text = sentence(&change);
+        self.show(&change, &text);
         let ended = !matches!(change.state.as_str(), "running" | "waiting");
         if ended {
             self.bar.finish_and_clear();
@@ -195,8 +194,9 @@ impl<'a> Following<'a> {
         Ok(match change.state.as_str() {
             "running" | "waiting" => None,
             "done" => Some(Ok(Exit::Done)),
+            "cancelled" if self.cancels => Some(Ok(Exit::Done)),
             "cancelled" => {
-                let text = format!("{name} was cancelled before it began");
+                let text = format!("{name} was cancelled");
                 Some(Err(Failure::new(Exit::NotThere, "cancelled", text)))
             }
             other => {
@@ -207,26 +207,39 @@ impl<'a> Following<'a> {
         })
     }
 
-    fn sentence(&self, change: &ChangeStatus, now: Instant) -> String {
-        let mut text = title(change);
-        match change.state.as_str() {
-            "waiting" => {
-                let why = change.reason.as_deref().unwrap_or("its turn has not come");
-                let _ = write!(text, " waits: {}", print::escaped(why.as_bytes(), false));
-            }
-            "running" => {
-                let _ = write!(text, ": {}", copied(change));
-                if let Some((since, from)) = &self.from {
-                    text.push_str(&pace(change, from, now.duration_since(*since)));
-                }
-            }
-            state => {
-                let state = print::escaped(state.as_bytes(), false);
-                let _ = write!(text, " is {state}: {}", copied(change));
-            }
+    /// The bar: how much of all keys, and below it each transfer.
+    fn show(&self, change: &ChangeStatus, text: &str) {
+        let known = change.keys_total.filter(|total| *total > 0);
+        let template = if known.is_some() { "[{bar:24}] {msg}" } else { "{spinner} {msg}" };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.bar.set_style(style.progress_chars("=> "));
         }
-        text
+        self.bar.set_length(known.unwrap_or_default());
+        self.bar.set_position(change.keys_done);
+        let lines = change.transfers.iter().take(TRANSFERS_SHOWN).map(transferred);
+        let lines = lines.fold(text.to_owned(), |text, line| format!("{text}\n  {line}"));
+        self.bar.set_message(lines);
+        self.bar.tick();
     }
+}
+
+/// A change and how far it is.
+fn sentence(change: &ChangeStatus) -> String {
+    let mut text = title(change);
+    match change.state.as_str() {
+        "waiting" => {
+            let why = change.reason.as_deref().unwrap_or("its turn has not come");
+            let _ = write!(text, " waits: {}", print::escaped(why.as_bytes(), false));
+        }
+        "running" => {
+            let _ = write!(text, ": {}", under_way(change));
+        }
+        state => {
+            let state = print::escaped(state.as_bytes(), false);
+            let _ = write!(text, " is {state}: {}", copied(change));
+        }
+    }
+    text
 }
 
 /// `c3 (remove n2)`.
@@ -236,28 +249,66 @@ pub(crate) fn title(change: &ChangeStatus) -> String {
     print::escaped(text.as_bytes(), false)
 }
 
+/// How far one that is running is, how fast, and what there is to say of it.
+pub(crate) fn under_way(change: &ChangeStatus) -> String {
+    let mut text = copied(change);
+    if let Some(bytes_per_s) = change.bytes_per_s {
+        let _ = write!(text, ", {}/s", size(bytes_per_s));
+    }
+    text.push_str(&left(change.keys_total, change.keys_done, change.eta_ms));
+    if let Some(reason) = &change.reason {
+        let _ = write!(text, "; {}", print::escaped(reason.as_bytes(), false));
+    }
+    text
+}
+
 /// How much is copied or read, of how much if that is known.
 pub(crate) fn copied(change: &ChangeStatus) -> String {
-    let total = change.keys_total.map_or_else(String::new, |total| format!(" of {total}"));
     let what = match change.action.as_str() {
         "scrub" | "repair" => "records read",
         _ => "keys copied",
     };
-    format!("{}{total} {what}, {}", change.keys_done, size(change.bytes_done))
+    let (keys, bytes) = (change.keys_done, change.bytes_done);
+    so_much((keys, change.keys_total), what, (bytes, change.bytes_total))
 }
 
-/// How fast, and for how long still, since it was `from`.
-fn pace(change: &ChangeStatus, from: &ChangeStatus, took: Duration) -> String {
-    let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    let bytes = change.bytes_done.saturating_sub(from.bytes_done);
-    let keys = change.keys_done.saturating_sub(from.keys_done);
-    if ms == 0 || keys == 0 {
-        return String::new();
+/// How many keys, and bytes, each of how many.
+fn so_much(keys: (u64, Option<u64>), what: &str, bytes: (u64, Option<u64>)) -> String {
+    let of = keys.1.map_or_else(String::new, |total| format!(" of {total}"));
+    let of_bytes = bytes.1.map_or_else(String::new, |total| format!(" of {}", size(total)));
+    format!("{}{of} {what}, {}{of_bytes}", keys.0, size(bytes.0))
+}
+
+/// `, 200 keys left, 4000 ms`.
+fn left(total: Option<u64>, done: u64, eta_ms: Option<u64>) -> String {
+    let mut text = String::new();
+    let left = total.map(|total| total.saturating_sub(done)).filter(|left| *left > 0);
+    if let Some(left) = left {
+        let _ = write!(text, ", {left} left");
+        if let Some(ms) = eta_ms {
+            let _ = write!(text, " for about {}", time(ms));
+        }
     }
-    let mut text = format!(", {}/s", size(bytes.saturating_mul(1_000) / ms));
-    let left = change.keys_total.map(|total| total.saturating_sub(change.keys_done));
-    if let Some(left) = left.filter(|left| *left > 0) {
-        let _ = write!(text, ", {} left", time(ms.saturating_mul(left) / keys));
+    text
+}
+
+/// How far the copying from one node to another is: `n1 to n6 (2 ranges): ...`.
+pub(crate) fn transferred(told: &Transfer) -> String {
+    let ranges = match told.range.as_slice() {
+        [(first, last)] => format!("{first} to {last}"),
+        several => format!("{} ranges", several.len()),
+    };
+    let mut text = format!("{} to {} ({ranges}): ", told.source, told.target);
+    let (keys, bytes) = ((told.keys_done, told.keys_total), (told.bytes_done, told.bytes_total));
+    text.push_str(&so_much(keys, "keys copied", bytes));
+    match told.state.as_str() {
+        "copying" => {
+            let _ = write!(text, ", {}/s", size(told.bytes_per_s));
+            text.push_str(&left(told.keys_total, told.keys_done, told.eta_ms));
+        }
+        state => {
+            let _ = write!(text, ", {}", print::escaped(state.as_bytes(), false));
+        }
     }
     text
 }
@@ -268,7 +319,7 @@ mod tests {
 
     #[test]
     fn progress_is_told_with_its_pace() {
-        let change = |keys_done, keys_total| ChangeStatus {
+        let change = |keys_done, keys_total: Option<u64>| ChangeStatus {
             change: "c3".into(),
             action: "remove".into(),
             node: Some("n\u{1b}2".into()),
@@ -276,18 +327,44 @@ mod tests {
             keys_done,
             keys_total,
             bytes_done: keys_done * 1_024,
-            reason: None,
+            bytes_total: keys_total.map(|keys| keys * 1_024),
+            ..ChangeStatus::default()
         };
         assert_eq!(title(&change(0, None)), "c3 (remove n\\u{1b}2)");
         assert_eq!(copied(&change(7, None)), "7 keys copied, 7168 B");
-        assert_eq!(copied(&change(7, Some(9))), "7 of 9 keys copied, 7168 B");
-        let after = Duration::from_secs(2);
-        let paced = |keys, total| pace(&change(keys, total), &change(10, None), after);
-        assert_eq!(paced(110, Some(310)), ", 50 KiB/s, 4000 ms left");
-        assert_eq!(paced(110, None), ", 50 KiB/s");
-        assert_eq!(paced(110, Some(90)), ", 50 KiB/s");
-        assert_eq!(paced(10, Some(90)), "");
-        assert_eq!(pace(&change(9, None), &change(1, None), Duration::ZERO), "");
+        assert_eq!(copied(&change(7, Some(9))), "7 of 9 keys copied, 7168 B of 9216 B");
+        let paced = |keys, total, eta_ms, reason: Option<&str>| {
+            let reason = reason.map(str::to_owned);
+            let pace = Some(51_200);
+            under_way(&ChangeStatus { bytes_per_s: pace, eta_ms, reason, ..change(keys, total) })
+        };
+        let text = paced(110, Some(310), Some(4_000), None);
+        assert_eq!(
+            text,
+            "110 of 310 keys copied, 110 KiB of 310 KiB, 50 KiB/s, 200 left for about 4000 ms"
+        );
+        assert!(paced(110, None, None, None).ends_with("110 KiB, 50 KiB/s"));
+        let paused = paced(110, Some(90), None, Some("no space\u{1b}"));
+        assert!(paused.ends_with("50 KiB/s; no space\\u{1b}"), "{paused}");
+        assert_eq!(under_way(&change(1, None)), "1 keys copied, 1024 B");
+    }
+
+    #[test]
+    fn each_transfer_is_told() {
+        let told = |state: &str, ranges: usize| {
+            let range = vec![["0000000000000001", "1000000000000000"]; ranges];
+            let told = serde_json::json!({"id": 1, "range": range, "from": "n1", "target": "n6",
+                "keys_done": 3, "keys_total": 5, "bytes_done": 300, "bytes_total": 500,
+                "bytes_per_s": 100, "eta_ms": 2_000, "state": state});
+            transferred(&serde_json::from_value(told).expect("a transfer"))
+        };
+        assert_eq!(
+            told("copying", 1),
+            "n1 to n6 (0000000000000001 to 1000000000000000): 3 of 5 keys copied, 300 B of 500 B, \
+             100 B/s, 2 left for about 2000 ms"
+        );
+        let waits = told("waiting", 2);
+        assert_eq!(waits, "n1 to n6 (2 ranges): 3 of 5 keys copied, 300 B of 500 B, waiting");
     }
 
     #[test]

@@ -5,19 +5,26 @@
 //! running from its first step until nothing is being learned any more. One is asked for at a time;
 //! another is `busy`. Evictions and returns come as they must, also while another one is running.
 //!
+//! * this file: what is asked for, and its first step
+//! * `cancel`: the way back
+//! * `course`: what is shown of changes, and their ends
+//!
 //! Never: makes a step itself (`heal` does).
+
+mod cancel;
+mod course;
 
 use std::collections::VecDeque;
 
 use protocol::error::{ErrorCode, ErrorReply};
-use protocol::ids::{MemberId, NodeName, RingNumber, Uuid};
+use protocol::ids::{MemberId, NodeName, Point, RingNumber, Uuid};
 use protocol::peer::RingRecord;
 use protocol::reply::{self, AdminReply};
-use protocol::status::ChangeStatus;
 
 use super::super::ring::next::{self, Newcomer};
 use super::super::ring::{propose, propose_join, ring_of};
 use super::super::time::Time;
+use super::copying::no_room;
 use super::heal::as_founded;
 use super::members::Node;
 use super::{Answer, ClientId, Coordinator, Effect, Note, Phase};
@@ -55,6 +62,11 @@ impl Kind {
         }
     }
 
+    /// Whether there is a way back once it has begun.
+    fn can_be_cancelled(&self) -> bool {
+        matches!(self, Self::Add(_) | Self::Remove(_) | Self::Rebalance)
+    }
+
     pub(super) fn node(&self) -> Option<&str> {
         match self {
             Self::Evict(node) | Self::Return(node) | Self::Add(node) | Self::Remove(node) => {
@@ -71,9 +83,18 @@ enum State {
     /// Asked for; its first step is not made.
     Waiting(Option<String>),
     Running,
+    /// Its steps are taken back by others; whether those are made.
+    GoingBack {
+        made: bool,
+    },
     Done,
     Cancelled,
+    /// Its end was another one.
+    Failed(String),
 }
+
+/// Where each member's points are.
+type Places = Vec<(MemberId, Vec<Point>)>;
 
 #[derive(Debug, Clone)]
 struct Change {
@@ -83,6 +104,8 @@ struct Change {
     began: Time,
     keys: u64,
     bytes: u64,
+    /// The points before its first step.
+    before: Places,
 }
 
 /// All that were asked for or began by themselves.
@@ -119,7 +142,7 @@ pub enum Action {
     Scrub,
     /// The same, and damaged ones are replaced by the copies of other nodes.
     Repair,
-    /// This change ends, if nothing of it is done yet.
+    /// This change ends, and what was done of it is taken back.
     Cancel(String),
     /// How long a silent node keeps its place, milliseconds; none: for ever.
     SetEvictAfter(Option<u64>),
@@ -133,6 +156,16 @@ fn supposed(record: &RingRecord) -> Option<RingRecord> {
     let name = NodeName::new("new").ok()?;
     let newcomer = Newcomer { uuid: Uuid(u128::MAX), name, points, had: None };
     next::with(record, newcomer).ok().map(|(next, _)| next)
+}
+
+fn places(record: &RingRecord) -> Places {
+    record.members.iter().map(|member| (member.id, member.points.clone())).collect()
+}
+
+/// A coordinator has no disk: what it is told to use it forgets.
+fn until_the_end() -> AdminReply {
+    let note = "it holds until the coordinator ends: the next one takes what its flags say";
+    AdminReply { note: Some(note.to_owned()), ..AdminReply::default() }
 }
 
 fn refused(code: ErrorCode, reason: impl Into<String>, sentence: impl Into<String>) -> ErrorReply {
@@ -174,13 +207,13 @@ impl Coordinator {
             Action::SetEvictAfter(after_ms) => {
                 self.evict_after_ms = after_ms;
                 self.refused.clear();
-                Ok(AdminReply::default())
+                Ok(until_the_end())
             }
             Action::SetCopyRate(bytes) => {
                 self.copy_bytes_per_s = bytes;
-                Ok(AdminReply::default())
+                Ok(until_the_end())
             }
-            Action::Cancel(change) => self.cancel(&change, op.dry_run),
+            Action::Cancel(change) => self.cancel(now, &change, op.dry_run),
             Action::Scrub => self.ask_scrub(now, Kind::Scrub, op.dry_run),
             Action::Repair => self.ask_scrub(now, Kind::Repair, op.dry_run),
             action => self.ask(now, action, op.dry_run),
@@ -211,14 +244,14 @@ impl Coordinator {
                 (next, _) => next,
             };
             let preview = next.map(|next| self.preview(&record, &next, &kind));
-            return Ok(AdminReply { change: None, preview });
+            return Ok(AdminReply { preview, ..AdminReply::default() });
         }
         let number = self.open_change(now, kind.clone(), State::Waiting(None));
         if let (Kind::Add(_), None) = (&kind, &next) {
             self.effects.push(Effect::WantNode);
         }
         self.heal(now);
-        Ok(AdminReply { change: Some(format!("c{number}")), preview: None })
+        Ok(AdminReply { change: Some(format!("c{number}")), ..AdminReply::default() })
     }
 
     /// All records are to be read anew.
@@ -241,7 +274,7 @@ impl Coordinator {
         let mends = kind == Kind::Repair;
         let number = self.open_change(now, kind, State::Running);
         self.begin_scrub(now, mends);
-        Ok(AdminReply { change: Some(format!("c{number}")), preview: None })
+        Ok(AdminReply { change: Some(format!("c{number}")), ..AdminReply::default() })
     }
 
     /// A scrub that nobody asked for, if none is running.
@@ -360,7 +393,18 @@ impl Coordinator {
             }
         };
         let next = next.map_err(|why| refuse(format!("{why:?}")))?;
-        match self.why_not(record, &next, None) {
+        let full = || {
+            let names = next.learning.iter().map(|learning| learning.learner);
+            let name = |id: MemberId| match Some(id) == next.incoming {
+                true => self.candidate(),
+                false => self.node_of(id),
+            };
+            names
+                .filter_map(name)
+                .find(|node| !node.has_room())
+                .map(|node| no_room(node.name.as_str()))
+        };
+        match self.why_not(record, &next, None).or_else(full) {
             None => Ok(Some(next)),
             Some(why) => Err(refuse(why)),
         }
@@ -376,6 +420,7 @@ impl Coordinator {
         match step {
             Ok(Some(next)) => {
                 change.state = State::Running;
+                change.before = places(record);
                 if let (Kind::Add(name), Some(id)) = (&mut change.kind, next.incoming) {
                     let member = next.members.iter().find(|member| member.id == id);
                     *name = member.map_or(String::new(), |member| member.name.to_string());
@@ -407,7 +452,8 @@ impl Coordinator {
     fn open_change(&mut self, now: Time, kind: Kind, state: State) -> u64 {
         self.changes.last += 1;
         let number = self.changes.last;
-        self.changes.open.push(Change { number, kind, state, began: now, keys: 0, bytes: 0 });
+        let (began, keys, bytes, before) = (now, 0, 0, Places::new());
+        self.changes.open.push(Change { number, kind, state, began, keys, bytes, before });
         number
     }
 
@@ -421,104 +467,10 @@ impl Coordinator {
         }
     }
 
-    /// A ring is in force: changes of which nothing is left are at their end.
-    pub(super) fn ring_changed(&mut self, now: Time) {
-        self.copies_follow_ring();
-        self.audits_follow_ring();
-        self.scrub_follows_ring();
-        self.damage_follows_ring();
-        self.tell_ring();
-        let Some(record) = self.record.clone() else { return };
-        let busy =
-            !record.learning.is_empty() || record.incoming.is_some() || record.outgoing.is_some();
-        let leaving = |name: &str| record.members.iter().any(|m| m.name.as_str() == name);
-        let (keys, bytes) = (self.copies.keys, self.copies.bytes);
-        let mut open = std::mem::take(&mut self.changes.open);
-        for mut change in open.drain(..) {
-            if !change.kind.is_scrub() {
-                (change.keys, change.bytes) = (change.keys.max(keys), change.bytes.max(bytes));
-            }
-            let goes_on = match &change.kind {
-                kind if kind.is_scrub() => true,
-                Kind::Remove(name) => leaving(name),
-                _ => false,
-            };
-            if change.state != State::Running || busy || goes_on {
-                self.changes.open.push(change);
-                continue;
-            }
-            change.state = State::Done;
-            let took_ms = now.since_us(change.began) / 1_000;
-            let what = format!(
-                "c{} ({} {}) is done after {took_ms} ms",
-                change.number,
-                change.kind.action(),
-                change.kind.node().unwrap_or_default()
-            );
-            self.note(Note::Change(what));
-            self.end_change(change);
-        }
-    }
-
     fn end_change(&mut self, change: Change) {
         if self.changes.ended.len() == ENDED_MAX {
             self.changes.ended.pop_front();
         }
         self.changes.ended.push_back(change);
-    }
-
-    fn cancel(&mut self, name: &str, dry_run: bool) -> Result<AdminReply, Box<ErrorReply>> {
-        let named = |change: &Change| format!("c{}", change.number) == name;
-        let Some(place) = self.changes.open.iter().position(named) else {
-            let sentence = format!("no change called {name} is under way: see the status");
-            return Err(Box::new(refused(ErrorCode::Already, "not under way", sentence)));
-        };
-        let scrubs = self.changes.open[place].kind.is_scrub();
-        if self.changes.open[place].state == State::Running && !scrubs {
-            let sentence = format!(
-                "{name} has begun, and its ring is in force or on its way: it cannot be taken \
-                 back, only followed by another change"
-            );
-            return Err(Box::new(refused(ErrorCode::Refused, "begun", sentence)));
-        }
-        if dry_run {
-            return Ok(AdminReply::default());
-        }
-        if scrubs {
-            self.stop_scrub();
-        }
-        let mut change = self.changes.open.remove(place);
-        change.state = State::Cancelled;
-        self.end_change(change);
-        Ok(AdminReply { change: Some(name.to_owned()), preview: None })
-    }
-
-    /// What is shown of changes, the oldest first.
-    pub(super) fn changes_status(&self) -> Vec<ChangeStatus> {
-        let total = self.keys_to_learn();
-        let shown = |change: &Change| {
-            let (state, reason) = match &change.state {
-                State::Waiting(why) => ("waiting", why.clone()),
-                State::Running => ("running", None),
-                State::Done => ("done", None),
-                State::Cancelled => ("cancelled", None),
-            };
-            let running = change.state == State::Running;
-            let (keys, bytes) = match self.scrub_figures() {
-                Some(figures) if change.kind.is_scrub() => (figures.keys, figures.bytes),
-                _ => (self.copies.keys, self.copies.bytes),
-            };
-            ChangeStatus {
-                change: format!("c{}", change.number),
-                action: change.kind.action().to_owned(),
-                node: change.kind.node().filter(|name| !name.is_empty()).map(str::to_owned),
-                state: state.to_owned(),
-                keys_done: if running { keys } else { change.keys },
-                keys_total: total.filter(|_| running && !change.kind.is_scrub()),
-                bytes_done: if running { bytes } else { change.bytes },
-                reason,
-            }
-        };
-        self.changes.ended.iter().chain(&self.changes.open).map(shown).collect()
     }
 }

@@ -11,25 +11,28 @@
 //! committed is either in a portion or came to the learner as to any other participant. Where the
 //! source is lost another one goes on from the same key; a learner that restarts begins anew.
 //!
+//! A learner whose disk is full is given no more; it tries by itself to make durable what it has,
+//! and says when it could. Then copying goes on from where it was.
+//!
 //! Never: reads from a learner; has two portions of one transfer on their way.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::ids::{Incarnation, Key, MemberId, Version};
 use protocol::peer::{
-    CopyAnswer, CopyAsk, CopyPut, Extent, Learning, OnceAnswer, OnceAsk, RingRecord, Span,
+    CopyAnswer, CopyAsk, CopyItem, CopyPut, Extent, Learning, OnceAnswer, OnceAsk, RingRecord, Span,
 };
 
 use super::super::planted::{Bug, planted};
 use super::super::ring::Range;
 use super::super::time::Time;
-use super::Coordinator;
+use super::estimate::Meter;
 use super::links::LinkPhase;
+use super::members::Node;
+use super::{Coordinator, Note};
 
 /// Transfers at a time.
-const TRANSFERS_MAX: usize = 4;
-/// What an item counts for beside its key and value.
-const ITEM_BYTES: u64 = 64;
+pub(super) const TRANSFERS_MAX: usize = 4;
 /// Progress is told so often, milliseconds.
 const TOLD_EVERY_MS: u64 = 250;
 
@@ -59,7 +62,7 @@ pub(super) struct Transfer {
     pub(super) source: MemberId,
     pub(super) spans: Vec<Span>,
     /// Zero: all of it.
-    since: Version,
+    pub(super) since: Version,
     /// As in [`Learning::from`].
     from: Version,
     /// Of deletions below this version nothing may be in what was copied (R8).
@@ -81,6 +84,13 @@ pub(super) struct Transfer {
     told: Time,
 }
 
+impl Transfer {
+    /// All keys were copied.
+    pub(super) fn has_all_keys(&self) -> bool {
+        self.keys_end
+    }
+}
+
 /// All copying.
 #[derive(Debug, Default)]
 pub(super) struct Copies {
@@ -88,14 +98,25 @@ pub(super) struct Copies {
     pub(super) transfers: BTreeMap<u64, Transfer>,
     /// What learners have durably.
     done: BTreeSet<(MemberId, Span)>,
-    /// Keys and bytes copied since the learning began.
-    pub(super) keys: u64,
-    pub(super) bytes: u64,
+    /// Keys and bytes of transfers that came to their end since the learning began.
+    pub(super) ended: (u64, u64),
+    pub(super) meter: Meter,
 }
 
 impl Copies {
     pub(super) fn is_done(&self, done: &(MemberId, Span)) -> bool {
         self.done.contains(done)
+    }
+
+    /// Keys and bytes copied since the learning began, but for those that must be copied again.
+    pub(super) fn copied(&self) -> (u64, u64) {
+        let all = self.transfers.values();
+        all.fold(self.ended, |(keys, bytes), t| (keys + t.keys, bytes + t.bytes))
+    }
+
+    /// Whether a stretch is neither copied nor being copied.
+    pub(super) fn is_open(&self, learning: &Learning) -> bool {
+        !self.is_done(&(learning.learner, learning.span)) && !self.is_under_way(learning)
     }
 
     fn is_under_way(&self, learning: &Learning) -> bool {
@@ -106,9 +127,14 @@ impl Copies {
     }
 }
 
+/// That a node cannot take what is copied to it.
+pub(super) fn no_room(name: &str) -> String {
+    format!("{name} has no space on its disk for what it is to hold: free some there")
+}
+
 impl Coordinator {
     /// Another ring is in force: what is not learned under it any more is not copied.
-    pub(super) fn copies_follow_ring(&mut self) {
+    pub(super) fn copies_follow_ring(&mut self, now: Time) {
         let learning = self.record.as_ref().map(|record| record.learning.clone());
         let learning = learning.unwrap_or_default();
         let wanted = |learner: MemberId, span: &Span| {
@@ -119,13 +145,13 @@ impl Coordinator {
             .transfers
             .retain(|_, transfer| transfer.spans.iter().all(|span| wanted(transfer.learner, span)));
         if learning.is_empty() {
-            (self.copies.keys, self.copies.bytes) = (0, 0);
+            (self.copies.ended, self.copies.meter) = ((0, 0), Meter::default());
         }
         let sources: BTreeSet<MemberId> =
             self.copies.transfers.values().map(|transfer| transfer.source).collect();
         let gone: Vec<MemberId> = sources.into_iter().filter(|id| self.is_gone(*id)).collect();
         for gone in gone {
-            self.transfers_lost(gone);
+            self.transfers_lost(now, gone);
         }
     }
 
@@ -134,6 +160,8 @@ impl Coordinator {
         let Some(record) = self.record.clone().filter(|record| !record.learning.is_empty()) else {
             return;
         };
+        let (_, bytes) = self.copies.copied();
+        self.copies.meter.look(now, bytes);
         self.plan_transfers(now, &record);
         let waiting = |(_, transfer): &(&u64, &Transfer)| transfer.wait == Wait::Turn;
         let ids: Vec<u64> =
@@ -145,10 +173,7 @@ impl Coordinator {
 
     fn plan_transfers(&mut self, now: Time, record: &RingRecord) {
         while self.copies.transfers.len() < TRANSFERS_MAX {
-            let open = record.learning.iter().filter(|learning| {
-                let done = self.copies.is_done(&(learning.learner, learning.span));
-                !done && !self.copies.is_under_way(learning)
-            });
+            let open = record.learning.iter().filter(|learning| self.copies.is_open(learning));
             let mut pairs: BTreeMap<_, Vec<Span>> = BTreeMap::new();
             for learning in open {
                 let ready = self
@@ -222,11 +247,50 @@ impl Coordinator {
         node.is_some_and(|node| node.is_up() && node.link.phase == LinkPhase::Ready)
     }
 
+    fn has_room(&self, member: MemberId) -> bool {
+        self.node_of(member).is_none_or(Node::has_room)
+    }
+
+    /// How a transfer is that has not come to its end.
+    pub(super) fn state_of_transfer(&self, transfer: &Transfer) -> &'static str {
+        if self.has_room(transfer.learner) { "copying" } else { "paused" }
+    }
+
+    /// A node has no space for what is copied to it, or has some again.
+    pub(super) fn tell_room(&mut self, now: Time, place: usize) {
+        let node = &self.nodes[place];
+        let (name, room) = (node.name.clone(), node.has_room());
+        let Some(member) = node.id else { return };
+        let learns = self.record.as_ref().is_some_and(|record| {
+            record.learning.iter().any(|learning| learning.learner == member)
+        });
+        if !learns {
+            return;
+        }
+        self.note(match room {
+            false => Note::Alarm(format!("{}; copying to it is paused", no_room(name.as_str()))),
+            true => Note::Change(format!("{name} has space on its disk again: copying goes on")),
+        });
+        let all = self.copies.transfers.iter().filter(|(_, t)| t.learner == member);
+        for id in all.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.tell_transfer(now, id, if room { "copying" } else { "paused" });
+        }
+    }
+
+    /// Why copying is paused, and what to do.
+    pub(super) fn paused_for(&self) -> Option<String> {
+        let record = self.record.as_ref()?;
+        let full = record.learning.iter().find(|learning| !self.has_room(learning.learner))?;
+        Some(no_room(&self.name_of(full.learner)))
+    }
+
     /// Asks for the next portion, if it is time and its source is there.
     fn go_on_copying(&mut self, now: Time, id: u64) {
         let Some(transfer) = self.copies.transfers.get(&id) else { return };
         let learner = transfer.learner;
-        if now < transfer.not_before || !self.can_be_asked(learner) {
+        // The last portion is a try, which the node repeats by itself.
+        let paused = !transfer.onces_end && !self.has_room(learner);
+        if now < transfer.not_before || !self.can_be_asked(learner) || paused {
             return;
         }
         let source = transfer.source;
@@ -240,6 +304,7 @@ impl Coordinator {
                 }
                 // Each of its stretches may have another source now.
                 _ => {
+                    self.tell_transfer(now, id, "lost");
                     self.copies.transfers.remove(&id);
                 }
             }
@@ -282,6 +347,7 @@ impl Coordinator {
             // Another source is found for it, if there is one.
             if let Some((id, transfer)) = self.transfer_of(Wait::Portion(r)) {
                 let source = transfer.source;
+                self.tell_transfer(now, id, "lost");
                 self.copies.transfers.remove(&id);
                 self.found_damaged(now, source, vec![key]);
             }
@@ -297,13 +363,7 @@ impl Coordinator {
             self.go_on_copying(now, id);
             return;
         }
-        let bytes: u64 = items
-            .iter()
-            .map(|item| {
-                let value = item.value.as_ref().map_or(0, |value| value.0.len());
-                (item.key.as_bytes().len() + value) as u64 + ITEM_BYTES
-            })
-            .sum();
+        let bytes: u64 = items.iter().map(CopyItem::bytes).sum();
         let pause_us = bytes.saturating_mul(1_000_000) / bytes_per_s;
         transfer.not_before = transfer.not_before.max(now).plus_us(pause_us);
         transfer.keys += items.len() as u64;
@@ -316,9 +376,7 @@ impl Coordinator {
         });
         transfer.through = Some(through);
         transfer.wait = Wait::Taken(r);
-        let (learner, keys) = (transfer.learner, items.len() as u64);
-        self.copies.keys += keys;
-        self.copies.bytes += bytes;
+        let learner = transfer.learner;
         if let Some(place) = self.by_member.get(&learner).copied() {
             self.nodes[place].link.push_put(CopyPut { r, items, whole, ..CopyPut::default() });
         }
@@ -363,6 +421,8 @@ impl Coordinator {
         } else if let Some((id, _)) = self.transfer_of(Wait::Durable(r)) {
             self.tell_transfer(now, id, "done");
             if let Some(transfer) = self.copies.transfers.remove(&id) {
+                let (keys, bytes) = self.copies.ended;
+                self.copies.ended = (keys + transfer.keys, bytes + transfer.bytes);
                 let learner = transfer.learner;
                 self.copies.done.extend(transfer.spans.iter().map(|span| (learner, *span)));
             }
@@ -371,11 +431,10 @@ impl Coordinator {
     }
 
     /// A node's link has ended: what was on its way there is on its way no more.
-    pub(super) fn transfers_lost(&mut self, member: MemberId) {
+    pub(super) fn transfers_lost(&mut self, now: Time, member: MemberId) {
         let incarnation = self.node_of(member).and_then(|node| node.incarnation());
-        self.copies.transfers.retain(|_, transfer| {
-            let learns = transfer.learner == member;
-            !learns || Some(transfer.incarnation) == incarnation
+        self.drop_transfers(now, |transfer| {
+            transfer.learner == member && Some(transfer.incarnation) != incarnation
         });
         for transfer in self.copies.transfers.values_mut() {
             let asked = matches!(transfer.wait, Wait::Portion(_) | Wait::Onces(_));
@@ -392,7 +451,17 @@ impl Coordinator {
     }
 
     /// A node has started anew: of what it was learning it has only what it said to be durable.
-    pub(super) fn transfers_void(&mut self, member: MemberId) {
-        self.copies.transfers.retain(|_, transfer| transfer.learner != member);
+    pub(super) fn transfers_void(&mut self, now: Time, member: MemberId) {
+        self.drop_transfers(now, |transfer| transfer.learner == member);
+    }
+
+    /// These are not gone on with: others begin anew.
+    fn drop_transfers(&mut self, now: Time, of: impl Fn(&Transfer) -> bool) {
+        let all = self.copies.transfers.iter();
+        let lost: Vec<u64> = all.filter(|(_, transfer)| of(transfer)).map(|(id, _)| *id).collect();
+        for id in lost {
+            self.tell_transfer(now, id, "lost");
+            self.copies.transfers.remove(&id);
+        }
     }
 }

@@ -7,7 +7,8 @@
 //! answers (R15): `why_not` says so in words, which `status` and `change` show. Where keys are not
 //! placed by their hashes nothing is changed at all (`as_founded`).
 //!
-//! Never: evicts by what a heartbeat or a supervisor says; takes a step back.
+//! Never: evicts by what a heartbeat or a supervisor says; undoes a step (`change::cancel` makes
+//! another one, which leads back).
 
 use std::collections::BTreeSet;
 
@@ -56,6 +57,9 @@ impl Coordinator {
         }
         if let Some((next, kind)) = self.due_eviction(now, record) {
             return Some((next, Some(kind)));
+        }
+        if let Some(next) = self.due_way_back(now, record) {
+            return Some((next, None));
         }
         let done = self.learned(record);
         if !done.is_empty() {
@@ -210,7 +214,10 @@ impl Coordinator {
 
     /// A member that has given everything away.
     fn due_removal(&self, record: &RingRecord) -> Option<RingRecord> {
-        let leaver = record.members.iter().find(|member| member.points.is_empty())?;
+        let leaves = |member: &&protocol::peer::RingMember| {
+            member.points.is_empty() && !self.stays_after_all(member.id)
+        };
+        let leaver = record.members.iter().find(leaves)?;
         let mut next = next::without(record, leaver.id, Version::ZERO, false).ok()?;
         if let Some(outgoing) = &mut next.outgoing {
             outgoing.held.clear();

@@ -480,17 +480,22 @@ impl Coordinator {
     }
 
     /// What the node says of its disk. What waits for it is refused when its turn comes.
-    fn hear_of_space(&mut self, place: usize, full: bool) {
+    fn hear_of_space(&mut self, now: Time, place: usize, up: &Up) {
         let node = &mut self.nodes[place];
-        if std::mem::replace(&mut node.full, full) != full {
-            let node = node.name.clone();
+        let had_room = node.has_room();
+        node.no_space = up.no_space;
+        if std::mem::replace(&mut node.full, up.full) != up.full {
+            let (node, full) = (node.name.clone(), up.full);
             self.note(Note::Space { node, full });
+        }
+        if self.nodes[place].has_room() != had_room {
+            self.tell_room(now, place);
         }
     }
 
     fn take_up(&mut self, now: Time, place: usize, mut up: Up) {
         self.nodes[place].end = up.end;
-        self.hear_of_space(place, up.full);
+        self.hear_of_space(now, place, &up);
         if let Some(report) = up.report.take() {
             self.on_report(now, place, report);
             self.tell_coordinator_state();

@@ -15,6 +15,7 @@ use super::super::detector::{self, Observed, Verdict};
 use super::super::ring::{is_ring, number_in};
 use super::super::time::Time;
 use super::events::Seen;
+use super::heal::as_founded;
 use super::links::{Link, LinkPhase};
 use super::{Coordinator, Effect, Note, Phase, RegistrationId};
 
@@ -72,6 +73,8 @@ pub(super) struct Node {
     pub(super) end: protocol::ids::GroupSeq,
     /// Its disk is full, as last told: it refuses what is handed over to it.
     pub(super) full: bool,
+    /// It has no space for what is copied to it, as last told.
+    pub(super) no_space: bool,
     /// When it last had no link, or lost the one it had.
     link_lost: Time,
     /// Since when it is not up.
@@ -103,6 +106,7 @@ impl Node {
             marked: false,
             end: protocol::ids::GroupSeq(0),
             full: false,
+            no_space: false,
             link_lost: now,
             silent_since: now,
             redial_at: None,
@@ -112,6 +116,11 @@ impl Node {
 
     pub(super) fn incarnation(&self) -> Option<Incarnation> {
         self.register.as_ref().map(|register| register.incarnation)
+    }
+
+    /// Whether its disk can take what is copied to it.
+    pub(super) fn has_room(&self) -> bool {
+        !self.full && !self.no_space
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -162,7 +171,7 @@ impl Coordinator {
             self.end_link(now, place, false);
             self.void_votes(place);
             if let Some(member) = self.nodes[place].id {
-                self.transfers_void(member);
+                self.transfers_void(now, member);
             }
             // It is there now: no need to wait as after an attempt that failed.
             self.nodes[place].redial_at = None;
@@ -277,6 +286,12 @@ impl Coordinator {
             )));
         }
         if record.members.iter().any(|member| member.name == *name) {
+            if as_founded(record).is_some() {
+                return Err(Unwelcome::for_ever(format!(
+                    "{name} is a member with another directory, and this cluster's members stay as \
+                     they were founded: start it with the directory that it had"
+                )));
+            }
             return Err(Unwelcome::for_now(format!(
                 "{name} is a member with another directory: one that was wiped can only come back \
                  when {name} has been evicted, or under another name"
@@ -457,7 +472,7 @@ impl Coordinator {
         self.effects.push(Effect::HangUp { session });
         self.tell_link(now, place, false);
         if let Some(member) = self.nodes[place].id {
-            self.transfers_lost(member);
+            self.transfers_lost(now, member);
             self.audits_lost(member);
             self.onces_lost(member);
         }

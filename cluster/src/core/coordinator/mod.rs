@@ -30,6 +30,7 @@
 //! * `locate`: where a key lies, and what its holders have
 //! * `watch`: who is told of changes
 //! * `explain`: which way a request takes
+//! * `estimate`: how much a change copies, and how far that is
 //! * `status`: the picture of it all
 //! * `events`: what those who subscribed are told
 //!
@@ -45,6 +46,7 @@ mod conditions;
 mod copying;
 mod damage;
 mod decide;
+mod estimate;
 mod evaluate;
 mod events;
 mod explain;

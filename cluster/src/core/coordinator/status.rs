@@ -26,7 +26,7 @@ pub(super) struct Ops {
 }
 
 /// What a node has told since it started, once it has counted its keys.
-fn counted(node: &Node) -> Option<&NodeFigures> {
+pub(super) fn counted(node: &Node) -> Option<&NodeFigures> {
     let figures = node.heartbeat.as_ref().map(|heartbeat| &heartbeat.figures);
     figures.filter(|figures| !figures.counting)
 }
@@ -59,7 +59,7 @@ impl Coordinator {
             ]),
             once: self.once_status(now),
             keys_in_doubt: self.keys_in_doubt(),
-            changes: self.changes_status(),
+            changes: self.changes_status(now),
             incidents: self.damage.incidents(),
             supervisor: supervisor.map(|addr| addr.to_string()).next(),
             lab: None,

@@ -29,6 +29,7 @@ use super::{
 
 mod audit;
 mod cache_events;
+mod cancel;
 mod conditions;
 mod events;
 mod explain;
@@ -38,6 +39,7 @@ mod lease;
 mod machine;
 mod membership;
 mod once;
+mod progress;
 mod reads;
 mod recovery;
 mod registration;
@@ -81,6 +83,10 @@ struct Machine {
     onces: BTreeMap<Version, OnceEntry>,
     /// Keys in a page at most.
     page_max: usize,
+    /// Its keystore finds no space for a checkpoint.
+    no_space: bool,
+    /// What its heartbeats tell.
+    figures: NodeFigures,
     log: Vec<(GroupSeq, Vec<LogRecord>)>,
     meta: Meta,
     beats: u64,

@@ -69,6 +69,11 @@ impl Pace {
         self.retry_at
     }
 
+    /// The last one found no space.
+    pub(super) fn found_no_space(&self) -> bool {
+        self.failures > 0
+    }
+
     /// For want of space so much is not in the keystore that memory and log must not grow more.
     pub(super) fn are_overdue(&self) -> bool {
         self.failures > 0 && self.logged_bytes >= self.every_bytes.saturating_mul(OVERDUE_TIMES)

@@ -31,8 +31,6 @@ use super::{AskToken, Effect, NodeCore};
 const LOOKS_MAX: usize = 2_048;
 /// Bytes of values after which a portion ends.
 const BYTES_MAX: usize = 256 << 10;
-/// What an item counts for beside its key and value.
-const ITEM_BYTES: usize = 64;
 /// What a dropped key counts for until a checkpoint; each of a step, at most.
 const DROPPED_BYTES: u64 = 64;
 /// Questions of one session that the keystore may be at.
@@ -123,11 +121,7 @@ impl NodeCore {
         if session.copies.remove(&token.r).is_none() {
             return;
         }
-        let bytes = |item: &CopyItem| {
-            let value = item.value.as_ref().map_or(0, |value| value.0.len());
-            item.key.as_bytes().len() + value + ITEM_BYTES
-        };
-        session.out.answered_bytes += items.iter().map(bytes).sum::<usize>();
+        session.out.answered_bytes += items.iter().map(CopyItem::bytes).sum::<u64>() as usize;
         let swept = self.meta.swept;
         session.out.copy.push(CopyAnswer { r: token.r, items, through, swept, damaged: None });
         self.send_if_long();
@@ -139,13 +133,11 @@ impl NodeCore {
             let keep = whole.is_some().then(|| items.iter().map(|item| item.key.clone()).collect());
             for item in items {
                 self.unapplied_since.get_or_insert(now);
-                let committed = taken(item);
-                let value = committed.write.value.as_ref().map_or(0, |value| value.len());
-                let bytes = committed.write.key.as_bytes().len() + value + ITEM_BYTES;
-                self.unapplied_bytes += bytes;
+                let bytes = item.bytes();
+                self.unapplied_bytes += bytes as usize;
                 // It is not in the log, but in memory until a checkpoint like what is.
-                self.checkpoints.logged(bytes as u64);
-                self.unapplied.push(committed);
+                self.checkpoints.logged(bytes);
+                self.unapplied.push(taken(item));
             }
             if !onces.is_empty() {
                 self.effects.push(Effect::KeepOnces(onces));

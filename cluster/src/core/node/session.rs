@@ -46,6 +46,8 @@ pub(super) struct Session {
     pub(super) caught_up_at: Option<u64>,
     /// Whether the coordinator was told that prepares are refused for want of space.
     full_told: bool,
+    /// Whether it was told that there is no space for a checkpoint.
+    no_space_told: bool,
     /// Questions for keys that the keystore is at, by their number.
     pub(super) reads: BTreeMap<u64, Asked>,
     /// The same for named updates.
@@ -206,6 +208,7 @@ impl NodeCore {
             caught_up_at: None,
             reads: BTreeMap::new(),
             full_told: false,
+            no_space_told: false,
             onces: BTreeMap::new(),
             scans: BTreeMap::new(),
             copies: BTreeMap::new(),
@@ -345,6 +348,7 @@ impl NodeCore {
     pub(super) fn send_pending(&mut self) {
         self.cover();
         let (saved, full) = (self.metas_saved, self.is_short_of_space());
+        let no_space = self.checkpoints.found_no_space();
         let Some(session) = self.session.as_mut() else { return };
         if session.opening.is_some() {
             return;
@@ -364,6 +368,7 @@ impl NodeCore {
         let nothing = nothing && out.scan.is_empty() && out.report.is_none();
         let nothing = nothing && out.cache.is_empty() && out.copy.is_empty() && out.put.is_empty();
         let nothing = nothing && out.audit.is_empty() && session.full_told == full;
+        let nothing = nothing && session.no_space_told == no_space;
         let nothing = nothing && lost.is_empty();
         if nothing && installed.is_none() && !marked && !caught_up && !session.durable_news() {
             return;
@@ -371,7 +376,7 @@ impl NodeCore {
         session.n_out += 1;
         session.ask = false;
         session.out.answered_bytes = 0;
-        session.full_told = full;
+        (session.full_told, session.no_space_told) = (full, no_space);
         session.told_durable();
         if caught_up {
             session.caught_up_at = None;
@@ -400,6 +405,7 @@ impl NodeCore {
             lost,
             caught_up,
             full,
+            no_space,
         };
         let conn = session.conn;
         assert_eq!(up.epoch, self.meta.fence.epoch, "an answer under a fenced epoch");

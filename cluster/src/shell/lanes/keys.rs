@@ -12,6 +12,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 
 use super::super::directory;
 use super::super::engine::{Engine, State};
+use super::sample::Sample;
 use super::{Done, KeyJob, Outcome, QUEUE_MAX};
 use crate::core::cache::Cache;
 use crate::core::node::{AskToken, Found, ReadToken, Scanned};
@@ -58,8 +59,8 @@ pub(in super::super) fn start_keys(
     cache: Arc<Cache>,
     engine: Weak<Engine>,
 ) -> std::io::Result<JoinHandle<()>> {
-    let (jobs, checkpointing, recount) = (queue.add, false, None);
-    let mut lane = KeyLane { keystore, cache, jobs, checkpointing, recount };
+    let (jobs, checkpointing, recount, sample) = (queue.add, false, None, Sample::default());
+    let mut lane = KeyLane { keystore, cache, jobs, checkpointing, recount, sample };
     let run = move || lane.run(queue.jobs, &engine);
     thread::Builder::new().name("keys".into()).spawn(run)
 }
@@ -76,6 +77,7 @@ struct KeyLane {
     checkpointing: bool,
     /// While keys are counted by new ranges: how many jobs were done since some were.
     recount: Option<usize>,
+    sample: Sample,
 }
 
 impl KeyLane {
@@ -194,10 +196,7 @@ impl KeyLane {
                 self.recount()?;
                 Ok(Outcome::Silent)
             }
-            KeyJob::Count => {
-                let keys = self.keystore.ranges().live().collect();
-                Ok(Outcome::Tell(Done::Counts(keys, self.cache.stats())))
-            }
+            KeyJob::Count => Ok(Outcome::Tell(self.count())),
             KeyJob::Stop => {
                 if !self.checkpointing {
                     self.last_checkpoint()?;
@@ -205,6 +204,12 @@ impl KeyLane {
                 Ok(Outcome::Last)
             }
         }
+    }
+
+    fn count(&mut self) -> Done {
+        self.sample.look(&*self.keystore);
+        let keys = self.keystore.ranges().live().collect();
+        Done::Counts(keys, self.sample.key_bytes(), self.cache.stats())
     }
 
     fn read(&self, token: ReadToken, key: &Key) -> Result<Outcome, directory::Refusal> {

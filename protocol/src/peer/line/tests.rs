@@ -140,6 +140,7 @@ fn up(numbers: &mut Numbers) -> Up {
         lost: if rarely(numbers) { some(numbers, member) } else { Vec::new() },
         caught_up: rarely(numbers),
         full: rarely(numbers),
+        no_space: rarely(numbers),
         ..Up::default()
     }
 }
@@ -218,7 +219,8 @@ fn everyday_lines_are_read_by_hand() {
         assert_eq!(read_down(&mut Cursor::new(&line(&down))), Some(down), "seed {seed}");
         let up = Up { no: Vec::new(), read: Vec::new(), ..up(numbers) };
         let plain = Up { fenced: None, installed: None, marked: false, ..up };
-        let up = Up { lost: Vec::new(), caught_up: false, full: false, ..plain };
+        let plain = Up { full: false, no_space: false, ..plain };
+        let up = Up { lost: Vec::new(), caught_up: false, ..plain };
         assert_eq!(read_up(&mut Cursor::new(&line(&up))), Some(up), "seed {seed}");
     }
 }

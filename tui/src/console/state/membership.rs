@@ -125,7 +125,7 @@ fn said(model: &Model, change: &MemberChange, preview: Option<&ChangePreview>) -
             MemberChange::Evict(_) => {
                 "Updates flow meanwhile. It gets a place again when it is back."
             }
-            _ => "Reads and updates go on meanwhile. What has begun is not taken back.",
+            _ => "Reads and updates go on meanwhile. `piazza admin cancel` leads back.",
         }
         .into(),
     );
@@ -135,20 +135,26 @@ fn said(model: &Model, change: &MemberChange, preview: Option<&ChangePreview>) -
 /// What the coordinator says that it would do.
 fn previewed(preview: &ChangePreview) -> Vec<String> {
     let percent = |share: f64| format!("{:.0} %", share * 100.0);
+    let known = |keys: u64| format!("About {}", count(keys));
+    let keys = preview.keys.map_or_else(|| "An unknown number of".to_owned(), known);
     let mut said = vec![format!(
-        "About {} keys are copied, in {} stretches; {} of the keys get another primary.",
-        count(preview.keys),
+        "{} keys are copied, in {} stretches; {} of the keys get another primary.",
+        keys,
         count(preview.arcs),
         percent(preview.primaries_moved)
     )];
+    if let Some(ms) = preview.eta_ms.filter(|_| preview.arcs > 0) {
+        said.push(format!("That takes about {}.", ago(ms)));
+    }
     let mut gains: BTreeMap<&str, u64> = BTreeMap::new();
     for moved in &preview.moves {
         let gain = moved.gain.as_ref().map_or("the new node", |node| node.as_str());
         let keys = gains.entry(gain).or_default();
-        *keys = keys.saturating_add(moved.keys);
+        *keys = keys.saturating_add(moved.keys.unwrap_or(0));
     }
     // Of many moves only some are told: their sums would be wrong.
-    if !gains.is_empty() && preview.moves.len() as u64 == preview.arcs {
+    let all = preview.moves.len() as u64 == preview.arcs && preview.keys.is_some();
+    if !gains.is_empty() && all {
         let gains: Vec<String> = gains
             .iter()
             .take(NAMED_MAX)

@@ -31,6 +31,8 @@ pub(super) fn blank(node: usize) -> Machine {
         rotten: BTreeSet::new(),
         onces: BTreeMap::new(),
         page_max: 3,
+        no_space: false,
+        figures: NodeFigures::default(),
         log: Vec::new(),
         meta,
         beats: 0,
@@ -272,7 +274,11 @@ impl World {
                 machine.looks.push_back(node::Input::Retained(None));
             }
             node::Effect::Checkpoint { through } => {
-                machine.looks.push_back(node::Input::Checkpointed(through));
+                let done = match machine.no_space {
+                    true => node::Input::NotCheckpointed,
+                    false => node::Input::Checkpointed(through),
+                };
+                machine.looks.push_back(done);
             }
             node::Effect::FreeLog { .. }
             | node::Effect::WantRoom { .. }
@@ -326,7 +332,7 @@ impl World {
             uuid: meta.store,
             incarnation: meta.incarnation,
             seq: self.nodes[node].beats,
-            figures: NodeFigures { interval_ms: HEARTBEAT_MS, ..NodeFigures::default() },
+            figures: NodeFigures { interval_ms: HEARTBEAT_MS, ..self.nodes[node].figures.clone() },
         }
     }
 

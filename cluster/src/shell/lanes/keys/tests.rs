@@ -26,11 +26,12 @@ fn lane(keys: usize) -> (KeyLane, KeyJobs, mpsc::Receiver<KeyJob>) {
     let cache = Arc::new(Cache::new(CacheShape { sets: 2, ways: 1 }, 1 << 20, 1));
     let (jobs, queue) = key_queue();
     let (keystore, checkpointing, recount) = (Box::new(keystore), false, None);
-    (KeyLane { keystore, cache, jobs: queue.add, checkpointing, recount }, jobs, queue.jobs)
+    let (add, sample) = (queue.add, Sample::default());
+    (KeyLane { keystore, cache, jobs: add, checkpointing, recount, sample }, jobs, queue.jobs)
 }
 
 fn counted(lane: &mut KeyLane) -> u64 {
-    let Ok(Outcome::Tell(Done::Counts(counts, _))) = lane.work(KeyJob::Count) else {
+    let Ok(Outcome::Tell(Done::Counts(counts, _, _))) = lane.work(KeyJob::Count) else {
         panic!("the counts are told");
     };
     counts.iter().map(|(_, keys)| keys).sum()
