@@ -20,6 +20,7 @@ use protocol::peer::{
     CopyAnswer, CopyAsk, CopyPut, Learning, OnceAnswer, OnceAsk, RingRecord, Span,
 };
 
+use super::super::planted::{Bug, planted};
 use super::super::ring::Range;
 use super::super::time::Time;
 use super::Coordinator;
@@ -180,13 +181,20 @@ impl Coordinator {
     fn source_of(&self, learning: &Learning) -> Option<MemberId> {
         let ring = self.ring.as_ref()?;
         let range = Range { first: learning.span.0, last: learning.span.1 };
-        if self.is_open_without(learning.learner, &[range]) {
+        let open = self.is_open_without(learning.learner, &[range]);
+        if open && !planted(Bug::CopiedWhileOpen) {
             return None;
         }
         let inside = ring.arcs().filter(|arc| range.contains(arc.range.last));
         let mut able: Option<Vec<MemberId>> = None;
         for arc in inside {
             let here = arc.in_sync.iter().copied().filter(|member| self.can_be_asked(*member));
+            if planted(Bug::CopiedFromNeighbour) {
+                let all = self.record.iter().flat_map(|record| &record.members);
+                let others = all.map(|member| member.id).filter(|id| *id != learning.learner);
+                able = Some(others.filter(|member| self.can_be_asked(*member)).collect());
+                continue;
+            }
             able = Some(match able {
                 None => here.collect(),
                 Some(able) => {
@@ -262,7 +270,8 @@ impl Coordinator {
 
     /// A portion of a source: it goes to the learner.
     pub(super) fn on_copy_answer(&mut self, now: Time, answer: CopyAnswer) {
-        let CopyAnswer { r, items, through } = answer;
+        let CopyAnswer { r, mut items, through } = answer;
+        items.retain(|item| item.value.is_some() || !planted(Bug::TombstonesNotCopied));
         let bytes_per_s = self.copy_bytes_per_s.max(1);
         let Some((_, transfer)) = self.transfer_of(Wait::Portion(r)) else { return };
         let bytes: u64 = items

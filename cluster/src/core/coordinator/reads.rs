@@ -243,7 +243,10 @@ impl Coordinator {
             node.is_some_and(|node| node.is_up() && node.link.phase == LinkPhase::Ready)
         };
         let ring = self.ring.as_ref()?;
-        ring.in_sync_at(ring.point_of(key)).iter().find(able).copied()
+        let learners = planted(Bug::LearnerRead);
+        let all =
+            if learners { ring.replicas_of(key) } else { ring.in_sync_at(ring.point_of(key)) };
+        all.iter().find(able).copied()
     }
 
     fn ask_node(&mut self, id: u64, place: usize, key: Key, member: MemberId) {

@@ -16,6 +16,7 @@
 use protocol::ids::{GroupSeq, Key, MemberId, RingNumber};
 use protocol::peer::{CopyAnswer, CopyAsk, CopyItem, CopyPut, Placement, Span, TxnState};
 
+use super::super::planted::{Bug, planted};
 use super::super::record::{Committed, Previous, Write};
 use super::super::ring::Ring;
 use super::super::ring::next::merged;
@@ -127,7 +128,7 @@ impl NodeCore {
                 self.effects.push(Effect::KeepOnces(onces));
             }
             let Some(session) = self.session.as_mut() else { return };
-            if last {
+            if last && !planted(Bug::LearnedBeforeDurable) {
                 let session = session.serial;
                 self.learning.lasts.push(Last { session, r, covered: false });
             } else {
@@ -213,6 +214,9 @@ impl NodeCore {
         }
         self.meta.former.push(id);
         self.meta.former.sort_unstable();
+        if planted(Bug::OldPreparesKept) {
+            return;
+        }
         self.meta.void_through = GroupSeq(self.next.0 - 1);
         if !self.buffer.is_empty() {
             // What is not in a group yet is under the old number too.
