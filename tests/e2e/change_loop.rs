@@ -30,6 +30,7 @@ const OK_MIN: u64 = 200;
 const WAIT_MAX: Duration = Duration::from_secs(120);
 /// For a moment that may not come, since the change is over before.
 const MOMENT_MAX: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Between two looks whether an operator has to ask again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -256,39 +257,37 @@ impl Loop<'_> {
     /// Waits until all servers run, all that run are members, and nothing is on its way. Who waits
     /// to be a member, since the coordinator that was asked for it is gone, is added again.
     fn until_at_rest(&self, what: &str) {
-        let mut last = None;
-        let mut looked = Instant::now();
-        let at_rest = || {
-            let status = self.cluster.status().filter(is_active)?;
-            let list = self.cluster.supervised();
-            last = Some(format!("{status}\n{list}"));
-            let open =
-                |change: &Value| change["state"] == "running" || change["state"] == "waiting";
-            let nodes = status["nodes"].as_array()?;
-            let waits = nodes.iter().any(|node| node["state"] == "joining" && node["id"].is_null());
-            if status["changes"].as_array()?.iter().any(open) {
-                return None;
-            }
-            if waits {
-                if looked.elapsed() > ASK_AGAIN {
-                    looked = Instant::now();
-                    self.asked("add", &json!({}));
-                }
-                return None;
-            }
-            let procs = list["procs"].as_array()?;
-            let runs = |proc: &Value| proc["state"] == "running";
-            let up = nodes.iter().all(|node| node["state"] == "up");
-            let members = self.cluster.ring().names().len();
-            let all = nodes.len() == members && procs.len() == members + 1;
-            (up && all && procs.iter().all(runs)).then_some(())
-        };
-        let mut at_rest = at_rest;
         let begin = Instant::now();
-        while at_rest().is_none() {
-            assert!(begin.elapsed() < WAIT_MAX, "{}: no {what}: {last:?}", self.repeat);
-            thread::sleep(Duration::from_millis(20));
+        let mut asked = begin;
+        while self.at_rest(&mut asked).is_none() {
+            if begin.elapsed() > WAIT_MAX {
+                let (status, list) = (self.cluster.status(), self.cluster.supervised());
+                panic!("{}: no {what}: {status:?}\n{list}", self.repeat);
+            }
+            thread::sleep(LOOK_AGAIN);
         }
+    }
+
+    fn at_rest(&self, asked: &mut Instant) -> Option<()> {
+        let status = self.cluster.status().filter(is_active)?;
+        let list = self.cluster.supervised();
+        let open = |change: &Value| change["state"] == "running" || change["state"] == "waiting";
+        if status["changes"].as_array()?.iter().any(open) {
+            return None;
+        }
+        let nodes = status["nodes"].as_array()?;
+        let waits = |node: &Value| node["state"] == "joining" && node["id"].is_null();
+        if nodes.iter().any(waits) && asked.elapsed() > ASK_AGAIN {
+            *asked = Instant::now();
+            self.asked("add", &json!({}));
+        }
+        let procs = list["procs"].as_array()?;
+        let runs = procs.iter().all(|proc| proc["state"] == "running");
+        let up = nodes.iter().all(|node| node["state"] == "up");
+        let points = status["ring"]["points"].as_array()?.iter();
+        let members: BTreeSet<&str> = points.filter_map(|point| point["node"].as_str()).collect();
+        let all = nodes.len() == members.len() && procs.len() == members.len() + 1;
+        (up && all && runs).then_some(())
     }
 }
 
