@@ -21,8 +21,6 @@ use crate::tokens::{PeerSecret, Tokens};
 pub const CACHE_BYTES_DEFAULT: u64 = 256 << 20;
 /// Size of a node's cache at most, bytes.
 pub const NODE_CACHE_BYTES: u64 = 64 << 20;
-/// How long a silent node keeps its place, unless configured.
-pub const EVICT_AFTER_DEFAULT: Duration = Duration::from_secs(10);
 /// How fast copies are made for learners unless configured, bytes a second.
 pub const COPY_BYTES_PER_S_DEFAULT: u64 = 32 << 20;
 /// Most sets of a cache.
@@ -132,37 +130,42 @@ pub fn parse_ms(text: &str) -> Result<Duration, InvalidFlag> {
     }
 }
 
-/// How long a silent node keeps its place, as milliseconds or `never`.
+/// How long a silent node keeps its place.
+pub type EvictAfter = OrNever<10_000>;
+/// How often all records are read anew.
+pub type ScrubPeriod = OrNever<86_400_000>;
+
+/// A time, as milliseconds or `never`; so many milliseconds unless it is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "Option<u64>", try_from = "Option<u64>")]
-pub struct EvictAfter(Option<Duration>);
+pub struct OrNever<const DEFAULT_MS: u64>(Option<Duration>);
 
-impl EvictAfter {
-    /// For ever.
+impl<const DEFAULT_MS: u64> OrNever<DEFAULT_MS> {
+    /// Never.
     pub const NEVER: Self = Self(None);
 
     /// For so long, 1 ms at least.
     pub fn new(after: Duration) -> Result<Self, InvalidFlag> {
         if after < Duration::from_millis(1) {
-            let text = "a node would lose its place at once: give 1ms at least, or never";
+            let text = "that is no time at all: give 1ms at least, or never";
             return Err(InvalidFlag(text.to_owned()));
         }
         Ok(Self(Some(after)))
     }
 
-    /// That time; none for ever.
+    /// That time; none: never.
     pub fn duration(self) -> Option<Duration> {
         self.0
     }
 }
 
-impl Default for EvictAfter {
+impl<const DEFAULT_MS: u64> Default for OrNever<DEFAULT_MS> {
     fn default() -> Self {
-        Self(Some(EVICT_AFTER_DEFAULT))
+        Self(Some(Duration::from_millis(DEFAULT_MS)))
     }
 }
 
-impl fmt::Display for EvictAfter {
+impl<const DEFAULT_MS: u64> fmt::Display for OrNever<DEFAULT_MS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(after) => write!(f, "{}", after.as_millis()),
@@ -171,7 +174,7 @@ impl fmt::Display for EvictAfter {
     }
 }
 
-impl FromStr for EvictAfter {
+impl<const DEFAULT_MS: u64> FromStr for OrNever<DEFAULT_MS> {
     type Err = InvalidFlag;
 
     fn from_str(text: &str) -> Result<Self, InvalidFlag> {
@@ -183,13 +186,13 @@ impl FromStr for EvictAfter {
     }
 }
 
-impl From<EvictAfter> for Option<u64> {
-    fn from(after: EvictAfter) -> Self {
+impl<const DEFAULT_MS: u64> From<OrNever<DEFAULT_MS>> for Option<u64> {
+    fn from(after: OrNever<DEFAULT_MS>) -> Self {
         after.0.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX))
     }
 }
 
-impl TryFrom<Option<u64>> for EvictAfter {
+impl<const DEFAULT_MS: u64> TryFrom<Option<u64>> for OrNever<DEFAULT_MS> {
     type Error = InvalidFlag;
 
     fn try_from(ms: Option<u64>) -> Result<Self, InvalidFlag> {
@@ -222,6 +225,8 @@ pub struct CoordinatorConfig {
     pub evict_after: EvictAfter,
     /// How fast copies are made for learners, bytes a second.
     pub copy_bytes_per_s: u64,
+    /// How often all records are read anew.
+    pub scrub_period: ScrubPeriod,
     /// Shape of the cache.
     pub cache: CacheShape,
     /// Bound of the cache's memory, bytes.

@@ -30,8 +30,9 @@ pub use cache::{
     Trigger, Way,
 };
 pub use members::{
-    Admin, CoordinatorState, Copies, Heartbeat, HeartbeatMissed, Lagged, Link, LinkState,
-    MemberRecovery, MemberState, NodeLoad, Quantiles, RecoveryPhase, Snapshot, Stats,
+    Admin, CoordinatorState, Copies, Divergence, DivergenceKind, Heartbeat, HeartbeatMissed,
+    Lagged, Link, LinkState, MemberRecovery, MemberState, NodeLoad, Quantiles, RecoveryPhase,
+    Snapshot, Stats,
 };
 pub use procs::{Inject, Proc, ProcState, ProcsSnapshot};
 pub use ring::{RingEpoch, RingMove, Transfer};
@@ -160,6 +161,8 @@ kinds! {
     Link "link" Member Control,
     /// The keys have another number of live copies than before.
     Copies "copies" Member Control,
+    /// Copies differ, or are damaged.
+    Divergence "divergence" Member Control,
     /// The coordinator has come one step further.
     CoordinatorState "coordinator_state" Coordinator Control,
     /// A ring is in force.

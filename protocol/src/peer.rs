@@ -16,8 +16,9 @@ use crate::ids::{
     Epoch, GroupSeq, Incarnation, Key, MemberId, Once, Point, RingNumber, Uuid, Value, Version,
 };
 
+pub use self::audit::{Audit, AuditAnswer, AuditAsk, Audited, Digest, RangeHash};
 pub use self::cache::{CacheAnswer, CacheAsk};
-pub use self::copy::{CopyAnswer, CopyAsk, CopyItem, CopyPut};
+pub use self::copy::{CopyAnswer, CopyAsk, CopyItem, CopyPut, Extent};
 pub use self::heartbeat::Heartbeat;
 pub use self::line::Message;
 pub use self::placement::Placement;
@@ -27,6 +28,7 @@ pub use self::session::{
 };
 pub use self::timed::Timed;
 
+mod audit;
 mod cache;
 mod copy;
 mod heartbeat;
@@ -129,6 +131,9 @@ pub struct Batch {
     /// Portions of what others hold, for what it is learning.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub put: Vec<CopyPut>,
+    /// What is to be found out about what it holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audit: Vec<AuditAsk>,
     /// This ring is in force: what it does not let the node hold need not be kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_force: Option<RingNumber>,
@@ -346,6 +351,9 @@ pub struct ScanAnswer {
     /// There may be more after this key; absent: that was all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub through: Option<Key>,
+    /// There is no page: what is under this key is not what was written.
+    #[serde(default, rename = "bad", skip_serializing_if = "Option::is_none")]
+    pub damaged: Option<Key>,
 }
 
 /// One key of a page.
@@ -425,6 +433,9 @@ pub struct Up {
     /// Numbers of portions that were taken in; of a last one, only when all are durable.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub put: Vec<u64>,
+    /// What was found out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audit: Vec<AuditAnswer>,
     /// The answer to [`Open`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Box<Report>>,
@@ -471,6 +482,9 @@ pub struct ReadAnswer {
     /// It was in the node's cache.
     #[serde(default, skip_serializing_if = "is_false")]
     pub c: bool,
+    /// What is there is not what was written: it is not served.
+    #[serde(default, rename = "bad", skip_serializing_if = "is_false")]
+    pub damaged: bool,
 }
 
 /// All that a claimant needs to know of a node, durable and fenced before it is said (R2).

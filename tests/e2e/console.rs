@@ -25,32 +25,45 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 const KEYS: usize = 400;
 
 /// A console on a terminal.
-struct Shown {
-    terminal: Terminal,
+pub(super) struct Shown {
+    pub(super) terminal: Terminal,
     /// Where screens are kept.
     screens: Option<PathBuf>,
     _state: TempDir,
 }
 
 impl Shown {
-    fn of(cluster: &Cluster, arguments: &[&str]) -> Self {
-        let state = TempDir::new("console-state");
-        let mut command = cluster.command();
-        command.arg("console").arg("--addr").arg(cluster.addr().to_string()).args(arguments);
-        let terminal = Terminal::of_size(&command, state.path(), COLUMNS, ROWS);
-        let screens = std::env::var_os("PIAZZA_SCREENS").map(PathBuf::from);
-        let shown = Self { terminal, screens, _state: state };
+    /// A console of a cluster of five nodes that are well.
+    pub(super) fn of(cluster: &Cluster, arguments: &[&str]) -> Self {
+        let shown = Self::begin(cluster, arguments);
         // The hints name the keys that change the cluster once the supervisor is heard.
         shown.wait("live", "calm", &["LIVE", "5/5 up", "kill -9"]);
         shown
     }
 
-    /// Waits until all of these words are on the screen, and keeps it.
-    fn wait(&self, what: &str, name: &str, words: &[&str]) {
+    /// A console of a cluster of which so many are up.
+    pub(super) fn beside(cluster: &Cluster, up: &str) -> Self {
+        let shown = Self::begin(cluster, &[]);
+        shown.wait("live", "late", &["LIVE", up, "kill -9"]);
+        shown
+    }
+
+    fn begin(cluster: &Cluster, arguments: &[&str]) -> Self {
+        let state = TempDir::new("console-state");
+        let mut command = cluster.command();
+        command.arg("console").arg("--addr").arg(cluster.addr().to_string()).args(arguments);
+        let terminal = Terminal::of_size(&command, state.path(), COLUMNS, ROWS);
+        let screens = std::env::var_os("PIAZZA_SCREENS").map(PathBuf::from);
+        Self { terminal, screens, _state: state }
+    }
+
+    /// Waits until all of these words are on the screen, and keeps it. Of some that are told for a
+    /// while only, and what is told after that, either will do: they stand with `|` between them.
+    pub(super) fn wait(&self, what: &str, name: &str, words: &[&str]) {
         self.terminal.wait(what, |screen| {
             // A sentence may go on in another row.
             let flat = screen.split_whitespace().collect::<Vec<_>>().join(" ");
-            words.iter().all(|word| flat.contains(word))
+            words.iter().all(|either| either.split('|').any(|word| flat.contains(word)))
         });
         if let Some(screens) = &self.screens {
             std::fs::create_dir_all(screens).expect("a directory");
@@ -60,7 +73,7 @@ impl Shown {
     }
 
     /// Selects a server: the hints say which one it is.
-    fn select(&mut self, server: &str) {
+    pub(super) fn select(&mut self, server: &str) {
         let selected = format!("{server}: K kill -9");
         for _ in 0..10 {
             if self.terminal.screen().contains(&selected) {

@@ -96,6 +96,9 @@ impl World {
             batches_out_max: self.setting.batches,
             evict_after_ms: self.setting.evict_after_ms,
             copy_bytes_per_s: 1 << 30,
+            // No script is about it.
+            compare_every_ms: 3_600_000,
+            scrub_period_ms: None,
         };
         let (sets, ways) = self.setting.cache;
         let cache = Arc::new(Cache::new(CacheShape { sets, ways }, 1 << 20, 1));

@@ -18,13 +18,14 @@ use cluster::storage::keystore::{CopyScan, Keystore, Scan};
 use cluster::storage::log::Log;
 use cluster::storage::small_file::SmallFile;
 use protocol::ids::{GroupSeq, Key, NodeName, RingNumber, Uuid, Version};
-use protocol::peer::{Down, DownBody, OnceEntry, Prepare, Span, TxnState};
+use protocol::peer::{Audit, Down, DownBody, Extent, OnceEntry, Prepare, Span, TxnState};
 
 use super::script::{Held, Moment};
 use super::words;
 use super::world::{HEARTBEAT_MS, World};
 use crate::sim::lanes::{
-    LogDone, LogJob, heartbeat, look_up, read_copy, read_onces, read_page, register, retain,
+    LogDone, LogJob, drop_others, heartbeat, look_up, read_copy, read_onces, read_page, register,
+    retain, sweep,
 };
 use crate::sim::recover::{Directory, Sizes, recover};
 
@@ -77,7 +78,10 @@ enum KeyJob {
     KeepOnces(Vec<OnceEntry>),
     Scan(AskToken, Scan),
     Copy(AskToken, CopyScan),
+    Audit(AskToken, Audit, usize),
     Retain(Vec<Span>, Option<Key>, usize),
+    DropOthers(Extent, Arc<BTreeSet<Key>>, usize),
+    Sweep(Version, Option<Key>, usize),
     Checkpoint,
 }
 
@@ -234,8 +238,17 @@ impl World {
                     let copy = CopyScan::of(ask, looks_max, bytes_max);
                     process.key_jobs.push_back(KeyJob::Copy(token, copy));
                 }
+                Effect::Audit { token, what, looks_max } => {
+                    process.key_jobs.push_back(KeyJob::Audit(token, what, looks_max));
+                }
                 Effect::KeepOnces(entries) => {
                     process.key_jobs.push_back(KeyJob::KeepOnces(entries));
+                }
+                Effect::DropOthers { whole, keep, looks_max } => {
+                    process.key_jobs.push_back(KeyJob::DropOthers(whole, keep, looks_max));
+                }
+                Effect::Sweep { below, after, looks_max } => {
+                    process.key_jobs.push_back(KeyJob::Sweep(below, after, looks_max));
                 }
                 Effect::Retain { spans, after, looks_max } => {
                     process.key_jobs.push_back(KeyJob::Retain(spans, after, looks_max));
@@ -344,8 +357,20 @@ impl World {
                 let input = read_copy(&machine.keystore, token, &copy);
                 self.hand_in_node(node, input);
             }
+            Some(KeyJob::Audit(token, what, looks_max)) => {
+                let what = machine.keystore.audit(&what, looks_max).expect("memory does not fail");
+                self.hand_in_node(node, Input::Audited { token, what });
+            }
             Some(KeyJob::KeepOnces(entries)) => {
                 machine.keystore.keep_onces(&entries).expect("memory does not fail");
+            }
+            Some(KeyJob::DropOthers(whole, keep, looks_max)) => {
+                let input = drop_others(&mut machine.keystore, &whole, &keep, looks_max);
+                self.hand_in_node(node, input);
+            }
+            Some(KeyJob::Sweep(below, after, looks_max)) => {
+                let input = sweep(&mut machine.keystore, below, after.as_ref(), looks_max);
+                self.hand_in_node(node, input);
             }
             Some(KeyJob::Retain(spans, after, looks_max)) => {
                 let keystore = &mut machine.keystore;

@@ -33,7 +33,7 @@ const WITHOUT_FIELDS: [&str; 3] = ["txn_open", "txn_resolved", "cache_totals"];
 /// What is not in the recordings, by its beginning, and why.
 const NOT_RECORDED: &[(&str, &str)] = &[
     ("transfer.bytes_total", "how many bytes there are is not counted"),
-    ("divergence", "copies are not compared while nodes run"),
+    ("divergence", "no disk rots while a scenario runs"),
     ("txn.votes.vote=lost", "what is finished has all votes; `txn_in_doubt` has it"),
     ("ring_epoch.moves.bytes", "how many bytes there are is not counted"),
     ("member_recovery.phase=copy", "`transfer` tells of it"),

@@ -3,10 +3,8 @@
 //!
 //! Called by `node` and `finish`. Changes nothing.
 
-use std::ops::Range;
-
 use cluster::storage::keystore::{Keystore, Stored};
-use protocol::ids::Value;
+use protocol::ids::{Key, Value};
 
 use super::coordinator::key_of;
 use super::node::Process;
@@ -16,7 +14,8 @@ impl World {
     /// Looks at a node's cache, while its keystore has no job.
     pub(super) fn check_cache(&mut self, node: usize) {
         let Some(process) = &self.nodes[node].process else { return };
-        if let Some(stale) = stale_entry(process, self.plan.all_keys()) {
+        let keys = self.plan.all_keys().map(key_of).filter(|key| !self.is_rotten(key));
+        if let Some(stale) = stale_entry(process, keys) {
             self.fail(Failure::StaleCache(format!("node {node}: {stale}")));
         }
     }
@@ -31,10 +30,10 @@ impl World {
 }
 
 /// An entry of the cache that is not what the keystore has, now that it has done all its jobs.
-fn stale_entry(process: &Process, keys: Range<u64>) -> Option<String> {
+fn stale_entry(process: &Process, mut keys: impl Iterator<Item = Key>) -> Option<String> {
     let cache = process.core.cache();
     cache.check();
-    keys.map(key_of).find_map(|key| {
+    keys.find_map(|key| {
         let (version, value) = cache.lookup(key.as_str())?;
         let stored = process.keystore.get(&key).expect("what was applied is whole");
         let same = |stored: &Stored| {

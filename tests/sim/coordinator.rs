@@ -125,6 +125,8 @@ impl World {
             batches_out_max: 1 + self.rng.below(2) as usize,
             evict_after_ms: self.plan.evict_after_ms,
             copy_bytes_per_s: *self.rng.one_of(&[2_000, 1 << 20]),
+            compare_every_ms: 200,
+            scrub_period_ms: Some(3_000),
         };
         let shape = CacheShape { sets: self.plan.cache_sets, ways: self.plan.cache_ways };
         let cache = Arc::new(Cache::new(shape, 1 << 20, self.rng.bits()));
@@ -238,6 +240,7 @@ impl World {
             {
                 self.fail(Failure::Refused(what.clone()));
             }
+            Note::Alarm(what) => self.note_alarm(what),
             Note::Change(what) => self.note_change(what),
             Note::Space { full: true, .. } => self.coverage.met("full disks noticed"),
             Note::Phase("claiming", epoch) => {

@@ -32,6 +32,11 @@ impl World {
 
     /// Looks whether all is at rest: reads all keys then, and ends when they are read.
     pub(crate) fn watch(&mut self) {
+        if self.rotten.is_some() {
+            self.after(LOOK, Event::Watch);
+            self.watch_rot();
+            return;
+        }
         self.add_strangers();
         let unrest = self.unrest();
         let started = self.plan.heal_at + 1_000 * MS;
@@ -68,7 +73,7 @@ impl World {
         let unread = |key: &u64| !self.is_read(*key) && self.living_replicas(*key) > 0;
         let missing: Vec<u64> = self.plan.all_keys().filter(unread).collect();
         if missing.is_empty() {
-            self.over = true;
+            self.rot_or_end();
             return;
         }
         if self.connected(reader).is_some() {
@@ -205,7 +210,7 @@ impl World {
     }
 
     /// Whether none of the nodes that hold a key is missing for good.
-    fn is_whole(&self, number: u64) -> bool {
+    pub(crate) fn is_whole(&self, number: u64) -> bool {
         let members = self.ring().map_or(0, |ring| ring.members().len());
         self.living_replicas(number) == usize::from(self.plan.replicas).min(members)
     }
@@ -213,12 +218,27 @@ impl World {
     /// How the replicas of a key differ.
     fn difference(&self, number: u64) -> Option<String> {
         let key = key_of(number);
+        if self.is_rotten(&key) {
+            return None;
+        }
         let held: Vec<_> = self
             .replicas_of(number)
             .into_iter()
-            .map(|process| (process.core.member(), process.keystore.get(&key).expect("whole")))
+            .map(|process| {
+                let stored = process.keystore.get(&key).expect("whole");
+                (process.core.member(), stored, process.core.meta().swept)
+            })
             .collect();
-        let same = held.windows(2).all(|pair| pair[0].1 == pair[1].1);
+        let newest = held.iter().filter_map(|(_, stored, _)| stored.as_ref());
+        let newest = newest.max_by_key(|stored| stored.version);
+        // Of a deletion nothing need be left where tombstones of its time were dropped.
+        let may_be_gone = |swept: Version| {
+            newest.is_none_or(|newest| !newest.is_live() && newest.version < swept)
+        };
+        let same = held.iter().all(|(_, stored, swept)| match stored {
+            Some(stored) => Some(stored) == newest,
+            None => may_be_gone(*swept),
+        });
         (!same).then(|| format!("key {number}: {held:?}"))
     }
 }

@@ -4,16 +4,17 @@
 //! Used by `node` of the simulator and of the golden scripts, which decide when a job is done. Nothing
 //! here knows of time or of other servers.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use cluster::core::node::{AskToken, Found, Input, Meta, NodeCore, ReadToken, Scanned};
 use cluster::core::record::LogRecord;
 use cluster::storage::keystore::memory::MemoryKeystore;
-use cluster::storage::keystore::{CopyScan, Keystore, Scan, Stored};
+use cluster::storage::keystore::{CopyScan, Keystore, KeystoreError, Scan, Stored};
 use cluster::storage::log::{Log, LogError, ReadySegment};
 use cluster::storage::small_file::SmallFile;
 use protocol::ids::{GroupSeq, Key, Version};
-use protocol::peer::{Greeting, Heartbeat, Register, Span};
+use protocol::peer::{Extent, Greeting, Heartbeat, Register, Span};
 use protocol::status::NodeFigures;
 
 use super::recover::save;
@@ -86,7 +87,10 @@ impl LogJob {
 
 /// The answer to a look into the keystore.
 pub(crate) fn look_up(keystore: &MemoryKeystore, token: ReadToken, key: &Key) -> Input {
-    let stored = keystore.get(key).expect("what was applied is whole");
+    let stored = match keystore.get(key) {
+        Err(KeystoreError::Damaged(_)) => return Input::ReadDamaged(token),
+        stored => stored.expect("memory does not fail"),
+    };
     let nothing = Found { version: Version::ZERO, value: None };
     let found = stored.map_or(nothing, |s| Found { version: s.version, value: s.value });
     Input::ReadDone { token, found }
@@ -105,7 +109,10 @@ pub(crate) fn read_onces(
 
 /// The answer to a question for a page of keys.
 pub(crate) fn read_page(keystore: &MemoryKeystore, token: AskToken, scan: &Scan) -> Input {
-    let page = keystore.scan(scan).expect("what was applied is whole");
+    let page = match keystore.scan(scan) {
+        Err(KeystoreError::Damaged(key)) => return Input::PageDamaged { token, key },
+        page => page.expect("memory does not fail"),
+    };
     let item = |(key, stored): (Key, Stored)| {
         let (version, value) = (stored.version, stored.value.expect("live"));
         Scanned { key, version, value }
@@ -116,7 +123,10 @@ pub(crate) fn read_page(keystore: &MemoryKeystore, token: AskToken, scan: &Scan)
 
 /// The answer to a question for a portion of what there is.
 pub(crate) fn read_copy(keystore: &MemoryKeystore, token: AskToken, copy: &CopyScan) -> Input {
-    let page = keystore.copy(copy).expect("what was applied is whole");
+    let page = match keystore.copy(copy) {
+        Err(KeystoreError::Damaged(key)) => return Input::PageDamaged { token, key },
+        page => page.expect("memory does not fail"),
+    };
     let items = page.items.into_iter().map(|(key, stored)| stored.into_item(key));
     Input::Copied { token, items: items.collect(), through: page.through }
 }
@@ -129,6 +139,29 @@ pub(crate) fn retain(
     looks_max: usize,
 ) -> Input {
     Input::Retained(keystore.retain(spans, after, looks_max).expect("memory does not fail"))
+}
+
+/// Drops what a whole portion does not have.
+pub(crate) fn drop_others(
+    keystore: &mut MemoryKeystore,
+    whole: &Extent,
+    keep: &BTreeSet<Key>,
+    looks_max: usize,
+) -> Input {
+    let (dropped, through) =
+        keystore.drop_others(whole, keep, looks_max).expect("memory does not fail");
+    Input::OthersDropped { dropped, through }
+}
+
+/// Drops some tombstones.
+pub(crate) fn sweep(
+    keystore: &mut MemoryKeystore,
+    below: Version,
+    after: Option<&Key>,
+    looks_max: usize,
+) -> Input {
+    let (dropped, through) = keystore.sweep(below, after, looks_max).expect("memory does not fail");
+    Input::Swept { dropped, through }
 }
 
 /// How a node announces itself.

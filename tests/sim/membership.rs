@@ -42,7 +42,7 @@ impl World {
         self.ask_operator(coordinator, action);
     }
 
-    fn ask_operator(&mut self, coordinator: usize, action: Action) {
+    pub(crate) fn ask_operator(&mut self, coordinator: usize, action: Action) {
         let op = AdminOp { action, dry_run: false, if_ring: None };
         let client = ClientId { conn: OPERATOR, slot: self.now };
         let op = ClientOp::Admin(op);

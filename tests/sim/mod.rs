@@ -44,6 +44,7 @@ mod promises;
 pub(crate) mod recover;
 mod registration;
 mod repeats;
+mod rot;
 mod shrink;
 mod stores;
 mod watchers;

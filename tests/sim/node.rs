@@ -279,7 +279,16 @@ impl World {
                     let copy = CopyScan::of(ask, LOOKS_MAX, BYTES_MAX);
                     self.key_job(node, KeyJob::Copy(token, copy));
                 }
+                Effect::Audit { token, what, .. } => {
+                    self.key_job(node, KeyJob::Audit(token, what));
+                }
                 Effect::KeepOnces(entries) => self.key_job(node, KeyJob::KeepOnces(entries)),
+                Effect::DropOthers { whole, keep, .. } => {
+                    self.key_job(node, KeyJob::DropOthers(whole, keep));
+                }
+                Effect::Sweep { below, after, .. } => {
+                    self.key_job(node, KeyJob::Sweep(below, after));
+                }
                 Effect::Retain { spans, after, .. } => {
                     self.key_job(node, KeyJob::Retain(spans, after));
                 }

@@ -230,6 +230,8 @@ pub(crate) struct Plan {
     pub(crate) evict_after_ms: Option<u64>,
     /// Machines beside those that found the cluster.
     pub(crate) spares: u16,
+    /// At the end one record becomes another one; whether its checksum fits.
+    pub(crate) rot: Option<bool>,
 }
 
 impl Plan {
@@ -288,12 +290,16 @@ impl Plan {
             node_cache: *rng.one_of(&[(1, 1), (2, 2), (64, 4)]),
             evict_after_ms: None,
             spares: 0,
+            rot: None,
         };
         if rng.chance(40) {
             plan.live(rng);
         } else if modes.chance(33) {
             // Its members stay as they were founded, with one point each.
             (plan.placement, plan.tokens) = (Placement::AsciiSum, 1);
+        }
+        if rng.chance(20) {
+            plan.rot = Some(rng.chance(50));
         }
         plan
     }

@@ -13,7 +13,7 @@ use cluster::storage::keystore::Keystore;
 use cluster::storage::keystore::memory::MemoryKeystore;
 use cluster::storage::log::{Log, LogConfig, Tail};
 use cluster::storage::small_file::SmallFile;
-use protocol::ids::{Epoch, GroupSeq, Incarnation, NodeName, Uuid};
+use protocol::ids::{Epoch, GroupSeq, Incarnation, NodeName, Uuid, Version};
 use protocol::peer::Fence;
 
 /// Decided writes are replayed in portions of so many; small, so that there are several.
@@ -68,6 +68,7 @@ fn open_state(directory: &Directory<'_>) -> Result<(SmallFile, Meta, Identity), 
             cut_through: Epoch(0),
             former: Vec::new(),
             void_through: GroupSeq(0),
+            swept: Version::ZERO,
             lost: Vec::new(),
         },
     };

@@ -22,6 +22,7 @@ use super::incidents::{Incident, Incidents, Kept};
 use super::network::Link;
 use super::node::Machine;
 use super::plan::{Fault, MS, Plan};
+use super::rot::Rotten;
 use crate::check::seeded::Seeded;
 use crate::check::{History, ValueId};
 
@@ -248,6 +249,8 @@ pub(crate) struct World {
     pub(crate) told: BTreeMap<(u64, u64), Version>,
     pub(crate) healed: bool,
     pub(crate) over: bool,
+    /// A record that was changed when all was at rest.
+    pub(crate) rotten: Option<Rotten>,
     /// A store is lost for good: nothing is asked of the end.
     pub(crate) abandoned: bool,
     /// The one node of the run whose directory is tampered with.
@@ -302,6 +305,7 @@ impl World {
             told: BTreeMap::new(),
             healed: false,
             over: false,
+            rotten: None,
             abandoned: false,
             victim: None,
             marks: BTreeMap::new(),

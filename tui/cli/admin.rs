@@ -60,8 +60,10 @@ enum Action {
     Add(ChangeArgs),
     /// Make the nodes' shares as equal as they can be.
     Rebalance(ChangeArgs),
-    /// Give every key all its copies.
+    /// Scrub, and replace what is damaged by the copies of other nodes.
     Repair(ChangeArgs),
+    /// Read every record of every node anew, and tell which are damaged or differ.
+    Scrub(ChangeArgs),
     /// Take back a change that waits for its turn.
     Cancel(CancelArgs),
     /// Change a setting of the cluster.
@@ -202,6 +204,7 @@ pub(crate) fn run(args: AdminArgs) -> ExitCode {
         Action::Add(args) => change::run(args, A::Add),
         Action::Rebalance(args) => change::run(args, A::Rebalance),
         Action::Repair(args) => change::run(args, A::Repair),
+        Action::Scrub(args) => change::run(args, A::Scrub),
         Action::Cancel(CancelArgs { change, args }) => {
             change::run(args, A::Cancel { change: change.into() })
         }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::Args;
 use cluster::config::{
     COPY_BYTES_PER_S_DEFAULT, CacheShape, CoordinatorConfig, EvictAfter, NodeConfig, REAPED_MAX,
-    StorageKind, parse_ms,
+    ScrubPeriod, StorageKind, parse_ms,
 };
 use cluster::process::{self, Orders};
 use cluster::supervisor::options::check_points;
@@ -48,6 +48,9 @@ pub(crate) struct CoordinatorArgs {
     /// How long a silent node keeps its place: milliseconds, or never
     #[arg(long, value_name = "MS", default_value_t)]
     evict_after_ms: EvictAfter,
+    /// How often all records are read anew: milliseconds, or never
+    #[arg(long, value_name = "MS", default_value_t)]
+    scrub_period_ms: ScrubPeriod,
     /// How fast a node learns what it shall hold, bytes a second
     #[arg(long, value_name = "BYTES", default_value_t = COPY_BYTES_PER_S_DEFAULT,
           value_parser = clap::value_parser!(u64).range(1..))]
@@ -174,6 +177,7 @@ fn coordinator_config(args: CoordinatorArgs) -> Result<CoordinatorConfig, String
         lease: args.limits.lease_ms,
         evict_after: args.evict_after_ms,
         copy_bytes_per_s: args.copy_bytes_per_s,
+        scrub_period: args.scrub_period_ms,
         cache: args.limits.cache,
         cache_bytes: args.limits.cache_bytes,
         limits,
@@ -280,6 +284,7 @@ mod tests {
                 lab: true,
             },
             evict_after: EvictAfter::new(Duration::from_millis(1_500)).unwrap(),
+            scrub_period: ScrubPeriod::NEVER,
             token_files: TokenFiles::default(),
             dir: "/d i r".into(),
             logs: "/d i r/logs".into(),
@@ -305,6 +310,7 @@ mod tests {
             lease: Duration::from_millis(300),
             evict_after: EvictAfter::new(Duration::from_millis(1_500)).unwrap(),
             copy_bytes_per_s: COPY_BYTES_PER_S_DEFAULT,
+            scrub_period: ScrubPeriod::NEVER,
             cache: CacheShape::new(8, 2).unwrap(),
             cache_bytes: 12_345,
             limits: limits(),

@@ -12,7 +12,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use cluster::config::{CACHE_BYTES_DEFAULT, CacheShape, EvictAfter, StorageKind, parse_ms};
+use cluster::config::{
+    CACHE_BYTES_DEFAULT, CacheShape, EvictAfter, OrNever, ScrubPeriod, StorageKind, parse_ms,
+};
 use cluster::supervisor;
 use cluster::supervisor::options::{ServerOptions, UpOptions};
 use cluster::tokens::TokenFiles;
@@ -45,8 +47,11 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "KIND")]
     storage: Option<StorageKind>,
     /// How long a silent node keeps its place: 10s, 2m, or never [default: 10s, or what DIR says]
-    #[arg(long, value_name = "TIME", value_parser = evict_after)]
+    #[arg(long, value_name = "TIME", value_parser = or_never::<10_000>)]
     evict_after: Option<EvictAfter>,
+    /// How often all records are read anew: 24h, or never [default: 24h, or what DIR says]
+    #[arg(long, value_name = "TIME", value_parser = or_never::<86_400_000>)]
+    scrub_period: Option<ScrubPeriod>,
     /// How keys are placed on nodes: ring or ascii-sum [default: ring, or what DIR says]
     #[arg(long, value_name = "KIND")]
     placement: Option<Placement>,
@@ -193,11 +198,11 @@ pub(crate) struct DownArgs {
     credentials: Credentials,
 }
 
-/// How long a silent node keeps its place, as it is typed.
-fn evict_after(text: &str) -> Result<EvictAfter, String> {
+/// A time or `never`, as it is typed.
+fn or_never<const DEFAULT_MS: u64>(text: &str) -> Result<OrNever<DEFAULT_MS>, String> {
     match text {
-        "never" => Ok(EvictAfter::NEVER),
-        _ => EvictAfter::new(duration(text)?).map_err(|error| error.to_string()),
+        "never" => Ok(OrNever::NEVER),
+        _ => OrNever::new(duration(text)?).map_err(|error| error.to_string()),
     }
 }
 
@@ -243,6 +248,7 @@ pub(crate) fn up(args: UpArgs) -> ExitCode {
         tokens: args.tokens,
         storage: args.storage,
         evict_after: args.evict_after,
+        scrub_period: args.scrub_period,
         placement: args.placement,
         serial_updates: args.serial_updates,
         dir: args.dir,

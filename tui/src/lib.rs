@@ -9,11 +9,13 @@
 //! - `console`: the cluster live on one screen: its looks and what its views are made of; pure too
 //! - `history_file`: the lines of earlier sessions, in a private file
 //! - `terminal`: raw mode and back, keys as they come, the picture as bytes
+//! - `settings`: the flags of a command in a file of settings; pure
 //! - `text`: text that a terminal shows and does not obey
 
 pub mod commands;
 pub mod console;
 pub mod history_file;
 pub mod prompt;
+pub mod settings;
 pub mod terminal;
 pub mod text;

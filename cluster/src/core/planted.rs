@@ -127,11 +127,16 @@ pub enum Bug {
     OldPreparesKept,
     /// A node drops what a ring does not let it hold before that is in force (R10, H42).
     DroppedBeforeInForce,
+    /// Whoever was away copies what was written since, though tombstones of that time are gone (R8,
+    /// H38).
+    SweptUnseen,
+    /// What is copied whole is copied onto what is left of an earlier time (H38).
+    CopiedOntoOld,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 59] = [
+    pub const ALL: [Self; 61] = [
         Self::VoteBeforeSync,
         Self::ReportBeforeSync,
         Self::LowerEpochHeard,
@@ -191,6 +196,8 @@ impl Bug {
         Self::HadTooMuch,
         Self::OldPreparesKept,
         Self::DroppedBeforeInForce,
+        Self::SweptUnseen,
+        Self::CopiedOntoOld,
     ];
 }
 

@@ -1,11 +1,11 @@
-//! What administrators ask for at the client port: what is refused at once, and how it is told.
+//! What administrators ask for at the client port: how it is told.
 //!
 //! Called by `connection` and `coordinator`; the latter keeps what was asked lately, for those who
 //! subscribe. What becomes of a request is the core's business.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use protocol::error::{ErrorCode, ErrorReply};
+use protocol::error::ErrorCode;
 use protocol::event;
 use protocol::request::{Admin, AdminAction};
 
@@ -17,25 +17,6 @@ const NAME_CHARS_MAX: usize = 64;
 const TARGET_CHARS_MAX: usize = 256;
 /// Requests that are remembered.
 const RECENT_MAX: usize = 32;
-
-/// The answer to what is not done by hand.
-pub(super) fn refuse(admin: &Admin<'_>) -> ErrorReply {
-    let action = admin.action.name();
-    let (reason, instead) = match admin.action {
-        AdminAction::Scrub => (
-            "not while nodes run",
-            "the copies of running nodes are not compared: stop two nodes and compare them with \
-             `piazza inspect --compare`",
-        ),
-        _ => (
-            "not by hand",
-            "nodes learn by themselves what they lack: start those that are down, or evict them so \
-             that others take their places, and see `changes` in the status",
-        ),
-    };
-    let sentence = format!("{action} is refused: {instead}");
-    ErrorReply { reason: Some(reason.into()), ..ErrorReply::new(ErrorCode::Refused, sentence) }
-}
 
 /// The name that a client gives itself, as far as it is told.
 pub(crate) fn shortened(name: &str) -> String {

@@ -28,7 +28,6 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::access::Access;
 use super::admin;
 use super::budget::{Budget, FREE_LINE_BYTES, Share};
-use super::clock;
 use super::coordinator::Event;
 use super::counters::Counters;
 use super::feed::{self, FeedReader};
@@ -37,6 +36,7 @@ use super::ops::{self, KeyHashes};
 use super::places::Place;
 use super::slots::Slots;
 use super::subscribers::{self, Subscriber};
+use super::{clock, wall};
 use crate::core::cache::Cache;
 use crate::core::coordinator::{Answer, ClientId, Input};
 use crate::core::time::Time;
@@ -83,6 +83,11 @@ impl Shared {
         // Nodes may have others, or be away.
         if let Some(supervisor) = self.supervisor {
             status.supervisor = Some(supervisor.to_string());
+        }
+        // The core knows no other clock than its own.
+        let began_ms = wall::now_ms().saturating_sub(clock::now().0 / 1_000);
+        for incident in &mut status.incidents {
+            incident.wall_ms = incident.wall_ms.saturating_add(began_ms);
         }
         self.hints.add_to(status, self.lab);
     }
@@ -394,11 +399,7 @@ impl Connection {
 
     /// What administrators ask for is the core's, if it is done at all.
     fn administer(&mut self, request: &Request<'_>, asked: &Admin<'_>, bytes: usize) -> Event {
-        let Some(op) = ops::admin(asked) else {
-            let error = admin::refuse(asked);
-            self.answer(request.id, Counters::op("admin"), Some(error.code), error_tail(&error));
-            return self.refused(asked, error.code);
-        };
+        let op = ops::admin(asked);
         let client = self.take_slot(request, bytes, KeyHashes::None);
         let (timeout_ms, admin) = (self.timeout_ms(request), admin::told(asked, &self.who));
         Event::Administer { client, op, timeout_ms, admin: Box::new(admin) }

@@ -55,6 +55,8 @@ const NODE_DESCRIPTORS: usize = 4;
 
 /// Named updates that are remembered (R16): at most some 800 MB.
 const ONCE_ENTRIES_MAX: usize = 4_000_000;
+/// Time between two comparisons of copies, milliseconds.
+const COMPARE_EVERY_MS: u64 = 5_000;
 
 /// What comes to the loop.
 pub(super) enum Event {
@@ -261,6 +263,8 @@ fn core_config(config: &CoordinatorConfig, cluster_if_founded: Uuid) -> Config {
         batches_out_max: 1,
         evict_after_ms: config.evict_after.into(),
         copy_bytes_per_s: config.copy_bytes_per_s,
+        compare_every_ms: COMPARE_EVERY_MS,
+        scrub_period_ms: config.scrub_period.into(),
         serial_updates: config.serial_updates,
     }
 }

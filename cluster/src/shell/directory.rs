@@ -73,6 +73,7 @@ fn begin(
             cut_through: Epoch(0),
             former: Vec::new(),
             void_through: protocol::ids::GroupSeq(0),
+            swept: protocol::ids::Version::ZERO,
             lost: Vec::new(),
         },
     };

@@ -216,6 +216,11 @@ impl State {
                 self.pulse.reads += 1;
                 self.hand_in(now, Input::ReadDone { token, found });
             }
+            Done::Damaged(token) => self.hand_in(now, Input::ReadDamaged(token)),
+            Done::PageDamaged(token, key) => {
+                self.hand_in(now, Input::PageDamaged { token, key });
+            }
+            Done::Audited(token, what) => self.hand_in(now, Input::Audited { token, what }),
             Done::Onces(token, entries) => {
                 self.hand_in(now, Input::OncesRead { token, entries });
             }
@@ -226,6 +231,10 @@ impl State {
                 self.hand_in(now, Input::Copied { token, items, through });
             }
             Done::Retained(through) => self.hand_in(now, Input::Retained(through)),
+            Done::OthersDropped(dropped, through) => {
+                self.hand_in(now, Input::OthersDropped { dropped, through });
+            }
+            Done::Swept(dropped, through) => self.hand_in(now, Input::Swept { dropped, through }),
             Done::Checkpointed(through) => self.hand_in(now, Input::Checkpointed(through)),
             Done::NotCheckpointed => self.hand_in(now, Input::NotCheckpointed),
             Done::Counts(counts, cache) => {
@@ -280,7 +289,16 @@ impl State {
                     let copy = CopyScan::of(ask, looks_max, bytes_max);
                     self.keys.give(KeyJob::Copy(token, copy))
                 }
+                Effect::Audit { token, what, looks_max } => {
+                    self.keys.give(KeyJob::Audit(token, what, looks_max))
+                }
                 Effect::KeepOnces(entries) => self.keys.give(KeyJob::KeepOnces(entries)),
+                Effect::DropOthers { whole, keep, looks_max } => {
+                    self.keys.give(KeyJob::DropOthers(whole, keep, looks_max))
+                }
+                Effect::Sweep { below, after, looks_max } => {
+                    self.keys.give(KeyJob::Sweep(below, after, looks_max))
+                }
                 Effect::Retain { spans, after, looks_max } => {
                     self.keys.give(KeyJob::Retain(spans, after, looks_max))
                 }

@@ -12,14 +12,14 @@
 //! * this file: jobs and reports of both lanes; the log's
 //! * `keys`: the keystore's
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use protocol::ids::{GroupSeq, Key, Point, Version};
-use protocol::peer::{CopyItem, OnceEntry, Span};
+use protocol::peer::{Audit, Audited, CopyItem, Extent, OnceEntry, Span};
 
 use super::directory;
 use super::engine::Engine;
@@ -76,12 +76,18 @@ pub(super) enum KeyJob {
     Scan(AskToken, Scan),
     /// Read a portion for a learner.
     Copy(AskToken, CopyScan),
+    /// Find out about records, or mend some; look at so many at most.
+    Audit(AskToken, Audit, usize),
     /// Drop named updates.
     DropOnces(Version),
     /// Keep named updates.
     KeepOnces(Vec<OnceEntry>),
     /// Drop what lies outside of these stretches, of so many keys after this one.
     Retain(Vec<Span>, Option<Key>, usize),
+    /// Drop what a whole portion with these keys does not have; look at so many keys at most.
+    DropOthers(Extent, Arc<BTreeSet<Key>>, usize),
+    /// Drop tombstones of versions below this one; look at so many keys at most.
+    Sweep(Version, Option<Key>, usize),
     /// Make durable what was applied.
     Checkpoint,
     /// The helper has done so.
@@ -102,10 +108,17 @@ pub(super) enum Done {
     Room(Room),
     Saved(u64),
     Read(ReadToken, Found),
+    /// What is there is not what was written.
+    Damaged(ReadToken),
+    /// The same of a key of a page or portion.
+    PageDamaged(AskToken, Key),
+    Audited(AskToken, Audited),
     Onces(AskToken, Vec<OnceEntry>),
     Scanned(AskToken, Vec<Scanned>, Option<Key>),
     Copied(AskToken, Vec<CopyItem>, Option<Key>),
     Retained(Option<Key>),
+    OthersDropped(u64, Option<Key>),
+    Swept(u64, Option<Key>),
     Checkpointed(GroupSeq),
     /// There was no space for the checkpoint.
     NotCheckpointed,

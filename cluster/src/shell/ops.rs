@@ -144,8 +144,8 @@ fn value_of(bytes: &[u8]) -> Value {
     Value(Bytes::copy_from_slice(bytes))
 }
 
-/// A change of membership or of a setting; `None` for what the core does not do.
-pub(super) fn admin(asked: &request::Admin<'_>) -> Option<AdminOp> {
+/// A change of membership or of a setting, or a look at all copies.
+pub(super) fn admin(asked: &request::Admin<'_>) -> AdminOp {
     let action = match &asked.action {
         AdminAction::Evict { node } => Action::Evict(node.to_string()),
         AdminAction::Remove { node } => Action::Remove(node.to_string()),
@@ -156,7 +156,8 @@ pub(super) fn admin(asked: &request::Admin<'_>) -> Option<AdminOp> {
             Action::SetEvictAfter((*value > 0).then_some(*value))
         }
         AdminAction::Set { setting: Setting::CopyBytesPerS, value } => Action::SetCopyRate(*value),
-        AdminAction::Repair | AdminAction::Scrub => return None,
+        AdminAction::Repair => Action::Repair,
+        AdminAction::Scrub => Action::Scrub,
     };
-    Some(AdminOp { action, dry_run: asked.dry_run, if_ring: asked.if_ring_epoch })
+    AdminOp { action, dry_run: asked.dry_run, if_ring: asked.if_ring_epoch }
 }

@@ -11,7 +11,7 @@ use protocol::ids::Uuid;
 use protocol::limits::Limits;
 
 use super::options::{ServerOptions, Shape};
-use crate::config::EvictAfter;
+use crate::config::{EvictAfter, ScrubPeriod};
 use crate::tokens::TokenFiles;
 
 /// What all command lines of one cluster have in common.
@@ -25,6 +25,8 @@ pub struct ChildCommands {
     pub servers: ServerOptions,
     /// How long a silent node keeps its place.
     pub evict_after: EvictAfter,
+    /// How often all records are read anew.
+    pub scrub_period: ScrubPeriod,
     /// Where the tokens are, absolute.
     pub token_files: TokenFiles,
     /// The cluster's directory, absolute.
@@ -59,6 +61,7 @@ impl ChildCommands {
         line.add("--heartbeat-ms", servers.heartbeat.as_millis().to_string());
         line.add("--lease-ms", servers.lease.as_millis().to_string());
         line.add("--evict-after-ms", self.evict_after.to_string());
+        line.add("--scrub-period-ms", self.scrub_period.to_string());
         line.add("--cache", servers.cache.to_string());
         line.add("--cache-bytes", servers.cache_bytes.to_string());
         line.add("--key-bytes-max", servers.limits.key_bytes.to_string());

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::StartError;
 use super::options::Shape;
 use super::roster::{self, Roster};
-use crate::config::EvictAfter;
+use crate::config::{EvictAfter, ScrubPeriod};
 
 /// The newest format of `cluster.json` that this version reads, and the one it writes.
 pub const FORMAT: u32 = 1;
@@ -46,6 +46,9 @@ pub struct ClusterFile {
     /// How long a silent node keeps its place; null: for ever.
     #[serde(default, rename = "evict_after_ms")]
     pub evict_after: EvictAfter,
+    /// How often all records are read anew; null: never.
+    #[serde(default, rename = "scrub_period_ms")]
+    pub scrub_period: ScrubPeriod,
     /// Where to connect now; empty when the cluster is stopped.
     #[serde(default)]
     pub addresses: Addresses,
@@ -94,6 +97,7 @@ impl ClusterFile {
             shape,
             fleet: Roster::founded(shape.nodes),
             evict_after: EvictAfter::default(),
+            scrub_period: ScrubPeriod::default(),
             addresses: Addresses::default(),
             pids: Vec::new(),
         }

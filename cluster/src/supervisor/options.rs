@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StartError;
 use super::directory::ClusterFile;
-use crate::config::{CacheShape, EvictAfter, StorageKind};
+use crate::config::{CacheShape, EvictAfter, ScrubPeriod, StorageKind};
 use crate::tokens::{Audience, TokenError, TokenFiles, Tokens};
 
 /// Most nodes that one supervisor runs.
@@ -37,6 +37,8 @@ pub struct UpOptions {
     pub storage: Option<StorageKind>,
     /// How long a silent node keeps its place; kept in the directory from then on.
     pub evict_after: Option<EvictAfter>,
+    /// How often all records are read anew; kept in the directory from then on.
+    pub scrub_period: Option<ScrubPeriod>,
     /// How keys are placed on nodes.
     pub placement: Option<Placement>,
     /// One update at a time in the whole cluster.
@@ -249,6 +251,7 @@ pub(super) mod tests {
             tokens: None,
             storage: None,
             evict_after: None,
+            scrub_period: None,
             placement: None,
             serial_updates: false,
             dir: "/nowhere".into(),

@@ -109,6 +109,7 @@ fn prepare(mut options: UpOptions) -> Result<Prepared, StartError> {
         directory.existing().cloned().unwrap_or(ClusterFile::new(directory.name(), shape));
     file.written_by = env!("CARGO_PKG_VERSION").into();
     file.evict_after = options.evict_after.unwrap_or(file.evict_after);
+    file.scrub_period = options.scrub_period.unwrap_or(file.scrub_period);
     Ok(Prepared { options, directory, file, listener, control, tokens, token_files })
 }
 
@@ -133,6 +134,7 @@ async fn supervise(prepared: Prepared) -> Result<bool, StartError> {
         shape: file.shape,
         servers: options.servers,
         evict_after: file.evict_after,
+        scrub_period: file.scrub_period,
         token_files,
         dir: directory.path().to_owned(),
         logs: directory.logs(),

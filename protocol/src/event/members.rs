@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Txn;
-use crate::ids::{Incarnation, NodeName};
+use crate::ids::{Incarnation, Key, NodeName, Point};
 use crate::status::{self, IncidentStatus, NodeFigures, NodeState, Status};
 
 /// How things are when a subscription begins.
@@ -266,4 +266,34 @@ pub struct Stats {
     pub subscribers: u64,
     /// Events that were left out since the start, over all subscribers.
     pub dropped: u64,
+}
+
+/// Copies of keys that should be alike and are not, or that are damaged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Divergence {
+    /// The stretch of the ring in which they lie: first and last point.
+    pub range: Vec<(Point, Point)>,
+    /// The nodes that differ, or whose records are damaged.
+    pub nodes: Vec<NodeName>,
+    /// In which way.
+    pub kind: DivergenceKind,
+    /// Some of the keys, as far as they are known.
+    pub keys: Vec<Key>,
+    /// How many damaged records were replaced by whole ones: not 0 only when that is the news.
+    pub repaired: u64,
+}
+
+/// How copies can be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DivergenceKind {
+    /// Nodes hold different things, each of them whole: nothing says which is right.
+    Hash,
+    /// A record is not what was written.
+    Checksum,
+    /// A node cannot read its store there.
+    Unreadable,
+    /// One that this version does not know.
+    #[serde(other)]
+    Other,
 }

@@ -56,6 +56,13 @@ fn an_event_reads_back_as_it_was_written() {
         Body::Link(Link { peer: node("n2"), state: LinkState::Lost, retry_ms: Some(20) }),
         Body::Stats(Stats::default()),
         Body::CacheTotals(CacheTotals::default()),
+        Body::Divergence(Divergence {
+            range: vec![(crate::ids::Point(7), crate::ids::Point(9))],
+            nodes: vec![node("n1"), node("n2")],
+            kind: DivergenceKind::Hash,
+            keys: vec![Key::new("a").unwrap()],
+            repaired: 0,
+        }),
         Body::Lagged(Lagged { dropped: [("txn".into(), 4)].into(), from_seq: 2, to_seq: 5 }),
     ];
     for body in bodies {

@@ -30,6 +30,13 @@ pub struct CopyAnswer {
     /// There may be more after this key; absent: that was all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub through: Option<Key>,
+    /// Of deletions below this version nothing may be in it: whoever asks for what was written
+    /// since an earlier one must ask for all.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub swept: Version,
+    /// There is no portion: what is under this key is not what was written.
+    #[serde(default, rename = "bad", skip_serializing_if = "Option::is_none")]
+    pub damaged: Option<Key>,
 }
 
 /// What the last decided write of a key left; a tombstone where there is no value.
@@ -52,6 +59,22 @@ pub struct CopyItem {
     pub expires_ms: u64,
 }
 
+/// A portion that has everything of some stretches: what a learner has there beside it was deleted
+/// while it was away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extent {
+    /// The stretches of the ring.
+    pub spans: Vec<Span>,
+    /// Of keys after this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Key>,
+    /// Through this one; absent: to the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<Key>,
+    /// But what has this version or a later one stays.
+    pub below: Version,
+}
+
 /// A portion for a learner: newer versions win.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyPut {
@@ -63,9 +86,19 @@ pub struct CopyPut {
     /// Named updates (R16).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub onces: Vec<OnceEntry>,
+    /// What else the learner has there goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<Extent>,
+    /// As in the answers from which it comes.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub swept: Version,
     /// That was all: answered when everything so far is durable.
     #[serde(default, skip_serializing_if = "super::is_false")]
     pub last: bool,
+}
+
+fn is_first(version: &Version) -> bool {
+    *version == Version::ZERO
 }
 
 fn is_zero(number: &u64) -> bool {

@@ -82,6 +82,7 @@ fn is_everyday_batch(batch: &Batch) -> bool {
         cache,
         copy,
         put,
+        audit,
         in_force,
         once_from,
         prepare,
@@ -93,7 +94,8 @@ fn is_everyday_batch(batch: &Batch) -> bool {
     let _everyday = (commit, read, prepare, timed, marks);
     let news = settled.is_some() || once_from.is_some() || cache.is_some();
     let news = news || in_force.is_some();
-    let rare = adopt.len() + abort.len() + once.len() + scan.len() + copy.len() + put.len() > 0;
+    let rare = adopt.len() + abort.len() + once.len() + scan.len() + copy.len() + put.len() > 0
+        || !audit.is_empty();
     !ask && !sync && !caught_up && !news && !rare
 }
 
@@ -114,6 +116,7 @@ fn is_everyday_up(up: &Up) -> bool {
         cache,
         copy,
         put,
+        audit,
         report,
         fenced,
         installed,
@@ -125,7 +128,7 @@ fn is_everyday_up(up: &Up) -> bool {
     let _everyday = (session, n, epoch, ack, durable, end, yes, timed, read);
     let rare = report.is_some() || fenced.is_some() || installed.is_some();
     let rare = rare || no.len() + once.len() + scan.len() + cache.len() + lost.len() > 0;
-    let rare = rare || copy.len() + put.len() > 0;
+    let rare = rare || copy.len() + put.len() > 0 || !audit.is_empty();
     !rare && !marked && !caught_up && !full
 }
 
@@ -222,7 +225,7 @@ fn write_up(out: &mut Vec<u8>, up: &Up) {
         write_field(out, ",\"s\":", *sync_us);
         out.push(b'}');
     });
-    write_list(out, 0, "read", &up.read, |out, ReadAnswer { r, v, at, c }| {
+    write_list(out, 0, "read", &up.read, |out, ReadAnswer { r, v, at, c, damaged }| {
         write_field(out, "{\"r\":", *r);
         if let Some(value) = v {
             write_value(out, value);
@@ -230,6 +233,9 @@ fn write_up(out: &mut Vec<u8>, up: &Up) {
         write_field(out, ",\"at\":", at.number());
         if *c {
             out.extend_from_slice(b",\"c\":true");
+        }
+        if *damaged {
+            out.extend_from_slice(b",\"bad\":true");
         }
         out.push(b'}');
     });
@@ -498,6 +504,7 @@ fn read_answer(line: &mut Cursor<'_>) -> Option<ReadAnswer> {
     let v = line.value()?;
     let at = Version::from_number(line.field(",\"at\":")?);
     let c = line.passes(",\"c\":true");
+    let damaged = line.passes(",\"bad\":true");
     line.pass("}")?;
-    Some(ReadAnswer { r, v, at, c })
+    Some(ReadAnswer { r, v, at, c, damaged })
 }

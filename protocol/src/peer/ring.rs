@@ -65,6 +65,10 @@ pub struct Learning {
     /// The learner has all that was decided before this version.
     #[serde(default)]
     pub since: Version,
+    /// The learner takes part in writes of this version and later ones: what it has there of lower
+    /// ones is of an earlier time.
+    #[serde(default)]
+    pub from: Version,
 }
 
 /// A store that was a member.

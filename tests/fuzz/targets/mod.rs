@@ -8,7 +8,7 @@
 //! * `peer`: what servers say to each other
 //! * `supervisor`: its port, its children's announcements, its file
 //! * `storage`: what a node finds on its disk
-//! * `typed`: what a person types or imports
+//! * `typed`: what a person types or imports; `settings`: files of settings
 //! * `console`: what the console is fed, and draws
 //! * `choices`: an input as a row of decisions
 
@@ -16,6 +16,7 @@ mod choices;
 mod client;
 mod console;
 mod peer;
+mod settings;
 mod storage;
 mod supervisor;
 mod typed;
@@ -23,6 +24,7 @@ mod typed;
 pub use client::{event, framer, json, reply, request};
 pub use console::recording;
 pub use peer::{heartbeat, peer_down, peer_up, registration};
+pub use settings::settings;
 pub use storage::{keystore_entry, log_files, log_records, small_file};
 pub use supervisor::{announcement, cluster_file, supervisor_request};
 pub use typed::{import_csv, import_json, values};
@@ -50,6 +52,7 @@ pub const ALL: &[Target] = &[
     ("heartbeat", heartbeat),
     ("json", json),
     ("values", values),
+    ("settings", settings),
     ("cluster_file", cluster_file),
     ("announcement", announcement),
 ];

@@ -4,9 +4,10 @@ use std::io::BufReader;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use cluster::config::{CacheShape, StorageKind, parse_ms};
+use cluster::config::{CacheShape, EvictAfter, StorageKind, parse_ms};
 use protocol::ids::{Key, NodeName, OnceName, Point, Uuid, Version};
 use protocol::limits::Limits;
+use protocol::peer::Placement;
 use protocol::token::Token;
 
 use super::any_json;
@@ -36,6 +37,12 @@ pub fn values(data: &[u8]) {
     }
     if let Ok(kind) = text.parse::<StorageKind>() {
         assert_eq!(kind.to_string(), text);
+    }
+    if let Ok(placement) = text.parse::<Placement>() {
+        assert_eq!(placement.to_string(), text);
+    }
+    if let Ok(after) = text.parse::<EvictAfter>() {
+        assert_eq!(after.to_string().parse(), Ok(after));
     }
     if let Ok(address) = text.parse::<SocketAddr>() {
         assert_eq!(address.to_string().parse(), Ok(address));

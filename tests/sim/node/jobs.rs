@@ -4,6 +4,7 @@
 //! Used by `node`, whose effects they come from, and by the world when one ends. What a job does is
 //! in `lanes`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cluster::core::node::{AskToken, Input, ReadToken};
@@ -13,9 +14,11 @@ use cluster::storage::disk::SECTOR;
 use cluster::storage::keystore::{Checkpointed, CopyScan, Keystore, KeystoreError, Scan};
 use cluster::storage::log::SPARES_MIN;
 use protocol::ids::{GroupSeq, Key, Version};
-use protocol::peer::{OnceEntry, Span};
+use protocol::peer::{Audit, Extent, OnceEntry, Span};
 
-use super::super::lanes::{LogDone, LogJob, look_up, read_copy, read_onces, read_page, retain};
+use super::super::lanes::{
+    LogDone, LogJob, drop_others, look_up, read_copy, read_onces, read_page, retain, sweep,
+};
 use super::super::plan::{Fault, MS};
 use super::super::world::{Event, Failure, World};
 use super::LOOKS_MAX;
@@ -29,7 +32,10 @@ pub(super) enum KeyJob {
     KeepOnces(Vec<OnceEntry>),
     Scan(AskToken, Scan),
     Copy(AskToken, CopyScan),
+    Audit(AskToken, Audit),
     Retain(Vec<Span>, Option<Key>),
+    DropOthers(Extent, Arc<BTreeSet<Key>>),
+    Sweep(Version, Option<Key>),
     Checkpoint,
     Checkpointed(Checkpointed),
     Ranges(Arc<Ring>),
@@ -171,6 +177,7 @@ impl World {
         let keystore = &mut process.keystore;
         let mut input = None;
         let mut writing = false;
+        let mut met = None;
         match job {
             KeyJob::Apply(writes, through) => {
                 keystore.apply(&writes, through).expect("memory does not fail");
@@ -187,8 +194,26 @@ impl World {
             KeyJob::Copy(token, copy) => {
                 input = Some(read_copy(keystore, token, &copy));
             }
+            KeyJob::Audit(token, what) => {
+                let what = keystore.audit(&what, LOOKS_MAX).expect("memory does not fail");
+                input = Some(Input::Audited { token, what });
+            }
             KeyJob::KeepOnces(entries) => {
                 keystore.keep_onces(&entries).expect("memory does not fail");
+            }
+            KeyJob::DropOthers(whole, keep) => {
+                let dropped = drop_others(keystore, &whole, &keep, LOOKS_MAX);
+                if let Input::OthersDropped { dropped, .. } = &dropped {
+                    met = Some(("records dropped beside a copy", *dropped));
+                }
+                input = Some(dropped);
+            }
+            KeyJob::Sweep(below, after) => {
+                let swept = sweep(keystore, below, after.as_ref(), LOOKS_MAX);
+                if let Input::Swept { dropped, .. } = &swept {
+                    met = Some(("tombstones dropped", *dropped));
+                }
+                input = Some(swept);
             }
             KeyJob::Retain(spans, after) => {
                 input = Some(retain(keystore, &spans, after.as_ref(), LOOKS_MAX));
@@ -216,6 +241,9 @@ impl World {
         }
         keystore.recount_step(LOOKS_MAX).expect("memory does not fail");
         let more = !process.key_jobs.is_empty();
+        if let Some((what, count)) = met {
+            self.coverage.add(what, count);
+        }
         if writing {
             let wait = self.rng.below(100) * MS;
             self.after(wait, Event::CheckpointWritten(node, life));

@@ -236,10 +236,14 @@ pub(crate) fn title(change: &ChangeStatus) -> String {
     print::escaped(text.as_bytes(), false)
 }
 
-/// How much is copied, of how much if that is known.
+/// How much is copied or read, of how much if that is known.
 pub(crate) fn copied(change: &ChangeStatus) -> String {
     let total = change.keys_total.map_or_else(String::new, |total| format!(" of {total}"));
-    format!("{}{total} keys copied, {}", change.keys_done, size(change.bytes_done))
+    let what = match change.action.as_str() {
+        "scrub" | "repair" => "records read",
+        _ => "keys copied",
+    };
+    format!("{}{total} {what}, {}", change.keys_done, size(change.bytes_done))
 }
 
 /// How fast, and for how long still, since it was `from`.

@@ -3,85 +3,32 @@
 //! Read by `console` from `piazza/console.json` in `XDG_CONFIG_HOME`, else `~/.config`. A file that
 //! is not there means nothing; one that is wrong is told, with what is wrong and where.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use tui::console::keys::{Keys, key_named};
-use tui::console::look::ThemeName;
-use tui::prompt::Key;
+use tui::console::config::Config;
 
 use crate::print::Failure;
 use crate::settings_file;
 
-/// What was settled.
-#[derive(Debug)]
-pub(super) struct Config {
-    pub(super) keys: Keys,
-    pub(super) theme: Option<ThemeName>,
-    /// None: as the terminal's language says.
-    pub(super) ascii: Option<bool>,
-    pub(super) confirm: bool,
-    pub(super) mouse: bool,
+/// The person's settings; the usual ones where there is no file.
+pub(super) fn read() -> Result<Config, Failure> {
+    let text = match path(|name| std::env::var_os(name)) {
+        Some(path) => read_file(&path),
+        None => Config::parse(""),
+    };
+    text.map_err(Failure::usage)
 }
 
-/// The file as it is written.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Written {
-    theme: Option<String>,
-    ascii: Option<bool>,
-    confirm: Option<bool>,
-    mouse: Option<bool>,
-    /// By a key's name in the table, the keys that do it.
-    keys: BTreeMap<String, Vec<String>>,
-}
-
-impl Config {
-    /// The person's settings; the usual ones where there is no file.
-    pub(super) fn read() -> Result<Self, Failure> {
-        match path(|name| std::env::var_os(name)) {
-            Some(path) => Self::read_file(&path),
-            None => Self::of(Written::default()),
-        }
-        .map_err(Failure::usage)
-    }
-
-    fn read_file(path: &Path) -> Result<Self, String> {
-        let wrong = |why: String| format!("{}: {why}", path.display());
-        let text = match settings_file::read(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(wrong(error.to_string())),
-        };
-        let written: Written = match text.trim() {
-            "" => Written::default(),
-            text => serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?,
-        };
-        Self::of(written).map_err(wrong)
-    }
-
-    fn of(written: Written) -> Result<Self, String> {
-        let theme = written.theme.map(|name| name.parse::<ThemeName>()).transpose();
-        let mut chosen: BTreeMap<String, Vec<Key>> = BTreeMap::new();
-        for (name, keys) in written.keys {
-            let named = |key: &String| {
-                key_named(key).ok_or_else(|| {
-                    format!("{key:?} is no key: write x, X, Ctrl-x, Alt-x, Space, Enter, Up, Home")
-                })
-            };
-            chosen.insert(name, keys.iter().map(named).collect::<Result<_, _>>()?);
-        }
-        Ok(Self {
-            keys: Keys::with(chosen)?,
-            theme: theme.map_err(|error| error.to_string())?,
-            ascii: written.ascii,
-            confirm: written.confirm.unwrap_or(true),
-            mouse: written.mouse.unwrap_or(true),
-        })
-    }
+fn read_file(path: &Path) -> Result<Config, String> {
+    let text = match settings_file::read(path) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(error.to_string()),
+    };
+    let config = text.and_then(|text| Config::parse(&text));
+    config.map_err(|why| format!("{}: {why}", path.display()))
 }
 
 /// Whether the language that the environment names is written in something else than UTF-8: then a
@@ -106,27 +53,6 @@ fn path(env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn of(text: &str) -> Result<Config, String> {
-        Config::of(serde_json::from_str(text).map_err(|error| error.to_string())?)
-    }
-
-    #[test]
-    fn keys_and_theme_are_read_and_what_is_wrong_is_told() {
-        let config = of(r#"{"theme":"light","confirm":false,"keys":{"kill":["Ctrl-k","X"]}}"#);
-        let config = config.unwrap();
-        assert_eq!((config.theme, config.confirm), (Some(ThemeName::Light), false));
-        for (text, word) in [
-            (r#"{"theme":"pink"}"#, "pink"),
-            (r#"{"colour":1}"#, "colour"),
-            (r#"{"keys":{"kill":["Hyper-x"]}}"#, "Hyper-x"),
-            (r#"{"keys":{"kil":["x"]}}"#, "kil"),
-            (r#"{"keys":{"kill":["S"]}}"#, "both"),
-        ] {
-            let why = of(text).map(drop).unwrap_err();
-            assert!(why.contains(word), "{text}: {why}");
-        }
-    }
 
     #[test]
     fn a_language_without_utf_8_is_plain() {

@@ -21,7 +21,6 @@ use tui::console::look::{Look, ThemeName};
 use tui::console::run::{self, End, Find, RecordError, Wiring};
 use tui::console::state::{Console, Settings};
 
-use self::config::Config;
 use crate::address;
 use crate::args::Common;
 use crate::print::{self, Exit, Failure};
@@ -98,7 +97,7 @@ pub(crate) fn show(args: ConsoleArgs, owns_cluster: bool) -> Result<End, Failure
              shell instead, or piazza up --headless",
         ));
     }
-    let config = Config::read()?;
+    let config = config::read()?;
     let token = args.common.credentials.token()?;
     let (coordinator, supervisor) = if args.replay.is_some() {
         (String::new(), None)

@@ -9,10 +9,12 @@
 //!   words
 //! - `views`: the six views; `screen`: the whole of what is drawn, around them
 //! - `run`: the loop, the only part with sockets and a clock
+//! - `config`: the person's own settings, as text
 //! - `recording`: what a console was fed, as a file's lines
 //! - `look`: colours and glyphs; `widgets`: what views are made of: they know nothing of clusters
 
 pub mod action;
+pub mod config;
 pub mod effect;
 pub mod keys;
 pub mod look;

@@ -37,10 +37,11 @@ pub(crate) fn played(name: &str, until_ms: u64) -> Console {
 
 /// Feeds what came after `from_ms` and up to `until_ms`.
 pub(crate) fn play(console: &mut Console, fed: &[(At, Fed)], from_ms: u64, until_ms: u64) {
-    let mut ticks = (from_ms / TICK_MS + 1..=until_ms / TICK_MS).map(|n| At(n * TICK_MS * 1_000));
+    let mut ticks =
+        (from_ms / TICK_MS + 1..=until_ms / TICK_MS).map(|n| At::after_us(n * TICK_MS * 1_000));
     let mut tick = ticks.next();
-    let within = |at: &At| at.0 > from_ms * 1_000 && at.0 <= until_ms * 1_000;
-    for (at, one) in fed.iter().filter(|(at, _)| within(at) || (from_ms == 0 && at.0 == 0)) {
+    let within = |at: &At| at.us() > from_ms * 1_000 && at.us() <= until_ms * 1_000;
+    for (at, one) in fed.iter().filter(|(at, _)| within(at) || (from_ms == 0 && at.us() == 0)) {
         while let Some(due) = tick.filter(|due| due <= at) {
             console.handle(due, Input::Tick);
             tick = ticks.next();
@@ -50,7 +51,7 @@ pub(crate) fn play(console: &mut Console, fed: &[(At, Fed)], from_ms: u64, until
     for due in tick.into_iter().chain(ticks) {
         console.handle(due, Input::Tick);
     }
-    console.model.tick(At(until_ms * 1_000));
+    console.model.tick(At::after_us(until_ms * 1_000));
 }
 
 /// Presses keys, one after the other.

@@ -33,9 +33,16 @@ pub(super) enum Kind {
     Add(String),
     Remove(String),
     Rebalance,
+    Scrub,
+    Repair,
 }
 
 impl Kind {
+    /// Whether it changes no ring.
+    fn is_scrub(&self) -> bool {
+        matches!(self, Self::Scrub | Self::Repair)
+    }
+
     pub(super) fn action(&self) -> &'static str {
         match self {
             Self::Evict(_) => "evict",
@@ -43,6 +50,8 @@ impl Kind {
             Self::Add(_) => "add",
             Self::Remove(_) => "remove",
             Self::Rebalance => "rebalance",
+            Self::Scrub => "scrub",
+            Self::Repair => "repair",
         }
     }
 
@@ -51,7 +60,7 @@ impl Kind {
             Self::Evict(node) | Self::Return(node) | Self::Add(node) | Self::Remove(node) => {
                 Some(node)
             }
-            Self::Rebalance => None,
+            Self::Rebalance | Self::Scrub | Self::Repair => None,
         }
     }
 }
@@ -106,6 +115,10 @@ pub enum Action {
     Add,
     /// Shares as equal as they can be.
     Rebalance,
+    /// All records are read anew.
+    Scrub,
+    /// The same, and damaged ones are replaced by the copies of other nodes.
+    Repair,
     /// This change ends, if nothing of it is done yet.
     Cancel(String),
     /// How long a silent node keeps its place, milliseconds; none: for ever.
@@ -124,6 +137,13 @@ fn supposed(record: &RingRecord) -> Option<RingRecord> {
 
 fn refused(code: ErrorCode, reason: impl Into<String>, sentence: impl Into<String>) -> ErrorReply {
     ErrorReply { reason: Some(reason.into().into()), ..ErrorReply::new(code, sentence.into()) }
+}
+
+fn busy(open: &Change) -> ErrorReply {
+    let name = format!("c{}", open.number);
+    let action = open.kind.action();
+    let sentence = format!("{name} ({action}) is running: wait for its end, or cancel it");
+    ErrorReply { change: Some(name), ..ErrorReply::new(ErrorCode::Busy, sentence) }
 }
 
 impl Coordinator {
@@ -161,6 +181,8 @@ impl Coordinator {
                 Ok(AdminReply::default())
             }
             Action::Cancel(change) => self.cancel(&change, op.dry_run),
+            Action::Scrub => self.ask_scrub(now, Kind::Scrub, op.dry_run),
+            Action::Repair => self.ask_scrub(now, Kind::Repair, op.dry_run),
             action => self.ask(now, action, op.dry_run),
         }
     }
@@ -177,14 +199,10 @@ impl Coordinator {
         };
         let kind = self.kind_of(&record, action)?;
         let evicts = matches!(kind, Kind::Evict(_));
-        if let Some(open) = self.changes.open.iter().find(|change| !evicts || change.kind == kind) {
-            let name = format!("c{}", open.number);
-            let sentence = format!(
-                "{name} ({}) is running: wait for its end, or cancel it",
-                open.kind.action()
-            );
-            let error = ErrorReply::new(ErrorCode::Busy, sentence);
-            return Err(Box::new(ErrorReply { change: Some(name), ..error }));
+        let in_the_way =
+            |change: &&Change| !change.kind.is_scrub() && (!evicts || change.kind == kind);
+        if let Some(open) = self.changes.open.iter().find(in_the_way) {
+            return Err(Box::new(busy(open)));
         }
         let next = self.first_step(now, &record, &kind)?;
         if dry_run {
@@ -201,6 +219,55 @@ impl Coordinator {
         }
         self.heal(now);
         Ok(AdminReply { change: Some(format!("c{number}")), preview: None })
+    }
+
+    /// All records are to be read anew.
+    fn ask_scrub(
+        &mut self,
+        now: Time,
+        kind: Kind,
+        dry_run: bool,
+    ) -> Result<AdminReply, Box<ErrorReply>> {
+        if self.phase != Phase::Active {
+            let sentence = "the coordinator is not active yet: ask again in a moment";
+            return Err(Box::new(refused(ErrorCode::Refused, "recovering", sentence)));
+        }
+        if let Some(open) = self.changes.open.iter().find(|change| change.kind.is_scrub()) {
+            return Err(Box::new(busy(open)));
+        }
+        if dry_run {
+            return Ok(AdminReply::default());
+        }
+        let mends = kind == Kind::Repair;
+        let number = self.open_change(now, kind, State::Running);
+        self.begin_scrub(now, mends);
+        Ok(AdminReply { change: Some(format!("c{number}")), preview: None })
+    }
+
+    /// A scrub that nobody asked for, if none is running.
+    pub(super) fn scrub_by_itself(&mut self, now: Time) {
+        if !self.changes.open.iter().any(|change| change.kind.is_scrub()) {
+            self.open_change(now, Kind::Scrub, State::Running);
+            self.begin_scrub(now, false);
+        }
+    }
+
+    /// A scrub has come to its end.
+    pub(super) fn end_scrub_change(&mut self, now: Time, result: &str) {
+        let Some(place) = self.changes.open.iter().position(|change| change.kind.is_scrub()) else {
+            return;
+        };
+        let mut change = self.changes.open.remove(place);
+        change.state = State::Done;
+        if let Some(figures) = self.scrub_figures() {
+            (change.keys, change.bytes) = (figures.keys, figures.bytes);
+        }
+        let took_ms = now.since_us(change.began) / 1_000;
+        let (number, action) = (change.number, change.kind.action());
+        self.note(Note::Change(format!(
+            "c{number} ({action}) is done after {took_ms} ms: {result}"
+        )));
+        self.end_change(change);
     }
 
     fn kind_of(&self, record: &RingRecord, action: Action) -> Result<Kind, Box<ErrorReply>> {
@@ -264,7 +331,7 @@ impl Coordinator {
                 let Some(id) = member(name) else { return Ok(None) };
                 return self.without(record, id).map(Some).map_err(refuse);
             }
-            Kind::Return(_) => return Ok(None),
+            Kind::Return(_) | Kind::Scrub | Kind::Repair => return Ok(None),
             Kind::Remove(name) => {
                 let Some(id) = member(name) else { return Ok(None) };
                 let with_points = |member: &&protocol::peer::RingMember| !member.points.is_empty();
@@ -357,6 +424,9 @@ impl Coordinator {
     /// A ring is in force: changes of which nothing is left are at their end.
     pub(super) fn ring_changed(&mut self, now: Time) {
         self.copies_follow_ring();
+        self.audits_follow_ring();
+        self.scrub_follows_ring();
+        self.damage_follows_ring();
         self.tell_ring();
         let Some(record) = self.record.clone() else { return };
         let busy =
@@ -365,8 +435,11 @@ impl Coordinator {
         let (keys, bytes) = (self.copies.keys, self.copies.bytes);
         let mut open = std::mem::take(&mut self.changes.open);
         for mut change in open.drain(..) {
-            (change.keys, change.bytes) = (change.keys.max(keys), change.bytes.max(bytes));
+            if !change.kind.is_scrub() {
+                (change.keys, change.bytes) = (change.keys.max(keys), change.bytes.max(bytes));
+            }
             let goes_on = match &change.kind {
+                kind if kind.is_scrub() => true,
                 Kind::Remove(name) => leaving(name),
                 _ => false,
             };
@@ -400,7 +473,8 @@ impl Coordinator {
             let sentence = format!("no change called {name} is under way: see the status");
             return Err(Box::new(refused(ErrorCode::Already, "not under way", sentence)));
         };
-        if self.changes.open[place].state == State::Running {
+        let scrubs = self.changes.open[place].kind.is_scrub();
+        if self.changes.open[place].state == State::Running && !scrubs {
             let sentence = format!(
                 "{name} has begun, and its ring is in force or on its way: it cannot be taken \
                  back, only followed by another change"
@@ -409,6 +483,9 @@ impl Coordinator {
         }
         if dry_run {
             return Ok(AdminReply::default());
+        }
+        if scrubs {
+            self.stop_scrub();
         }
         let mut change = self.changes.open.remove(place);
         change.state = State::Cancelled;
@@ -427,14 +504,18 @@ impl Coordinator {
                 State::Cancelled => ("cancelled", None),
             };
             let running = change.state == State::Running;
+            let (keys, bytes) = match self.scrub_figures() {
+                Some(figures) if change.kind.is_scrub() => (figures.keys, figures.bytes),
+                _ => (self.copies.keys, self.copies.bytes),
+            };
             ChangeStatus {
                 change: format!("c{}", change.number),
                 action: change.kind.action().to_owned(),
                 node: change.kind.node().filter(|name| !name.is_empty()).map(str::to_owned),
                 state: state.to_owned(),
-                keys_done: if running { self.copies.keys } else { change.keys },
-                keys_total: total.filter(|_| running),
-                bytes_done: if running { self.copies.bytes } else { change.bytes },
+                keys_done: if running { keys } else { change.keys },
+                keys_total: total.filter(|_| running && !change.kind.is_scrub()),
+                bytes_done: if running { bytes } else { change.bytes },
                 reason,
             }
         };

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::ids::{Incarnation, Key, MemberId, Version};
 use protocol::peer::{
-    CopyAnswer, CopyAsk, CopyPut, Learning, OnceAnswer, OnceAsk, RingRecord, Span,
+    CopyAnswer, CopyAsk, CopyPut, Extent, Learning, OnceAnswer, OnceAsk, RingRecord, Span,
 };
 
 use super::super::planted::{Bug, planted};
@@ -58,7 +58,12 @@ pub(super) struct Transfer {
     incarnation: Incarnation,
     pub(super) source: MemberId,
     pub(super) spans: Vec<Span>,
+    /// Zero: all of it.
     since: Version,
+    /// As in [`Learning::from`].
+    from: Version,
+    /// Of deletions below this version nothing may be in what was copied (R8).
+    swept: Version,
     /// All keys up to this one have been taken in.
     after: Option<Key>,
     /// The last portion's end; the outer `None`: there was none yet.
@@ -116,6 +121,12 @@ impl Coordinator {
         if learning.is_empty() {
             (self.copies.keys, self.copies.bytes) = (0, 0);
         }
+        let sources: BTreeSet<MemberId> =
+            self.copies.transfers.values().map(|transfer| transfer.source).collect();
+        let gone: Vec<MemberId> = sources.into_iter().filter(|id| self.is_gone(*id)).collect();
+        for gone in gone {
+            self.transfers_lost(gone);
+        }
     }
 
     /// Begins what can begin, and goes on with what waits for its turn.
@@ -138,18 +149,18 @@ impl Coordinator {
                 let done = self.copies.is_done(&(learning.learner, learning.span));
                 !done && !self.copies.is_under_way(learning)
             });
-            let mut pairs: BTreeMap<(MemberId, MemberId, Version), Vec<Span>> = BTreeMap::new();
+            let mut pairs: BTreeMap<_, Vec<Span>> = BTreeMap::new();
             for learning in open {
                 let ready = self
                     .node_of(learning.learner)
                     .is_some_and(|node| node.link.phase == LinkPhase::Ready && node.is_up());
-                let source = self.source_of(learning).filter(|_| ready);
+                let source = self.source_of(learning.learner, learning.span).filter(|_| ready);
                 if let Some(source) = source {
-                    let pair = (learning.learner, source, learning.since);
+                    let pair = (learning.learner, source, learning.since, learning.from);
                     pairs.entry(pair).or_default().push(learning.span);
                 }
             }
-            let Some(((learner, source, since), spans)) = pairs.pop_first() else { return };
+            let Some(((learner, source, since, from), spans)) = pairs.pop_first() else { return };
             let Some(incarnation) = self.node_of(learner).and_then(|node| node.incarnation())
             else {
                 return;
@@ -161,6 +172,8 @@ impl Coordinator {
                 source,
                 spans,
                 since,
+                from,
+                swept: Version::ZERO,
                 after: None,
                 through: None,
                 onces_after: Version::ZERO,
@@ -178,20 +191,22 @@ impl Coordinator {
     }
 
     /// Who can be asked now, of those in sync; whoever gives to fewest others.
-    fn source_of(&self, learning: &Learning) -> Option<MemberId> {
+    fn source_of(&self, learner: MemberId, span: Span) -> Option<MemberId> {
         let ring = self.ring.as_ref()?;
-        let range = Range { first: learning.span.0, last: learning.span.1 };
-        let open = self.is_open_without(learning.learner, &[range]);
+        let range = Range { first: span.0, last: span.1 };
+        let open = self.is_open_without(learner, &[range]);
         if open && !planted(Bug::CopiedWhileOpen) {
             return None;
         }
         let inside = ring.arcs().filter(|arc| range.contains(arc.range.last));
         let mut able: Option<Vec<MemberId>> = None;
         for arc in inside {
-            let here = arc.in_sync.iter().copied().filter(|member| self.can_be_asked(*member));
+            let here = arc.in_sync.iter().copied().filter(|member| {
+                self.can_be_asked(*member) && self.damage.is_whole_in(ring, *member, range)
+            });
             if planted(Bug::CopiedFromNeighbour) {
                 let all = self.record.iter().flat_map(|record| &record.members);
-                let others = all.map(|member| member.id).filter(|id| *id != learning.learner);
+                let others = all.map(|member| member.id).filter(|id| *id != learner);
                 able = Some(others.filter(|member| self.can_be_asked(*member)).collect());
                 continue;
             }
@@ -209,7 +224,7 @@ impl Coordinator {
         able.unwrap_or_default().into_iter().min_by_key(|member| (load(member), *member))
     }
 
-    fn can_be_asked(&self, member: MemberId) -> bool {
+    pub(super) fn can_be_asked(&self, member: MemberId) -> bool {
         let node = self.node_of(member);
         node.is_some_and(|node| node.is_up() && node.link.phase == LinkPhase::Ready)
     }
@@ -225,9 +240,7 @@ impl Coordinator {
         if !self.can_be_asked(source) {
             // Any other one knows the same keys: it goes on from where this one had come.
             let spans = transfer.spans.clone();
-            let learning =
-                |span: &Span| Learning { span: *span, learner, keeper: None, since: Version::ZERO };
-            let able = spans.first().map(learning).and_then(|l| self.source_of(&l));
+            let able = spans.first().and_then(|span| self.source_of(learner, *span));
             match (able, self.copies.transfers.get_mut(&id)) {
                 (Some(other), Some(transfer)) if transfer.spans.len() == 1 => {
                     transfer.source = other;
@@ -258,7 +271,8 @@ impl Coordinator {
             self.nodes[from].link.push_once_ask(OnceAsk { r, after, ranges: spans });
             transfer.wait = Wait::Onces(r);
         } else {
-            self.nodes[to].link.push_put(CopyPut { r, last: true, ..CopyPut::default() });
+            let (last, swept) = (true, transfer.swept);
+            self.nodes[to].link.push_put(CopyPut { r, last, swept, ..CopyPut::default() });
             transfer.wait = Wait::Durable(r);
         }
     }
@@ -270,10 +284,27 @@ impl Coordinator {
 
     /// A portion of a source: it goes to the learner.
     pub(super) fn on_copy_answer(&mut self, now: Time, answer: CopyAnswer) {
-        let CopyAnswer { r, mut items, through } = answer;
+        let CopyAnswer { r, mut items, through, swept, damaged } = answer;
+        if let Some(key) = damaged {
+            // Another source is found for it, if there is one.
+            if let Some((id, transfer)) = self.transfer_of(Wait::Portion(r)) {
+                let source = transfer.source;
+                self.copies.transfers.remove(&id);
+                self.found_damaged(now, source, vec![key]);
+            }
+            return;
+        }
         items.retain(|item| item.value.is_some() || !planted(Bug::TombstonesNotCopied));
         let bytes_per_s = self.copy_bytes_per_s.max(1);
-        let Some((_, transfer)) = self.transfer_of(Wait::Portion(r)) else { return };
+        let Some((id, transfer)) = self.transfer_of(Wait::Portion(r)) else { return };
+        transfer.swept = transfer.swept.max(swept);
+        let is_delta = transfer.since > Version::ZERO;
+        if is_delta && swept > transfer.since && !planted(Bug::SweptUnseen) {
+            // A deletion that the learner missed may be told by nobody any more.
+            (transfer.since, transfer.after, transfer.wait) = (Version::ZERO, None, Wait::Turn);
+            self.go_on_copying(now, id);
+            return;
+        }
         let bytes: u64 = items
             .iter()
             .map(|item| {
@@ -285,13 +316,19 @@ impl Coordinator {
         transfer.not_before = transfer.not_before.max(now).plus_us(pause_us);
         transfer.keys += items.len() as u64;
         transfer.bytes += bytes;
+        let whole = (!is_delta && !planted(Bug::CopiedOntoOld)).then(|| Extent {
+            spans: transfer.spans.clone(),
+            after: transfer.after.clone(),
+            through: through.clone(),
+            below: transfer.from,
+        });
         transfer.through = Some(through);
         transfer.wait = Wait::Taken(r);
         let (learner, keys) = (transfer.learner, items.len() as u64);
         self.copies.keys += keys;
         self.copies.bytes += bytes;
         if let Some(place) = self.by_member.get(&learner).copied() {
-            self.nodes[place].link.push_put(CopyPut { r, items, ..CopyPut::default() });
+            self.nodes[place].link.push_put(CopyPut { r, items, whole, ..CopyPut::default() });
         }
     }
 

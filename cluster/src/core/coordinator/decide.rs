@@ -197,6 +197,8 @@ impl Coordinator {
 
     /// Several keys are first all taken out, so that a reader may miss but never see half.
     pub(super) fn write_through(&mut self, prepare: &Prepare) {
+        self.damage.overwritten(prepare.writes.iter().map(|write| &write.key));
+        self.mend_overtaken(prepare.writes.iter().map(|write| &write.key));
         if prepare.writes.len() > 1 {
             for write in &prepare.writes {
                 self.cache.remove(write.key.as_str());

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use protocol::event::{RecoveryPhase, Topic};
 use protocol::ids::{COUNTER_BITS, Epoch, GroupSeq, MemberId, RingNumber, Version};
 use protocol::peer::{
-    Abort, Batch, CacheAsk, CopyAsk, CopyPut, DownBody, OnceAsk, Prepare, ReadAsk, ScanAsk,
-    Settled, Timed, Up,
+    Abort, AuditAsk, Batch, CacheAsk, CopyAsk, CopyPut, DownBody, OnceAsk, Prepare, ReadAsk,
+    ScanAsk, Settled, Timed, Up,
 };
 
 use super::super::planted::{Bug, planted};
@@ -104,6 +104,7 @@ struct Outbox {
     cache: Option<Vec<CacheAsk>>,
     copy: Vec<CopyAsk>,
     put: Vec<CopyPut>,
+    audit: Vec<AuditAsk>,
     in_force: Option<RingNumber>,
     prepare: Vec<Arc<Prepare>>,
     sync: bool,
@@ -228,6 +229,10 @@ impl Link {
         self.outbox.put.push(put);
     }
 
+    pub(super) fn push_audit(&mut self, ask: AuditAsk) {
+        self.outbox.audit.push(ask);
+    }
+
     pub(super) fn push_in_force(&mut self, number: RingNumber) {
         self.outbox.in_force = Some(number);
     }
@@ -253,6 +258,7 @@ impl Link {
         let urgent = urgent || !outbox.once.is_empty() || !outbox.scan.is_empty();
         let urgent = urgent || outbox.cache.is_some() || outbox.in_force.is_some();
         let urgent = urgent || !outbox.copy.is_empty() || !outbox.put.is_empty();
+        let urgent = urgent || !outbox.audit.is_empty();
         // With prepares waiting for a slot a message is about to go: commits join it.
         if !(prepares || urgent || self.due().is_some_and(|due| due <= now)) {
             return None;
@@ -275,6 +281,7 @@ impl Link {
             cache: outbox.cache,
             copy: outbox.copy,
             put: outbox.put,
+            audit: outbox.audit,
             in_force: outbox.in_force,
             once_from: None,
             prepare,
@@ -324,6 +331,7 @@ impl Coordinator {
         loop {
             self.run_work(now);
             self.make_cuts(now);
+            self.put_questions(now);
             self.send_batches(now);
             // A cut that needs no node lets others go on.
             if self.work.is_empty() && self.due_reads.is_empty() {
@@ -505,19 +513,24 @@ impl Coordinator {
             self.on_vote(now, member, id, Ballot::No(refusal.reason));
         }
         for answer in up.read {
-            if let Some(read) = self.nodes[place].link.reads.remove(&answer.r) {
-                self.on_read_answer(now, read, answer);
+            match self.nodes[place].link.reads.remove(&answer.r) {
+                Some(read) if answer.damaged => self.on_damaged_read(now, member, read, &answer),
+                Some(read) => self.on_read_answer(now, read, answer),
+                None => {}
             }
         }
         for answer in up.scan {
             if let Some(scan) = self.nodes[place].link.scans.remove(&answer.r) {
-                self.on_scan_answer(now, scan, answer);
+                self.on_scan_answer(now, member, scan, answer);
             }
         }
         for answer in up.once {
             if !self.on_copied_onces(&answer) {
                 self.on_once_answer(now, member, answer);
             }
+        }
+        for answer in up.audit {
+            self.on_audit_answer(now, member, answer);
         }
         for answer in up.copy {
             self.on_copy_answer(now, answer);

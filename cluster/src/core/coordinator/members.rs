@@ -458,6 +458,7 @@ impl Coordinator {
         self.tell_link(now, place, false);
         if let Some(member) = self.nodes[place].id {
             self.transfers_lost(member);
+            self.audits_lost(member);
             self.onces_lost(member);
         }
         self.reads_lost(now, reads);

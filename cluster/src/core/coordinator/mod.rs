@@ -13,6 +13,9 @@
 //! * `change`: what administrators ask for
 //! * `preview`: what a change would move
 //! * `copying`: how learners get what they do not have
+//! * `audit`: whether copies that should be alike are
+//! * `scrub`: reading all records anew, and mending damaged ones
+//! * `damage`: what is known to be wrong with copies
 //! * `resolve`: what reports prove about transactions of earlier epochs (R6)
 //! * `conditions`: what an update asks for, and what it comes to on a given state
 //! * `order`: program order of each connection
@@ -35,10 +38,12 @@
 //! Never: keeps anything that a restart would miss; tells a result before it may (see `claim`);
 //! shows an undecided write.
 
+mod audit;
 mod change;
 mod claim;
 mod conditions;
 mod copying;
+mod damage;
 mod decide;
 mod evaluate;
 mod events;
@@ -57,6 +62,7 @@ mod reads;
 mod resolve;
 mod rings;
 mod scan;
+mod scrub;
 mod serial;
 mod status;
 mod updates;
@@ -132,6 +138,10 @@ pub struct Config {
     pub evict_after_ms: Option<u64>,
     /// How fast copies are made for learners, bytes a second.
     pub copy_bytes_per_s: u64,
+    /// Time between two comparisons of copies, milliseconds.
+    pub compare_every_ms: u64,
+    /// Time between two scrubs that begin by themselves, milliseconds; `None`: never.
+    pub scrub_period_ms: Option<u64>,
     /// An update is handed over only when the one before is decided.
     pub serial_updates: bool,
 }
@@ -168,6 +178,9 @@ pub struct Coordinator {
     /// Ranges whose updates wait for a ring.
     barriers: Vec<rings::Barrier>,
     copies: copying::Copies,
+    audits: audit::Audits,
+    scrubs: scrub::Scrubs,
+    damage: damage::Damage,
     changes: change::Changes,
     /// Why somebody who is due is not evicted, as it was told.
     refused: BTreeMap<MemberId, String>,
@@ -255,6 +268,9 @@ impl Coordinator {
             step: None,
             barriers: Vec::new(),
             copies: copying::Copies::default(),
+            audits: audit::Audits::new(now),
+            scrubs: scrub::Scrubs::default(),
+            damage: damage::Damage::default(),
             changes: change::Changes::default(),
             refused: BTreeMap::new(),
             evict_after_ms,
@@ -356,6 +372,8 @@ impl Coordinator {
         self.watch_members(now);
         self.claim_step(now);
         self.heal(now);
+        self.audit_step(now);
+        self.scrub_step(now);
         while let Some((at, deadline)) = self.deadlines.first().copied() {
             if at > now {
                 break;

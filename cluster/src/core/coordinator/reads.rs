@@ -242,11 +242,12 @@ impl Coordinator {
             let node = self.node_of(**member);
             node.is_some_and(|node| node.is_up() && node.link.phase == LinkPhase::Ready)
         };
+        let whole = |member: &&MemberId| able(member) && self.damage.is_whole(**member, key);
         let ring = self.ring.as_ref()?;
         let learners = planted(Bug::LearnerRead);
         let all =
             if learners { ring.replicas_of(key) } else { ring.in_sync_at(ring.point_of(key)) };
-        all.iter().find(able).copied()
+        all.iter().find(whole).copied()
     }
 
     fn ask_node(&mut self, id: u64, place: usize, key: Key, member: MemberId) {
@@ -258,6 +259,25 @@ impl Coordinator {
         }
         if let Some(node) = self.by_member.get(&member) {
             self.nodes[*node].link.push_read(ReadAsk { r: asked, k: key }, id);
+        }
+    }
+
+    /// A node has the key, and not what was written: somebody else is asked.
+    pub(super) fn on_damaged_read(
+        &mut self,
+        now: Time,
+        member: MemberId,
+        id: u64,
+        answer: &ReadAnswer,
+    ) {
+        let Some(read) = self.reads.get(&id) else {
+            self.on_copy(now, id, answer);
+            return;
+        };
+        let asked = read.parts.iter().find(|part| part.asked == answer.r);
+        if let Some(key) = asked.map(|part| part.key.clone()) {
+            self.found_damaged(now, member, vec![key]);
+            self.start_read(now, id);
         }
     }
 
@@ -374,7 +394,11 @@ impl Coordinator {
             return ("its last update is not decided: a node that holds it is missing", None);
         }
         let Some(ring) = &self.ring else { return ("the cluster is not complete", None) };
-        match self.first_down(ring.in_sync_at(ring.point_of(key))) {
+        let holders = ring.in_sync_at(ring.point_of(key));
+        if let Some(member) = holders.iter().find(|member| !self.damage.is_whole(**member, key)) {
+            return ("its copy is damaged, and no other one is there", Some(self.name_of(*member)));
+        }
+        match self.first_down(holders) {
             Some(down) => ("its nodes do not answer", Some(self.name_of(down))),
             None => ("half of the nodes do not answer, so this coordinator may not tell", None),
         }

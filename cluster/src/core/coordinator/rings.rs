@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use protocol::error::ErrorReply;
 use protocol::ids::{MemberId, RingNumber, Uuid, Version};
-use protocol::peer::{DownBody, RingMember, RingRecord};
+use protocol::peer::{DownBody, Learning, RingMember, RingRecord};
 
 use super::super::planted::{Bug, planted};
 use super::super::ring::{self, Range, Ring, hash_of, ring_of};
@@ -120,7 +120,12 @@ impl Coordinator {
         let (Some(before), Some(old)) = (self.record.clone(), self.ring.clone()) else { return };
         let counter = before.number.counter + 1;
         let number = RingNumber { epoch: self.epoch, counter };
-        let record = Arc::new(RingRecord { number, ..record });
+        let mut record = RingRecord { number, ..record };
+        // Every write in which a new learner takes part will have a higher id.
+        let from = Version::new(self.epoch, self.counter + 1);
+        let begins = |learning: &&mut Learning| learning.from == Version::ZERO;
+        record.learning.iter_mut().filter(begins).for_each(|learning| learning.from = from);
+        let record = Arc::new(record);
         assert!(ring::is_ring(&record), "a ring of ours is one: {record:?}");
         let ring = Arc::new(ring_of(&record));
         let moves = ring::moves(&old, &ring);

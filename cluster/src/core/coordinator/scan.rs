@@ -189,8 +189,11 @@ impl Coordinator {
         };
         let arcs: Vec<RingArc<'_>> = ring.arcs().collect();
         for arc in &part.arcs {
-            let holders = arcs.get(*arc).map_or(&[][..], |arc| arc.in_sync);
-            match holders.iter().find(able).filter(|_| !doubted.contains(arc)) {
+            let Some(there) = arcs.get(*arc) else { continue };
+            let whole = |member: &&MemberId| {
+                able(member) && self.damage.is_whole_in(ring, **member, there.range)
+            };
+            match there.in_sync.iter().find(whole).filter(|_| !doubted.contains(arc)) {
                 Some(member) => by_member.entry(*member).or_default().push(*arc),
                 None => nobody.push(*arc),
             }
@@ -224,7 +227,19 @@ impl Coordinator {
     }
 
     /// A page of one member.
-    pub(super) fn on_scan_answer(&mut self, now: Time, id: u64, answer: ScanAnswer) {
+    pub(super) fn on_scan_answer(
+        &mut self,
+        now: Time,
+        member: MemberId,
+        id: u64,
+        answer: ScanAnswer,
+    ) {
+        if let Some(key) = answer.damaged {
+            // Whoever else has that stretch is asked for it.
+            self.found_damaged(now, member, vec![key]);
+            self.scans_lost(now, [(answer.r, id)].into());
+            return;
+        }
         let Some(scan) = self.scans.get_mut(&id) else { return };
         let asked = |part: &&mut Part| part.asked == Some(answer.r);
         let Some(part) = scan.parts.iter_mut().find(asked) else { return };

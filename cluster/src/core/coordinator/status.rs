@@ -60,7 +60,7 @@ impl Coordinator {
             once: self.once_status(now),
             keys_in_doubt: self.keys_in_doubt(),
             changes: self.changes_status(),
-            incidents: Vec::new(),
+            incidents: self.damage.incidents(),
             supervisor: supervisor.map(|addr| addr.to_string()).next(),
             lab: None,
         }

@@ -27,6 +27,7 @@ use super::{
     Update,
 };
 
+mod audit;
 mod cache_events;
 mod conditions;
 mod events;
@@ -75,6 +76,8 @@ struct Side {
 struct Machine {
     core: Option<NodeCore>,
     keys: BTreeMap<Key, Found>,
+    /// Whose records are not what was written.
+    rotten: BTreeSet<Key>,
     onces: BTreeMap<Version, OnceEntry>,
     /// Keys in a page at most.
     page_max: usize,
@@ -136,6 +139,8 @@ fn config(instance: u128) -> Config {
         batches_out_max: 1,
         evict_after_ms: None,
         copy_bytes_per_s: u64::MAX,
+        compare_every_ms: 1_000,
+        scrub_period_ms: None,
     }
 }
 

@@ -5,7 +5,9 @@
 //! behind all writes that were decided before the question, tombstones too, so that a deletion is
 //! copied like any other write. What is taken in is not logged: of a last portion it is said only
 //! when a checkpoint has made everything before it durable, and a learner that restarts before
-//! that begins anew. Newer versions win, whatever comes first.
+//! that begins anew. Newer versions win, whatever comes first; what a portion that is whole does
+//! not have goes, if it is of the time before the learning: its deletion may be told by nobody any
+//! more (`sweep`).
 //!
 //! A node that was evicted comes back under another number. What it remembers of transactions
 //! under the old one is void from then on: they were decided without it (R6, H41), and it gets
@@ -13,8 +15,11 @@
 //!
 //! Never: decides what it holds (the ring in force does); serves what it is still learning.
 
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
 use protocol::ids::{GroupSeq, Key, MemberId, RingNumber};
-use protocol::peer::{CopyAnswer, CopyAsk, CopyItem, CopyPut, Placement, Span, TxnState};
+use protocol::peer::{CopyAnswer, CopyAsk, CopyItem, CopyPut, Extent, Placement, Span, TxnState};
 
 use super::super::planted::{Bug, planted};
 use super::super::record::{Committed, Previous, Write};
@@ -41,12 +46,27 @@ struct Last {
     r: u64,
     /// The checkpoint under way covers it.
     covered: bool,
+    /// That checkpoint is done.
+    durable: bool,
+    /// The state file that must be saved, too.
+    saved_with: u64,
+}
+
+/// A portion beside which nothing older is to be left.
+#[derive(Debug)]
+struct Alone {
+    session: u64,
+    r: u64,
+    whole: Extent,
+    keep: Arc<BTreeSet<Key>>,
 }
 
 /// What a node is learning, and what it drops.
 #[derive(Debug, Default)]
 pub(super) struct Learning {
     lasts: Vec<Last>,
+    /// The keystore is at the first of them.
+    alone: VecDeque<Alone>,
     /// What is kept, and under which ring that was said, while the rest is being dropped.
     retain: Option<(RingNumber, Vec<Span>)>,
     /// All that this ring does not let it hold is dropped, and that leaves these.
@@ -67,7 +87,8 @@ impl Learning {
     }
 
     pub(super) fn checkpoint_failed(&mut self) {
-        self.lasts.iter_mut().for_each(|last| last.covered = false);
+        let open = self.lasts.iter_mut().filter(|last| !last.durable);
+        open.for_each(|last| last.covered = false);
     }
 }
 
@@ -108,12 +129,15 @@ impl NodeCore {
             item.key.as_bytes().len() + value + ITEM_BYTES
         };
         session.out.answered_bytes += items.iter().map(bytes).sum::<usize>();
-        session.out.copy.push(CopyAnswer { r: token.r, items, through });
+        let swept = self.meta.swept;
+        session.out.copy.push(CopyAnswer { r: token.r, items, through, swept, damaged: None });
         self.send_if_long();
     }
 
     pub(super) fn on_puts(&mut self, now: Time, puts: Vec<CopyPut>) {
-        for CopyPut { r, items, onces, last } in puts {
+        for CopyPut { r, items, onces, whole, swept, last } in puts {
+            self.swept_elsewhere(swept);
+            let keep = whole.is_some().then(|| items.iter().map(|item| item.key.clone()).collect());
             for item in items {
                 self.unapplied_since.get_or_insert(now);
                 let committed = taken(item);
@@ -127,10 +151,18 @@ impl NodeCore {
             if !onces.is_empty() {
                 self.effects.push(Effect::KeepOnces(onces));
             }
+            let saved_with = self.metas_sent;
             let Some(session) = self.session.as_mut() else { return };
+            let serial = session.serial;
             if last && !planted(Bug::LearnedBeforeDurable) {
-                let session = session.serial;
-                self.learning.lasts.push(Last { session, r, covered: false });
+                let last = Last { session: serial, r, covered: false, durable: false, saved_with };
+                self.learning.lasts.push(last);
+            } else if let Some((whole, keep)) = whole.zip(keep) {
+                let alone = Alone { session: serial, r, whole, keep: Arc::new(keep) };
+                self.learning.alone.push_back(alone);
+                if self.learning.alone.len() == 1 {
+                    self.drop_others(None);
+                }
             } else {
                 session.out.put.push(r);
             }
@@ -139,14 +171,44 @@ impl NodeCore {
 
     /// A checkpoint is done: what waited for it may be told.
     pub(super) fn copies_are_durable(&mut self) {
+        self.learning.lasts.iter_mut().for_each(|last| last.durable |= last.covered);
+        self.copies_are_saved();
+    }
+
+    /// The same of a state file.
+    pub(super) fn copies_are_saved(&mut self) {
         let lasts = std::mem::take(&mut self.learning.lasts);
         let serial = self.session.as_ref().map(|session| session.serial);
         for last in lasts.into_iter().filter(|last| Some(last.session) == serial) {
+            let done = last.durable && last.saved_with <= self.metas_saved;
             match &mut self.session {
-                Some(session) if last.covered => session.out.put.push(last.r),
+                Some(session) if done => session.out.put.push(last.r),
                 _ => self.learning.lasts.push(last),
             }
         }
+    }
+
+    /// Drops what was beside the first portion, behind `after` if that is given.
+    fn drop_others(&mut self, after: Option<Key>) {
+        let Some(Alone { whole, keep, .. }) = self.learning.alone.front() else { return };
+        let mut whole = whole.clone();
+        whole.after = after.or(whole.after);
+        let keep = keep.clone();
+        self.effects.push(Effect::DropOthers { whole, keep, looks_max: LOOKS_MAX });
+    }
+
+    /// A step of that is done; `through` as in [`super::Input::OthersDropped`].
+    pub(super) fn on_others_dropped(&mut self, dropped: u64, through: Option<Key>) {
+        self.checkpoints.logged(DROPPED_BYTES * dropped);
+        if through.is_some() {
+            self.drop_others(through);
+            return;
+        }
+        let Some(alone) = self.learning.alone.pop_front() else { return };
+        if let Some(session) = self.session.as_mut().filter(|s| s.serial == alone.session) {
+            session.out.put.push(alone.r);
+        }
+        self.drop_others(None);
     }
 
     /// The coordinator says which ring is in force: what it does not let this node hold goes.

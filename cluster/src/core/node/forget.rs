@@ -26,6 +26,13 @@ impl Forgotten {
         &self.0
     }
 
+    /// All transactions below this one are settled.
+    pub(super) fn through(&self) -> Version {
+        let first = self.0.first().filter(|range| range.from == Version::ZERO);
+        let below = first.map(|range| range.except.iter().copied().fold(range.below, Version::min));
+        below.unwrap_or(Version::ZERO)
+    }
+
     fn covers(&self, id: Version) -> bool {
         self.0.iter().any(|range| range.covers(id))
     }

@@ -1,9 +1,12 @@
 //! What a node is told, what it wants done, and what it keeps in its small file.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, NodeName, Uuid, Version};
-use protocol::peer::{CopyAsk, CopyItem, Down, Fence, OnceEntry, RingRecord, Span, Up};
+use protocol::peer::{
+    Audit, Audited, CopyAsk, CopyItem, Down, Extent, Fence, OnceEntry, RingRecord, Span, Up,
+};
 use serde::{Deserialize, Serialize};
 
 use super::super::record::{Committed, LogRecord, Room};
@@ -40,12 +43,15 @@ pub struct Meta {
     /// was decided of them it has copied, or will have (H41).
     #[serde(default)]
     pub void_through: GroupSeq,
+    /// Of deletions below this version nothing may be left here (R8).
+    #[serde(default)]
+    pub swept: Version,
 }
 
 /// What a key holds in the keystore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// The version of the value or tombstone; zero where the key was never written.
+    /// The version of the value or tombstone; zero where there is none.
     pub version: Version,
     /// The value, if the key is there.
     pub value: Option<protocol::ids::Value>,
@@ -107,6 +113,22 @@ pub enum Input {
         /// What is there.
         found: Found,
     },
+    /// What was looked for is there, and is not what was written.
+    ReadDamaged(ReadToken),
+    /// A page or portion would have this key in it, and what is there is not what was written.
+    PageDamaged {
+        /// Why it was asked.
+        token: AskToken,
+        /// The key.
+        key: Key,
+    },
+    /// What [`Effect::Audit`] wanted to know.
+    Audited {
+        /// Why it was asked.
+        token: AskToken,
+        /// What was found.
+        what: Audited,
+    },
     /// A portion of the named updates, versions rising.
     OncesRead {
         /// Why it was asked.
@@ -134,6 +156,20 @@ pub enum Input {
     },
     /// What [`Effect::Retain`] wanted is done up to this key; `None`: all of it.
     Retained(Option<Key>),
+    /// A step of [`Effect::DropOthers`] is done.
+    OthersDropped {
+        /// Records that are gone.
+        dropped: u64,
+        /// There may be more after this key; `None`: that was all.
+        through: Option<Key>,
+    },
+    /// A step of [`Effect::Sweep`] is done.
+    Swept {
+        /// Tombstones that are gone.
+        dropped: u64,
+        /// There may be more after this key; `None`: that was all.
+        through: Option<Key>,
+    },
     /// The keystore has made everything through this group durable.
     Checkpointed(GroupSeq),
     /// There is no space for the keystore's checkpoint: nothing has changed, and it may be asked
@@ -224,10 +260,37 @@ pub enum Effect {
     DropOnces(Version),
     /// Keep these named updates too; keystore lane.
     KeepOnces(Vec<OnceEntry>),
+    /// Find out about records, or mend some, behind all earlier `Apply`s; keystore lane.
+    Audit {
+        /// To be given back.
+        token: AskToken,
+        /// What is wanted.
+        what: Audit,
+        /// Records to look at, at most.
+        looks_max: usize,
+    },
     /// Drop what lies outside of these stretches, some of it; keystore lane.
     Retain {
         /// What is kept.
         spans: Vec<Span>,
+        /// Only keys after this one.
+        after: Option<Key>,
+        /// Keys to look at, at most.
+        looks_max: usize,
+    },
+    /// Drop what a whole portion does not have, some of it; keystore lane.
+    DropOthers {
+        /// Where.
+        whole: Extent,
+        /// The keys of the portion.
+        keep: Arc<BTreeSet<Key>>,
+        /// Keys to look at, at most.
+        looks_max: usize,
+    },
+    /// Drop the tombstones of versions below this one, some of them; keystore lane.
+    Sweep {
+        /// Those of this version and later ones stay.
+        below: Version,
         /// Only keys after this one.
         after: Option<Key>,
         /// Keys to look at, at most.

@@ -8,10 +8,11 @@
 //! * `participant`: prepare, commit, abort
 //! * `reads`: single keys, from the cache or the keystore
 //! * `checkpoint`: what keeps old groups of the log, and how that ends
-//! * `forget`: what is settled (R8)
+//! * `forget`: what is settled (R8); `sweep`: tombstones that nobody needs
 //! * `once`: the named updates that it keeps (R16)
 //! * `scan`: pages of its keys
 //! * `copying`: portions for a learner, and being one
+//! * `audit`: copies that differ or are damaged
 //! * `shown`: what the coordinator is shown of the cache
 //! * `space`: room in the log, for what is promised first (R14)
 //! * `timing`: how long votes take, while the coordinator asks
@@ -20,6 +21,7 @@
 //! Never: evaluates a condition (the coordinator ships resolved writes, H19), decides a
 //! transaction, answers a coordinator of a lower epoch.
 
+mod audit;
 mod checkpoint;
 mod copying;
 mod forget;
@@ -32,6 +34,7 @@ mod scan;
 mod session;
 mod shown;
 mod space;
+mod sweep;
 mod timing;
 
 #[cfg(test)]
@@ -155,6 +158,7 @@ pub struct NodeCore {
     /// In front of the keystore.
     cache: Arc<Cache>,
     checkpoints: checkpoint::Pace,
+    sweep: sweep::Sweep,
     checkpoint: checkpoint::State,
     /// A coordinator has held the log of this life against what others know of it (R7).
     found_whole: bool,
@@ -180,10 +184,15 @@ impl NodeCore {
             Input::Took { append_us, sync_us } => self.timing.took(append_us, sync_us),
             Input::Synced(seq) => self.on_synced(now, seq),
             Input::ReadDone { token, found } => self.on_read_done(now, token, found),
+            Input::ReadDamaged(token) => self.on_read_damaged(now, token),
+            Input::PageDamaged { token, key } => self.on_page_damaged(token, key),
+            Input::Audited { token, what } => self.on_audited(token, what),
             Input::OncesRead { token, entries } => self.on_onces_read(token, entries),
             Input::Scanned { token, page, through } => self.on_scanned(token, page, through),
             Input::Copied { token, items, through } => self.on_copied(token, items, through),
             Input::Retained(through) => self.on_retained(through),
+            Input::OthersDropped { dropped, through } => self.on_others_dropped(dropped, through),
+            Input::Swept { dropped, through } => self.on_swept(dropped, through),
             Input::Checkpointed(through) => self.on_checkpointed(now, through),
             Input::NotCheckpointed => self.on_not_checkpointed(now),
             Input::Tick => self.on_tick(now),
@@ -323,6 +332,7 @@ impl NodeCore {
         if self.unapplied.len() >= UNAPPLIED_MAX || self.unapplied_bytes >= UNAPPLIED_BYTES_MAX {
             self.hand_over_writes();
         }
+        self.maybe_sweep();
         self.maybe_checkpoint(now);
         self.send_pending();
     }
@@ -332,6 +342,7 @@ impl NodeCore {
         if !self.unapplied.is_empty() {
             self.write_through();
             let writes = std::mem::take(&mut self.unapplied);
+            self.sweep.handed_over(&writes);
             self.unapplied_bytes = 0;
             self.unapplied_since = None;
             self.effects.push(Effect::Apply { writes, through: self.applied_through() });

@@ -40,6 +40,7 @@ impl NodeCore {
         let n = session.n_in;
         // What these come to may take long, or nothing: that they are here is said at once.
         let rare = batch.in_force.is_some() || !batch.copy.is_empty() || !batch.put.is_empty();
+        let rare = rare || !batch.audit.is_empty();
         session.ask |= batch.ask || rare;
         if decides {
             session.decided_n = n;
@@ -55,6 +56,7 @@ impl NodeCore {
         self.on_cache_asks(batch.cache);
         self.on_copy_asks(batch.copy);
         self.on_puts(now, batch.put);
+        self.on_audit_asks(batch.audit);
         self.on_in_force(batch.in_force);
         if !batch.marks.is_empty() {
             for (member, seq) in &batch.marks {
@@ -217,14 +219,29 @@ impl NodeCore {
     pub(super) fn on_read_done(&mut self, now: Time, token: ReadToken, found: Found) {
         match token {
             ReadToken::Asked { session, r } => self.on_asked_read(session, r, found),
-            ReadToken::Check(id, place) => self.on_check(now, id, place, &found),
+            ReadToken::Check(id, place) => self.on_check(now, id, place, Some(found)),
         }
     }
 
-    fn on_check(&mut self, now: Time, id: Version, place: usize, found: &Found) {
+    /// What is there is not what was written. A condition on it does not hold: its version may be
+    /// what is wrong.
+    pub(super) fn on_read_damaged(&mut self, now: Time, token: ReadToken) {
+        match token {
+            ReadToken::Asked { session, r } => self.on_damaged_read(session, r),
+            ReadToken::Check(id, place) => self.on_check(now, id, place, None),
+        }
+    }
+
+    fn on_check(&mut self, now: Time, id: Version, place: usize, found: Option<Found>) {
         let Some(checking) = self.checking.get_mut(&id) else { return };
         let Some(write) = checking.prepare.writes.get(place) else { return };
-        if write.previous != Some(found.version) && checking.failed.is_none() {
+        let swept = self.meta.swept;
+        let fits = |(found, previous): (Found, Version)| {
+            // Of a deletion the tombstone may be gone here, or where the base was read (R8).
+            let gone = previous == Version::ZERO || previous < swept;
+            found.version == previous || found.value.is_none() && gone
+        };
+        if !found.zip(write.previous).is_some_and(fits) && checking.failed.is_none() {
             checking.failed = Some(write.key.clone());
         }
         checking.looks -= 1;

@@ -9,7 +9,7 @@
 //!
 //! Never: caches what is undecided, or what is only prepared; parks a read.
 
-use protocol::ids::{Key, Value};
+use protocol::ids::{Key, Value, Version};
 use protocol::peer::{ReadAnswer, ReadAsk, WireValue};
 
 use super::super::cache::Generation;
@@ -66,6 +66,16 @@ impl NodeCore {
         self.send_if_long();
     }
 
+    /// What is there is not what was written: somebody else is to be asked.
+    pub(super) fn on_damaged_read(&mut self, serial: u64, r: u64) {
+        let Some(session) = self.session.as_mut().filter(|s| s.serial == serial) else { return };
+        if session.reads.remove(&r).is_some() {
+            let answer = ReadAnswer { r, v: None, at: Version::ZERO, c: false, damaged: true };
+            session.out.answered_bytes += ANSWER_BYTES;
+            session.out.read.push(answer);
+        }
+    }
+
     /// Sends what has been answered if it is much: however many answers come at once, a message
     /// stays far below the longest that a link takes.
     pub(super) fn send_if_long(&mut self) {
@@ -90,6 +100,6 @@ impl Pending {
     fn answer(&mut self, r: u64, found: Found, cached: bool) {
         let Found { version: at, value } = found;
         self.answered_bytes += value.as_ref().map_or(0, Value::len) + ANSWER_BYTES;
-        self.read.push(ReadAnswer { r, v: value.map(WireValue), at, c: cached });
+        self.read.push(ReadAnswer { r, v: value.map(WireValue), at, c: cached, damaged: false });
     }
 }

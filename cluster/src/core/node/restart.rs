@@ -58,6 +58,7 @@ impl Restart {
             unapplied_since: None,
             cache,
             checkpoints: checkpoint::Pace::new(checkpoint_bytes),
+            sweep: super::sweep::Sweep::new(checkpoint_bytes),
             checkpoint: checkpoint::State::Idle,
             found_whole: false,
             learning: super::copying::Learning::default(),

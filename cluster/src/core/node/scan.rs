@@ -87,7 +87,7 @@ impl NodeCore {
             item.key.as_bytes().len() + value + ITEM_BYTES
         };
         session.out.answered_bytes += items.iter().map(bytes).sum::<usize>();
-        session.out.scan.push(ScanAnswer { r: token.r, items, through });
+        session.out.scan.push(ScanAnswer { r: token.r, items, through, damaged: None });
         self.send_if_long();
     }
 }

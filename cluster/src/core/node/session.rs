@@ -5,9 +5,9 @@
 
 use protocol::ids::{Epoch, GroupSeq, MemberId, Version};
 use protocol::peer::{
-    CacheAnswer, CopyAnswer, CopyAsk, Down, DownBody, Fence, Greeting, OnceAnswer, OnceAsk, Open,
-    Prepare, ReadAnswer, Refusal, Report, ReportedTxn, RingRecord, ScanAnswer, ScanAsk, Timed,
-    TxnState, Up, WireValue, WireWrite,
+    AuditAnswer, CacheAnswer, CopyAnswer, CopyAsk, Down, DownBody, Fence, Greeting, OnceAnswer,
+    OnceAsk, Open, Prepare, ReadAnswer, Refusal, Report, ReportedTxn, RingRecord, ScanAnswer,
+    ScanAsk, Timed, TxnState, Up, WireValue, WireWrite,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -54,6 +54,8 @@ pub(super) struct Session {
     pub(super) scans: BTreeMap<u64, ScanAsk>,
     /// The same for what is copied from here.
     pub(super) copies: BTreeMap<u64, CopyAsk>,
+    /// The same for what is found out about records.
+    pub(super) audits: BTreeSet<u64>,
 }
 
 /// What must be durable before the report is sent.
@@ -75,6 +77,7 @@ pub(super) struct Pending {
     pub(super) scan: Vec<ScanAnswer>,
     pub(super) cache: Vec<CacheAnswer>,
     pub(super) copy: Vec<CopyAnswer>,
+    pub(super) audit: Vec<AuditAnswer>,
     /// Portions that were taken in.
     pub(super) put: Vec<u64>,
     /// About how many bytes the answers to reads and scans are.
@@ -206,6 +209,7 @@ impl NodeCore {
             onces: BTreeMap::new(),
             scans: BTreeMap::new(),
             copies: BTreeMap::new(),
+            audits: BTreeSet::new(),
         });
         self.after_progress();
     }
@@ -220,6 +224,8 @@ impl NodeCore {
     pub(super) fn on_meta_saved(&mut self, number: u64) {
         assert!(number > self.metas_saved && number <= self.metas_sent);
         self.metas_saved = number;
+        self.sweep_on_saved(number);
+        self.copies_are_saved();
         self.after_progress();
     }
 
@@ -360,7 +366,7 @@ impl NodeCore {
         let nothing = nothing && out.read.is_empty() && out.once.is_empty();
         let nothing = nothing && out.scan.is_empty() && out.report.is_none();
         let nothing = nothing && out.cache.is_empty() && out.copy.is_empty() && out.put.is_empty();
-        let nothing = nothing && session.full_told == full;
+        let nothing = nothing && out.audit.is_empty() && session.full_told == full;
         let nothing = nothing && lost.is_empty();
         if nothing && installed.is_none() && !marked && !caught_up && !session.durable_news() {
             return;
@@ -389,6 +395,7 @@ impl NodeCore {
             cache: std::mem::take(&mut session.out.cache),
             copy: std::mem::take(&mut session.out.copy),
             put: std::mem::take(&mut session.out.put),
+            audit: std::mem::take(&mut session.out.audit),
             report: session.out.report.take(),
             fenced: None,
             installed,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, MemberId, NodeName, Point, RingNumber};
 use protocol::ids::{Once, Uuid, Value, Version};
 use protocol::peer::{
-    Abort, Batch, Down, DownBody, Due, Fence, Greeting, Open, Placement, Prepare, ReadAsk, Report,
-    RingMember, RingRecord, Settled, TxnState, Up, WireValue, WireWrite,
+    Abort, Batch, CopyPut, Down, DownBody, Due, Extent, Fence, Greeting, Learning, Open, Placement,
+    Prepare, ReadAsk, Report, RingMember, RingRecord, Settled, TxnState, Up, WireValue, WireWrite,
 };
 
 use super::super::cache::{Cache, CacheShape};
@@ -44,6 +44,9 @@ struct Rig {
     exit: Option<ExitReason>,
     freed: Vec<GroupSeq>,
     wanted: Vec<u64>,
+    /// Sweeps that were asked for: below which version, behind which key.
+    swept: Vec<(Version, Option<Key>)>,
+    others: Vec<Extent>,
     meta: Meta,
 }
 
@@ -140,6 +143,8 @@ impl Rig {
             exit: None,
             freed: Vec::new(),
             wanted: Vec::new(),
+            swept: Vec::new(),
+            others: Vec::new(),
             meta,
         }
     }
@@ -158,6 +163,7 @@ impl Rig {
             cut_through: Epoch(0),
             former: Vec::new(),
             void_through: GroupSeq(0),
+            swept: Version::ZERO,
             lost: Vec::new(),
         };
         let restart = Restart::new(meta, GroupSeq(0), bytes, small_cache());
@@ -195,12 +201,15 @@ impl Rig {
                 }
                 Effect::ReadOnces { token, .. } => self.asked.push(token),
                 Effect::Scan { token, .. } | Effect::Copy { token, .. } => self.asked.push(token),
+                Effect::Audit { token, .. } => self.asked.push(token),
                 Effect::DropOnces(from) => self.dropped.push(from),
                 Effect::Read { token, key } => self.looks.push((token, key)),
                 Effect::Exit(reason) => self.exit = Some(reason),
                 Effect::FreeLog { through } => self.freed.push(through),
                 Effect::WantRoom { bytes } => self.wanted.push(bytes),
                 Effect::KeepOnces(_) | Effect::Retain { .. } => {}
+                Effect::Sweep { below, after, .. } => self.swept.push((below, after)),
+                Effect::DropOthers { whole, .. } => self.others.push(whole),
                 Effect::Checkpoint { .. } | Effect::Ranges(_) | Effect::CaughtUp => {}
             }
         }

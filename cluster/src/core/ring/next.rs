@@ -36,6 +36,7 @@ pub type Had = BTreeMap<MemberId, (Vec<Span>, Version)>;
 /// # Errors
 /// [`Refused::LastCopy`].
 pub fn with_learning(now: &Ring, next: RingRecord, had: &Had) -> Result<RingRecord, Refused> {
+    let before = next.learning.clone();
     let bare = RingRecord { learning: Vec::new(), ..next };
     if bare.members.iter().all(|member| member.points.is_empty()) {
         return Err(Refused::NobodyLeft);
@@ -61,7 +62,10 @@ pub fn with_learning(now: &Ring, next: RingRecord, had: &Had) -> Result<RingReco
         let mut keepers = have.iter().copied().filter(|member| !hold.contains(member));
         for learner in hold.iter().copied().filter(|member| !have.contains(member)) {
             let since = since(had, learner, span);
-            let new = Learning { span, learner, keeper: keepers.next(), since };
+            // Whoever was learning it goes on; of the others whoever proposes the record says it.
+            let goes_on = |old: &&Learning| old.learner == learner && lies_within(span, old.span);
+            let from = before.iter().find(goes_on).map_or(Version::ZERO, |old| old.from);
+            let new = Learning { span, learner, keeper: keepers.next(), since, from };
             push(&mut learning, new, &have);
         }
     }
@@ -71,16 +75,17 @@ pub fn with_learning(now: &Ring, next: RingRecord, had: &Had) -> Result<RingReco
 
 /// The version before which the member has everything of the stretch.
 fn since(had: &Had, member: MemberId, span: Span) -> Version {
-    let within = |held: &Span| {
-        let range = Range { first: held.0, last: held.1 };
-        range.contains(span.0)
-            && range.contains(span.1)
-            && Range { first: span.0, last: span.1 }.width() <= range.width()
-    };
     match had.get(&member) {
-        Some((spans, since)) if spans.iter().any(within) => *since,
+        Some((spans, since)) if spans.iter().any(|held| lies_within(span, *held)) => *since,
         _ => Version::ZERO,
     }
+}
+
+fn lies_within(span: Span, other: Span) -> bool {
+    let range = Range { first: other.0, last: other.1 };
+    range.contains(span.0)
+        && range.contains(span.1)
+        && Range { first: span.0, last: span.1 }.width() <= range.width()
 }
 
 /// Adds a stretch, or lengthens the one before it if the same members have that: it is copied from
@@ -88,7 +93,8 @@ fn since(had: &Had, member: MemberId, span: Span) -> Version {
 fn push(all: &mut Vec<(Learning, Vec<MemberId>)>, new: Learning, have: &[MemberId]) {
     let same = |(old, had): &&mut (Learning, Vec<MemberId>)| {
         let follows = old.span.1.0.wrapping_add(1) == new.span.0.0;
-        let alike = (old.learner, old.keeper, old.since) == (new.learner, new.keeper, new.since);
+        let parts = |l: &Learning| (l.learner, l.keeper, l.since, l.from);
+        let alike = parts(old) == parts(&new);
         follows && alike && had == have
     };
     match all.iter_mut().find(same) {

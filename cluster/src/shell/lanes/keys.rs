@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 
 use protocol::ids::{Key, Version};
+use protocol::peer::Audited;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
@@ -13,9 +14,9 @@ use super::super::directory;
 use super::super::engine::{Engine, State};
 use super::{Done, KeyJob, Outcome, QUEUE_MAX};
 use crate::core::cache::Cache;
-use crate::core::node::{Found, Scanned};
+use crate::core::node::{AskToken, Found, ReadToken, Scanned};
 use crate::storage::failpoint;
-use crate::storage::keystore::{Checkpointed, Keystore, KeystoreError, Stored};
+use crate::storage::keystore::{Checkpointed, CopyScan, Keystore, KeystoreError, Scan, Stored};
 
 #[cfg(test)]
 mod tests;
@@ -61,6 +62,10 @@ pub(in super::super) fn start_keys(
     let mut lane = KeyLane { keystore, cache, jobs, checkpointing, recount };
     let run = move || lane.run(queue.jobs, &engine);
     thread::Builder::new().name("keys".into()).spawn(run)
+}
+
+fn page_damaged(token: AskToken, key: Key) -> Outcome {
+    Outcome::Tell(Done::PageDamaged(token, key))
 }
 
 struct KeyLane {
@@ -141,29 +146,18 @@ impl KeyLane {
                 self.keystore.apply(&writes, through)?;
                 Ok(Outcome::Silent)
             }
-            KeyJob::Read(token, key) => {
-                let nothing = Found { version: Version::ZERO, value: None };
-                let found = self.keystore.get(&key)?;
-                let found =
-                    found.map_or(nothing, |Stored { version, value, .. }| Found { version, value });
-                Ok(Outcome::Tell(Done::Read(token, found)))
-            }
+            KeyJob::Read(token, key) => self.read(token, &key),
             KeyJob::ReadOnces(token, after, limit) => {
                 Ok(Outcome::Tell(Done::Onces(token, self.keystore.onces(after, limit)?)))
             }
-            KeyJob::Scan(token, scan) => {
-                let page = self.keystore.scan(&scan)?;
-                let item = |(key, stored): (Key, Stored)| {
-                    let version = stored.version;
-                    stored.value.map(|value| Scanned { key, version, value })
-                };
-                let items = page.items.into_iter().filter_map(item).collect();
-                Ok(Outcome::Tell(Done::Scanned(token, items, page.through)))
-            }
-            KeyJob::Copy(token, copy) => {
-                let page = self.keystore.copy(&copy)?;
-                let items = page.items.into_iter().map(|(key, stored)| stored.into_item(key));
-                Ok(Outcome::Tell(Done::Copied(token, items.collect(), page.through)))
+            KeyJob::Scan(token, scan) => self.scan(token, &scan),
+            KeyJob::Copy(token, copy) => self.copy(token, &copy),
+            KeyJob::Audit(token, what, looks_max) => {
+                let found = self.keystore.audit(&what, looks_max).unwrap_or_else(|error| {
+                    tracing::error!("{error}");
+                    Audited::Failed
+                });
+                Ok(Outcome::Tell(Done::Audited(token, found)))
             }
             KeyJob::KeepOnces(entries) => {
                 self.keystore.keep_onces(&entries)?;
@@ -172,6 +166,14 @@ impl KeyLane {
             KeyJob::Retain(spans, after, looks_max) => {
                 let through = self.keystore.retain(&spans, after.as_ref(), looks_max)?;
                 Ok(Outcome::Tell(Done::Retained(through)))
+            }
+            KeyJob::DropOthers(whole, keep, looks_max) => {
+                let (dropped, through) = self.keystore.drop_others(&whole, &keep, looks_max)?;
+                Ok(Outcome::Tell(Done::OthersDropped(dropped, through)))
+            }
+            KeyJob::Sweep(below, after, looks_max) => {
+                let (dropped, through) = self.keystore.sweep(below, after.as_ref(), looks_max)?;
+                Ok(Outcome::Tell(Done::Swept(dropped, through)))
             }
             KeyJob::DropOnces(from) => {
                 self.keystore.drop_onces(from)?;
@@ -203,6 +205,38 @@ impl KeyLane {
                 Ok(Outcome::Last)
             }
         }
+    }
+
+    fn read(&self, token: ReadToken, key: &Key) -> Result<Outcome, directory::Refusal> {
+        let nothing = Found { version: Version::ZERO, value: None };
+        let found = match self.keystore.get(key) {
+            Err(KeystoreError::Damaged(_)) => return Ok(Outcome::Tell(Done::Damaged(token))),
+            found => found?,
+        };
+        let of = |Stored { version, value, .. }| Found { version, value };
+        Ok(Outcome::Tell(Done::Read(token, found.map_or(nothing, of))))
+    }
+
+    fn copy(&self, token: AskToken, copy: &CopyScan) -> Result<Outcome, directory::Refusal> {
+        let page = match self.keystore.copy(copy) {
+            Err(KeystoreError::Damaged(key)) => return Ok(page_damaged(token, key)),
+            page => page?,
+        };
+        let items = page.items.into_iter().map(|(key, stored)| stored.into_item(key));
+        Ok(Outcome::Tell(Done::Copied(token, items.collect(), page.through)))
+    }
+
+    fn scan(&self, token: AskToken, scan: &Scan) -> Result<Outcome, directory::Refusal> {
+        let page = match self.keystore.scan(scan) {
+            Err(KeystoreError::Damaged(key)) => return Ok(page_damaged(token, key)),
+            page => page?,
+        };
+        let item = |(key, stored): (Key, Stored)| {
+            let version = stored.version;
+            stored.value.map(|value| Scanned { key, version, value })
+        };
+        let items = page.items.into_iter().filter_map(item).collect();
+        Ok(Outcome::Tell(Done::Scanned(token, items, page.through)))
     }
 
     /// Without space none is made: all of it is in the log.

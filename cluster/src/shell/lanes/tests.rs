@@ -45,6 +45,7 @@ fn save(number: u64) -> LogJob {
         cut_through: Epoch(0),
         former: Vec::new(),
         void_through: GroupSeq(0),
+        swept: Version::ZERO,
         lost: Vec::new(),
     };
     LogJob::Save(number, Box::new(meta))

@@ -164,7 +164,7 @@ impl FjallKeystore {
             return Ok(entry.clone());
         }
         match guarded(|| Ok(self.tree()?.get(name_of(key))?))? {
-            Some(bytes) => decode(key, &bytes).map(Some),
+            Some(bytes) => Ok(Some(decode(key, &bytes))),
             None => Ok(None),
         }
     }
@@ -343,11 +343,19 @@ impl Keystore for FjallKeystore {
         let mut tree = self.tree()?.range((from, Bound::Excluded(vec![ONCE]))).map(|guard| {
             let (name, bytes) = guard.into_inner()?;
             let key = key_of(&name)?;
-            decode(&key, &bytes).map(|stored| (key, Some(stored)))
+            let stored = decode(&key, &bytes);
+            Ok((key, Some(stored)))
         });
         merge(fresh, frozen, &mut || guarded(|| tree.next().transpose()), &mut |key, entry| {
             entry.map_or(Ok(true), |stored| visit(key, stored))
         })
+    }
+
+    fn replace(&mut self, key: &Key, stored: Stored) -> Result<(), KeystoreError> {
+        let before = self.find(key)?;
+        self.counting.change(key, before.as_ref(), Some(&stored))?;
+        self.put(key, Some(stored));
+        Ok(())
     }
 
     fn drop_entries(&mut self, keys: &[Key], onces: &[Version]) -> Result<(), KeystoreError> {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use protocol::ids::{GroupSeq, Key, Version};
+use protocol::ids::{GroupSeq, Key, Value, Version};
 use protocol::peer::OnceEntry;
 
 use super::{
@@ -16,6 +16,7 @@ use super::{
 };
 use crate::core::planted::{Bug, planted};
 use crate::core::record::Committed;
+use crate::storage::codec;
 
 /// A keystore in memory.
 #[derive(Clone, Default)]
@@ -79,6 +80,19 @@ impl MemoryKeystore {
         self.checkpointed = self.through;
         self.unsaved_bytes = 0;
         self.freezing = None;
+    }
+
+    /// The value under `key` becomes another one behind the store's back, as on a disk that rots;
+    /// with `whole` its checksum fits. Returns whether there was a value.
+    pub fn rot(&mut self, key: &Key, whole: bool) -> bool {
+        let Some(stored) = self.keys.get_mut(key).filter(|stored| stored.is_live()) else {
+            return false;
+        };
+        stored.value = Some(Value::from("rotten"));
+        if whole {
+            stored.checksum = codec::checksum(key, stored.version, stored.value.as_ref());
+        }
+        true
     }
 
     /// Something was done that is not in a checkpoint.
@@ -153,6 +167,16 @@ impl Keystore for MemoryKeystore {
                 break;
             }
         }
+        Ok(())
+    }
+
+    fn replace(&mut self, key: &Key, stored: Stored) -> Result<(), KeystoreError> {
+        let mut undo = Undo { through: self.through, ..Undo::default() };
+        let before = self.keys.get(key);
+        self.counting.change(key, before, Some(&stored))?;
+        undo.bytes = bytes_of(key, Some(&stored));
+        undo.replaced.push((key.clone(), self.keys.insert(key.clone(), stored)));
+        self.done(undo);
         Ok(())
     }
 

@@ -8,17 +8,20 @@
 //!
 //! `fjall` keeps them on disk, `memory` in memory for simulation and `--storage memory`; `ranges`
 //! is the count of live keys that both keep, `paging` says where portions of keys end, `spans` what
-//! lies in stretches of the ring. `inspect` shows what lies on a disk.
+//! lies in stretches of the ring, `audit` what finds and mends damage. `inspect` shows what lies on
+//! a disk.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use protocol::ids::{GroupSeq, Key, Uuid, Value, Version};
-use protocol::peer::{CopyItem, OnceEntry, Placement, Span, WireValue};
+use protocol::peer::{Audit, Audited, CopyItem, Extent, OnceEntry, Placement, Span, WireValue};
 
 use super::codec;
 use crate::core::record::Committed;
 use crate::core::ring::{byte_sum, hash_of};
 
+mod audit;
 pub mod entry;
 pub mod fjall;
 pub mod inspect;
@@ -68,12 +71,24 @@ impl Stored {
         self.value.is_some()
     }
 
+    /// What stands for a record that cannot even be read.
+    fn illegible(key: &Key) -> Self {
+        let version = Version::ZERO;
+        let checksum = !codec::checksum(key, version, None);
+        Self { version, value: None, flags: 0, expires_ms: 0, checksum }
+    }
+
+    /// Whether it is what was once written under `key`.
+    fn is_whole(&self, key: &Key) -> bool {
+        self.checksum == codec::checksum(key, self.version, self.value.as_ref())
+    }
+
     /// Refuses it if it is not what was once written under `key`.
     fn verified(self, key: &Key) -> Result<Self, KeystoreError> {
-        if self.checksum == codec::checksum(key, self.version, self.value.as_ref()) {
+        if self.is_whole(key) {
             return Ok(self);
         }
-        Err(KeystoreError::Corrupt(format!("the checksum of key {key:?} is wrong")))
+        Err(KeystoreError::Damaged(key.clone()))
     }
 
     /// As a portion for a learner has it.
@@ -92,6 +107,12 @@ pub enum KeystoreError {
              directory to let it rejoin as a new one"
     )]
     Corrupt(String),
+    /// One record is not what was written: it must not be served, all others may be.
+    #[error(
+        "the record of key {0:?} is damaged: `piazza admin repair` replaces it by the copy of \
+             another node"
+    )]
+    Damaged(Key),
     /// There is no space for a checkpoint: what was applied is as before, and another one may be
     /// begun when there is.
     #[error("there is no space for a checkpoint of the keystore ({0}): free some")]
@@ -175,8 +196,9 @@ pub trait Keystore: Send {
     fn get(&self, key: &Key) -> Result<Option<Stored>, KeystoreError>;
 
     /// Applies decided writes, as one step: all decisions in the log's groups up to and including
-    /// `through` are in afterwards. A write loses against a newer or the same version; so
-    /// applying a write again changes nothing. A lower `through` than before is ignored.
+    /// `through` are in afterwards. A write loses against a newer or the same version, be that
+    /// damaged or not; so applying a write again changes nothing. A lower `through` than before is
+    /// ignored.
     fn apply(&mut self, writes: &[Committed], through: GroupSeq) -> Result<(), KeystoreError>;
 
     /// All decisions in the log's groups up to and including this one are in.
@@ -268,6 +290,63 @@ pub trait Keystore: Send {
         self.drop_entries(&keys, &onces)?;
         Ok(through)
     }
+
+    /// Drops, of the next `looks_max` keys of these stretches, what is older than what a learner
+    /// takes part in and not among `keep`, and returns how many, and where to go on; `None`: that
+    /// was all.
+    fn drop_others(
+        &mut self,
+        whole: &Extent,
+        keep: &BTreeSet<Key>,
+        looks_max: usize,
+    ) -> Result<(u64, Option<Key>), KeystoreError> {
+        let spans = Spans::new(&whole.spans);
+        let mut step = Paging::step(looks_max);
+        let mut keys = Vec::new();
+        self.walk(behind(whole.after.as_ref()), &mut |key, stored| {
+            if whole.through.as_ref().is_some_and(|through| key > *through) {
+                return Ok(false);
+            }
+            let inside = spans.contains(hash_of(&key));
+            if inside && stored.version < whole.below && !keep.contains(&key) {
+                keys.push(key.clone());
+            }
+            step.look(key, stored, false)
+        })?;
+        self.drop_entries(&keys, &[])?;
+        Ok((keys.len() as u64, step.page.through))
+    }
+
+    /// Drops, of the next `looks_max` keys after `after`, the tombstones of versions below this
+    /// one, and returns how many, and where to go on; `None`: that was all.
+    fn sweep(
+        &mut self,
+        below: Version,
+        after: Option<&Key>,
+        looks_max: usize,
+    ) -> Result<(u64, Option<Key>), KeystoreError> {
+        let mut step = Paging::step(looks_max);
+        let mut keys = Vec::new();
+        self.walk(behind(after), &mut |key, stored| {
+            if !stored.is_live() && stored.version < below && stored.is_whole(&key) {
+                keys.push(key.clone());
+            }
+            step.look(key, stored, false)
+        })?;
+        self.drop_entries(&keys, &[])?;
+        Ok((keys.len() as u64, step.page.through))
+    }
+
+    /// Finds out what is wanted, or mends, and looks at so many keys at most.
+    ///
+    /// # Errors
+    /// Where something can be said of what is damaged, that is no error but the answer.
+    fn audit(&mut self, what: &Audit, looks_max: usize) -> Result<Audited, KeystoreError> {
+        audit::run(self, what, looks_max)
+    }
+
+    /// Puts a record in the place of whatever is under `key`.
+    fn replace(&mut self, key: &Key, stored: Stored) -> Result<(), KeystoreError>;
 
     /// Drops what is under these keys, tombstones too, and these named updates, as one step.
     fn drop_entries(&mut self, keys: &[Key], onces: &[Version]) -> Result<(), KeystoreError>;

@@ -7,13 +7,13 @@
 use std::ops::Bound;
 
 use protocol::ids::{Key, Point};
-use protocol::peer::Placement;
+use protocol::peer::{Placement, Span};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::paging::{Paging, behind};
 use super::spans::Spans;
 use super::{KeystoreError, Stored, Visit};
-use crate::core::ring::{byte_sum, hash_of};
+use crate::core::ring::{Range, byte_sum, hash_of};
 use crate::storage::codec::{BadRecord, Reader};
 
 /// How many ranges can be counted by.
@@ -95,6 +95,27 @@ impl Ranges {
         Some(sums)
     }
 
+    /// What lies in one stretch, if ranges begin and end with it.
+    pub(super) fn of_span(&self, (first, last): Span) -> Option<RangeCount> {
+        let place = |point: u64| self.points.binary_search(&point).ok();
+        let (before, last) = (place(first.0.wrapping_sub(1))?, place(last.0)?);
+        let count = self.points.len();
+        let ranges = (last + count - before - 1) % count + 1;
+        let mut sum = RangeCount::default();
+        for range in self.counts.iter().cycle().skip(before + 1).take(ranges) {
+            sum.live += range.live;
+            sum.hash = sum.hash.wrapping_add(range.hash);
+        }
+        Some(sum)
+    }
+
+    /// Whether a key lies in a stretch with which ranges begin and end.
+    pub(super) fn lies_in(&self, key: &Key, span: Span) -> bool {
+        let end = self.place_of_key(key).and_then(|at| self.points.get(at).copied());
+        let range = Range { first: span.0, last: span.1 };
+        end.is_some_and(|end| range.contains(Point(end)))
+    }
+
     /// Whether they prove that all live keys, placed by their hashes, lie in `spans`.
     fn are_within(&self, spans: &Spans) -> bool {
         let before = self.points.iter().cycle().skip(self.points.len().saturating_sub(1));
@@ -111,6 +132,14 @@ impl Ranges {
         self.points.partition_point(|end| *end < point).checked_rem(self.points.len())
     }
 
+    /// The range in which a key lies: as `Ring::arc_of`, in which the same range has this place.
+    fn place_of_key(&self, key: &Key) -> Option<usize> {
+        match self.placement {
+            Placement::Ring => self.place_of(hash_of(key).0),
+            Placement::AsciiSum => (byte_sum(key) as usize).checked_rem(self.points.len()),
+        }
+    }
+
     /// `key` has `after` instead of `before`.
     ///
     /// # Errors
@@ -121,12 +150,7 @@ impl Ranges {
         before: Option<&Stored>,
         after: Option<&Stored>,
     ) -> Result<(), KeystoreError> {
-        // As `Ring::arc_of`, in which the same range has this place.
-        let at = match self.placement {
-            Placement::Ring => self.place_of(hash_of(key).0),
-            Placement::AsciiSum => (byte_sum(key) as usize).checked_rem(self.points.len()),
-        };
-        let Some(at) = at else { return Ok(()) };
+        let Some(at) = self.place_of_key(key) else { return Ok(()) };
         let count = &mut self.counts[at];
         if let Some(gone) = before.filter(|stored| stored.is_live()) {
             count.live = count.live.checked_sub(1).ok_or_else(|| {
@@ -183,6 +207,8 @@ pub struct Counting {
     known: Ranges,
     /// By other ranges, while not all keys have been counted by them.
     anew: Option<Anew>,
+    /// By the same ranges, of records that are read anew: damage does not go by what was counted.
+    scrub: Option<Anew>,
 }
 
 #[derive(Debug, Clone)]
@@ -195,7 +221,7 @@ struct Anew {
 impl Counting {
     /// With these counts.
     pub(super) fn of(known: Ranges) -> Self {
-        Self { known, anew: None }
+        Self { known, anew: None, scrub: None }
     }
 
     /// All live keys, by the ranges by which they are known.
@@ -219,7 +245,33 @@ impl Counting {
 
     /// What was counted by other ranges is forgotten.
     pub(super) fn stop(&mut self) {
-        self.anew = None;
+        (self.anew, self.scrub) = (None, None);
+    }
+
+    /// Some records are read anew: those behind `after`, or the first ones. They count if all
+    /// before them were counted so; `walk` is to show them, and to say which is the last.
+    ///
+    /// # Errors
+    /// Those of `walk`.
+    pub(super) fn scrub(
+        &mut self,
+        after: Option<&Key>,
+        walk: impl FnOnce(&mut Ranges) -> Result<Option<Key>, KeystoreError>,
+    ) -> Result<(), KeystoreError> {
+        let begun =
+            self.scrub.take().filter(|scrub| after.is_some() && scrub.through.as_ref() == after);
+        let goes_on = begun.is_some() || after.is_none();
+        let ranges = begun.map(|scrub| scrub.ranges);
+        let mut ranges =
+            ranges.unwrap_or_else(|| Ranges::new(self.known.placement, self.known.points()));
+        let through = walk(&mut ranges)?;
+        let same = goes_on && ranges.are(self.known.placement, self.known.points());
+        match through {
+            _ if !same => {}
+            Some(_) => self.scrub = Some(Anew { ranges, through }),
+            None => self.known = ranges,
+        }
+        Ok(())
     }
 
     /// `key` has `after` instead of `before`.
@@ -232,10 +284,10 @@ impl Counting {
         before: Option<&Stored>,
         after: Option<&Stored>,
     ) -> Result<(), KeystoreError> {
-        if let Some(anew) = &mut self.anew
-            && anew.through.as_ref().is_some_and(|through| key <= through)
-        {
-            anew.ranges.change(key, before, after)?;
+        for anew in self.anew.iter_mut().chain(&mut self.scrub) {
+            if anew.through.as_ref().is_some_and(|through| key <= through) {
+                anew.ranges.change(key, before, after)?;
+            }
         }
         self.known.change(key, before, after)
     }

@@ -121,7 +121,7 @@ fn up(numbers: &mut Numbers) -> Up {
     let refusal = |numbers: &mut Numbers| Refusal { c: number(numbers), reason: numbers.text(9) };
     let answer = |numbers: &mut Numbers| {
         let (r, v, at) = (number(numbers), value(numbers), version(numbers));
-        ReadAnswer { r, v, at, c: numbers.below(2) == 0 }
+        ReadAnswer { r, v, at, c: numbers.below(2) == 0, damaged: rarely(numbers) }
     };
     Up {
         session: number(numbers),

@@ -34,11 +34,11 @@ fn first(feed: Feed, event: &str) -> Value {
 pub(super) fn tell(console: &mut Console, at_ms: u64, feed: FeedName, event: &Value) {
     let line = event.to_string();
     let event = Box::new(event::decode(line.as_bytes()).expect("an event"));
-    console.handle(At(at_ms * 1_000), Input::Fed(Fed::Event(feed, event)));
+    console.handle(At::after_us(at_ms * 1_000), Input::Fed(Fed::Event(feed, event)));
 }
 
 pub(super) fn link(console: &mut Console, at_ms: u64, feed: FeedName, state: FeedState) {
-    console.handle(At(at_ms * 1_000), Input::Fed(Fed::Link(feed, state)));
+    console.handle(At::after_us(at_ms * 1_000), Input::Fed(Fed::Link(feed, state)));
 }
 
 /// A console that was told of a cluster of these nodes, all well, and of a heartbeat of each.

@@ -178,3 +178,23 @@ fn why_a_connection_was_lost_is_only_shown() {
         }
     }
 }
+
+/// The cluster's name stands first in the header: what comes after it is there with any name.
+#[test]
+fn a_clusters_name_leaves_room_for_how_it_is() {
+    let long = "n".repeat(10_000);
+    for text in HOSTILE.iter().copied().chain([long.as_str(), "piazza-data"]) {
+        let mut console = told("kill", 4_000, ViewName::Overview, "x");
+        console.model.cluster.as_mut().expect("it is known").name = text.to_owned();
+        for (columns, rows) in [(120, 36), (80, 24)] {
+            let what = format!("{columns}x{rows} {text:?}");
+            let buf = drawn(&console, columns, rows);
+            assert_safe(&buf, false, &what);
+            let head: String = (0..columns).map(|x| buf[(x, 0)].symbol()).collect();
+            assert!(head.contains("LIVE") && head.contains("4/5 up"), "{what}: {head}");
+            let how = (0..columns).find(|x| buf[(*x, 0)].symbol() == "\u{25cf}");
+            assert!(how.is_some_and(|column| (3..=28).contains(&column)), "{what}: {head}");
+            assert!(text != "piazza-data" || head.starts_with(" piazza-data   "), "{head}");
+        }
+    }
+}

@@ -2,14 +2,14 @@
 //!
 //! The loop's only way into the model. Never fails, whatever comes and in whatever order.
 
-use protocol::event::{Body, Event, ProcsSnapshot, RingEpoch, Snapshot};
+use protocol::event::{Admin, Body, Event, ProcsSnapshot, RingEpoch, Snapshot};
 use protocol::ids::Epoch;
 use protocol::status::CoordinatorState;
 
 use super::clock::At;
 use super::feed::{Fed, FeedName, FeedState};
 use super::moving::News;
-use super::node::Place;
+use super::node::{Node, Place};
 use super::record::What;
 use super::ring::Ring;
 use super::{COORDINATOR, Model, SERVERS_MAX};
@@ -18,7 +18,7 @@ use super::{COORDINATOR, Model, SERVERS_MAX};
 const ADMIN_MAX: usize = 50;
 
 impl Model {
-    /// Takes what reached the console at `now`.
+    /// Takes what reached the console at `now`; an event happened then or before.
     pub fn apply(&mut self, now: At, fed: &Fed) {
         self.now = self.now.max(now);
         let now = self.now;
@@ -31,8 +31,8 @@ impl Model {
             }
             Fed::Event(name, event) => {
                 let is_first = matches!(event.body, Body::Snapshot(_) | Body::ProcsSnapshot(_));
-                if self.feed_mut(*name).take(event.seq, is_first, now) {
-                    self.event(now, *name, event);
+                if let Some(at) = self.feed_mut(*name).take(event, is_first, now) {
+                    self.event(at, *name, event);
                 }
             }
         }
@@ -69,13 +69,14 @@ impl Model {
         self.record.push(now, name, What::Link(state.clone()), incident);
     }
 
-    fn event(&mut self, now: At, name: FeedName, event: &Event) {
+    /// Takes what happened at `at`.
+    fn event(&mut self, at: At, name: FeedName, event: &Event) {
         match name {
-            FeedName::Coordinator => self.coordinator_told(now, event),
-            FeedName::Supervisor => self.supervisor_told(now, event),
+            FeedName::Coordinator => self.coordinator_told(at, event),
+            FeedName::Supervisor => self.supervisor_told(at, event),
         }
-        let incident = self.with_story(|story, model| story.event(model, name, event, now));
-        self.record.push(now, name, What::Event(Box::new(event.clone())), incident);
+        let incident = self.with_story(|story, model| story.event(model, name, event, at));
+        self.record.push(at, name, What::Event(Box::new(event.clone())), incident);
     }
 
     /// The story looks at the rest of the model, and at nothing of itself through it.
@@ -95,7 +96,8 @@ impl Model {
                 }
             }
             Body::HeartbeatMissed(missed) => {
-                if let Some(node) = self.node(missed.node.as_str()) {
+                // One that nobody ever told of is none.
+                if let Some(node) = self.nodes.get_mut(missed.node.as_str()) {
                     node.heartbeat_missed(missed);
                 }
             }
@@ -119,6 +121,8 @@ impl Model {
             }
             Body::RingEpoch(told) => self.ring_in_force(told, now),
             Body::Transfer(told) => self.moving.transfer(told, now),
+            // The events view tells it.
+            Body::Divergence(_) => {}
             Body::Txn(txn) => self.txns.finished(txn, now),
             Body::TxnOpen(open) => self.txns.opened(&open.0, now),
             Body::TxnInDoubt(told) => self.txns.in_doubt(told, now),
@@ -203,6 +207,7 @@ impl Model {
         for name in &news.left {
             self.nodes.remove(name);
             self.procs.remove(name);
+            self.copies.uncounted.retain(|node| node.as_str() != name);
             if self.left.len() < SERVERS_MAX {
                 self.left.insert(name.clone());
             }
@@ -223,6 +228,7 @@ impl Model {
 
     fn snapshot(&mut self, now: At, snapshot: &Snapshot) {
         let status = &snapshot.status;
+        self.admin_found(FeedName::Coordinator, &snapshot.admin_recent);
         self.left.retain(|name| status.nodes.iter().all(|node| node.name.as_str() != name));
         self.cluster = Some(status.cluster.clone());
         self.supervisor.clone_from(&status.supervisor);
@@ -234,12 +240,13 @@ impl Model {
             if let Some(cache) = &told.cache {
                 self.caches.shape(told.name.as_str(), cache);
             }
+            let waits = self.waits();
             if let Some(node) = self.node(told.name.as_str()) {
-                node.snapshot(told, now);
+                node.snapshot(told, waits, now);
             }
         }
         self.forget_nodes(snapshot);
-        self.moving.snapshot(&status.changes);
+        self.moving.snapshot(&status.changes, now);
         self.caches.shape(COORDINATOR, &status.cache);
         self.copies.by_live_copies.clone_from(&status.copies);
         self.copies.uncounted.clone_from(&status.copies_uncounted);
@@ -249,6 +256,8 @@ impl Model {
         self.keys_in_doubt = status.keys_in_doubt;
         self.defects.clone_from(&snapshot.incidents_open);
         self.txns.snapshot(&snapshot.txns_open, &status.txns, now);
+        let nodes = &self.nodes;
+        self.txns.doubts_found(|name| nodes.get(name).and_then(Node::gone_since));
         let none = status.txns.get("in_doubt").is_none_or(|count| *count == 0);
         if status.coordinator.state == CoordinatorState::Active && none {
             self.settled(status.coordinator.epoch);
@@ -263,6 +272,7 @@ impl Model {
 
     fn procs_snapshot(&mut self, snapshot: &ProcsSnapshot) {
         self.lab |= snapshot.lab;
+        self.admin_found(FeedName::Supervisor, &snapshot.admin_recent);
         self.procs.retain(|name, _| snapshot.procs.iter().any(|told| told.name == *name));
         for told in snapshot.procs.iter().take(SERVERS_MAX) {
             self.procs.entry(told.name.clone()).or_default().snapshot(told);
@@ -278,7 +288,13 @@ impl Model {
         }
     }
 
-    fn admin_did(&mut self, feed: FeedName, admin: &protocol::event::Admin) {
+    /// What a snapshot says of a server's administrators takes the place of what was known of them.
+    fn admin_found(&mut self, feed: FeedName, recent: &[Admin]) {
+        self.admin.retain(|(of, _)| *of != feed);
+        recent.iter().for_each(|admin| self.admin_did(feed, admin));
+    }
+
+    fn admin_did(&mut self, feed: FeedName, admin: &Admin) {
         if self.admin.len() == ADMIN_MAX {
             self.admin.remove(0);
         }

@@ -8,7 +8,7 @@ use protocol::event::Event;
 use protocol::reply::Role;
 use serde::Deserialize;
 
-use super::clock::At;
+use super::clock::{At, SourceClock};
 use super::rate::Rate;
 use crate::console::recording::{Record, What};
 
@@ -74,6 +74,8 @@ pub struct Feed {
     pub last: Option<At>,
     /// The number of the last event of this connection.
     pub seq: Option<u64>,
+    /// The clock at its other end.
+    pub clock: SourceClock,
     /// Events in all.
     pub events: u64,
     /// Events a second.
@@ -101,22 +103,23 @@ impl Feed {
         if *state != FeedState::Live {
             self.seq = None;
             self.role = None;
+            self.clock = SourceClock::default();
         }
     }
 
-    /// Takes an event's number; false: it came before.
-    pub(super) fn take(&mut self, seq: u64, is_first: bool, now: At) -> bool {
-        if !is_first && self.seq.is_some_and(|last| seq <= last) {
-            return false;
+    /// Takes an event's number and stamp; when it happened, or none: it came before.
+    pub(super) fn take(&mut self, event: &Event, is_first: bool, now: At) -> Option<At> {
+        if !is_first && self.seq.is_some_and(|last| event.seq <= last) {
+            return None;
         }
-        self.seq = Some(seq);
+        self.seq = Some(event.seq);
         self.last = Some(now);
         self.events += 1;
-        true
+        Some(self.clock.happened(event.at_us, now))
     }
 
     pub(super) fn tick(&mut self, now: At) {
-        self.rate.count(now.0, self.events);
+        self.rate.count(now.us(), self.events);
     }
 
     pub(super) fn drop_more(&mut self, dropped: impl IntoIterator<Item = (String, u64)>) {
@@ -135,6 +138,6 @@ impl From<Record> for (At, Fed) {
             What::Lost(why) => Fed::Link(name, FeedState::Lost(why)),
             What::Event(event) => Fed::Event(name, event),
         };
-        (At(record.at_us), fed)
+        (At::after_us(record.at_us), fed)
     }
 }

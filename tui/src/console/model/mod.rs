@@ -38,7 +38,7 @@ use clock::At;
 use feed::{Feed, FeedName, FeedState};
 use figures::Figures;
 use moving::Moving;
-use node::Node;
+use node::{Node, Place, Waits};
 use record::Record;
 use ring::Ring;
 use servers::{Coordinator, Process};
@@ -173,6 +173,18 @@ impl Model {
         self.copies.by_live_copies.values().copied().fold(0, u64::saturating_add)
     }
 
+    /// Whether all keys are counted: not while somebody has yet to count its own, or to learn those
+    /// of which it is the first replica.
+    pub fn counts_all(&self) -> bool {
+        let learns = |node: &Node| matches!(node.place(), Place::New);
+        self.copies.uncounted.is_empty() && !self.nodes.values().any(learns)
+    }
+
+    /// What stands before numbers of keys: nothing where all are counted.
+    pub fn least(&self) -> &'static str {
+        if self.counts_all() { "" } else { "at least " }
+    }
+
     /// Keys with exactly one live copy.
     pub fn keys_one_copy(&self) -> u64 {
         self.copies.by_live_copies.get(&1).copied().unwrap_or(0)
@@ -185,6 +197,12 @@ impl Model {
             return None;
         }
         Some(self.nodes.entry(name.to_owned()).or_default())
+    }
+
+    /// How the coordinator waits for nodes.
+    fn waits(&self) -> Waits {
+        let beat_ms = self.cluster.as_ref().map_or(0, |cluster| cluster.heartbeat_ms);
+        Waits { beat_ms, began: self.coordinator.began }
     }
 
     /// Whether a server is known to stand still.
@@ -224,6 +242,8 @@ fn forbidden_to(role: Role) -> Option<&'static str> {
     }
 }
 
+#[cfg(test)]
+mod late_tests;
 #[cfg(test)]
 mod story_tests;
 #[cfg(test)]

@@ -82,8 +82,9 @@ pub struct Moving {
     /// Keys of each stretch since there was nothing to learn, by who gets it and where it begins.
     planned: BTreeMap<(String, u64), u64>,
     transfers: BTreeMap<u64, (At, Transfer)>,
-    /// Since when something is learned.
-    began: Option<At>,
+    /// Since when something is learned, and how many keys of it were copied then: it may have begun
+    /// before this console.
+    began: Option<(At, u64)>,
     /// Changes, as the last snapshot told them.
     changes: Vec<ChangeStatus>,
     /// What became of places with the last ring.
@@ -108,7 +109,7 @@ impl Moving {
             *self = Self { news: std::mem::take(&mut self.news), ..Self::default() };
             return;
         }
-        self.began.get_or_insert(now);
+        self.begin(now);
         for stretch in &self.stretches {
             let place = (stretch.gain.clone(), stretch.from);
             let room = self.planned.len() < FOLLOWED_MAX || self.planned.contains_key(&place);
@@ -132,17 +133,32 @@ impl Moving {
         if self.transfers.len() >= FOLLOWED_MAX {
             self.transfers.pop_first();
         }
-        self.began.get_or_insert(now);
         self.transfers.insert(told.id, (now, told.clone()));
+        self.begin(now);
     }
 
     /// What a snapshot says of changes; of stretches it says nothing.
-    pub(super) fn snapshot(&mut self, changes: &[ChangeStatus]) {
+    pub(super) fn snapshot(&mut self, changes: &[ChangeStatus], now: At) {
         let runs = |change: &&ChangeStatus| change.state == "running";
         self.changes = changes.iter().filter(runs).take(FOLLOWED_MAX).cloned().collect();
         if self.changes.is_empty() {
             *self = Self::default();
+            return;
         }
+        self.begin(now);
+    }
+
+    /// From now on it is seen how fast it goes.
+    fn begin(&mut self, now: At) {
+        let done = self.done();
+        self.began.get_or_insert((now, done));
+    }
+
+    /// Keys that are copied.
+    fn done(&self) -> u64 {
+        let told = self.transfers.values().map(|(_, told)| told.keys_done);
+        let changes = self.changes.iter().rev().find(|change| change.keys_total.is_some());
+        told.fold(0, u64::saturating_add).max(changes.map_or(0, |change| change.keys_done))
     }
 
     /// Whether something is copied, or is to be.
@@ -176,18 +192,18 @@ impl Moving {
             return None;
         }
         let told = || self.transfers.values().map(|(_, told)| told);
-        let done = told().map(|told| told.keys_done).fold(0, u64::saturating_add);
+        let done = self.done();
         let planned = self.planned.values().copied().fold(0, u64::saturating_add);
         let totals = told().filter_map(total_of).fold(0, u64::saturating_add);
         let change = self.changes.iter().rev().find(|change| change.keys_total.is_some());
-        let done = done.max(change.map_or(0, |change| change.keys_done));
         let known = planned.max(totals).max(change.and_then(|c| c.keys_total).unwrap_or(0));
         let total = (known > 0).then_some(known.max(done));
         let ran = told().filter(|told| told.state == "copying");
         let bytes_per_s = ran.map(|told| told.bytes_per_s).fold(0, u64::saturating_add);
-        let ms = self.began.map_or(0, |began| now.ms_since(began));
-        let left = total.map(|total| total - done).filter(|_| done > 0 && ms > 0);
-        let left_ms = left.map(|left| ms.saturating_mul(left) / done.max(1));
+        let (ms, before) = self.began.map_or((0, 0), |(at, before)| (now.ms_since(at), before));
+        let seen = done.saturating_sub(before);
+        let left = total.map(|total| total - done).filter(|_| seen > 0 && ms > 0);
+        let left_ms = left.map(|left| ms.saturating_mul(left) / seen.max(1));
         Some(Progress { done, total, bytes_per_s, left_ms })
     }
 
@@ -309,12 +325,15 @@ mod tests {
             keys_total: Some(120),
             ..ChangeStatus::default()
         };
-        moving.snapshot(&[change("done")]);
+        moving.snapshot(&[change("done")], At(0));
         assert!(!moving.is_under_way());
-        moving.snapshot(&[change("running")]);
+        moving.snapshot(&[change("running")], At(0));
         let now = moving.progress(At(0)).expect("it is under way");
-        assert_eq!((now.done, now.total), (30, Some(120)));
-        moving.ring(&[], At(1));
+        assert_eq!((now.done, now.total, now.left_ms), (30, Some(120), None));
+        // How fast it went before, nobody knows.
+        moving.transfer(&transfer(1, 1, "n4", 60, "copying"), At(1_000_000));
+        assert_eq!(moving.progress(At(1_000_000)).and_then(|now| now.left_ms), Some(2_000));
+        moving.ring(&[], At(1_000_001));
         assert!(!moving.is_under_way());
     }
 }

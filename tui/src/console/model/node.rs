@@ -11,6 +11,9 @@ use protocol::status::{NodeFigures, NodeState, NodeStatus};
 use super::clock::{At, Since};
 use super::rate::Rate;
 
+/// Heartbeats that a coordinator waits for before it suspects a node, and before it counts it out.
+pub(super) const SUSPECT_INTERVALS: u64 = 3;
+pub(super) const DOWN_INTERVALS: u64 = 2 * SUSPECT_INTERVALS;
 /// Heartbeats that are kept for the strip.
 pub const BEATS_MAX: usize = 120;
 
@@ -21,6 +24,15 @@ pub enum Beat {
     Came(f32),
     /// None came.
     Missed,
+}
+
+/// How a coordinator waits for nodes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Waits {
+    /// Milliseconds between heartbeats; 0: not known.
+    pub(super) beat_ms: u64,
+    /// When it began to wait for them.
+    pub(super) began: Option<At>,
 }
 
 /// What place a node has on the ring.
@@ -79,22 +91,26 @@ pub struct Node {
 
 impl Node {
     /// Takes what a snapshot says of it.
-    pub(super) fn snapshot(&mut self, status: &NodeStatus, now: At) {
-        self.take_state(status.state, Since::found(now));
+    pub(super) fn snapshot(&mut self, status: &NodeStatus, waits: Waits, now: At) {
         self.paused = status.paused;
         self.hint.clone_from(&status.hint);
         self.incarnation = self.incarnation.max(status.incarnation.0);
         if let Some(age_ms) = status.heartbeat_age_ms {
-            let heard = At(now.0.saturating_sub(age_ms.saturating_mul(1_000)));
-            self.heard = Some(self.heard.map_or(heard, |known| known.max(heard)));
+            self.heard = self.heard.max(Some(now.minus_ms(age_ms)));
         }
+        let since = match status.state {
+            NodeState::Suspect => self.silent_by(SUSPECT_INTERVALS, waits, now),
+            NodeState::Down => self.silent_by(DOWN_INTERVALS, waits, now),
+            _ => now,
+        };
+        self.take_state(status.state, Since::found(since));
         self.status = Some(status.clone());
     }
 
     pub(super) fn heartbeat(&mut self, beat: &Heartbeat, now: At) {
         let interval_us = beat.figures.interval_ms.max(1).saturating_mul(1_000);
         self.push(Beat::Came((beat.delay_us as f64 / interval_us as f64) as f32));
-        self.heard = Some(now);
+        self.heard = self.heard.max(Some(now));
         self.missed = 0;
         // What its supervisor said of it is older than this.
         self.paused = false;
@@ -171,6 +187,17 @@ impl Node {
         self.beats.push_back(beat);
     }
 
+    /// When so many heartbeats had failed to come, if that is why it is not up: else it was not up
+    /// before. Never later than `now`.
+    pub(super) fn silent_by(&self, intervals: u64, waits: Waits, now: At) -> At {
+        match self.heard.max(waits.began) {
+            Some(heard) if waits.beat_ms > 0 => {
+                now.min(heard.plus_ms(intervals.saturating_mul(waits.beat_ms)))
+            }
+            _ => now,
+        }
+    }
+
     /// Whether it is up and goes.
     pub fn is_well(&self) -> bool {
         self.state == Some(NodeState::Up) && !self.paused
@@ -179,6 +206,12 @@ impl Node {
     /// Whether others have its place.
     pub fn is_evicted(&self) -> bool {
         self.place == Place::Evicted
+    }
+
+    /// When the coordinator did not count on it any more at the latest; none: it does.
+    pub(super) fn gone_since(&self) -> Option<At> {
+        let is_gone = matches!(self.seen, Some(NodeState::Suspect | NodeState::Down));
+        is_gone.then(|| self.state_since.latest())
     }
 
     /// Whether it is missed where it should be: neither well, nor on its way in or out.

@@ -108,11 +108,11 @@ mod tests {
     #[test]
     fn a_history_is_bounded() {
         let mut history = History::default();
-        let at = |n: u32| At(u64::from(n) * 500_000);
+        let at = |n: u32| At(i64::from(n) * 500_000);
         (0..1_000).for_each(|n| history.push(at(n), 500, Some(f64::from(n))));
         let values = history.values();
         assert_eq!((values.len(), values.last()), (HISTORY_MAX, Some(&Some(999.0))));
-        history.push(At(u64::MAX), 500, None);
+        history.push(At(i64::MAX), 500, None);
         assert_eq!(history.values(), [None; HISTORY_MAX]);
     }
 

@@ -23,7 +23,7 @@ pub const TELEMETRY_MAX: usize = 10_000;
 pub struct Entry {
     /// Rises with each.
     pub no: u64,
-    /// When it came.
+    /// When it happened, as far as known: it may have come later.
     pub at: At,
     /// From where.
     pub feed: FeedName,

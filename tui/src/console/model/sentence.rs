@@ -4,10 +4,10 @@
 //! as it came: whoever shows it makes it safe.
 
 use protocol::event::{
-    Body, Event, MemberRecovery, MemberState, Outcome, Proc, ProcState, RecoveryPhase, RingEpoch,
-    Transfer, Txn, TxnOpen,
+    Body, Divergence, DivergenceKind, Event, MemberRecovery, MemberState, Outcome, Proc, ProcState,
+    RecoveryPhase, RingEpoch, Transfer, Txn, TxnOpen,
 };
-use protocol::ids::{Key, Version};
+use protocol::ids::{Key, NodeName, Version};
 use protocol::status::NodeState;
 
 use super::clock::{ago, count, micros};
@@ -79,6 +79,7 @@ fn of_event(event: &Event) -> Sentence {
         | Body::MemberState(_)
         | Body::MemberRecovery(_)
         | Body::Link(_)
+        | Body::Divergence(_)
         | Body::Copies(_) => of_member(&event.body),
         _ => of_figures(event),
     }
@@ -140,6 +141,7 @@ fn of_member(body: &Body) -> Sentence {
             },
         ),
         Body::MemberState(change) => of_state(change),
+        Body::Divergence(found) => of_divergence(found),
         Body::MemberRecovery(step) => of_recovery(step),
         Body::Link(link) => {
             let state = serde_name(&link.state);
@@ -174,6 +176,26 @@ fn of_member(body: &Body) -> Sentence {
         }
         _ => made("", "member", Mood::Plain, body.name().into()),
     }
+}
+
+fn of_divergence(found: &Divergence) -> Sentence {
+    let nodes: Vec<&str> = found.nodes.iter().map(NodeName::as_str).collect();
+    let keys: Vec<&str> = found.keys.iter().map(Key::as_str).collect();
+    let keys = match keys.as_slice() {
+        [] => String::new(),
+        keys => format!(": {}", keys.join(", ")),
+    };
+    let nodes = nodes.join(", ");
+    let (mood, text) = match found.kind {
+        _ if found.repaired > 0 => {
+            let repaired = count(found.repaired);
+            (Mood::Good, format!("{repaired} damaged records of {nodes} were replaced{keys}"))
+        }
+        DivergenceKind::Checksum => (Mood::Bad, format!("{nodes} has damaged records{keys}")),
+        DivergenceKind::Unreadable => (Mood::Bad, format!("{nodes} cannot read its keystore")),
+        _ => (Mood::Bad, format!("the copies of {nodes} differ{keys}")),
+    };
+    made(found.nodes.first().map_or("", NodeName::as_str), "copies", mood, text)
 }
 
 fn of_state(change: &MemberState) -> Sentence {

@@ -45,7 +45,7 @@ impl Coordinator {
         self.name.clone_from(&status.name);
         self.version.clone_from(&status.version);
         self.pid = status.pid;
-        self.began = Some(At(now.0.saturating_sub(status.uptime_ms.saturating_mul(1_000))));
+        self.began = Some(now.minus_ms(status.uptime_ms));
         self.epoch = self.epoch.max(status.epoch.0);
         self.set(status.state, Since::found(now));
     }

@@ -33,7 +33,7 @@ fn an_eviction_is_told_until_every_key_has_its_copies_again() {
     has(&steps, &["done killed", "done DOWN", "now evicts in 1.5 s", "ahead copied again"]);
     assert_eq!(weight, Weight::Alarm);
     let (headline, steps, weight) = told("evict", 6_400);
-    let words = "evicted: n3, its 20 % of the keys are copied again: 792 of about ";
+    let words = "evicted: n3, its 20 % of the keys are copied again · 792 of about ";
     has(&headline, &[words, " s left", "updates flow", "n3 was killed"]);
     has(&steps, &["done evicted", "now 8", " % copied", "ahead healed"]);
     assert_eq!(weight, Weight::Warning);
@@ -52,7 +52,7 @@ fn a_return_copies_what_was_missed() {
     has(&headline, &["n3 is back: it copies what it missed"]);
     has(&steps, &["done back", "done started", "done copying", "ahead healthy"]);
     let (headline, _, weight) = told("evict", 9_500);
-    has(&headline, &["healthy: n3 is back after"]);
+    has(&headline, &["healthy: n3 is back: it got a place again in 0."]);
     assert_eq!(weight, Weight::Healed);
     // Until it has counted its keys, nobody knows how many there are.
     let model = played("evict", 9_300).model;
@@ -63,14 +63,14 @@ fn a_return_copies_what_was_missed() {
 #[test]
 fn one_more_node_and_one_less_are_changes_and_no_incidents() {
     let (headline, steps, weight) = told("add", 4_500);
-    let words = "n6 joins by ada at the console: it copies its 10 % of the keys: 396 of about 852";
+    let words = "n6 joins by ada at the console: it copies its 10 % of the keys · 396 of about 852";
     has(&headline, &[words, "updates flow"]);
     has(&steps, &["done joins", "now 46 % copied", "ahead joined"]);
     assert_eq!(weight, Weight::Changing);
     assert_eq!(played("add", 4_500).model.nodes["n6"].word(), "JOINING");
     has(&told("add", 8_000).0, &["n6 has joined by ada at the console after 4.9 s"]);
     let (headline, steps, _) = told("remove", 3_500);
-    has(&headline, &["n2 leaves by ada at the console: others copy its 20 % of the keys: 792 of"]);
+    has(&headline, &["n2 leaves by ada at the console: others copy its 20 % of the keys · 792 of"]);
     has(&steps, &["done leaves", "ahead left"]);
     assert_eq!(played("remove", 3_500).model.nodes["n2"].word(), "LEAVING");
     let model = played("remove", 6_000).model;
@@ -82,7 +82,7 @@ fn one_more_node_and_one_less_are_changes_and_no_incidents() {
 
 fn feed(model: &mut Model, at_ms: u64, line: serde_json::Value) {
     let event = protocol::event::decode(line.to_string().as_bytes()).expect("an event");
-    model.apply(At(at_ms * 1_000), &Fed::Event(FeedName::Coordinator, Box::new(event)));
+    model.apply(At::after_us(at_ms * 1_000), &Fed::Event(FeedName::Coordinator, Box::new(event)));
 }
 
 #[test]

@@ -49,7 +49,9 @@ fn check(model: &Model, what: &str) {
     assert!(model.story.all().count() <= INCIDENTS_MAX, "{what}");
     for incident in model.story.all() {
         let steps = &incident.steps;
-        let forward = steps.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1);
+        let forward = steps
+            .windows(2)
+            .all(|pair| pair[0].0 < pair[1].0 && pair[0].1.latest() <= pair[1].1.latest());
         assert!(forward, "{what}: {incident:?}");
         let healthy = incident.last() == Step::Healthy;
         assert!(!healthy || incident.closed.is_some(), "{what}: {incident:?}");
@@ -79,7 +81,7 @@ fn check(model: &Model, what: &str) {
 fn every_recording_ends_well() {
     for name in RECORDINGS {
         let fed = recorded(name);
-        let end = fed.last().unwrap().0.0 / 1_000;
+        let end = fed.last().unwrap().0.us() / 1_000;
         let model = &played(name, end).model;
         check(model, name);
         let told = model.told();
@@ -165,7 +167,7 @@ fn whatever_comes_the_model_holds() {
         let mut place = draw.below(all.len());
         let mut now = At(0);
         for _ in 0..2_000 {
-            now = At(now.0 + draw.below(20_000) as u64);
+            now = At(now.0 + draw.below(20_000) as i64);
             let (_, fed) = match draw.below(20) {
                 0 => snapshots[draw.below(snapshots.len())],
                 1..3 => &all[draw.below(all.len())],
@@ -207,7 +209,7 @@ fn a_kill_is_told_in_words_until_all_is_well() {
             Fed::Event(_, event) => wanted(event),
             _ => false,
         });
-        found.expect("it is recorded").0.0 / 1_000
+        found.expect("it is recorded").0.us() / 1_000
     };
     let down = at(&|event| match &event.body {
         Body::MemberState(change) => change.to == protocol::status::NodeState::Down,
@@ -221,7 +223,7 @@ fn a_kill_is_told_in_words_until_all_is_well() {
         assert!(headline.contains(words), "{headline}");
     }
     assert_eq!(told.weight, Weight::Alarm);
-    let end = fed.last().unwrap().0.0 / 1_000;
+    let end = fed.last().unwrap().0.us() / 1_000;
     let told = played("kill", end).model.told();
     assert!(told.headline[0].contains("n3"), "{told:?}");
 }

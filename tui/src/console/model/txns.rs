@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use protocol::event::{Outcome, Txn, TxnInDoubt, TxnResolved};
+use protocol::event::{Outcome, Txn, TxnInDoubt, TxnResolved, VoteState};
 use protocol::ids::{Epoch, Version};
 
-use super::clock::At;
+use super::clock::{At, Since};
 
 /// Finished transactions that are kept.
 pub const PAST_MAX: usize = 2_000;
@@ -33,8 +33,8 @@ pub struct TxnRow {
 pub struct Doubt {
     /// What was told.
     pub told: TxnInDoubt,
-    /// When that began.
-    pub since: At,
+    /// Since when.
+    pub since: Since,
     /// What became of it, and when.
     pub resolved: Option<(Outcome, At)>,
     /// What was told of it while it was open; a later coordinator does not know that.
@@ -111,7 +111,7 @@ impl Txns {
             self.doubts.remove(&oldest);
         }
         let known = self.doubts.remove(&version);
-        let since = known.as_ref().map_or(now, |doubt| doubt.since);
+        let since = known.as_ref().map_or(Since::at(now), |doubt| doubt.since);
         let left = self.left.remove(&version).map(Box::new);
         let begun = known.and_then(|doubt| doubt.begun).or(left);
         let doubt = Doubt { told: told.clone(), since, resolved: None, begun };
@@ -119,6 +119,36 @@ impl Txns {
             row.doubt = Some(doubt.clone());
         }
         self.doubts.insert(version, doubt);
+    }
+
+    /// Of those that are open some wait for one that is not there, which was told before anybody
+    /// listened: `missed` says since when a node is not, if so.
+    pub(super) fn doubts_found(&mut self, missed: impl Fn(&str) -> Option<At>) {
+        let mut found = Vec::new();
+        for (version, row) in self.open.iter().filter(|(_, row)| row.doubt.is_none()) {
+            let silent = row.txn.votes.iter().filter(|vote| vote.vote != VoteState::Yes);
+            let missing = silent.filter_map(|vote| Some((&vote.node, missed(vote.node.as_str())?)));
+            let missing: Vec<_> = missing.collect();
+            let Some(since) = missing.iter().map(|(_, since)| *since).min() else { continue };
+            // It was not before it came.
+            let came = At(row.at.0.saturating_sub_unsigned(row.txn.us_total));
+            let told = TxnInDoubt {
+                tx: Some(*version),
+                key: row.txn.key.clone(),
+                votes: row.txn.votes.clone(),
+                missing: missing.into_iter().map(|(node, _)| node.clone()).collect(),
+                meaning: String::new(),
+                safe_action: String::new(),
+            };
+            let since = Since::found(since.max(came));
+            found.push((*version, Doubt { told, since, resolved: None, begun: None }));
+        }
+        for (version, doubt) in found {
+            if self.doubts.len() < OPEN_MAX || self.doubts.contains_key(&version) {
+                self.doubts.insert(version, doubt.clone());
+                self.open.entry(version).and_modify(|row| row.doubt = Some(doubt));
+            }
+        }
     }
 
     /// Whether it was known to be in doubt, and was not resolved before.

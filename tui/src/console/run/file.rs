@@ -78,13 +78,13 @@ impl RecordFile {
         }
         match (fed, line) {
             (Fed::Event(name, _), Some(line)) => {
-                recording::write_event(&mut self.bytes, at.0, *name, line);
+                recording::write_event(&mut self.bytes, at.us(), *name, line);
             }
             (Fed::Link(name, FeedState::Live), _) => {
-                recording::write_connected(&mut self.bytes, at.0, *name);
+                recording::write_connected(&mut self.bytes, at.us(), *name);
             }
             (Fed::Link(name, FeedState::Lost(why)), _) => {
-                recording::write_lost(&mut self.bytes, at.0, *name, why);
+                recording::write_lost(&mut self.bytes, at.us(), *name, why);
             }
             _ => {}
         }

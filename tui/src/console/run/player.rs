@@ -17,7 +17,7 @@ pub(super) async fn play(records: Vec<Record>, to: mpsc::Sender<Told>) {
     let begun = Instant::now();
     for record in records {
         let (at, fed): (At, Fed) = record.into();
-        sleep_until(begun + Duration::from_micros(at.0)).await;
+        sleep_until(begun + Duration::from_micros(at.us())).await;
         if to.send(Told { fed, line: None }).await.is_err() {
             return;
         }

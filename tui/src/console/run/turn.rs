@@ -105,7 +105,7 @@ impl<'a> Turns<'a> {
     }
 
     fn now(&self) -> At {
-        At(u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX))
+        At(i64::try_from(self.begun.elapsed().as_micros()).unwrap_or(i64::MAX))
     }
 
     pub(super) async fn run(

@@ -13,6 +13,8 @@ use crate::console::state::Console;
 use crate::console::views::Seen;
 use crate::console::widgets::text::{self, Span, span};
 
+/// Columns of a cluster's name: of a longer one the beginning is shown.
+const NAME_COLUMNS: u16 = 24;
 /// Columns of a tab: a digit, a name, and what marks the one that is shown.
 const TAB_COLUMNS: u16 = 12;
 
@@ -51,6 +53,7 @@ fn left(console: &Console, seen: &Seen<'_>) -> Vec<Vec<Span>> {
     let model = seen.model;
     let name = model.cluster.as_ref().map_or("", |cluster| cluster.name.as_str());
     let title = if name.is_empty() { "piazza" } else { name };
+    let title = text::elided(seen.look, title, NAME_COLUMNS);
     let mut parts = vec![vec![span(title, Tone::Bright)], vec![liveness(seen)]];
     let (up, all) = model.nodes_up();
     let tone = if up == all { Tone::Good } else { Tone::Bad };

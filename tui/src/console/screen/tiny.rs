@@ -52,7 +52,7 @@ pub(super) fn draw(console: &Console, seen: &Seen<'_>, room: bool, buf: &mut Buf
     }
     let remark = console.remarks.back().map(|(_, words)| words.as_str());
     let keys = match console.may_change() {
-        true => "K S R P selected · n next · ? keys · q quits",
+        true => "K S R P E D selected · n next · ? keys · q quits",
         false => "n next · ? keys · q quits",
     };
     let words = remark.unwrap_or(keys);

@@ -113,7 +113,8 @@ fn said(model: &Model, change: &MemberChange, preview: Option<&ChangePreview>) -
         )),
         MemberChange::Evict(node) => {
             said.push(format!("Others get the place of {node} at once, and copy what it held."));
-            if model.nodes.get(node).is_some_and(|known| known.is_well()) {
+            if model.nodes.get(node).is_some_and(|known| known.is_well()) && !model.is_paused(node)
+            {
                 said.push(format!("{node} is well: nothing is gained by it, and a copy less."));
             }
         }

@@ -124,3 +124,25 @@ fn who_may_not_change_members_is_told_so() {
     assert!(pressed(&mut console, 'E').is_empty());
     assert!(frame(&console, 120, 36).contains("no place on the ring"));
 }
+
+/// When a silent node is evicted is told in a snapshot: whoever changes that changes what is shown.
+#[test]
+fn a_setting_that_is_changed_is_asked_for() {
+    let mut console = played("calm", 2_000);
+    let mut told = |seq: u64, source: &str, action: &str, result: &str| {
+        let event = json!({"event": "admin", "seq": seq, "source": source, "id": seq,
+            "action": action, "target": "evict_after_ms", "by": "ada", "result": result});
+        let event = protocol::event::decode(event.to_string().as_bytes()).expect("an event");
+        let feed = match source {
+            "coordinator" => FeedName::Coordinator,
+            _ => FeedName::Supervisor,
+        };
+        let fed = Fed::Event(feed, Box::new(event));
+        let effects = console.handle(console.model.now, Input::Fed(fed));
+        effects.iter().filter(|effect| matches!(effect, Effect::Subscribe(_))).count()
+    };
+    assert_eq!(told(90_000, "coordinator", "set", "ok"), 1);
+    assert_eq!(told(90_001, "coordinator", "set", "forbidden"), 0);
+    assert_eq!(told(90_002, "coordinator", "evict", "ok"), 0);
+    assert_eq!(told(90_003, "supervisor", "set", "ok"), 0);
+}

@@ -25,7 +25,7 @@ use super::keys::Keys;
 use super::look::Look;
 use super::model::Model;
 use super::model::clock::At;
-use super::model::feed::Fed;
+use super::model::feed::{Fed, FeedName};
 use super::views::{self, Out, Pointed, Seen, View as _, Wants};
 use crate::prompt::Key;
 
@@ -268,18 +268,31 @@ impl Console {
 
     fn fed(&mut self, now: At, fed: &Fed, out: &mut Out) {
         self.model.apply(now, fed);
-        // A coordinator that has just been started is not kept waiting.
-        if let Fed::Event(_, event) = fed
-            && let Body::Proc(told) = &event.body
-            && told.state == ProcState::Spawned
-            && told.name == super::model::COORDINATOR
-        {
-            out.effect(Effect::Reconnect);
+        if let Fed::Event(from, event) = fed {
+            self.told(*from, &event.body, out);
         }
         let known = self.model.nodes.contains_key(&self.selected);
         if !known && self.selected != super::model::COORDINATOR {
             let first = self.model.nodes.keys().next().cloned();
             self.selected = first.unwrap_or_else(|| self.selected.clone());
+        }
+    }
+
+    fn told(&mut self, from: FeedName, body: &Body, out: &mut Out) {
+        // A coordinator that has just been started is not kept waiting.
+        if let Body::Proc(told) = body
+            && told.state == ProcState::Spawned
+            && told.name == super::model::COORDINATOR
+        {
+            out.effect(Effect::Reconnect);
+        }
+        // What a setting is now, a snapshot says alone.
+        if let Body::Admin(admin) = body
+            && from == FeedName::Coordinator
+            && admin.action == "set"
+            && admin.result == "ok"
+        {
+            out.effect(Effect::Subscribe(Box::new(self.subscribe())));
         }
     }
 

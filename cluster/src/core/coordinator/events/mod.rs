@@ -146,7 +146,7 @@ impl Coordinator {
     }
 
     /// Tells something; its number.
-    fn tell_event(&mut self, cause: Option<u64>, body: Body) -> u64 {
+    pub(super) fn tell_event(&mut self, cause: Option<u64>, body: Body) -> u64 {
         self.tell_event_as(cause, false, None, body)
     }
 

@@ -77,8 +77,9 @@ impl World {
 
     /// Lets a node refuse what it is asked to look at now: it finds another version of the key.
     fn look_wrong(&mut self, node: usize, at: &Key) {
-        let nothing = Found { version: Version::new(Epoch(1), 1 << 40), value: None };
-        let there = self.nodes[node].keys.insert(at.clone(), nothing);
+        let other =
+            Found { version: Version::new(Epoch(1), 1 << 40), value: Some(Value::from("wrong")) };
+        let there = self.nodes[node].keys.insert(at.clone(), other);
         self.run();
         match there {
             Some(there) => self.nodes[node].keys.insert(at.clone(), there),

@@ -1,6 +1,6 @@
 //! The nodes of the world: what becomes of their cores' effects, how they end and start again.
 
-use protocol::peer::{CopyAsk, CopyItem, Span, WireValue};
+use protocol::peer::{Audit, Audited, CopyAsk, CopyItem, Digest, RangeHash, Span, WireValue};
 
 use super::super::super::ring::{Range, byte_sum, hash_of};
 use super::*;
@@ -20,6 +20,7 @@ pub(super) fn blank(node: usize) -> Machine {
         cut_through: Epoch(0),
         former: Vec::new(),
         void_through: GroupSeq(0),
+        swept: Version::ZERO,
         lost: Vec::new(),
     };
     let restart = Restart::new(meta.clone(), GroupSeq(0), 1 << 30, node_cache());
@@ -27,6 +28,7 @@ pub(super) fn blank(node: usize) -> Machine {
     Machine {
         core: Some(core),
         keys: BTreeMap::new(),
+        rotten: BTreeSet::new(),
         onces: BTreeMap::new(),
         page_max: 3,
         log: Vec::new(),
@@ -90,22 +92,91 @@ impl Machine {
                 && lies_in(&ask.spans, hash_of(key))
         };
         let mut all = self.keys.iter().filter(wanted);
-        let item = |(key, found): (&Key, &Found)| CopyItem {
-            key: key.clone(),
-            version: found.version,
-            value: found.value.clone().map(WireValue),
-            flags: 0,
-            expires_ms: 0,
-        };
         let items: Vec<_> = all.by_ref().take(self.page_max).map(item).collect();
         let through = items.last().map(|item| item.key.clone());
         (items, through.filter(|_| all.next().is_some()))
+    }
+
+    /// As a keystore would, in portions of `page_max` keys.
+    fn audit(&mut self, what: &Audit) -> Audited {
+        let after = match what {
+            Audit::Digests { after, .. } | Audit::Scrub { after } => after.as_ref(),
+            _ => None,
+        };
+        let later = self.keys.iter().filter(|(key, _)| Some(*key) > after);
+        let page: Vec<(&Key, &Found)> = later.clone().take(self.page_max).collect();
+        let last = page.last().map(|(key, _)| (*key).clone());
+        let through = last.filter(|_| later.count() > self.page_max);
+        match what {
+            Audit::Hashes(spans) => Audited::Hashes(spans.iter().map(|s| self.hash(*s)).collect()),
+            Audit::Digests { span, .. } => {
+                let inside = page.iter().filter(|(key, found)| {
+                    found.value.is_some() && lies_in(&[*span], hash_of(key))
+                });
+                let digest = |(key, found): &(&Key, &Found)| Digest {
+                    key: (*key).clone(),
+                    version: found.version,
+                    checksum: checksum(found),
+                    damaged: self.rotten.contains(*key),
+                };
+                Audited::Digests { items: inside.map(digest).collect(), through }
+            }
+            Audit::Scrub { .. } => {
+                let rotten = page.iter().filter(|(key, _)| self.rotten.contains(*key));
+                let damaged = rotten.map(|(key, _)| (*key).clone()).collect();
+                let keys = page.len() as u64;
+                Audited::Scrubbed { damaged, unreadable: false, keys, bytes: keys, through }
+            }
+            Audit::Copies(keys) => {
+                let there = |key: &Key| self.keys.get_key_value(key);
+                let whole = keys.iter().filter(|key| !self.rotten.contains(*key));
+                Audited::Copies(whole.filter_map(there).map(item).collect())
+            }
+            Audit::Mend(items) => {
+                let mut mended = Vec::new();
+                for CopyItem { key, version, value, .. } in items.clone() {
+                    if self.rotten.remove(&key) {
+                        let value = value.map(|value| value.0);
+                        self.keys.insert(key.clone(), Found { version, value });
+                        mended.push(key);
+                    }
+                }
+                Audited::Mended(mended)
+            }
+        }
+    }
+
+    fn hash(&self, span: Span) -> Option<RangeHash> {
+        let live =
+            |(key, found): &(&Key, &Found)| found.value.is_some() && lies_in(&[span], hash_of(key));
+        let all = || self.keys.iter().filter(live);
+        let hash = all().map(|(key, found)| {
+            let version = found.version.number().rotate_left(32);
+            hash_of(key).0 ^ version ^ u64::from(checksum(found))
+        });
+        Some(RangeHash { live: all().count() as u64, hash: hash.fold(0, u64::wrapping_add) })
     }
 
     fn retain(&mut self, spans: &[Span]) {
         self.keys.retain(|key, _| lies_in(spans, hash_of(key)));
         self.onces.retain(|_, entry| lies_in(spans, entry.hash));
     }
+}
+
+fn item((key, found): (&Key, &Found)) -> CopyItem {
+    CopyItem {
+        key: key.clone(),
+        version: found.version,
+        value: found.value.clone().map(WireValue),
+        flags: 0,
+        expires_ms: 0,
+    }
+}
+
+/// Of values that tests write: enough to tell them apart.
+fn checksum(found: &Found) -> u32 {
+    let bytes = found.value.as_ref().map_or(&[][..], |value| value.as_bytes());
+    bytes.iter().fold(7, |sum: u32, byte| sum.wrapping_mul(31).wrapping_add(u32::from(*byte)))
 }
 
 fn lies_in(spans: &[Span], point: Point) -> bool {
@@ -148,7 +219,10 @@ impl World {
             node::Effect::Read { token, key } => {
                 let nothing = Found { version: Version::ZERO, value: None };
                 let found = machine.keys.get(&key).cloned().unwrap_or(nothing);
-                machine.looks.push_back(node::Input::ReadDone { token, found });
+                machine.looks.push_back(match machine.rotten.contains(&key) {
+                    true => node::Input::ReadDamaged(token),
+                    false => node::Input::ReadDone { token, found },
+                });
             }
             node::Effect::ReadOnces { token, after, limit } => {
                 let later = machine.onces.range(Version::from_number(after.number() + 1)..);
@@ -168,8 +242,30 @@ impl World {
                 let (items, through) = machine.copy(&ask);
                 machine.looks.push_back(node::Input::Copied { token, items, through });
             }
+            node::Effect::Audit { token, what, .. } => {
+                let what = machine.audit(&what);
+                machine.looks.push_back(node::Input::Audited { token, what });
+            }
             node::Effect::KeepOnces(entries) => {
                 machine.onces.extend(entries.into_iter().map(|entry| (entry.version, entry)));
+            }
+            node::Effect::DropOthers { whole, keep, .. } => {
+                let before = machine.keys.len();
+                let goes = |key: &Key, found: &Found| {
+                    let there = Some(key) > whole.after.as_ref()
+                        && whole.through.as_ref().is_none_or(|through| key <= through)
+                        && lies_in(&whole.spans, hash_of(key));
+                    there && found.version < whole.below && !keep.contains(key)
+                };
+                machine.keys.retain(|key, found| !goes(key, found));
+                let dropped = (before - machine.keys.len()) as u64;
+                machine.looks.push_back(node::Input::OthersDropped { dropped, through: None });
+            }
+            node::Effect::Sweep { below, .. } => {
+                let before = machine.keys.len();
+                machine.keys.retain(|_, found| found.value.is_some() || found.version >= below);
+                let dropped = (before - machine.keys.len()) as u64;
+                machine.looks.push_back(node::Input::Swept { dropped, through: None });
             }
             node::Effect::Retain { spans, .. } => {
                 machine.retain(&spans);

@@ -175,3 +175,95 @@ fn what_is_committed_behind_the_checkpoint_keeps_its_prepare() {
     assert_eq!(again.state(id(1, 1)), Some(TxnState::Committed));
     assert_eq!(again.state(id(1, 2)), Some(TxnState::Prepared));
 }
+
+/// A sweep begins when the state file says so, ends with the last key, and is not begun again
+/// before something was deleted.
+#[test]
+fn r8_tombstones_are_swept_below_what_is_settled_once_that_is_durable() {
+    let mut rig = Rig::founded(Rig::with_checkpoint_bytes(1));
+    rig.node.found_whole = true;
+    let delete = |number| prepare(number, "k", None, None, &[]);
+    let (gone, open) = (id(1, 3), id(1, 7));
+    rig.batch(prepares([delete(gone), put(open, "k")]));
+    rig.settle();
+    rig.batch(commits(gone));
+    rig.settle();
+    assert!(rig.swept.is_empty(), "nothing is settled");
+    let settled = Settled { from: Version::ZERO, below: id(1, 9), except: vec![open] };
+    let learning = Learning {
+        span: (Point(0), Point(1)),
+        learner: MemberId(0),
+        keeper: None,
+        since: Version::ZERO,
+        from: Version::ZERO,
+    };
+    let ring = rig.node.meta.ring.as_mut().expect("it is founded");
+    ring.learning = vec![learning];
+    rig.batch(Batch { settled: Some(settled), ..Batch::default() });
+    rig.sync();
+    assert!(rig.swept.is_empty(), "an older write may be on its way to a learner");
+    rig.node.meta.ring.as_mut().expect("it is founded").learning.clear();
+    rig.flush();
+    assert!(rig.swept.is_empty(), "it is not durable that tombstones are dropped");
+    rig.sync();
+    assert_eq!(rig.meta.swept, open);
+    assert_eq!(rig.swept, [(open, None)]);
+    rig.hand(Input::Swept { dropped: 2, through: Some(key("k")) });
+    assert_eq!(rig.swept.pop(), Some((open, Some(key("k")))));
+    rig.hand(Input::Swept { dropped: 0, through: None });
+    rig.batch(commits(open));
+    let settled = Settled { from: Version::ZERO, below: id(1, 12), except: Vec::new() };
+    rig.batch(Batch { settled: Some(settled), ..Batch::default() });
+    rig.settle();
+    assert_eq!((rig.swept.len(), rig.meta.swept), (1, open), "nothing was deleted since");
+}
+
+#[test]
+fn r8_a_condition_on_a_deletion_holds_where_its_tombstone_is_gone() {
+    let mut rig = Rig::ready();
+    let (first, second, third) = (id(1, 5), id(1, 6), id(1, 7));
+    // Read where the tombstone is gone, checked where it is.
+    rig.batch(prepares([prepare(first, "a", Some("v"), Some(Version::ZERO), &[])]));
+    rig.found_there(id(1, 2), None);
+    // The other way round, of what was swept and of what was not.
+    rig.node.meta.swept = id(1, 4);
+    rig.batch(prepares([prepare(second, "b", Some("v"), Some(id(1, 3)), &[])]));
+    rig.found_there(Version::ZERO, None);
+    rig.batch(prepares([prepare(third, "c", Some("v"), Some(id(1, 4)), &[])]));
+    rig.found_there(Version::ZERO, None);
+    rig.settle();
+    assert_eq!(rig.votes(), (vec![5, 6], vec![7]));
+    // A value that is there is never taken for a deletion.
+    rig.batch(prepares([prepare(id(1, 8), "d", Some("v"), Some(Version::ZERO), &[])]));
+    rig.found_there(id(1, 1), Some("there"));
+    rig.settle();
+    assert_eq!(rig.votes(), (vec![], vec![8]));
+}
+
+#[test]
+fn r8_whoever_copies_what_was_swept_has_swept_it_too_before_it_is_told() {
+    let mut rig = Rig::ready();
+    let extent = Extent {
+        spans: vec![(Point(0), Point(u64::MAX))],
+        after: None,
+        through: None,
+        below: id(1, 9),
+    };
+    let put = CopyPut { r: 4, whole: Some(extent.clone()), ..CopyPut::default() };
+    let last = CopyPut { r: 5, last: true, swept: id(1, 8), ..CopyPut::default() };
+    rig.batch(Batch { put: vec![put], ..Batch::default() });
+    let told = |rig: &Rig| rig.up.iter().flat_map(|up| up.put.clone()).collect::<Vec<u64>>();
+    assert_eq!(told(&rig), [0; 0], "others are not dropped yet");
+    rig.hand(Input::OthersDropped { dropped: 1, through: Some(key("k")) });
+    assert_eq!(rig.others.pop().map(|extent| extent.after), Some(Some(key("k"))));
+    rig.hand(Input::OthersDropped { dropped: 0, through: None });
+    rig.flush();
+    assert_eq!(told(&rig), [4]);
+    rig.node.found_whole = true;
+    rig.batch(Batch { put: vec![last], ..Batch::default() });
+    rig.hand(Input::Checkpointed(GroupSeq(0)));
+    rig.flush();
+    assert_eq!(told(&rig), [4], "the state file is not durable yet");
+    rig.sync();
+    assert_eq!((told(&rig), rig.meta.swept), (vec![4, 5], id(1, 8)));
+}

@@ -177,7 +177,7 @@ pub(super) fn key_of(name: &[u8]) -> Result<Key, KeystoreError> {
     key.ok_or_else(|| KeystoreError::Corrupt("it has a key that is none".into()))
 }
 
-pub(super) fn decode(key: &Key, bytes: &[u8]) -> Result<Stored, KeystoreError> {
-    entry::decode(bytes)
-        .ok_or_else(|| KeystoreError::Corrupt(format!("what is under key {key:?} is no entry")))
+/// What is stored as `bytes` under `key`: damage to them shows in the checksum.
+pub(super) fn decode(key: &Key, bytes: &[u8]) -> Stored {
+    entry::decode(bytes).unwrap_or_else(|| Stored::illegible(key))
 }

@@ -1,5 +1,9 @@
 //! Random things done to a keystore and to the model, with crashes between checkpoints.
 
+use std::collections::BTreeSet;
+
+use protocol::peer::Extent;
+
 use super::*;
 
 type Restart<'a, K> = &'a mut dyn FnMut(K, &mut Source, &[Model]) -> (K, Model);
@@ -45,7 +49,7 @@ impl<K: Keystore> Run<K> {
 
     /// Does one random thing.
     fn step(&mut self) {
-        match self.source.below(19) {
+        match self.source.below(21) {
             0..=5 => {
                 let mut writes = batch(&mut self.source);
                 settle(&mut writes);
@@ -86,6 +90,8 @@ impl<K: Keystore> Run<K> {
                 self.change(|model| model.onces.extend(entries));
             }
             14..=15 => self.retain(),
+            16 => self.sweep(),
+            17 => self.drop_others(),
             _ => {
                 let looks_max = 1 + self.source.below(15) as usize;
                 let left = self.keystore.recount_step(looks_max).unwrap();
@@ -164,6 +170,63 @@ impl<K: Keystore> Run<K> {
         }
         self.states.push(model);
         self.done.clear();
+    }
+
+    /// Drops tombstones of low versions, in steps.
+    fn sweep(&mut self) {
+        let below = Version::new(Epoch(1), self.source.below(400));
+        let mut after = None;
+        loop {
+            let looks_max = 1 + self.source.below(40) as usize;
+            let (dropped, through) = self.keystore.sweep(below, after.as_ref(), looks_max).unwrap();
+            let mut model = self.model().clone();
+            let looked = model.between(after.as_ref(), through.as_ref());
+            let goes = |key: &&Key| matches!(model.keys[*key], (at, None) if at < below);
+            let gone: Vec<Key> = looked.iter().filter(goes).cloned().collect();
+            assert!(looked.len() <= looks_max && gone.len() as u64 == dropped);
+            gone.iter().for_each(|key| drop(model.keys.remove(key)));
+            self.states.push(model);
+            self.done.clear();
+            after = through;
+            if after.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Takes some records for a portion that is whole, and drops what it does not have.
+    fn drop_others(&mut self) {
+        let draw = |source: &mut Source| (Point(source.next()), Point(source.next()));
+        let spans: Vec<Span> =
+            (0..1 + self.source.below(3)).map(|_| draw(&mut self.source)).collect();
+        let all = self.model().between(None, None);
+        let mut end = || {
+            let place = self.source.below(all.len() as u64 + 1) as usize;
+            all.get(place).cloned()
+        };
+        let (after, through) = (end(), end());
+        let keep: BTreeSet<Key> =
+            all.iter().filter(|_| self.source.below(2) == 0).cloned().collect();
+        let below = Version::new(Epoch(1), self.source.below(400));
+        let mut extent = Extent { spans, after, through, below };
+        loop {
+            let looks_max = 1 + self.source.below(40) as usize;
+            let (dropped, through) = self.keystore.drop_others(&extent, &keep, looks_max).unwrap();
+            let mut model = self.model().clone();
+            let end = through.as_ref().or(extent.through.as_ref());
+            let looked = model.between(extent.after.as_ref(), end);
+            let goes = |key: &&Key| {
+                let inside = lies_in(&extent.spans, hash_of(key));
+                inside && model.keys[*key].0 < below && !keep.contains(*key)
+            };
+            let gone: Vec<Key> = looked.iter().filter(goes).cloned().collect();
+            assert!(looked.len() <= looks_max && gone.len() as u64 == dropped);
+            gone.iter().for_each(|key| drop(model.keys.remove(key)));
+            self.states.push(model);
+            self.done.clear();
+            let Some(through) = through else { return };
+            extent.after = Some(through);
+        }
     }
 }
 

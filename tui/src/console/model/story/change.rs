@@ -8,13 +8,13 @@ use protocol::event::Admin;
 use protocol::status::NodeState;
 
 use super::super::Model;
-use super::super::clock::At;
+use super::super::clock::{At, Since};
 use super::super::feed::FeedName;
 use super::super::node::Node;
 use super::{Cause, Impact, Incident, Step, Story};
 
 /// Who asked the coordinator for this last.
-fn asked_by(model: &Model, action: &str, target: Option<&str>) -> Option<String> {
+pub(super) fn asked_by(model: &Model, action: &str, target: Option<&str>) -> Option<String> {
     let fits = |(feed, admin): &&(FeedName, Admin)| {
         let about = admin.target.as_deref() == target && admin.action == action;
         *feed == FeedName::Coordinator && about && admin.result == "ok"
@@ -64,7 +64,7 @@ impl Story {
     }
 
     /// Nothing is learned any more: what waited for that is over.
-    fn copied(&mut self, model: &Model, now: At) -> Option<u32> {
+    pub(super) fn copied(&mut self, model: &Model, now: At) -> Option<u32> {
         let mut of = None;
         for incident in self.incidents.iter_mut().filter(|one| one.is_open() && one.is_change()) {
             let is_well = model.nodes.get(&incident.server).is_some_and(Node::is_well);
@@ -95,53 +95,23 @@ impl Story {
         incident.id
     }
 
-    fn changes(
+    pub(super) fn changes(
         &mut self,
         name: &str,
         cause: Cause,
         share: f64,
-        now: At,
+        since: impl Into<Since>,
         by: Option<String>,
     ) -> u32 {
-        let incident = self.begin(name, cause.clone(), now);
+        let since = since.into();
+        let incident = self.begin(name, cause.clone(), since);
         if incident.is_guess() {
             incident.cause = cause;
         }
         incident.by = by.or(incident.by.take());
         incident.impact = Some(impact(share));
-        incident.reach(Step::Copying, now);
+        incident.reach(Step::Copying, since);
         incident.id
-    }
-
-    /// What a snapshot says of changes under way: a console may come in the middle of one.
-    pub(super) fn changes_found(&mut self, model: &Model, now: At) {
-        for change in model.moving.changes() {
-            let Some(name) = change.node.as_deref() else { continue };
-            let by = asked_by(model, &change.action, Some(name));
-            let share = model.ring.shares().get(name).copied().unwrap_or(0.0);
-            match change.action.as_str() {
-                "evict" => {
-                    let known = self.open_of(name).is_some();
-                    let incident = self.begin(name, Cause::Evicted, now);
-                    incident.by = if known { incident.by.take() } else { by };
-                    incident.reach(Step::Evicted, now);
-                    incident.reach(Step::Recopying, now);
-                }
-                "return" => drop(self.changes(name, Cause::Returns, share, now, None)),
-                "add" => drop(self.changes(name, Cause::Joins, share, now, by)),
-                "remove" => drop(self.changes(name, Cause::Leaves, share, now, by)),
-                _ => {}
-            }
-        }
-        if !model.moving.is_under_way() {
-            self.copied(model, now);
-            for incident in self.incidents.iter_mut().filter(|one| one.is_open()) {
-                let is_gone = !model.nodes.contains_key(&incident.server);
-                if incident.cause == Cause::Leaves && is_gone {
-                    incident.reach(Step::Healthy, now);
-                }
-            }
-        }
     }
 
     /// A node that others have the place of runs again.

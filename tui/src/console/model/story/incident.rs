@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use protocol::event::Outcome;
 use protocol::ids::Version;
 
-use super::super::clock::At;
+use super::super::clock::{At, Since};
 
 /// Updates in doubt that one incident follows.
 const UNRESOLVED_MAX: usize = 1_000;
@@ -108,10 +108,10 @@ pub struct Incident {
     pub by: Option<String>,
     /// Faults that were ordered for teaching and explain it.
     pub faults: Vec<String>,
-    /// When it began, as far as known.
-    pub began: At,
-    /// The steps, in order, with when each was reached.
-    pub steps: Vec<(Step, At)>,
+    /// Since when it goes on, as far as known.
+    pub began: Since,
+    /// The steps, in order, with since when each is reached.
+    pub steps: Vec<(Step, Since)>,
     /// When all was as before.
     pub closed: Option<At>,
     /// What it means for keys.
@@ -127,7 +127,7 @@ pub struct Incident {
 }
 
 impl Incident {
-    pub(super) fn new(id: u32, server: &str, cause: Cause, began: At) -> Self {
+    pub(super) fn new(id: u32, server: &str, cause: Cause, began: Since) -> Self {
         Self {
             id,
             server: server.to_owned(),
@@ -173,10 +173,10 @@ impl Incident {
         moves || self.is_eviction()
     }
 
-    /// When it was seen to be gone first.
-    pub(super) fn missed_since(&self) -> Option<At> {
+    /// Since when it is seen to be gone.
+    pub(super) fn missed_since(&self) -> Option<Since> {
         let is_gone = |step: &Step| matches!(step, Step::Suspected | Step::Down);
-        self.steps.iter().find(|(step, _)| is_gone(step)).map(|(_, at)| *at)
+        self.steps.iter().find(|(step, _)| is_gone(step)).map(|(_, since)| *since)
     }
 
     /// Whether only its signs are known, and not what befell the server.
@@ -198,9 +198,29 @@ impl Incident {
         self.last() > Step::Began || self.is_guess()
     }
 
-    /// How long it took, or has taken until `now`, milliseconds.
-    pub fn lasted_ms(&self, now: At) -> u64 {
-        self.closed.unwrap_or(now).ms_since(self.began)
+    /// Whether nothing is known but that the console found it so.
+    pub(super) fn is_only_found(&self) -> bool {
+        self.is_open() && self.began.is_found() && self.last() == Step::Began
+    }
+
+    /// How long it took, or has taken until `now`, in words.
+    pub fn lasted(&self, now: At) -> String {
+        self.began.words(self.closed.unwrap_or(now))
+    }
+
+    /// When it had come to a step, in seconds from its beginning; none: that is not known.
+    pub(super) fn step_words(&self, since: Since) -> Option<String> {
+        let is_known = !since.is_found() && !self.began.is_found();
+        let ms = since.latest().ms_since(self.began.latest());
+        is_known.then(|| format!("{:.1}", ms as f64 / 1_000.0))
+    }
+
+    /// It began before the console looked, and then at the latest.
+    pub(super) fn began_before(&mut self, began: Since) {
+        if self.began.is_found() && began.latest() <= self.began.latest() {
+            self.began = began;
+            self.steps[0].1 = began;
+        }
     }
 
     /// An update is in doubt.
@@ -222,14 +242,16 @@ impl Incident {
     }
 
     /// It has come to `step`: only ever forward.
-    pub(super) fn reach(&mut self, step: Step, now: At) {
+    pub(super) fn reach(&mut self, step: Step, since: impl Into<Since>) {
         // Who has no place waits for one: that its process runs is another story.
         let waits = self.is_eviction() && (Step::Started..Step::Healthy).contains(&step);
         if self.is_open() && step > self.last() && !waits {
+            let before = self.steps.last().map_or(self.began, |(_, since)| *since);
+            let since = since.into().not_before(before.latest());
             self.progress = None;
-            self.steps.push((step, now));
+            self.steps.push((step, since));
             if step == Step::Healthy {
-                self.closed = Some(now);
+                self.closed = Some(since.latest());
             }
         }
     }

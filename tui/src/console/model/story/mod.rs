@@ -2,10 +2,11 @@
 //!
 //! Looks at each thing after the model has taken it. An order to end a server, the end of its
 //! process, missed heartbeats or another state open an incident, whichever comes first; what comes
-//! later adds to it. So a crash that nobody asked for is told like one that somebody did. `words`
-//! says it in sentences.
+//! later adds to it. So a crash that nobody asked for is told like one that somebody did. `found`
+//! is about what went on already when the console first looked; `words` says it all in sentences.
 
 mod change;
+mod found;
 mod incident;
 mod moved;
 mod words;
@@ -19,7 +20,7 @@ use protocol::event::{Admin, Body, Event, Proc, ProcState, RecoveryPhase};
 use protocol::ids::Epoch;
 use protocol::status::{CoordinatorState, NodeState};
 
-use super::clock::At;
+use super::clock::{At, Since};
 use super::feed::{FeedName, FeedState};
 use super::node::Node;
 use super::{COORDINATOR, Model};
@@ -69,14 +70,14 @@ impl Story {
     }
 
     /// The open incident of a server, begun if there is none.
-    fn begin(&mut self, server: &str, cause: Cause, began: At) -> &mut Incident {
+    fn begin(&mut self, server: &str, cause: Cause, began: impl Into<Since>) -> &mut Incident {
         let place = self.incidents.iter().rposition(|one| one.is_open() && one.server == server);
         let place = place.unwrap_or_else(|| {
             if self.incidents.len() == INCIDENTS_MAX {
                 self.incidents.pop_front();
             }
             self.told += 1;
-            self.incidents.push_back(Incident::new(self.told, server, cause, began));
+            self.incidents.push_back(Incident::new(self.told, server, cause, began.into()));
             self.incidents.len() - 1
         });
         &mut self.incidents[place]
@@ -146,7 +147,7 @@ impl Story {
             _ => None,
         };
         self.explain(model);
-        self.close_coordinator(model, now);
+        self.close_coordinator(model);
         of
     }
 
@@ -156,61 +157,12 @@ impl Story {
         for incident in self.incidents.iter_mut().filter(fresh) {
             let Some(process) = model.procs.get(&incident.server) else { continue };
             for (fault, at) in &process.met {
-                let near = at.ms_since(incident.began).max(incident.began.ms_since(*at));
+                let began = incident.began.latest();
+                let near = at.ms_since(began).max(began.ms_since(*at));
                 let explains = near <= FAULT_MS && incident.is_explained_by(fault);
                 if explains && !incident.faults.contains(fault) {
                     incident.faults.push(fault.clone());
                 }
-            }
-        }
-    }
-
-    fn snapshot(&mut self, model: &Model, now: At) {
-        let serves = model.coordinator.state == Some(CoordinatorState::Active);
-        let restarted = self.coordinator(model, now).is_some();
-        if !serves || restarted {
-            return;
-        }
-        self.changes_found(model, now);
-        for (name, node) in &model.nodes {
-            if !node.is_away() {
-                // What was ordered a moment ago may not have been seen there yet.
-                let is_over = |one: &&mut Incident| one.was_seen() && !one.is_change();
-                if let Some(incident) = self.open_of(name).filter(is_over)
-                    && node.is_well()
-                {
-                    incident.reach(Step::Healthy, now);
-                }
-                continue;
-            }
-            let began = node.heard.unwrap_or(now);
-            let incident = self.begin(name, Cause::Before, began);
-            if node.paused {
-                incident.learn(Cause::Paused, None);
-            }
-            match node.state {
-                Some(NodeState::Down) => incident.reach(Step::Down, now),
-                Some(NodeState::Suspect) => incident.reach(Step::Suspected, now),
-                _ => {}
-            }
-        }
-    }
-
-    fn procs_snapshot(&mut self, model: &Model, now: At) {
-        for (name, process) in &model.procs {
-            let cause = match process.state.as_str() {
-                "dead" | "backoff" | "gave_up" => Cause::Before,
-                _ if process.paused => Cause::Paused,
-                _ => {
-                    if let Some(incident) = self.open_of(name) {
-                        incident.reach(Step::Started, now);
-                    }
-                    continue;
-                }
-            };
-            let incident = self.begin(name, cause, now);
-            if process.state == "gave_up" {
-                incident.reach(Step::GaveUp, now);
             }
         }
     }
@@ -400,8 +352,8 @@ impl Story {
     }
 
     /// The coordinator's incident ends when it serves, is heard, and has all the nodes again that
-    /// have no incident of their own.
-    fn close_coordinator(&mut self, model: &Model, now: At) {
+    /// have no incident of their own: that it is heard is so from now on, whatever it tells of.
+    fn close_coordinator(&mut self, model: &Model) {
         if !model.is_served() {
             return;
         }
@@ -409,8 +361,8 @@ impl Story {
         let missing = model.nodes.iter().any(|(name, node)| node.is_away() && !own(name));
         let over = |one: &&mut Incident| !missing && (one.is_returning() || one.is_guess());
         if let Some(incident) = self.open_of(COORDINATOR).filter(over) {
-            incident.reach(Step::Active, now);
-            incident.reach(Step::Healthy, now);
+            incident.reach(Step::Active, model.now);
+            incident.reach(Step::Healthy, model.now);
         }
     }
 

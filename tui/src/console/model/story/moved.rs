@@ -17,16 +17,15 @@ impl Model {
         let part = share.map_or("part".into(), |share| format!("{:.0} %", share * 100.0));
         let by = self.by(incident.by.as_deref());
         let progress = self.moving.progress(self.now).map(|progress| progress.words());
-        let far = progress.map_or(String::new(), |words| format!(": {words}"));
         let mut said = vec![match incident.cause {
             _ if incident.is_eviction() => {
-                format!("evicted: {server}, its {part} of the keys are copied again{far}")
+                format!("evicted: {server}, its {part} of the keys are copied again")
             }
-            Cause::Joins => format!("{server} joins{by}: it copies its {part} of the keys{far}"),
+            Cause::Joins => format!("{server} joins{by}: it copies its {part} of the keys"),
             Cause::Leaves => {
-                format!("{server} leaves{by}: others copy its {part} of the keys{far}")
+                format!("{server} leaves{by}: others copy its {part} of the keys")
             }
-            _ => format!("{server} is back: it copies what it missed{far}"),
+            _ => format!("{server} is back: it copies what it missed"),
         }];
         if !self.moving.is_under_way() {
             said[0] = match incident.cause {
@@ -36,6 +35,7 @@ impl Model {
                 _ => format!("{server} is back: others have its place until it gets one"),
             };
         }
+        said.extend(progress);
         said.push("updates flow".into());
         let told_already = matches!(incident.cause, Cause::Joins | Cause::Leaves | Cause::Returns);
         said.extend((!told_already).then(|| self.what_happened(incident)));
@@ -65,10 +65,11 @@ impl Model {
         if is_over || process.is_some_and(restarts) || self.stale_ms().is_some() {
             return None;
         }
-        let left = missed.plus_ms(after_ms).ms_since(self.now);
+        let left = missed.latest().plus_ms(after_ms).ms_since(self.now);
+        let most = if missed.is_found() { "at most " } else { "" };
         Some(match left {
             0 => "evicts as soon as that is safe".into(),
-            left => format!("evicts in {}", ago(left)),
+            left => format!("evicts in {most}{}", ago(left)),
         })
     }
 
@@ -96,7 +97,9 @@ impl Model {
             Cause::Leaves => {
                 vec![format!("{server} has left{by} after {lasted}, {since} ago")]
             }
-            _ => vec![format!("healthy: {server} is back after {lasted}, {since} ago")],
+            _ => vec![format!(
+                "healthy: {server} is back: it got a place again in {lasted}, {since} ago"
+            )],
         }
     }
 }

@@ -101,7 +101,7 @@ impl Model {
 
     pub(super) fn what_happened(&self, incident: &Incident) -> String {
         let server = self.server_words(incident);
-        let since = ago(self.now.ms_since(incident.began));
+        let since = incident.began.words(self.now);
         let by = self.by(incident.by.as_deref());
         let what = match &incident.cause {
             Cause::Killed => format!("{server} was killed (kill -9){by} {since} ago"),
@@ -122,7 +122,12 @@ impl Model {
                 format!("{server} has not been heard for {since}")
             }
             Cause::Silent => format!("{server} has been silent for {since}"),
-            Cause::Before => format!("{server} was away already when this console began"),
+            Cause::Before if incident.began.is_found() => {
+                format!("{server} was away already when this console began")
+            }
+            Cause::Before => {
+                format!("{server} was last heard {since} ago, before this console began")
+            }
             Cause::Evicted => format!("{server} was evicted{by} {since} ago"),
             Cause::Returns => format!("{server} is back since {since}"),
             Cause::Joins => format!("{server} joins{by} since {since}"),
@@ -184,7 +189,7 @@ impl Model {
         let (one, none) = (self.keys_one_copy(), self.copies.by_live_copies.get(&0).copied());
         let unwritable = self.copies.unwritable;
         let mut said = Vec::new();
-        let least = if self.copies.uncounted.is_empty() { "" } else { "at least " };
+        let least = self.least();
         if let Some(none) = none.filter(|none| *none > 0) {
             said.push(format!("{least}{} keys have no live copy and cannot be read", count(none)));
         }
@@ -193,6 +198,8 @@ impl Model {
                 "{least}{} keys have one copy and cannot be written meanwhile",
                 count(one)
             ));
+        } else if unwritable > 0 && one == 0 {
+            said.push(format!("{least}{} keys cannot be written meanwhile", count(unwritable)));
         } else if unwritable > 0 {
             said.push(format!(
                 "{least}{} keys cannot be written meanwhile, {} have one copy",
@@ -205,10 +212,7 @@ impl Model {
 
     fn chain(&self, incident: &Incident) -> Vec<StepView> {
         let mut chain = Vec::new();
-        for (step, at) in &incident.steps {
-            let seconds = format!("{:.1}", at.ms_since(incident.began) as f64 / 1_000.0);
-            chain.push(StepView::Done(format!("{} {seconds}", done_word(*step, incident))));
-        }
+        chain.extend(reached(incident));
         let last = incident.last();
         if let (true, Some((done, total))) = (last >= Step::Log, incident.progress) {
             chain.pop();
@@ -301,7 +305,7 @@ impl Model {
 
     fn healed(&self, incident: &Incident) -> Told {
         let server = self.server_words(incident);
-        let lasted = ago(incident.lasted_ms(self.now));
+        let lasted = incident.lasted(self.now);
         let closed = incident.closed.unwrap_or(self.now);
         let since = ago(self.now.ms_since(closed));
         let mut headline = match incident.is_change() {
@@ -313,12 +317,8 @@ impl Model {
             headline.push(copies);
         }
         headline.extend(doubts(incident));
-        let chain = incident.steps.iter().map(|(step, at)| {
-            let seconds = at.ms_since(incident.began) as f64 / 1_000.0;
-            StepView::Done(format!("{} {seconds:.1}", done_word(*step, incident)))
-        });
         let advice = vec!["look: 6 shows all of it in order".into()];
-        Told { weight: Weight::Healed, headline, chain: chain.collect(), advice }
+        Told { weight: Weight::Healed, headline, chain: reached(incident).collect(), advice }
     }
 
     pub(super) fn copies_words(&self) -> Option<String> {
@@ -333,6 +333,9 @@ impl Model {
                 list(&counting)
             )),
             (_, 0) => None,
+            (0, keys) if !self.counts_all() => {
+                Some(format!("at least {} keys have {replicas} {copies}", count(keys)))
+            }
             (0, keys) => Some(format!("all {} keys have {replicas} {copies}", count(keys))),
             (short, _) if !counting.is_empty() => {
                 Some(format!("at least {} keys lack a copy", count(short)))
@@ -370,17 +373,18 @@ impl Model {
 
     fn last_words(&self, incident: &Incident) -> String {
         let closed = incident.closed.unwrap_or(self.now);
-        let what = match (&incident.cause, incident.is_eviction()) {
-            (_, true) => "evicted, healed",
-            (Cause::Joins, _) => "joined",
-            (Cause::Leaves, _) => "left",
-            _ => "back",
+        let (which, what) = match (&incident.cause, incident.is_eviction()) {
+            (_, true) => ("incident", "evicted, healed"),
+            (Cause::Joins, _) => ("change", "joined"),
+            (Cause::Leaves, _) => ("change", "left"),
+            (Cause::Returns, _) => ("change", "got a place again"),
+            _ => ("incident", "back"),
         };
         format!(
-            "last incident {} ago: {}, {what} in {}",
+            "last {which} {} ago: {}, {what} in {}",
             ago(self.now.ms_since(closed)),
             incident.server,
-            ago(incident.lasted_ms(self.now))
+            incident.lasted(self.now)
         )
     }
 
@@ -401,6 +405,17 @@ impl Model {
     }
 }
 
+/// The steps that it has come to, with when where that is known.
+fn reached(incident: &Incident) -> impl Iterator<Item = StepView> {
+    incident.steps.iter().map(|(step, since)| {
+        let word = done_word(*step, incident);
+        StepView::Done(match incident.step_words(*since) {
+            Some(seconds) => format!("{word} {seconds}"),
+            None => word,
+        })
+    })
+}
+
 pub(super) fn done_word(step: Step, incident: &Incident) -> String {
     let word = match (step, &incident.cause) {
         (Step::Began, Cause::Killed) => "killed",
@@ -408,8 +423,8 @@ pub(super) fn done_word(step: Step, incident: &Incident) -> String {
         (Step::Began, Cause::Restarted) => "restarted",
         (Step::Began, Cause::Paused) => "paused",
         (Step::Began, Cause::Crashed { .. }) => "ended",
-        (Step::Began, Cause::Silent) => "last heard",
-        (Step::Began, Cause::Before) => "away",
+        (Step::Began, Cause::Before) if incident.began.is_found() => "away",
+        (Step::Began, Cause::Silent | Cause::Before) => "last heard",
         (Step::Began, Cause::Evicted) => "ordered",
         (Step::Began, Cause::Returns) => "back",
         (Step::Began, Cause::Joins) => "joins",

@@ -142,7 +142,7 @@ impl Fixture {
             seq: self.seq,
             source: COORDINATOR.into(),
             epoch: Epoch(3),
-            at_us: self.now().0,
+            at_us: self.now().us(),
             wall_ms: 0,
             incident: None,
             cause: None,

@@ -34,6 +34,10 @@ pub(super) fn about(what: &What) -> &'static str {
             "How many copies of the keys are on nodes that are up. A key is written only while all \
              of its nodes are up."
         }
+        Body::Divergence(_) => {
+            "Copies of keys that should be alike are not, or a record on a disk is not what was \
+             written. A damaged one is never served: another copy is."
+        }
         Body::CoordinatorState(_) => {
             "A coordinator claims an epoch, shuts out its predecessors, finds out what they left \
              undecided, and then serves."

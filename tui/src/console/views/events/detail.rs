@@ -144,7 +144,7 @@ fn when(seen: &Seen<'_>, entry: &Entry) -> Vec<Span> {
         all.find(|incident| incident.id == id)
     });
     if let Some(incident) = incident {
-        let after = since_words(entry.at.ms_since(incident.began));
+        let after = since_words(entry.at.ms_since(incident.began.latest()));
         let server = &incident.server;
         words = format!("{words}; {after} after incident {} began ({server})", incident.id);
     }

@@ -51,7 +51,7 @@ fn link_line(entry: &Entry, state: &FeedState) -> String {
     let why = why.map_or(String::new(), |why| {
         format!(",\"why\":{}", serde_json::Value::String(why.clone()))
     });
-    format!("{{\"at_us\":{},\"feed\":\"{feed}\",\"link\":\"{link}\"{why}}}", entry.at.0)
+    format!("{{\"at_us\":{},\"feed\":\"{feed}\",\"link\":\"{link}\"{why}}}", entry.at.us())
 }
 
 /// A line in rows: what is short on one, what is long opened.

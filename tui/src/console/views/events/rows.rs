@@ -190,7 +190,7 @@ fn draw_row(
     let (mark, tone) = mood(look, said.mood);
     let tone_of = |tone| if stale { Tone::Stale } else { tone };
     let since = entry.incident.and_then(|id| incidents.get(&id)).map(|incident| {
-        let ms = entry.at.ms_since(incident.began);
+        let ms = entry.at.ms_since(incident.began.latest());
         format!("+{}", since_words(ms))
     });
     let mut x = area.x;

@@ -25,7 +25,7 @@ fn of(name: &str, until_ms: u64) -> Console {
 }
 
 fn fed(console: &mut Console, at_ms: u64, fed: Fed) {
-    console.handle(At(at_ms * 1_000), Input::Fed(fed));
+    console.handle(At::after_us(at_ms * 1_000), Input::Fed(fed));
 }
 
 fn live(console: &mut Console, at_ms: u64) {

@@ -52,7 +52,7 @@ fn mean(figures: &[Option<f64>]) -> Option<f64> {
 /// Where the last incident began, as the number of values that came after, and its name.
 fn marker(seen: &Seen<'_>, past: &Past) -> Option<(usize, String)> {
     let incident = seen.model.story.foremost()?;
-    let after_ms = seen.model.now.ms_since(incident.began);
+    let after_ms = seen.model.now.ms_since(incident.began.latest());
     if matches!(incident.cause, Cause::Before) || after_ms > STEP_MS * HISTORY_MAX as u64 {
         return None;
     }
@@ -170,7 +170,7 @@ pub(super) fn txns_rows(seen: &Seen<'_>) -> Vec<Vec<Span>> {
     ];
     let refused = [number(told("refused"), Tone::Text), span(" refused, ", Tone::Dim)];
     let open = model.txns.doubts().filter(|(_, doubt)| doubt.resolved.is_none());
-    let oldest = open.map(|(_, doubt)| model.now.ms_since(doubt.since)).max();
+    let oldest = open.map(|(_, doubt)| model.now.ms_since(doubt.since.latest())).max();
     let doubts = match oldest {
         None => [&refused[..], &[span("none in doubt", Tone::Dim)]].concat(),
         Some(age) => vec![
@@ -231,10 +231,10 @@ fn last(seen: &Seen<'_>, most: usize) -> Vec<Shown> {
         if told.kind == "feed" && told.mood == Mood::Plain {
             continue;
         }
-        let repeats = matches!(told.kind, "beat" | "copies" | "link" | "2pc");
+        let repeats = matches!(told.kind, "beat" | "copies" | "copy" | "link" | "2pc");
         let same = |one: &Shown| {
             let other = &one.told;
-            repeats
+            (repeats || other.text == told.text)
                 && (&other.server, other.kind, other.mood) == (&told.server, told.kind, told.mood)
         };
         if let Some(at) = shown.iter().position(same) {

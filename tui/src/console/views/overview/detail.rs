@@ -50,7 +50,8 @@ pub(super) fn away(model: &Model, server: &str) -> Option<String> {
     let mut said = Vec::new();
     said.extend(incident.map(|incident| cause(model, incident)));
     if incident.is_none() {
-        said.extend(process.filter(|process| process.pid.is_none()).map(ended_words));
+        let ended = process.filter(|process| process.pid.is_none());
+        said.extend(ended.map(|process| ended_words(model, process)));
     }
     if said.is_empty()
         && let Some(node) = model.nodes.get(server)
@@ -63,7 +64,7 @@ pub(super) fn away(model: &Model, server: &str) -> Option<String> {
 }
 
 fn cause(model: &Model, incident: &Incident) -> String {
-    let since = ago(model.now.ms_since(incident.began));
+    let since = incident.began.words(model.now);
     let by = model.by(incident.by.as_deref());
     match &incident.cause {
         Cause::Killed => format!("killed (kill -9){by} {since} ago"),
@@ -78,7 +79,8 @@ fn cause(model: &Model, incident: &Incident) -> String {
         }
         Cause::Crashed { .. } => format!("ended unasked {since} ago"),
         Cause::Silent => format!("not heard for {since}"),
-        Cause::Before => "away since before this console began".into(),
+        Cause::Before if incident.began.is_found() => "away since before this console began".into(),
+        Cause::Before => format!("last heard {since} ago, before this console began"),
         Cause::Evicted => format!("evicted{by} {since} ago"),
         Cause::Returns => format!("back since {since}"),
         Cause::Joins => format!("joins{by} since {since}"),
@@ -86,9 +88,10 @@ fn cause(model: &Model, incident: &Incident) -> String {
     }
 }
 
-fn ended_words(process: &Process) -> String {
-    let by = process.by.as_ref().map_or(String::new(), |by| format!(" by {by}"));
+fn ended_words(model: &Model, process: &Process) -> String {
+    let by = model.by(process.by.as_deref());
     match (process.signal, process.exit_code) {
+        (Some(9), _) if process.by.is_some() => format!("killed (kill -9){by}"),
         (Some(signal), _) => format!("ended by signal {signal}{by}"),
         (None, Some(code)) => format!("ended with exit code {code}{by}"),
         (None, None) => format!("does not run{by}"),
@@ -105,7 +108,9 @@ fn next(model: &Model, process: &Process, incident: Option<&Incident>) -> Option
         return Some("P lets it go on".into());
     }
     if let Some(pid) = process.pid {
-        let again = if incident.is_some_and(Incident::is_returning) { "again " } else { "" };
+        let was_gone = |one: &Incident| !matches!(one.cause, Cause::Joins | Cause::Leaves);
+        let is_back = incident.is_some_and(|one| one.is_returning() && was_gone(one));
+        let again = if is_back { "again " } else { "" };
         return Some(format!("runs {again}as pid {pid}"));
     }
     Some(match (process.state.as_str(), process.retry_at) {
@@ -232,7 +237,11 @@ fn of_node(model: &Model, server: &str, node: &Node) -> Vec<Vec<Span>> {
         second.push(format!("oldest {}", ago(load.oldest_ms)));
     }
     let mut third = Vec::new();
-    let why = if node.reason.is_empty() { "as it was found" } else { &node.reason };
+    let why = match node.reason.as_str() {
+        _ if node.is_evicted() => "others have its place",
+        "" => "as it was found",
+        why => why,
+    };
     let since = node.state_since.words(model.now);
     third.push(format!("{} for {since}: {}", node.word(), sentence::reason_words(why)));
     third.extend(node.status.as_ref().map(|told| format!("version {}", known(&told.version))));
@@ -246,7 +255,7 @@ fn stands_in(model: &Model, server: &str) -> Option<String> {
         return None;
     }
     let stands_in = |node: &Node| {
-        let change = node.last_change.as_ref().filter(|_| !node.is_well());
+        let change = node.last_change.as_ref().filter(|_| !node.is_well() && !node.is_evicted());
         change.is_some_and(|change| change.reads_by.iter().any(|by| by.as_str() == server))
     };
     let away = model.nodes.iter().filter(|(_, node)| stands_in(node));

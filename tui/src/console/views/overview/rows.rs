@@ -150,7 +150,7 @@ fn cells(seen: &Seen<'_>, server: &str) -> Vec<Vec<Span>> {
             vec![heard(seen, model.coordinator_feed.last)],
             one(told(format!("e{}", model.coordinator.epoch))),
             one("-".into()),
-            one(told(match model.copies.uncounted.is_empty() {
+            one(told(match model.counts_all() {
                 true => format!("{} in all", count(model.keys())),
                 false => format!("at least {}", count(model.keys())),
             })),
@@ -176,6 +176,7 @@ fn cells(seen: &Seen<'_>, server: &str) -> Vec<Vec<Span>> {
         one(format!("#{}", node.incarnation)),
         one(share.map_or("-".into(), |share| format!("{:.0}%", share * 100.0))),
         one(match node.is_counting() {
+            _ if node.is_evicted() => "-".to_owned(),
             true => "counting".to_owned(),
             false => format!("{}+{}", known(node.keys_primary()), known(node.keys_replica())),
         }),

@@ -56,7 +56,7 @@ fn at_all_sizes(model: &Model, selected: &str) {
 
 fn fed(console: &mut Console, at_ms: u64, feed: FeedName, line: &str) {
     let event = Box::new(event::decode(line.as_bytes()).unwrap());
-    console.handle(At(at_ms * 1_000), Input::Fed(Fed::Event(feed, event)));
+    console.handle(At::after_us(at_ms * 1_000), Input::Fed(Fed::Event(feed, event)));
 }
 
 #[test]

@@ -92,6 +92,7 @@ fn bar(
     let primary = keys(node.and_then(|node| node.keys_primary()));
     let replica = keys(node.and_then(|node| node.keys_replica()));
     let keys = match node.is_some_and(|node| node.is_counting()) {
+        _ if node.is_some_and(|node| node.is_evicted()) => "-".to_owned(),
         true => "counting".to_owned(),
         false => format!("{primary}+{replica}"),
     };
@@ -99,6 +100,7 @@ fn bar(
     if broken && !stale {
         let (_, word, _) = overview::state_of(seen, name);
         let by = node.and_then(|node| node.last_change.as_ref()).map(|change| &change.reads_by);
+        let by = by.filter(|_| node.is_some_and(|node| !node.is_evicted()));
         let by: Vec<&str> = by.into_iter().flatten().map(|node| node.as_str()).collect();
         let words = match by.as_slice() {
             [] => word.to_owned(),

@@ -187,7 +187,7 @@ fn centre(seen: &Seen<'_>, place: Option<&Place<'_>>) -> Vec<Vec<Span>> {
         None if model.ring.points.is_empty() => vec![vec![span("no ring known", Tone::Dim)]],
         None => vec![
             vec![span(format!("ring {}", model.ring.number), Tone::Dim)],
-            vec![span(format!("{} keys", count(model.keys())), Tone::Dim)],
+            vec![span(format!("{}{} keys", model.least(), count(model.keys())), Tone::Dim)],
         ],
     }
 }
@@ -284,7 +284,7 @@ pub(in crate::console::views) fn copies_words(seen: &Seen<'_>) -> Vec<Span> {
     let uncounted = model.copies.uncounted.iter().map(|node| node.as_str());
     let uncounted: Vec<&str> = uncounted.collect();
     if !uncounted.is_empty() {
-        spans.push(span(format!("at least; {} still count ", uncounted.join(" ")), Tone::Warn));
+        spans.push(span(format!("at least, {} not counted ", uncounted.join(" ")), Tone::Warn));
     }
     spans
 }
@@ -292,7 +292,13 @@ pub(in crate::console::views) fn copies_words(seen: &Seen<'_>) -> Vec<Span> {
 /// How many keys cannot be written; none: all can.
 pub(in crate::console::views) fn unwritable_words(seen: &Seen<'_>) -> Option<Span> {
     let keys = seen.model.copies.unwritable;
-    let least = if seen.model.copies.uncounted.is_empty() { "" } else { "at least " };
+    let least = seen.model.least();
+    let away = seen.model.nodes.values().any(|node| node.is_away());
+    // Whoever learns them takes part in their updates already.
+    if seen.model.moving.is_under_way() && !away {
+        let words = format!("{least}{} keys lack a copy, which is being made", count(keys));
+        return (keys > 0).then(|| span(words, Tone::Warn));
+    }
     let words = format!("{least}{} keys are read, but cannot be written", count(keys));
     (keys > 0).then(|| span(words, Tone::Bad))
 }

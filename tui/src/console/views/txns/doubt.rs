@@ -21,7 +21,7 @@ const NAME: usize = 12;
 pub(super) fn lines(row: &Row<'_>, model: &Model, look: &Look) -> Vec<Vec<Span>> {
     let Some(doubt) = row.doubt else { return Vec::new() };
     if let Some((outcome, at)) = doubt.resolved {
-        let long = ago(at.ms_since(doubt.since));
+        let long = doubt.since.words(at);
         let text = format!(
             "It was in doubt for {long}, and is {}: {}.",
             outcome.as_str(),
@@ -29,7 +29,7 @@ pub(super) fn lines(row: &Row<'_>, model: &Model, look: &Look) -> Vec<Vec<Span>>
         );
         return vec![vec![span(text, Tone::Bright)], client(row, model)];
     }
-    let long = ago(model.now.ms_since(doubt.since));
+    let long = doubt.since.words(model.now);
     if row.fate == Fate::Settled {
         let text = format!(
             "It was in doubt {long} ago. A new coordinator serves, and nothing of earlier ones is \
@@ -79,7 +79,7 @@ fn safe_action(doubt: &Doubt, model: &Model) -> Option<String> {
 
 /// Since when it is in doubt and who is missing, for the line that says how it is.
 pub(super) fn head(doubt: &Doubt, model: &Model) -> Vec<Span> {
-    let long = ago(model.now.ms_since(doubt.since));
+    let long = doubt.since.words(model.now);
     let missing: Vec<&str> = doubt.told.missing.iter().map(|node| node.as_str()).collect();
     let why: Vec<String> = missing.iter().filter_map(|node| hindrance(model, node)).collect();
     let mut line = vec![span(format!(" for {long}"), Tone::Bright)];

@@ -163,7 +163,7 @@ impl<'a> Row<'a> {
         if !goes_on || told.txn.us.answered.is_some() || model.stale_ms().is_some() {
             return Some(us);
         }
-        Some(us.saturating_add(model.now.0.saturating_sub(told.at.0)))
+        Some(us.saturating_add(model.now.us_since(told.at)))
     }
 
     /// The same for a person; what is not over is longer than that.
@@ -175,7 +175,8 @@ impl<'a> Row<'a> {
 
     /// When the last of it was told.
     fn at(&self) -> At {
-        let resolved = self.doubt.map(|doubt| doubt.resolved.map_or(doubt.since, |(_, at)| at));
+        let resolved =
+            self.doubt.map(|doubt| doubt.resolved.map_or(doubt.since.latest(), |(_, at)| at));
         self.told.map(|told| told.at).max(resolved).unwrap_or_default()
     }
 }
@@ -207,7 +208,7 @@ pub(super) fn all(model: &Model) -> Vec<Row<'_>> {
     let (mut in_doubt, mut rest): (Vec<_>, Vec<_>) = alone.partition(|row| is_in_doubt(row));
     in_doubt.extend(open.iter().copied().filter(is_in_doubt));
     open.retain(|row| !is_in_doubt(row));
-    let since = |row: &Row<'_>| row.doubt.map(|doubt| doubt.since);
+    let since = |row: &Row<'_>| row.doubt.map(|doubt| doubt.since.latest());
     in_doubt.sort_by_key(|row| std::cmp::Reverse((since(row), row.tx())));
     open.sort_by_key(|row| std::cmp::Reverse(row.told.map(|told| told.no)));
     rest.extend(past);
@@ -219,7 +220,7 @@ pub(super) fn all(model: &Model) -> Vec<Row<'_>> {
 /// The newest that is open and in doubt.
 pub(super) fn newest_in_doubt(model: &Model) -> Option<Version> {
     let open = model.txns.open().map(Row::of).filter(is_in_doubt);
-    let newest = open.max_by_key(|row| (row.doubt.map(|doubt| doubt.since), row.tx()));
+    let newest = open.max_by_key(|row| (row.doubt.map(|doubt| doubt.since.latest()), row.tx()));
     newest.and_then(|row| row.tx())
 }
 

@@ -28,10 +28,10 @@ fn fed(events: &[&str]) -> Model {
     model.apply(At(0), &Fed::Link(FeedName::Coordinator, FeedState::Live));
     for (seq, event) in (1..).zip(events) {
         let line = format!(
-            r#"{{"seq":{seq},"source":"coordinator","epoch":1,"at_us":{seq},"wall_ms":1,{event}}}"#
+            r#"{{"seq":{seq},"source":"coordinator","epoch":1,"at_us":{seq}000,"wall_ms":1,{event}}}"#
         );
         let event = protocol::event::decode(line.as_bytes()).unwrap();
-        model.apply(At(seq * 1_000), &Fed::Event(FeedName::Coordinator, Box::new(event)));
+        model.apply(At::after_us(seq * 1_000), &Fed::Event(FeedName::Coordinator, Box::new(event)));
     }
     model
 }

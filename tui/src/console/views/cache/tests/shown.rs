@@ -327,7 +327,7 @@ fn sweeps_of_a_real_cluster_are_drawn() {
     console.selected = set.server.clone();
     console.act_now(Action::Go(ViewName::Cache));
     console.views.cache.set = set.set;
-    play(&mut console, &fed, 2_000, at.0 / 1_000 + 1);
+    play(&mut console, &fed, 2_000, at.us() / 1_000 + 1);
     let text = frame(&console, 120, 36);
     println!("{text}\n{}", frame(&console, 80, 24));
     assert!(text.contains("Why way"), "{text}");

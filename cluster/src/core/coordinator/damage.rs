@@ -1,0 +1,202 @@
+//! What is known to be wrong with copies: damaged records, and stretches in which nodes differ.
+//!
+//! What is found (`reads`, `scan`, `audit`, `scrub`) is told here: as an event, in the log, and
+//! once a stretch and kind among the incidents of `status`, until it is found to be right again. A
+//! damaged record is not asked for again as long as somebody else has the key: its node says so
+//! instead of serving it.
+//!
+//! Never: says which of two whole copies is right.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use protocol::event::{Body, Divergence, DivergenceKind, Topic};
+use protocol::ids::{Key, MemberId};
+use protocol::peer::Span;
+use protocol::status::IncidentStatus;
+
+use super::super::ring::{Range, Ring};
+use super::super::time::Time;
+use super::{Coordinator, Note};
+
+/// Damaged records that are remembered; of more only the first are told.
+const RECORDS_MAX: usize = 4_096;
+/// Incidents that are shown.
+const INCIDENTS_MAX: usize = 64;
+/// Keys that are named at a time.
+pub(super) const NAMED_MAX: usize = 16;
+
+/// What is known.
+#[derive(Debug, Default)]
+pub(super) struct Damage {
+    /// Who has a damaged record of a key.
+    records: BTreeMap<Key, BTreeSet<MemberId>>,
+    incidents: BTreeMap<(Span, DivergenceKind), Incident>,
+    last: u64,
+}
+
+#[derive(Debug)]
+struct Incident {
+    number: u64,
+    what: String,
+    at: Time,
+}
+
+/// Something found.
+pub(super) struct Finding {
+    pub(super) span: Span,
+    pub(super) nodes: Vec<MemberId>,
+    pub(super) kind: DivergenceKind,
+    pub(super) keys: Vec<Key>,
+    pub(super) repaired: u64,
+}
+
+impl Damage {
+    /// The damaged records of a member.
+    pub(super) fn of(&self, member: MemberId) -> impl Iterator<Item = &Key> {
+        self.records.iter().filter(move |(_, who)| who.contains(&member)).map(|(key, _)| key)
+    }
+
+    /// Whoever has damaged records.
+    pub(super) fn members(&self) -> BTreeSet<MemberId> {
+        self.records.values().flatten().copied().collect()
+    }
+
+    /// Whether a member's record of a key is not known to be damaged.
+    pub(super) fn is_whole(&self, member: MemberId, key: &Key) -> bool {
+        self.records.get(key).is_none_or(|who| !who.contains(&member))
+    }
+
+    /// The same of all keys of a stretch.
+    pub(super) fn is_whole_in(&self, ring: &Ring, member: MemberId, range: Range) -> bool {
+        !self.of(member).any(|key| range.contains(ring.point_of(key)))
+    }
+
+    /// A write has taken the place of whatever was there.
+    pub(super) fn overwritten<'a>(&mut self, keys: impl Iterator<Item = &'a Key>) {
+        if !self.records.is_empty() {
+            keys.for_each(|key| {
+                self.records.remove(key);
+            });
+        }
+    }
+
+    /// A member's record is whole again.
+    pub(super) fn mended(&mut self, member: MemberId, key: &Key) {
+        if let Some(who) = self.records.get_mut(key) {
+            who.remove(&member);
+            if who.is_empty() {
+                self.records.remove(key);
+            }
+        }
+    }
+
+    pub(super) fn is_known(&self, span: Span, kind: DivergenceKind) -> bool {
+        self.incidents.contains_key(&(span, kind))
+    }
+
+    /// The stretch is found to be right.
+    pub(super) fn is_over(&mut self, span: Span, kind: DivergenceKind) {
+        self.incidents.remove(&(span, kind));
+    }
+
+    /// What is shown of it; moments are of the coordinator's own clock, milliseconds.
+    pub(super) fn incidents(&self) -> Vec<IncidentStatus> {
+        let mut shown: Vec<&Incident> = self.incidents.values().collect();
+        shown.sort_by_key(|incident| incident.number);
+        let status = |incident: &Incident| IncidentStatus {
+            id: format!("d{}", incident.number),
+            what: incident.what.clone(),
+            wall_ms: incident.at.0 / 1_000,
+        };
+        shown.into_iter().map(status).collect()
+    }
+}
+
+impl Coordinator {
+    /// Damaged records of a member were met: those that are news are told.
+    pub(super) fn found_damaged(&mut self, now: Time, member: MemberId, keys: Vec<Key>) {
+        let Some(ring) = self.ring.clone() else { return };
+        let mut by_arc: BTreeMap<usize, Vec<Key>> = BTreeMap::new();
+        for key in keys {
+            if !self.damage.records.contains_key(&key) && self.damage.records.len() >= RECORDS_MAX {
+                continue;
+            }
+            if self.damage.records.entry(key.clone()).or_default().insert(member) {
+                by_arc.entry(ring.arc_of(&key)).or_default().push(key);
+            }
+        }
+        let arcs: Vec<Range> = ring.arcs().map(|arc| arc.range).collect();
+        for (arc, keys) in by_arc {
+            let (nodes, kind) = (vec![member], DivergenceKind::Checksum);
+            let span = (arcs[arc].first, arcs[arc].last);
+            self.tell_divergence(now, Finding { span, nodes, kind, keys, repaired: 0 });
+        }
+    }
+
+    /// Something is wrong, or was put right.
+    pub(super) fn tell_divergence(&mut self, now: Time, finding: Finding) {
+        let Finding { span, nodes, kind, mut keys, repaired } = finding;
+        let count = keys.len();
+        keys.truncate(NAMED_MAX);
+        let names: Vec<String> = nodes.iter().map(|member| self.name_of(*member)).collect();
+        let names = names.join(", ");
+        let named: Vec<String> = keys.iter().map(|key| format!("{:?}", key.as_str())).collect();
+        let more = if count > keys.len() { ", ..." } else { "" };
+        let named = format!("{}{more}", named.join(", "));
+        let (first, last) = (span.0.0, span.1.0);
+        let range = format!("range {first:016x}-{last:016x}");
+        let what = match kind {
+            _ if repaired > 0 => format!("{repaired} damaged records of {names} were replaced"),
+            DivergenceKind::Checksum => format!(
+                "{count} records of {names} in {range} are damaged ({named}): other copies are \
+                 served; run `piazza admin repair`"
+            ),
+            DivergenceKind::Unreadable => format!(
+                "{names} cannot read its keystore on: check its disk, then start it with an empty \
+                 directory"
+            ),
+            _ => format!(
+                "the copies of {names} in {range} differ ({named}): nothing says which is right; \
+                 compare them with `piazza locate --copies`, and write the keys again"
+            ),
+        };
+        if repaired == 0 {
+            if !self.damage.is_known(span, kind) && self.damage.incidents.len() < INCIDENTS_MAX {
+                self.damage.last += 1;
+                let incident = Incident { number: self.damage.last, what: what.clone(), at: now };
+                self.damage.incidents.insert((span, kind), incident);
+            }
+            self.note(Note::Alarm(what));
+        } else {
+            self.note(Note::Change(what));
+        }
+        if self.events.on(Topic::Member) {
+            let nodes = nodes.iter().map(|member| self.node_name(*member)).collect();
+            let range = vec![span];
+            let body = Body::Divergence(Divergence { range, nodes, kind, keys, repaired });
+            self.tell_event(None, body);
+        }
+    }
+
+    /// Another ring is in force: what is known of other stretches or former members is void.
+    pub(super) fn damage_follows_ring(&mut self) {
+        let Some(ring) = self.ring.clone() else { return };
+        let spans: BTreeSet<Span> =
+            ring.arcs().map(|arc| (arc.range.first, arc.range.last)).collect();
+        self.damage.incidents.retain(|(span, _), _| spans.contains(span));
+        self.damage.records.retain(|key, who| {
+            who.retain(|member| ring.in_sync_at(ring.point_of(key)).contains(member));
+            !who.is_empty()
+        });
+    }
+
+    /// Incidents about damaged records end with the last of them.
+    pub(super) fn close_incidents(&mut self) {
+        let Some(ring) = &self.ring else { return };
+        let keys: Vec<_> = self.damage.records.keys().map(|key| ring.point_of(key)).collect();
+        self.damage.incidents.retain(|((first, last), kind), _| {
+            let range = Range { first: *first, last: *last };
+            *kind != DivergenceKind::Checksum || keys.iter().any(|point| range.contains(*point))
+        });
+    }
+}
