@@ -5,6 +5,7 @@
 //! * `wire`: a raw client, independent of the project's own;
 //! * `cluster`: a `piazza up` of one's own, and how to kill its parts;
 //! * `workload`: clients that write down what they are told;
+//! * `copies`: the nodes' stores, compared when a cluster has stopped;
 //! * `toy`: tests of these tools against a server that is wrong on purpose.
 //!
 //! The tests:
@@ -34,6 +35,7 @@
 //! * `rolling`: all servers are restarted one after the other under load;
 //! * `kill_loop`: servers are killed one after the other under load;
 //! * `kill_all`: everything is killed at once under load, again and again;
+//! * `change_loop`: in the midst of each change of the membership a server is killed, under load;
 //! * `mixed`: all kinds of operations, by the project's own client, while servers are killed and
 //!   paused and connections cut; what must hold of each kind is checked;
 //! * `image_cut`: the same, and whatever was not synced is lost (only on demand, as root);
@@ -50,11 +52,13 @@ pub(crate) mod workload;
 
 mod admin;
 mod bench;
+mod change_loop;
 mod commands;
 mod console;
 mod console_members;
 mod contract;
 mod conversation;
+mod copies;
 mod detach;
 mod disk_full;
 mod events;

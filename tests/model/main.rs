@@ -12,6 +12,8 @@
 //!   (R1, R12, H18).
 //! * `lease`: two coordinators and the clock between them; over the cores' own `Lease` (R11).
 //! * `cache`: one coordinator's cache, the commit point and what readers are told (R12).
+//! * `rings`: two coordinators and the way from one ring to the next: majorities, barrier, learner
+//!   (R10, R15).
 //!
 //! They are ports of the rules, not the cores themselves: a state must be small, compared and copied
 //! millions of times. Where the cores' own code is a value, the model runs it.
@@ -25,3 +27,4 @@ mod check;
 mod commit;
 mod keys;
 mod lease;
+mod rings;

@@ -78,6 +78,11 @@ const AT_LEAST: &[(&str, u64)] = &[
     ("writes astray", 12),
     ("duplicates refused", 60),
     ("nodes missing", 6),
+    ("orders", 400),
+    ("evictions", 60),
+    ("returns", 60),
+    ("nodes added", 70),
+    ("removals", 30),
 ];
 
 impl Coverage {

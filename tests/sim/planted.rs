@@ -1,4 +1,4 @@
-//! Does the simulation find bugs? Two score are planted (`core::planted`), one at a time, and
+//! Does the simulation find bugs? Three score are planted (`core::planted`), one at a time, and
 //! seeds are run until one fails: whoever changes a fault or a check sees what that is worth.
 //!
 //! Needs the feature `planted-bugs`; `PIAZZA_PLANTED=StaleFill` names a single one, with which

@@ -66,7 +66,7 @@ pub enum Bug {
     FenceNotSaved,
     /// An epoch is shared by all who claim it (R15, H16).
     EpochShared,
-    /// One node is enough to claim an epoch (R15, H17).
+    /// One node is enough to claim an epoch, and to put a ring in force (R15, H17).
     ClaimOnMinority,
     /// A node takes prepares of another ring than its own (H42).
     RingIgnored,
@@ -94,6 +94,39 @@ pub enum Bug {
     DecisionToldOnce,
     /// Segments of the log are freed before the keystore has what was in them (H55).
     FreedEarly,
+    /// Updates do not wait for the ring that is on its way (R10).
+    BarrierLeftOut,
+    /// A range is copied while something is open there in which the learner takes no part (R10,
+    /// H40).
+    CopiedWhileOpen,
+    /// A new coordinator goes on from the oldest ring that it finds (H42).
+    OldRingFound,
+    /// An evicted participant counts as one that has nothing (R6, H5).
+    EvictedIsNo,
+    /// Who is the last in sync is evicted, and learners take its place (R15, H49).
+    LastCopyEvicted,
+    /// A learner is switched in before it has copied anything (R15).
+    SwitchedInEarly,
+    /// A learner is read (H35).
+    LearnerRead,
+    /// A learner copies from any member that is there (H36).
+    CopiedFromNeighbour,
+    /// A learner takes no part in updates (H39).
+    LearnerLeftOut,
+    /// What is copied replaces what is there, newer or not (H38).
+    OlderReplacesNewer,
+    /// Deletions are not copied (H38).
+    TombstonesNotCopied,
+    /// A learner has everything before that is durable (R15).
+    LearnedBeforeDurable,
+    /// A node that was evicted has its place again without copying (H37, H44).
+    ReturnsInSync,
+    /// A node that was evicted is taken to have had what was open when it left (H44).
+    HadTooMuch,
+    /// A node that was evicted holds what it had prepared before (H41).
+    OldPreparesKept,
+    /// A node drops what a ring does not let it hold before that is in force (R10, H42).
+    DroppedBeforeInForce,
     /// Whoever was away copies what was written since, though tombstones of that time are gone (R8,
     /// H38).
     SweptUnseen,
@@ -103,7 +136,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 61] = [
         Self::VoteBeforeSync,
         Self::ReportBeforeSync,
         Self::LowerEpochHeard,
@@ -147,6 +180,22 @@ impl Bug {
         Self::WatchNotLost,
         Self::DecisionToldOnce,
         Self::FreedEarly,
+        Self::BarrierLeftOut,
+        Self::CopiedWhileOpen,
+        Self::OldRingFound,
+        Self::EvictedIsNo,
+        Self::LastCopyEvicted,
+        Self::SwitchedInEarly,
+        Self::LearnerRead,
+        Self::CopiedFromNeighbour,
+        Self::LearnerLeftOut,
+        Self::OlderReplacesNewer,
+        Self::TombstonesNotCopied,
+        Self::LearnedBeforeDurable,
+        Self::ReturnsInSync,
+        Self::HadTooMuch,
+        Self::OldPreparesKept,
+        Self::DroppedBeforeInForce,
         Self::SweptUnseen,
         Self::CopiedOntoOld,
     ];

@@ -11,15 +11,13 @@
 //!   `cutter`, which cuts connections in the midst of requests;
 //! * `repeats`: two more, on raw sockets, that repeat updates under one name;
 //! * `nemesis`: what kills and pauses;
-//! * `judge`: what must hold of each kind of key, when all is over;
-//! * `copies`: the nodes' stores, compared at the end.
+//! * `judge`: what must hold of each kind of key, when all is over.
 //!
 //! By hand: `PIAZZA_MIXED_KILLS=300 cargo test mixed -- --nocapture`.
 
 mod bank;
 mod book;
 mod clients;
-mod copies;
 mod cutter;
 mod judge;
 mod nemesis;
@@ -47,6 +45,7 @@ use self::nemesis::Nemesis;
 use self::readers::Watched;
 use self::repeats::Repeater;
 use super::cluster::{Cluster, Ring};
+use super::copies;
 use super::procs::wait_for;
 use crate::check::durable::Finals;
 use crate::check::seeded::{Seeded, from_env, number_from_env};

@@ -99,7 +99,13 @@ impl Coordinator {
     pub(super) fn newest_ring(&self) -> Option<RingRecord> {
         let registered = self.nodes.iter().filter_map(|n| n.register.as_ref()?.ring.as_ref());
         let reported = self.nodes.iter().filter_map(|n| n.report.as_ref()?.ring.as_ref());
-        registered.chain(reported).max_by_key(|ring| ring.number).cloned()
+        let all = registered.chain(reported);
+        let newest = if planted(Bug::OldRingFound) {
+            all.min_by_key(|ring| ring.number)
+        } else {
+            all.max_by_key(|ring| ring.number)
+        };
+        newest.cloned()
     }
 
     fn maybe_claim(&mut self, now: Time, above: Epoch, attempts: u32) {

@@ -219,7 +219,8 @@ impl Coordinator {
     fn source_of(&self, learner: MemberId, span: Span) -> Option<MemberId> {
         let ring = self.ring.as_ref()?;
         let range = Range { first: span.0, last: span.1 };
-        if self.is_open_without(learner, &[range]) {
+        let open = self.is_open_without(learner, &[range]);
+        if open && !planted(Bug::CopiedWhileOpen) {
             return None;
         }
         let inside = ring.arcs().filter(|arc| range.contains(arc.range.last));
@@ -228,6 +229,12 @@ impl Coordinator {
             let here = arc.in_sync.iter().copied().filter(|member| {
                 self.can_be_asked(*member) && self.damage.is_whole_in(ring, *member, range)
             });
+            if planted(Bug::CopiedFromNeighbour) {
+                let all = self.record.iter().flat_map(|record| &record.members);
+                let others = all.map(|member| member.id).filter(|id| *id != learner);
+                able = Some(others.filter(|member| self.can_be_asked(*member)).collect());
+                continue;
+            }
             able = Some(match able {
                 None => here.collect(),
                 Some(able) => {
@@ -342,7 +349,7 @@ impl Coordinator {
 
     /// A portion of a source: it goes to the learner.
     pub(super) fn on_copy_answer(&mut self, now: Time, answer: CopyAnswer) {
-        let CopyAnswer { r, items, through, swept, damaged } = answer;
+        let CopyAnswer { r, mut items, through, swept, damaged } = answer;
         if let Some(key) = damaged {
             // Another source is found for it, if there is one.
             if let Some((id, transfer)) = self.transfer_of(Wait::Portion(r)) {
@@ -353,6 +360,7 @@ impl Coordinator {
             }
             return;
         }
+        items.retain(|item| item.value.is_some() || !planted(Bug::TombstonesNotCopied));
         let bytes_per_s = self.copy_bytes_per_s.max(1);
         let Some((id, transfer)) = self.transfer_of(Wait::Portion(r)) else { return };
         transfer.swept = transfer.swept.max(swept);

@@ -244,7 +244,10 @@ impl Coordinator {
         };
         let whole = |member: &&MemberId| able(member) && self.damage.is_whole(**member, key);
         let ring = self.ring.as_ref()?;
-        ring.in_sync_at(ring.point_of(key)).iter().find(whole).copied()
+        let learners = planted(Bug::LearnerRead);
+        let all =
+            if learners { ring.replicas_of(key) } else { ring.in_sync_at(ring.point_of(key)) };
+        all.iter().find(whole).copied()
     }
 
     fn ask_node(&mut self, id: u64, place: usize, key: Key, member: MemberId) {

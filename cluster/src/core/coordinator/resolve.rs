@@ -308,7 +308,7 @@ impl Coordinator {
     /// reported under this epoch.
     pub(super) fn absent(&self, member: MemberId, id: Version) -> Option<Seen> {
         if self.is_gone(member) {
-            return Some(Seen::LostHere);
+            return Some(if planted(Bug::EvictedIsNo) { Seen::Never } else { Seen::LostHere });
         }
         if self.has_lost(member) {
             return self.loss_holds(member).then_some(Seen::LostHere);

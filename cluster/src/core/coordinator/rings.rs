@@ -24,6 +24,7 @@ use protocol::error::ErrorReply;
 use protocol::ids::{MemberId, RingNumber, Uuid, Version};
 use protocol::peer::{DownBody, Learning, RingMember, RingRecord};
 
+use super::super::planted::{Bug, planted};
 use super::super::ring::{self, Range, Ring, hash_of, ring_of};
 use super::super::time::Time;
 use super::links::LinkPhase;
@@ -109,9 +110,8 @@ impl Coordinator {
         let out = record.outgoing.as_ref();
         let old = old + out.iter().filter(|member| holds(member.uuid, member.id)).count();
         let old_members = stays.count() + usize::from(out.is_some());
-        let planted = super::super::planted::planted(super::super::planted::Bug::ClaimOnMinority);
         let enough = new > record.members.len() / 2 && old > old_members / 2;
-        enough || new > 0 && planted
+        enough || new > 0 && planted(Bug::ClaimOnMinority)
     }
 
     /// Begins a step: `record` is the next ring but for its number.
@@ -139,7 +139,7 @@ impl Coordinator {
         self.take_numbers();
         self.place_anew();
         let ranges: Vec<Range> = moves.into_iter().map(|moved| moved.range).collect();
-        if !ranges.is_empty() {
+        if !ranges.is_empty() && !planted(Bug::BarrierLeftOut) {
             let mut barrier = Barrier { ranges, awaited: BTreeSet::new(), in_force: None, gaining };
             let out = |txn: &Txn| !matches!(txn.phase, TxnPhase::Waiting { .. });
             let awaited = self.txns.iter().filter(|(_, txn)| out(txn) && barrier.covers(txn));
@@ -251,6 +251,8 @@ impl Coordinator {
     fn go_on_without_member(&mut self, now: Time, member: MemberId) {
         self.losses.remove(&member);
         self.marks.remove(&member);
+        // It may have been silent on a link that was open until now.
+        self.transfers_lost(member);
         let open: Vec<Version> = self.by_id.keys().copied().collect();
         for id in open {
             // Of an abort it need not be heard; of a commit it has no say.

@@ -512,7 +512,9 @@ impl Coordinator {
 pub(super) fn participants_of(ring: &Ring, op: &Update) -> Vec<MemberId> {
     let mut participants = Vec::new();
     for write in &op.writes {
-        participants.extend_from_slice(ring.replicas_of(&write.key));
+        let out = planted(Bug::LearnerLeftOut);
+        let in_sync = || ring.in_sync_at(ring.point_of(&write.key));
+        participants.extend_from_slice(if out { in_sync() } else { ring.replicas_of(&write.key) });
     }
     participants.sort_unstable();
     participants.dedup();

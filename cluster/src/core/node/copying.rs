@@ -21,6 +21,7 @@ use std::sync::Arc;
 use protocol::ids::{GroupSeq, Key, MemberId, RingNumber};
 use protocol::peer::{CopyAnswer, CopyAsk, CopyItem, CopyPut, Extent, Placement, Span, TxnState};
 
+use super::super::planted::{Bug, planted};
 use super::super::record::{Committed, Previous, Write};
 use super::super::ring::Ring;
 use super::super::ring::next::merged;
@@ -145,7 +146,7 @@ impl NodeCore {
             let saved_with = self.metas_sent;
             let Some(session) = self.session.as_mut() else { return };
             let serial = session.serial;
-            if last {
+            if last && !planted(Bug::LearnedBeforeDurable) {
                 let last = Last { session: serial, r, covered: false, durable: false, saved_with };
                 self.learning.lasts.push(last);
             } else if let Some((whole, keep)) = whole.zip(keep) {
@@ -267,6 +268,9 @@ impl NodeCore {
         }
         self.meta.former.push(id);
         self.meta.former.sort_unstable();
+        if planted(Bug::OldPreparesKept) {
+            return;
+        }
         self.meta.void_through = GroupSeq(self.next.0 - 1);
         if !self.buffer.is_empty() {
             // What is not in a group yet is under the old number too.

@@ -246,6 +246,9 @@ impl NodeCore {
             self.take_ring();
             self.stop_dropping();
             self.save_meta();
+            if planted(Bug::DroppedBeforeInForce) {
+                self.on_in_force(Some(number));
+            }
         }
         let saved_with = self.metas_sent;
         self.pending().install.push((saved_with, number));

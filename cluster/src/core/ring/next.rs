@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use protocol::ids::{MemberId, NodeName, Point, Uuid, Version};
 use protocol::peer::{Departed, Learning, RingMember, RingRecord, Span};
 
+use super::super::planted::{Bug, planted};
 use super::{Range, Ring, ring_of};
 
 /// Why a record is not made.
@@ -51,6 +52,9 @@ pub fn with_learning(now: &Ring, next: RingRecord, had: &Had) -> Result<RingReco
         first = Point(last.0.wrapping_add(1));
         let have = now.in_sync_at(last).iter().copied().filter(is_member);
         let have: Vec<MemberId> = have.collect();
+        if have.is_empty() && planted(Bug::LastCopyEvicted) {
+            continue;
+        }
         if have.is_empty() {
             return Err(Refused::LastCopy(span));
         }
@@ -116,7 +120,9 @@ pub fn without(
     };
     let RingMember { id, uuid, name, points } = next.members.remove(place);
     let held = spans_in_sync(&now, member);
-    next.outgoing = Some(Departed { id, uuid, name, lost, removed: false, points, held, since });
+    // Who has given its points away is not to come back, though it did not get to its end.
+    let removed = points.is_empty();
+    next.outgoing = Some(Departed { id, uuid, name, lost, removed, points, held, since });
     next.incoming = None;
     with_learning(&now, next, &Had::new())
 }

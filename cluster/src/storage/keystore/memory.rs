@@ -14,6 +14,7 @@ use super::{
     Checkpoint, Checkpointed, Counting, Keystore, KeystoreError, ONCE_BYTES, Stored, Visit,
     bytes_of, named,
 };
+use crate::core::planted::{Bug, planted};
 use crate::core::record::Committed;
 use crate::storage::codec;
 
@@ -117,7 +118,8 @@ impl Keystore for MemoryKeystore {
             }
             let key = &committed.write.key;
             let before = self.keys.get(key);
-            if before.is_some_and(|before| before.version >= committed.version) {
+            let old = before.is_some_and(|before| before.version >= committed.version);
+            if old && !planted(Bug::OlderReplacesNewer) {
                 continue;
             }
             let after = Stored::of(committed);

@@ -213,6 +213,47 @@ fn a_new_coordinator_brings_a_change_to_its_end() {
 }
 
 #[test]
+fn who_is_copied_from_may_fall_silent_on_a_link_that_stays_open_until_it_is_evicted() {
+    let mut world = living();
+    world.put_all("v1");
+    world.advance(200);
+    world.deaf.insert(0);
+    let remove = world.admin(Action::Remove("n1".into()));
+    assert!(is_ok(world.answer(remove)), "{:?}", world.answer(remove));
+    world.advance(100);
+    let copies = format!("{:?}", world.sides[0].core.copies);
+    assert!(copies.contains("source: MemberId(0)"), "it is copied from: {copies}");
+    world.advance(15_000);
+    world.settle();
+    assert_eq!(world.members(), [2, 3]);
+    assert_eq!(world.sides[0].removed, ["n1"], "it was to leave anyway");
+    world.crash(0);
+    world.assert_whole(2, "v1");
+}
+
+#[test]
+fn r16_names_of_updates_are_copied_with_their_keys() {
+    let mut world = living();
+    let at = world.some_key();
+    let first = world.put_once(0, 1, &at, "v1", "first");
+    world.run();
+    world.advance(100);
+    world.crash(world.holders(&at)[0]);
+    world.advance(3_500);
+    world.settle();
+    for node in world.machines_of(&at) {
+        assert_eq!(world.nodes[node].onces.len(), 1, "on {node}");
+    }
+    world.kill(0);
+    let side = world.start(Config { evict_after_ms: Some(2_000), ..successor(200) });
+    world.run();
+    world.advance(3_500);
+    let again = world.put_once(side, 2, &at, "v1", "first");
+    world.run();
+    assert_eq!(text(world.answer(again)), text(world.answer(first)));
+}
+
+#[test]
 fn two_nodes_cannot_do_without_one_of_them() {
     let mut world = World::blank();
     world.nodes.pop();

@@ -12,7 +12,7 @@ use cluster::storage::keystore::fjall::{CACHE_BYTES, FjallKeystore};
 use cluster::storage::keystore::{Keystore, Scan};
 use protocol::ids::{Uuid, Version};
 
-use crate::e2e::cluster::Ring;
+use super::cluster::Ring;
 
 /// Keys read at a time.
 const PAGE_KEYS: usize = 1_000;
