@@ -50,15 +50,16 @@ pub(super) fn answered(admin: event::Admin, refused: Option<ErrorCode>) -> event
 /// What the core is to answer, and what it has lately.
 #[derive(Debug, Default)]
 pub(super) struct Administered {
-    /// Bounded: each has a slot of its connection.
-    open: BTreeMap<ClientId, event::Admin>,
+    /// Each with whether only its consequence is asked for. Bounded: each has a slot of its
+    /// connection.
+    open: BTreeMap<ClientId, (event::Admin, bool)>,
     pub(super) recent: Recent,
 }
 
 impl Administered {
-    /// The core is asked.
-    pub(super) fn asks(&mut self, client: ClientId, admin: event::Admin) {
-        self.open.insert(client, admin);
+    /// The core is asked, perhaps only what would be.
+    pub(super) fn asks(&mut self, client: ClientId, admin: event::Admin, dry_run: bool) {
+        self.open.insert(client, (admin, dry_run));
     }
 
     /// A connection is gone: nobody answers it any more.
@@ -66,14 +67,16 @@ impl Administered {
         self.open.retain(|client, _| client.conn != conn);
     }
 
-    /// The core answers somebody: what is to be told, if it is one of these requests.
+    /// The core answers somebody: what is to be told, if it is one of these requests. That somebody
+    /// looked at what would be is not: nothing was done.
     pub(super) fn answers(&mut self, client: ClientId, answer: &Answer) -> Option<event::Admin> {
-        let admin = self.open.remove(&client)?;
+        let (admin, dry_run) = self.open.remove(&client)?;
         let refused = match answer {
             Answer::Error(error) => Some(error.code),
             _ => None,
         };
-        Some(self.recent.keep(answered(admin, refused)))
+        let is_told = refused.is_some() || !dry_run;
+        is_told.then(|| self.recent.keep(answered(admin, refused)))
     }
 }
 

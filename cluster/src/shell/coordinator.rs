@@ -349,7 +349,7 @@ impl Driver {
                 self.subscribe(now, client, *wants, subscriber);
             }
             Event::Administer { client, op, timeout_ms, admin } => {
-                self.administered.asks(client, *admin);
+                self.administered.asks(client, *admin, op.dry_run);
                 let op = ClientOp::Admin(op);
                 self.hand_in(now, Input::Request { client, op, once: None, timeout_ms });
             }

@@ -134,7 +134,7 @@ pub(super) fn no_room(name: &str) -> String {
 
 impl Coordinator {
     /// Another ring is in force: what is not learned under it any more is not copied.
-    pub(super) fn copies_follow_ring(&mut self, now: Time) {
+    pub(super) fn copies_follow_ring(&mut self) {
         let learning = self.record.as_ref().map(|record| record.learning.clone());
         let learning = learning.unwrap_or_default();
         let wanted = |learner: MemberId, span: &Span| {
@@ -146,12 +146,6 @@ impl Coordinator {
             .retain(|_, transfer| transfer.spans.iter().all(|span| wanted(transfer.learner, span)));
         if learning.is_empty() {
             (self.copies.ended, self.copies.meter) = ((0, 0), Meter::default());
-        }
-        let sources: BTreeSet<MemberId> =
-            self.copies.transfers.values().map(|transfer| transfer.source).collect();
-        let gone: Vec<MemberId> = sources.into_iter().filter(|id| self.is_gone(*id)).collect();
-        for gone in gone {
-            self.transfers_lost(now, gone);
         }
     }
 

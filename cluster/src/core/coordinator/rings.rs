@@ -252,7 +252,7 @@ impl Coordinator {
         self.losses.remove(&member);
         self.marks.remove(&member);
         // It may have been silent on a link that was open until now.
-        self.transfers_lost(member);
+        self.transfers_lost(now, member);
         let open: Vec<Version> = self.by_id.keys().copied().collect();
         for id in open {
             // Of an abort it need not be heard; of a commit it has no say.

@@ -16,7 +16,7 @@ impl Coordinator {
         for change in self.changes.open.iter_mut().filter(|change| !change.kind.is_scrub()) {
             (change.keys, change.bytes) = (change.keys.max(keys), change.bytes.max(bytes));
         }
-        self.copies_follow_ring(now);
+        self.copies_follow_ring();
         self.audits_follow_ring();
         self.scrub_follows_ring();
         self.damage_follows_ring();

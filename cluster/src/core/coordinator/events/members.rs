@@ -51,6 +51,10 @@ impl Coordinator {
         let interval_us = self.config.heartbeat_ms.saturating_mul(1_000).max(1);
         for place in 0..self.nodes.len() {
             let node = &self.nodes[place];
+            // Nobody waits for one whose place others have, or that has left.
+            if node.id.is_none() && self.record.is_some() {
+                continue;
+            }
             let last = node.heartbeat_at.unwrap_or(node.registered_at).max(self.events.awake);
             let silent_us = now.since_us(last);
             let missed = silent_us.saturating_sub(interval_us / 2) / interval_us;
@@ -181,15 +185,20 @@ impl Coordinator {
             Some(members) if !founding => members / 2 + 1,
             _ => founders,
         };
-        let body = Body::CoordinatorState(CoordinatorState {
+        let told = CoordinatorState {
             state: self.state_now(),
             answered: self.nodes.iter().filter(answered).count() as u32,
             needed: needed as u32,
             in_doubt: self.in_doubt.len() as u64,
             resolved: self.resolved.len() as u64,
             serving_share: self.serving_share(),
-        });
-        self.tell_event(None, body);
+        };
+        // What nodes say after they have answered changes nothing of it.
+        let told = (self.epoch, told);
+        if self.events.coordinator.as_ref() != Some(&told) {
+            self.events.coordinator = Some(told.clone());
+            self.tell_event(None, Body::CoordinatorState(told.1));
+        }
     }
 
     /// The part of the ring that has a replica which may be read.

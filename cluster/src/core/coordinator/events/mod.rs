@@ -23,8 +23,8 @@ mod txns;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::event::{Body, Copies, LinkState, Subscribe, Topic, Topics};
-use protocol::ids::Version;
+use protocol::event::{Body, CoordinatorState, Copies, LinkState, Subscribe, Topic, Topics};
+use protocol::ids::{Epoch, Version};
 
 pub use caches::Look;
 pub(super) use members::Seen;
@@ -87,6 +87,8 @@ pub(super) struct Events {
     member: Option<u64>,
     copies: Option<Copies>,
     copies_at: Time,
+    /// How far the coordinator was last told to be, and in which epoch.
+    coordinator: Option<(Epoch, CoordinatorState)>,
     sampler: Sampler,
     /// Committed transactions that wait for their confirmations.
     closing: BTreeMap<Version, txns::Closing>,
@@ -134,6 +136,9 @@ impl Coordinator {
             // What was told to nobody is news.
             self.events.links.clear();
             self.events.copies = None;
+        }
+        if !before.topics.has(Topic::Coordinator) {
+            self.events.coordinator = None;
         }
         if !self.events.on(Topic::Txn) {
             self.events.closing.clear();

@@ -273,6 +273,11 @@ fn a_new_coordinator_tells_how_it_comes_to_serve() {
     assert!(states.contains(&(CoordinatorState::Claiming, 2)), "{states:?}");
     assert!(states.contains(&(CoordinatorState::Fencing, 2)), "{states:?}");
     assert_eq!(states.last(), Some(&(CoordinatorState::Active, 3)));
+    let all = pick(&heard, |body| match body {
+        Body::CoordinatorState(state) => Some(state.clone()),
+        _ => None,
+    });
+    assert!(all.windows(2).all(|pair| pair[0] != pair[1]), "nothing is told twice: {all:?}");
     let shares = pick(&heard, |body| match body {
         Body::CoordinatorState(state) => Some(state.serving_share),
         _ => None,
