@@ -77,7 +77,7 @@ pub(super) struct Transfer {
     onces_end: bool,
     wait: Wait,
     /// Not before this is the next portion asked for.
-    not_before: Time,
+    pub(super) not_before: Time,
     pub(super) began: Time,
     pub(super) keys: u64,
     pub(super) bytes: u64,

@@ -144,7 +144,7 @@ impl Coordinator {
         open.chain(told.map(|(id, _)| id)).min().copied().unwrap_or(next).min(next)
     }
 
-    fn told(&self, refused: Refused, name: &str) -> String {
+    pub(super) fn told(&self, refused: Refused, name: &str) -> String {
         match refused {
             Refused::LastCopy(_) => format!(
                 "{name} has the only complete copy of some keys: start it again, or wait until \

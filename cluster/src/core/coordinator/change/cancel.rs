@@ -151,7 +151,8 @@ impl Coordinator {
                 with_places(record, &new)
             }
         };
-        next.map(Some).map_err(|why| format!("{why:?}"))
+        let name = change.kind.node().unwrap_or("a node");
+        next.map(Some).map_err(|why| self.told(why, name))
     }
 
     /// The first step of the way back of a change that is to be cancelled.
