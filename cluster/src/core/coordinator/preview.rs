@@ -45,7 +45,7 @@ impl Coordinator {
         let adds = matches!(kind, Kind::Add(_));
         ChangePreview {
             action: kind.action().to_owned(),
-            node: kind.node().filter(|name| !name.is_empty()).map(str::to_owned),
+            node: kind.node().map(str::to_owned),
             arcs: next.learning.len() as u64,
             moves: moves.take(MOVES_MAX).collect(),
             keys: all.keys,

@@ -57,7 +57,7 @@ impl Coordinator {
             let told = ChangeStatus {
                 change: format!("c{}", change.number),
                 action: change.kind.action().to_owned(),
-                node: change.kind.node().filter(|name| !name.is_empty()).map(str::to_owned),
+                node: change.kind.node().map(str::to_owned),
                 state: state.to_owned(),
                 keys_done: change.keys,
                 bytes_done: change.bytes,
@@ -74,7 +74,7 @@ impl Coordinator {
                 return ChangeStatus { keys_done, bytes_done, ..told };
             }
             let reason = match (told.reason.clone(), &paused) {
-                (None, Some(why)) if change.kind.can_be_cancelled() => {
+                (None, Some(why)) if change.kind.once_cancelled().is_ok() => {
                     Some(format!("{why}, and it goes on by itself; or cancel the change"))
                 }
                 (None, Some(why)) => Some(format!("{why}, and it goes on by itself")),
