@@ -140,8 +140,7 @@ impl Coordinator {
         }
         let Some(figures) = self.node_of(id).and_then(counted) else { return Amount::default() };
         let keys = figures.keys_primary.saturating_add(figures.keys_replica);
-        let bytes = figures.key_bytes.map(|each| keys.saturating_mul(each));
-        Amount { keys: Some(keys), bytes: if keys == 0 { Some(0) } else { bytes } }
+        Amount::of_keys(keys, figures.key_bytes)
     }
 }
 
