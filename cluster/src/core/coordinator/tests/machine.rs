@@ -1,6 +1,8 @@
 //! The nodes of the world: what becomes of their cores' effects, how they end and start again.
 
-use protocol::peer::{Audit, Audited, CopyAsk, CopyItem, Digest, RangeHash, Span, WireValue};
+use protocol::peer::{
+    Audit, Audited, CopyAsk, CopyItem, Digest, RangeHash, Scrubbed, Span, WireValue,
+};
 
 use super::super::super::ring::{Range, byte_sum, hash_of};
 use super::*;
@@ -127,7 +129,13 @@ impl Machine {
                 let rotten = page.iter().filter(|(key, _)| self.rotten.contains(*key));
                 let damaged = rotten.map(|(key, _)| (*key).clone()).collect();
                 let keys = page.len() as u64;
-                Audited::Scrubbed { damaged, unreadable: false, keys, bytes: keys, through }
+                Audited::Scrubbed(Scrubbed {
+                    damaged,
+                    unreadable: false,
+                    keys,
+                    bytes: keys,
+                    through,
+                })
             }
             Audit::Copies(keys) => {
                 let there = |key: &Key| self.keys.get_key_value(key);
