@@ -409,11 +409,8 @@ impl Coordinator {
                 _ => transfer.keys_end = true,
             }
             transfer.wait = Wait::Turn;
-            let due = now >= transfer.told.plus_ms(TOLD_EVERY_MS);
-            if due {
+            if now >= transfer.told.plus_ms(TOLD_EVERY_MS) {
                 transfer.told = now;
-            }
-            if due {
                 self.tell_transfer(now, id, "copying");
             }
             self.go_on_copying(now, id);
