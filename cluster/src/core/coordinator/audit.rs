@@ -141,8 +141,7 @@ impl Coordinator {
         if spans.is_empty() {
             return;
         }
-        self.last_read += 1;
-        let r = self.last_read;
+        let r = self.next_ask();
         for (member, (places, _)) in &asked {
             let of = places.iter().filter_map(|place| spans.get(*place));
             let what = Audit::Hashes(of.map(|(span, _)| *span).collect());
@@ -176,8 +175,7 @@ impl Coordinator {
             return;
         }
         let (span, after, members) = (look.span, look.after.clone(), look.members.clone());
-        self.last_read += 1;
-        let r = self.last_read;
+        let r = self.next_ask();
         for member in &members {
             let what = Audit::Digests { span, after: after.clone() };
             self.push_audit(*member, AuditAsk { r, what });

@@ -227,7 +227,7 @@ pub struct Coordinator {
     reads: BTreeMap<u64, reads::Read>,
     /// Keys of all those.
     keys_read: usize,
-    /// Numbers reads, and the questions that they are put in.
+    /// Numbers reads, other requests that wait for nodes, and the questions that nodes are asked.
     last_read: u64,
     parked: BTreeSet<u64>,
     /// Reads whose turn has come.
@@ -390,6 +390,12 @@ impl Coordinator {
             }
         }
         self.tell_of_time(now);
+    }
+
+    /// The number of the next read, or question.
+    fn next_ask(&mut self) -> u64 {
+        self.last_read += 1;
+        self.last_read
     }
 
     fn note(&mut self, note: Note) {

@@ -135,8 +135,7 @@ impl Coordinator {
             if !self.can_be_asked(member) {
                 continue;
             }
-            self.last_read += 1;
-            let r = self.last_read;
+            let r = self.next_ask();
             let nodes = self.scrubs.running.as_mut().map(|scrub| &mut scrub.nodes);
             let Some(progress) = nodes.and_then(|nodes| nodes.get_mut(&member)) else { continue };
             progress.asked = Some(r);
@@ -244,8 +243,7 @@ impl Coordinator {
                 }
             }
             let Some(source) = source else { continue };
-            self.last_read += 1;
-            let r = self.last_read;
+            let r = self.next_ask();
             let what = Audit::Copies(chosen.iter().cloned().collect());
             self.push_audit(source, AuditAsk { r, what });
             self.scrubs.mend = Some(Mend { member, source, keys: chosen, step: Step::Asked(r) });
@@ -297,8 +295,7 @@ impl Coordinator {
             self.scrubs.mend = None;
             return;
         }
-        self.last_read += 1;
-        let r = self.last_read;
+        let r = self.next_ask();
         if let Some(mend) = &mut self.scrubs.mend {
             mend.step = Step::Put(r);
         }
