@@ -8,6 +8,11 @@
 //! there are asked for without their values, portion by portion, each in one step like that; so the
 //! keys are found.
 //!
+//! A node that lost its power may hold what a transaction wrote whose fate is open here: a
+//! checkpoint has kept it, and the record of the decision was not on the disk yet. So nothing is
+//! compared where a transaction of an earlier epoch is in doubt: all who are compared have reported
+//! what they had prepared.
+//!
 //! Never: compares what learners have; asks again while an answer is open.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +21,7 @@ use protocol::event::DivergenceKind;
 use protocol::ids::{Key, MemberId, Point, Version};
 use protocol::peer::{Audit, AuditAnswer, AuditAsk, Audited, Digest, RangeHash, Span};
 
+use super::super::ring::{Range, hash_of};
 use super::super::time::Time;
 use super::damage::{Finding, NAMED_MAX};
 use super::{Coordinator, Phase};
@@ -130,7 +136,8 @@ impl Coordinator {
         for arc in arcs[from..].iter().chain(&arcs[..from]).take(SPANS_MAX) {
             self.audits.behind = arc.range.last;
             let several = arc.in_sync.len() > 1;
-            if several && arc.in_sync.iter().all(|member| self.can_be_compared(*member)) {
+            let sure = !self.has_doubts(arc.range, arc.in_sync);
+            if several && sure && arc.in_sync.iter().all(|member| self.can_be_compared(*member)) {
                 spans.push(((arc.range.first, arc.range.last), arc.in_sync.to_vec()));
             }
         }
@@ -148,6 +155,14 @@ impl Coordinator {
             self.push_audit(*member, AuditAsk { r, what });
         }
         self.audits.open = Some(Question { r, spans, asked });
+    }
+
+    /// Whether the fate of something that was written there is open.
+    fn has_doubts(&self, range: Range, members: &[MemberId]) -> bool {
+        self.in_doubt.values().any(|doubt| match &doubt.prepare {
+            Some(prepare) => prepare.writes.iter().any(|w| range.contains(hash_of(&w.key))),
+            None => doubt.participants.iter().any(|member| members.contains(member)),
+        })
     }
 
     fn can_be_compared(&self, member: MemberId) -> bool {
@@ -172,6 +187,10 @@ impl Coordinator {
         let Some(look) = &self.audits.look else { return };
         if !look.members.iter().all(|member| self.can_be_compared(*member)) {
             self.end_look(now);
+            return;
+        }
+        if self.has_doubts(Range { first: look.span.0, last: look.span.1 }, &look.members) {
+            self.audits.look = None;
             return;
         }
         let (span, after, members) = (look.span, look.after.clone(), look.members.clone());
