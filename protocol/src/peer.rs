@@ -18,7 +18,7 @@ use crate::ids::{
 
 pub use self::audit::{Audit, AuditAnswer, AuditAsk, Audited, Digest, RangeHash, Scrubbed};
 pub use self::cache::{CacheAnswer, CacheAsk};
-pub use self::copy::{COPY_ITEM_BYTES, CopyAnswer, CopyAsk, CopyItem, CopyPut, Extent};
+pub use self::copy::{COPY_ITEM_BYTES, CopyAnswer, CopyAsk, CopyItem, CopyPut, Extent, Portion};
 pub use self::heartbeat::Heartbeat;
 pub use self::line::Message;
 pub use self::placement::Placement;

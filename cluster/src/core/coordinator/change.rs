@@ -207,8 +207,7 @@ impl Coordinator {
             }
             Action::SetCopyRate(bytes) => {
                 self.copy_bytes_per_s = bytes;
-                // Nobody waits on for as long as the rate before made it.
-                self.copies.transfers.values_mut().for_each(|transfer| transfer.not_before = now);
+                self.pace.anew(now);
                 Ok(until_the_end())
             }
             Action::Cancel(change) => self.cancel(now, &change, op.dry_run),

@@ -43,8 +43,8 @@ impl NodeCore {
         if session.scans.remove(&r).is_some() {
             session.out.scan.push(ScanAnswer { r, items: Vec::new(), through: None, damaged });
         } else if session.copies.remove(&r).is_some() {
-            let (items, through, swept) = (Vec::new(), None, self.meta.swept);
-            session.out.copy.push(CopyAnswer { r, items, through, swept, damaged });
+            let (portion, through, swept) = (None, None, self.meta.swept);
+            session.out.copy.push(CopyAnswer { r, portion, through, swept, damaged });
         }
     }
 

@@ -1,7 +1,7 @@
 //! The nodes of the world: what becomes of their cores' effects, how they end and start again.
 
 use protocol::peer::{
-    Audit, Audited, CopyAsk, CopyItem, Digest, RangeHash, Scrubbed, Span, WireValue,
+    Audit, Audited, CopyAsk, CopyItem, Digest, Portion, RangeHash, Scrubbed, Span, WireValue,
 };
 
 use super::super::super::ring::{Range, byte_sum, hash_of};
@@ -250,7 +250,8 @@ impl World {
             }
             node::Effect::Copy { token, ask, .. } => {
                 let (items, through) = machine.copy(&ask);
-                machine.looks.push_back(node::Input::Copied { token, items, through });
+                let portion = Portion::of(&items);
+                machine.looks.push_back(node::Input::Copied { token, portion, through });
             }
             node::Effect::Audit { token, what, .. } => {
                 let what = machine.audit(&what);
