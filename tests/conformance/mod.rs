@@ -22,8 +22,9 @@
 //!   `sessions` (79x): how a node's session begins;
 //! * `malformed` (8xx): hundreds of bad inputs on every port;
 //! * `broken` (9xx): a node is down;
-//! * `tokens` (10xx): a cluster with tokens; `limits` (11xx): one with small limits. Both are always
-//!   of one's own.
+//! * `tokens` (10xx): a cluster with tokens; `limits` (11xx): one with small limits; `changes` (12xx):
+//!   one whose membership changes; `alone` (13xx): another, with one copy of each key. All of them
+//!   are always of one's own.
 //!
 //! The contract is the judge: a check is changed only with it.
 
@@ -38,8 +39,10 @@ use super::e2e::cluster::Cluster;
 use super::e2e::procs::TempDir;
 
 mod admin;
+mod alone;
 mod bad_lines;
 mod broken;
+mod changes;
 mod events;
 mod explain;
 mod framing;
@@ -103,14 +106,16 @@ const ALL: &[&[Check]] = &[
     broken::CHECKS,
 ];
 
+/// Those that always have a cluster of their own.
+const OWN: &[&[Check]] = &[tokens::CHECKS, limits::CHECKS, changes::CHECKS, alone::CHECKS];
+
 /// Who quotes which piece of the contract.
 pub(super) fn quotes() -> impl Iterator<Item = (String, &'static str)> {
     let quotes = |check: &'static Check| {
         let by = format!("conformance {} {}", check.number, check.name);
         check.holds.iter().map(move |quote| (by.clone(), *quote))
     };
-    let own: &[&[Check]] = &[tokens::CHECKS, limits::CHECKS];
-    ALL.iter().chain(own).copied().flatten().flat_map(quotes)
+    ALL.iter().chain(OWN).copied().flatten().flat_map(quotes)
 }
 
 /// What is checked.
@@ -227,6 +232,24 @@ fn the_contract_is_kept_with_small_limits() {
     }
 }
 
+#[test]
+fn the_contract_is_kept_while_the_membership_changes() {
+    let checks = wanted(&[changes::CHECKS]);
+    if !checks.is_empty() {
+        let cluster = Cluster::start("conformance-changes", 4, 2, changes::FLAGS);
+        keep(&checks, &Site::at(cluster.addr(), Some(cluster)));
+    }
+}
+
+#[test]
+fn the_contract_is_kept_with_one_copy() {
+    let checks = wanted(&[alone::CHECKS]);
+    if !checks.is_empty() {
+        let cluster = Cluster::start("conformance-alone", 3, 1, changes::FLAGS);
+        keep(&checks, &Site::at(cluster.addr(), Some(cluster)));
+    }
+}
+
 /// Runs them all, then says which ones failed.
 fn keep(checks: &[&Check], site: &Site) {
     let mut failures = Vec::new();
@@ -251,8 +274,7 @@ fn keep(checks: &[&Check], site: &Site) {
 
 #[test]
 fn numbers_rise_and_quotes_are_there() {
-    let own: &[&[Check]] = &[tokens::CHECKS, limits::CHECKS];
-    let all: Vec<&Check> = ALL.iter().chain(own).copied().flatten().collect();
+    let all: Vec<&Check> = ALL.iter().chain(OWN).copied().flatten().collect();
     assert!(all.windows(2).all(|pair| pair[0].number < pair[1].number));
     assert!(all.iter().all(|check| !check.holds.is_empty()));
     let wanted = std::env::var("PIAZZA_CONFORMANCE").unwrap_or_default();

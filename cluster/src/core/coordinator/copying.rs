@@ -82,6 +82,8 @@ pub(super) struct Transfer {
     pub(super) keys: u64,
     pub(super) bytes: u64,
     told: Time,
+    /// It has come further since.
+    untold: bool,
 }
 
 impl Transfer {
@@ -177,8 +179,21 @@ impl Coordinator {
         let ids: Vec<u64> =
             self.copies.transfers.iter().filter(waiting).map(|(id, _)| *id).collect();
         for id in ids {
+            self.tell_progress(now, id);
             self.go_on_copying(now, id);
         }
+    }
+
+    /// Tells how far a transfer is if it has come further, but not all the time.
+    fn tell_progress(&mut self, now: Time, id: u64) {
+        let Some(transfer) = self.copies.transfers.get_mut(&id) else { return };
+        if !transfer.untold || now < transfer.told.plus_ms(TOLD_EVERY_MS) {
+            return;
+        }
+        (transfer.told, transfer.untold) = (now, false);
+        let learner = transfer.learner;
+        let state = if self.has_room(learner) { "copying" } else { "paused" };
+        self.tell_transfer(now, id, state);
     }
 
     fn plan_transfers(&mut self, now: Time, record: &RingRecord) {
@@ -220,8 +235,12 @@ impl Coordinator {
                 keys: 0,
                 bytes: 0,
                 told: now,
+                untold: false,
             };
-            self.copies.transfers.insert(self.copies.last, transfer);
+            let id = self.copies.last;
+            let state = self.state_of_transfer(&transfer);
+            self.copies.transfers.insert(id, transfer);
+            self.tell_transfer(now, id, state);
         }
     }
 
@@ -431,11 +450,9 @@ impl Coordinator {
                 _ => transfer.keys_end = true,
             }
             transfer.wait = Wait::Turn;
+            transfer.untold = true;
             let asked = transfer.asked;
-            if now >= transfer.told.plus_ms(TOLD_EVERY_MS) {
-                transfer.told = now;
-                self.tell_transfer(now, id, "copying");
-            }
+            self.tell_progress(now, id);
             self.pace.taken(now, asked);
             self.go_on_copying(now, id);
         } else if let Some((id, transfer)) = self.transfer_of(Wait::OncesTaken(r)) {

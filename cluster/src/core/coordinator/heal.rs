@@ -56,11 +56,12 @@ impl Coordinator {
         if record.incoming.is_some() || record.outgoing.is_some() {
             return Some((next::settled(record), None));
         }
-        if let Some((next, kind)) = self.due_eviction(now, record) {
-            return Some((next, Some(kind)));
-        }
+        // First: who is to stay after all and is silent is evicted as the member that it is again.
         if let Some(next) = self.due_way_back(now, record) {
             return Some((next, None));
+        }
+        if let Some((next, kind)) = self.due_eviction(now, record) {
+            return Some((next, Some(kind)));
         }
         let done = self.learned(record);
         if !done.is_empty() {
@@ -129,7 +130,11 @@ impl Coordinator {
         let name = self.name_of(member);
         let lost = self.has_lost(member);
         let next = next::without(record, member, self.had_before(member), lost);
-        let next = next.map_err(|refused| self.told(refused, &name))?;
+        let mut next = next.map_err(|refused| self.told(refused, &name))?;
+        if self.stays_after_all(member) {
+            // Its points are given away, but its removal is cancelled: it may come back.
+            next.outgoing.iter_mut().for_each(|out| out.removed = false);
+        }
         self.why_not(record, &next, Some(member)).map_or(Ok(next), Err)
     }
 

@@ -7,7 +7,9 @@
 //! is on its way into force comes into force first. Should the coordinator end meanwhile, its
 //! successor goes on from whichever ring it finds: forth, or back once that step is made.
 //!
-//! An eviction is not taken back: what was decided without its member rests on it.
+//! Whoever is to stay and is silent meanwhile is a member again first, and then evicted like any
+//! other: it comes back by itself. An eviction is not taken back: what was decided without its
+//! member rests on it.
 
 use protocol::error::{ErrorCode, ErrorReply};
 use protocol::ids::{MemberId, Point};
