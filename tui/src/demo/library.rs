@@ -26,6 +26,7 @@ pub const DEMOS: &[Listed] = demos!(
     "kill-primary",
     "kill-coordinator",
     "two-phase-commit",
+    "second-chance",
     "ring",
     "heal",
     "partition-or-pause",
