@@ -24,7 +24,8 @@ fn demo(dir: &TempDir, arguments: &[&str]) -> Ran {
     });
     let left = fs::read_dir(dir.path()).expect("our directory").flatten();
     let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
-    let left: Vec<_> = left.iter().filter(|name| name.to_string_lossy().contains("demo-")).collect();
+    let left: Vec<_> =
+        left.iter().filter(|name| name.to_string_lossy().contains("demo-")).collect();
     assert!(left.is_empty(), "{command:?} leaves {left:?}");
     Ran::of(output)
 }

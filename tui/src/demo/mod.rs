@@ -31,7 +31,7 @@ pub const CAPTION_CHARS_MAX: usize = 116;
 /// How long a caption is left to be read, milliseconds.
 pub fn reading_ms(text: &str) -> u64 {
     const BEGIN_MS: u64 = 900;
-    const LETTER_MS: u64 = 45;
+    const LETTER_MS: u64 = 60;
     BEGIN_MS + LETTER_MS * text.chars().count() as u64
 }
 

@@ -48,7 +48,7 @@ fn told(order: Order) -> String {
     }
 }
 
-fn at<'a>(all: &'a [(u64, String)], what: &str) -> u64 {
+fn at(all: &[(u64, String)], what: &str) -> u64 {
     let found = all.iter().find(|(_, told)| told.starts_with(what));
     found.unwrap_or_else(|| panic!("no {what:?} in {all:#?}")).0
 }
