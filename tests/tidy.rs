@@ -46,6 +46,7 @@ const IMPORTS: &[(&str, &[&str], &[&str])] = &[
     ("tui/src/prompt/", &[], &["protocol"]),
     ("tui/src/commands/", &[], NO_WORLD),
     ("tui/src/commands/", &[], &["protocol"]),
+    ("tui/src/demo/", &[], NO_WORLD),
     ("tui/src/console/look/", &[], NO_WORLD),
     ("tui/src/console/look/", &[], &["protocol"]),
     ("tui/src/console/widgets/", WIDGETS_TESTS, NO_WORLD),

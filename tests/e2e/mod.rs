@@ -16,6 +16,7 @@
 //! * `bench`: the load generator, as a library and as a command, while nodes are there and are not;
 //! * `console`: the console on a real terminal, while servers of a real cluster are killed;
 //! * `console_members`: the same, while nodes lose their places, come back, join and leave;
+//! * `demos`: each demo is played, and all it says is so; one that is not so fails;
 //! * `shell`: a person at a terminal, and a script in a pipe; `terminal` is that terminal;
 //! * `events`: what those who subscribe are told while a node dies and comes back;
 //! * `admin`: processes at the supervisor, membership at the coordinator, and `locate`;
@@ -62,6 +63,7 @@ mod console_members;
 mod contract;
 mod conversation;
 mod copies;
+mod demos;
 mod detach;
 mod disk_full;
 mod events;

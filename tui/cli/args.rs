@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Asked(crate::asked::Asked),
     /// Watch the cluster on the whole terminal, and kill and restart its servers.
     Console(crate::console::ConsoleArgs),
+    /// Play a story on a cluster of its own, in the console, and check what it says.
+    Demo(crate::demo::DemoArgs),
     /// Type these commands one after the other, with history and completion.
     Shell(crate::shell::ShellArgs),
     /// Wait until the cluster answers, or until nothing is missing.

@@ -10,6 +10,7 @@ mod asked;
 mod bench;
 mod console;
 mod credentials;
+mod demo;
 mod duration;
 mod explain;
 mod export;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         Command::Down(args) => up::down(args),
         Command::Asked(asked) => asked::run(asked),
         Command::Console(args) => console::run(args),
+        Command::Demo(args) => demo::run(args),
         Command::Shell(args) => shell::run(args),
         Command::Wait(args) => wait::run(args),
         Command::Import(args) => import::run(args),

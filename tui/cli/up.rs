@@ -85,6 +85,9 @@ pub(crate) struct UpArgs {
     /// Leave the session that this process was started in
     #[arg(long, hide = true)]
     own_session: bool,
+    /// End at once when the program that started this one does
+    #[arg(long, hide = true)]
+    lifeline: bool,
     /// Let faults be ordered with `piazza admin inject`, for teaching
     #[arg(long)]
     lab: bool,
@@ -225,6 +228,12 @@ fn bounded(text: &str, max: usize) -> Result<usize, String> {
 pub(crate) fn up(args: UpArgs) -> ExitCode {
     if args.detach {
         return detach::run();
+    }
+    if args.lifeline
+        && let Err(error) = cluster::process::adopt_lifeline()
+    {
+        eprintln!("piazza: {error}");
+        return ExitCode::from(5);
     }
     if args.own_session
         && let Err(error) = detach::leave_session()

@@ -7,8 +7,8 @@
 //! - `prompt`: what carries out the lines of the prompt
 
 mod config;
-mod prompt;
-mod surface;
+pub(crate) mod prompt;
+pub(crate) mod surface;
 
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use tokio::runtime::Builder;
+use tui::console::config::Config;
 use tui::console::look::{Look, ThemeName};
 use tui::console::run::{self, End, Find, RecordError, Wiring};
 use tui::console::state::{Console, Settings};
@@ -112,11 +113,9 @@ pub(crate) fn show(args: ConsoleArgs, owns_cluster: bool) -> Result<End, Failure
         (None, None) if is_here(&coordinator) => None,
         (None, None) => Some("the cluster is on another machine: --read-only=false".to_owned()),
     };
-    let Appearance { theme, ascii, no_confirm, no_mouse } = args.appearance;
-    let is_plain = || config::is_plain(|name| std::env::var_os(name));
-    let ascii = ascii || config.ascii.unwrap_or_else(is_plain);
+    let Appearance { no_confirm, no_mouse, .. } = args.appearance;
     let settings = Settings {
-        look: Look::choose(theme, print::no_colour(), config.theme, ascii),
+        look: look(&args.appearance, &config),
         keys: config.keys,
         read_only,
         confirm: config.confirm && !no_confirm,
@@ -141,9 +140,21 @@ pub(crate) fn show(args: ConsoleArgs, owns_cluster: bool) -> Result<End, Failure
     on_screen(Console::new(settings), prompt, wiring)
 }
 
+/// How the console looks, by its flags and the config file.
+fn look(flags: &Appearance, config: &Config) -> Look {
+    let is_plain = || config::is_plain(|name| std::env::var_os(name));
+    let ascii = flags.ascii || config.ascii.unwrap_or_else(is_plain);
+    Look::choose(flags.theme, print::no_colour(), config.theme, ascii)
+}
+
+/// How a demo looks to this person: as every console of theirs.
+pub(crate) fn look_of_person() -> Result<Look, Failure> {
+    Ok(look(&Appearance::default(), &config::read()?))
+}
+
 /// Where the coordinator of the cluster in the directory is by now: it may have been started again
 /// on another port.
-fn finder(common: &Common) -> Find {
+pub(crate) fn finder(common: &Common) -> Find {
     let common = Common { dir: common.dir.clone(), ..Common::default() };
     Arc::new(move || address::resolve(&common).ok().map(|target| target.addresses))
 }

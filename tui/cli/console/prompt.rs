@@ -1,7 +1,7 @@
 //! What carries out the lines of the console's prompt: the commands of the shell, over a connection
 //! that is kept, printing to the screen in place of the terminal.
 //!
-//! Used by `console`.
+//! Used by `console` and `demo`.
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ use crate::shell::grammar::{self, Place, Read, Typed};
 use crate::shell::session::Session;
 
 /// The commands, and their connection.
-pub(super) struct Prompt {
+pub(crate) struct Prompt {
     session: Arc<Mutex<Session>>,
 }
 
 impl Prompt {
     /// Commands for the cluster that `common` names; with `read_only` its servers refuse updates.
-    pub(super) fn new(common: Common, read_only: bool) -> Self {
+    pub(crate) fn new(common: Common, read_only: bool) -> Self {
         Self { session: Arc::new(Mutex::new(Session::later(common, read_only))) }
     }
 }

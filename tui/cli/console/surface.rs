@@ -1,6 +1,6 @@
 //! The terminal as the console draws on it, and what comes from it.
 //!
-//! Used by `console`. Whatever ends the process, `tui::terminal` puts the terminal back.
+//! Used by `console` and `demo`. Whatever ends the process, `tui::terminal` puts the terminal back.
 
 use std::io;
 
@@ -18,10 +18,25 @@ use tui::terminal::{self, Input, Mouse, MouseKind, Screen, Special};
 const AHEAD: usize = 256;
 
 /// What comes from the terminal and by signals, each as it comes.
-pub(super) fn inputs() -> io::Result<mpsc::Receiver<io::Result<Did>>> {
+pub(crate) fn inputs() -> io::Result<Inputs> {
     let (to, inputs) = mpsc::channel(AHEAD);
     let keys = to.clone();
     terminal::deliver_input(move |input| keys.blocking_send(input.map(did)).is_ok())?;
+    take_signals(&to)?;
+    Ok(inputs)
+}
+
+/// What comes by signals alone.
+pub(crate) fn signals() -> io::Result<Inputs> {
+    let (to, inputs) = mpsc::channel(AHEAD);
+    take_signals(&to)?;
+    Ok(inputs)
+}
+
+/// What a person does, as it comes.
+pub(crate) type Inputs = mpsc::Receiver<io::Result<Did>>;
+
+fn take_signals(to: &mpsc::Sender<io::Result<Did>>) -> io::Result<()> {
     for (kind, ends) in [
         (SignalKind::terminate(), Some(Signal::SIGTERM)),
         (SignalKind::hangup(), Some(Signal::SIGHUP)),
@@ -42,7 +57,7 @@ pub(super) fn inputs() -> io::Result<mpsc::Receiver<io::Result<Did>>> {
             }
         });
     }
-    Ok(inputs)
+    Ok(())
 }
 
 fn did(input: Input) -> Did {
@@ -63,12 +78,12 @@ fn did(input: Input) -> Did {
 }
 
 /// The terminal, taken.
-pub(super) struct OnTerminal {
+pub(crate) struct OnTerminal {
     screen: Screen,
 }
 
 impl OnTerminal {
-    pub(super) fn enter(mouse: bool) -> io::Result<Self> {
+    pub(crate) fn enter(mouse: bool) -> io::Result<Self> {
         Ok(Self { screen: Screen::enter(mouse)? })
     }
 }

@@ -9,11 +9,12 @@
 //!   words
 //! - `views`: the six views; `screen`: the whole of what is drawn, around them
 //! - `run`: the loop, the only part with sockets and a clock
-//! - `config`: the person's own settings, as text
+//! - `config`: the person's own settings, as text; `caption`: what a demo shows of itself
 //! - `recording`: what a console was fed, as a file's lines
 //! - `look`: colours and glyphs; `widgets`: what views are made of: they know nothing of clusters
 
 pub mod action;
+pub mod caption;
 pub mod config;
 pub mod effect;
 pub mod keys;
@@ -29,4 +30,4 @@ pub mod widgets;
 #[cfg(test)]
 mod frames;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

@@ -78,24 +78,7 @@ pub(crate) fn drawn(console: &Console, columns: u16, rows: u16) -> Buffer {
 
 /// The same as text, a line a row.
 pub(crate) fn frame(console: &Console, columns: u16, rows: u16) -> String {
-    let buffer = drawn(console, columns, rows);
-    let mut out = String::new();
-    for y in 0..rows {
-        let mut skip = 0;
-        let mut row = String::new();
-        for x in 0..columns {
-            if skip > 0 {
-                skip -= 1;
-                continue;
-            }
-            let symbol = buffer[(x, y)].symbol();
-            skip = crate::text::width(symbol).saturating_sub(1);
-            row.push_str(symbol);
-        }
-        out.push_str(row.trim_end());
-        out.push('\n');
-    }
-    out
+    screen::text_of(&drawn(console, columns, rows))
 }
 
 #[test]

@@ -8,6 +8,7 @@
 mod draw;
 mod input;
 mod keys;
+mod off_screen;
 mod screen;
 
 use std::io::{self, Write as _};
@@ -18,6 +19,7 @@ use crossterm::terminal;
 
 pub use draw::{cleared, drawn, finished};
 pub use input::{Input, Mouse, MouseKind, Special, deliver_input};
+pub use off_screen::OffScreen;
 pub use screen::Screen;
 
 /// What of the terminal is ours: nothing, the line that is edited, or the whole screen. Changed and

@@ -29,10 +29,10 @@ pub(super) const AS_BEFORE: &[u8] = b"\x1b[?2026l\x1b[?1006l\x1b[?1003l\x1b[?100
 
 /// The bytes of a frame, until it is whole.
 #[derive(Debug, Clone, Default)]
-struct Bytes(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Bytes(Arc<Mutex<Vec<u8>>>);
 
 impl Bytes {
-    fn take(&self) -> Vec<u8> {
+    pub(super) fn take(&self) -> Vec<u8> {
         mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

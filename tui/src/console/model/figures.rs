@@ -53,6 +53,12 @@ impl Figures {
         self.stats = stats.clone();
     }
 
+    /// Requests on keys that the cluster refused or failed, since the coordinator started.
+    pub fn failures(&self) -> u64 {
+        let of_keys: Vec<&str> = READS.iter().chain(WRITES).copied().collect();
+        total(&self.stats, &of_keys, |outcome| !ANSWERS.contains(&outcome))
+    }
+
     /// Updates' 99th percentile in the last figures, microseconds; none: there were none.
     pub fn update_p99_us(&self) -> Option<u64> {
         self.stats.latency_us.get("update").map(|told| told.p99).filter(|p99| *p99 > 0)

@@ -7,11 +7,12 @@
 //!
 //! - this file: what is wired to what; `turn`: one turn of the loop
 //! - `feeds`: the connections that tell; `deeds`: what is asked and written; `player`: a recording
-//!   instead of feeds; `file`: a recording as it is written
+//!   instead of feeds; `file`: a recording as it is written; `play`: a demo in a person's place
 
 mod deeds;
 mod feeds;
 mod file;
+mod play;
 mod player;
 mod turn;
 
@@ -30,9 +31,11 @@ use super::effect::{Done, Quit};
 use super::model::feed::FeedName;
 use super::state::Console;
 use super::views::Pointed;
+use crate::demo::player::Player;
 use crate::prompt::Key;
 
 pub use file::RecordError;
+pub use play::Stage;
 pub use turn::End;
 
 /// What the console is drawn on.
@@ -132,11 +135,38 @@ struct Told {
 /// # Errors
 /// What the terminal says, or a recording that cannot be read or written.
 pub async fn run(
+    console: Console,
+    surface: &mut dyn Surface,
+    inputs: mpsc::Receiver<io::Result<Did>>,
+    commands: &mut dyn Commands,
+    wiring: Wiring,
+) -> Result<End, RecordError> {
+    run_with(console, surface, inputs, commands, wiring, None).await
+}
+
+/// The same, with a demo in the place of a person until it has ended, or is handed over; `stage` is
+/// told what it does, and does what is no matter of the console's.
+///
+/// # Errors
+/// As [`run`].
+pub async fn play(
+    console: Console,
+    surface: &mut dyn Surface,
+    inputs: mpsc::Receiver<io::Result<Did>>,
+    commands: &mut dyn Commands,
+    wiring: Wiring,
+    demo: (Player, &mut dyn Stage),
+) -> Result<End, RecordError> {
+    run_with(console, surface, inputs, commands, wiring, Some(demo)).await
+}
+
+async fn run_with(
     mut console: Console,
     surface: &mut dyn Surface,
     inputs: mpsc::Receiver<io::Result<Did>>,
     commands: &mut dyn Commands,
     wiring: Wiring,
+    demo: Option<(Player, &mut dyn Stage)>,
 ) -> Result<End, RecordError> {
     console.size = surface.size();
     console.views.data.set_catalog(commands.catalog());
@@ -169,7 +199,8 @@ pub async fn run(
     let name = console.settings.own_name.clone();
     let hands = deeds::Hands::new(coordinator.subscribe(), wiring.token, name);
     let told = Told { wants, coordinator, supervisor, hurry, find: wiring.find };
-    let turns = turn::Turns::new(console, surface, commands, hands, told, tasks, record);
+    let mut turns = turn::Turns::new(console, surface, commands, hands, told, tasks, record);
+    turns.playing = demo.map(|(player, stage)| play::Playing::new(player, stage));
     turns.run(inputs, fed).await
 }
 

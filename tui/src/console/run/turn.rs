@@ -12,6 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use super::deeds::{self, Hands};
 use super::feeds;
 use super::file::{RecordError, RecordFile};
+use super::play::Playing;
 use super::{Answer, Commands, Did, Running, Surface, Told};
 use crate::console::effect::{Done, Effect};
 use crate::console::model::clock::At;
@@ -55,7 +56,7 @@ impl Carried {
 
 /// All that the loop has.
 pub(super) struct Turns<'a> {
-    console: Console,
+    pub(super) console: Console,
     surface: &'a mut dyn Surface,
     commands: &'a mut dyn Commands,
     hands: Hands,
@@ -68,11 +69,12 @@ pub(super) struct Turns<'a> {
     found: JoinSet<Option<String>>,
     record: Option<RecordFile>,
     carried: Option<Carried>,
+    pub(super) playing: Option<Playing<'a>>,
     begun: Instant,
     drawn: Option<Instant>,
-    dirty: bool,
+    pub(super) dirty: bool,
     touched: bool,
-    end: Option<End>,
+    pub(super) end: Option<End>,
 }
 
 impl<'a> Turns<'a> {
@@ -96,6 +98,7 @@ impl<'a> Turns<'a> {
             found: JoinSet::new(),
             record,
             carried: None,
+            playing: None,
             begun: Instant::now(),
             drawn: None,
             dirty: true,
@@ -104,7 +107,7 @@ impl<'a> Turns<'a> {
         }
     }
 
-    fn now(&self) -> At {
+    pub(super) fn now(&self) -> At {
         At(i64::try_from(self.begun.elapsed().as_micros()).unwrap_or(i64::MAX))
     }
 
@@ -117,11 +120,17 @@ impl<'a> Turns<'a> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut batch = Vec::with_capacity(FED_AT_ONCE);
         while self.end.is_none() {
+            self.play()?;
+            if self.end.is_some() {
+                break;
+            }
             let due = self.due();
+            let (plays, next) = self.next_step();
             tokio::select! {
                 biased;
                 input = inputs.recv() => self.did(input.unwrap_or_else(gone)?)?,
                 () = sleep_until(due), if self.dirty => self.draw()?,
+                () = sleep_until(next), if plays => {}
                 answer = self.asked.join_next(), if !self.asked.is_empty() => {
                     self.answered(answer.and_then(Result::ok))?;
                 }
@@ -157,7 +166,7 @@ impl<'a> Turns<'a> {
         self.drawn.map_or_else(Instant::now, |drawn| drawn + wait)
     }
 
-    fn draw(&mut self) -> Result<(), RecordError> {
+    pub(super) fn draw(&mut self) -> Result<(), RecordError> {
         self.surface.draw(&self.console)?;
         self.drawn = Some(Instant::now());
         self.dirty = false;
@@ -169,7 +178,10 @@ impl<'a> Turns<'a> {
         self.dirty = true;
         self.touched = true;
         match did {
+            Did::Key(key) if self.playing.is_some() => self.play_key(&key),
             Did::Key(key) => self.handle(Input::Key(key)),
+            // While a demo plays the mouse means nothing.
+            Did::Pointed(_) if self.playing.is_some() => Ok(()),
             Did::Pointed(at) => self.handle(Input::Pointed(at)),
             Did::Resized => {
                 let (columns, rows) = self.surface.size();
@@ -257,7 +269,7 @@ impl<'a> Turns<'a> {
         self.answered(Some(done))
     }
 
-    fn handle(&mut self, input: Input) -> Result<(), RecordError> {
+    pub(super) fn handle(&mut self, input: Input) -> Result<(), RecordError> {
         let now = self.now();
         for effect in self.console.handle(now, input) {
             self.carry_out(effect)?;
@@ -265,7 +277,7 @@ impl<'a> Turns<'a> {
         Ok(())
     }
 
-    fn carry_out(&mut self, effect: Effect) -> Result<(), RecordError> {
+    pub(super) fn carry_out(&mut self, effect: Effect) -> Result<(), RecordError> {
         let hands = self.hands.clone();
         match effect {
             Effect::Subscribe(wants) => {

@@ -5,8 +5,10 @@
 //!
 //! - this file: who gets which rows; `header`: how the cluster is, and the views' names
 //! - `story`: what happened, how far it has healed, what to do; `hints`: the keys that work now
+//! - `caption`: what a demo says, in place of the hints
 //! - `over`: questions, help, palette; `tiny`: what is left of it all on a very small terminal
 
+mod caption;
 mod header;
 mod hints;
 mod over;
@@ -49,6 +51,17 @@ pub struct Areas {
 impl Areas {
     /// The parts of a screen of so many columns and rows.
     pub fn of(size: (u16, u16)) -> Self {
+        Self::above(size, 1)
+    }
+
+    /// The parts of this console's screen, drawn on so many columns and rows.
+    fn of_console(console: &Console, size: (u16, u16)) -> Self {
+        let rows = if console.caption.is_some() { caption::ROWS } else { 1 };
+        Self::above(size, rows)
+    }
+
+    /// The parts where so many rows at the bottom are kept.
+    fn above(size: (u16, u16), hints: u16) -> Self {
         let (columns, rows) = size;
         let row = |y: u16, height: u16| {
             let y = y.min(rows);
@@ -69,8 +82,8 @@ impl Areas {
             header: row(0, 1),
             tabs: row(1, 1),
             story: row(2, story),
-            body: row(2 + story, rows - 3 - story),
-            hints: row(rows - 1, 1),
+            body: row(2 + story, rows - 2 - hints - story),
+            hints: row(rows - hints, hints),
         }
     }
 
@@ -92,7 +105,13 @@ pub fn shows_view((columns, rows): (u16, u16)) -> bool {
 /// Draws the console, all of it.
 pub fn draw(console: &Console, buf: &mut Buffer) {
     let size = (buf.area.width, buf.area.height);
-    let areas = Areas::of(size);
+    let areas = Areas::of_console(console, size);
+    if let Some(caption) = &console.caption
+        && caption::draw_past(caption, areas, buf)
+    {
+        caption::draw(&console.settings.look, caption, areas.hints, buf);
+        return;
+    }
     let model = console.shown();
     let seen = Seen {
         model,
@@ -104,14 +123,43 @@ pub fn draw(console: &Console, buf: &mut Buffer) {
     if !shows_view(size) {
         tiny::draw(console, &seen, size.0 >= TINY_COLUMNS && size.1 >= TINY_ROWS, buf);
         over::draw(console, &seen, buf);
+        if let Some(caption) = &console.caption {
+            let y = size.1.saturating_sub(caption::ROWS);
+            let area = Rect { x: 0, y, width: size.0, height: size.1 - y };
+            caption::draw(&console.settings.look, caption, area, buf);
+        }
         return;
     }
     header::draw(console, &seen, areas.header, buf);
     header::draw_tabs(console, &seen, areas.tabs, buf);
     story::draw(&seen, areas.story, buf);
     draw_view(console, &seen, areas.body, buf);
-    hints::draw(console, &seen, areas.hints, buf);
+    match &console.caption {
+        Some(caption) => caption::draw(seen.look, caption, areas.hints, buf),
+        None => hints::draw(console, &seen, areas.hints, buf),
+    }
     over::draw(console, &seen, buf);
+}
+
+/// What was drawn, as text: a line a row, without blanks at its end.
+pub fn text_of(buf: &Buffer) -> String {
+    let mut out = String::new();
+    for y in buf.area.top()..buf.area.bottom() {
+        let mut skip = 0;
+        let mut row = String::new();
+        for x in buf.area.left()..buf.area.right() {
+            if skip > 0 {
+                skip -= 1;
+                continue;
+            }
+            let symbol = buf[(x, y)].symbol();
+            skip = crate::text::width(symbol).saturating_sub(1);
+            row.push_str(symbol);
+        }
+        out.push_str(row.trim_end());
+        out.push('\n');
+    }
+    out
 }
 
 fn draw_view(console: &Console, seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {

@@ -67,6 +67,9 @@ impl Console {
     ) {
         let words = order.words();
         self.pending.retain(|pending| *pending != words);
+        if let Ok(Some(preview)) = result {
+            self.preview = Some(preview.clone());
+        }
         match result {
             Err(why) => self.remark(format!("{}: {why}", order.change.words())),
             Ok(_) if !order.dry_run => {

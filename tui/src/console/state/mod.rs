@@ -16,10 +16,12 @@ mod overlay;
 use std::collections::VecDeque;
 
 use protocol::event::{Body, ProcState, Subscribe};
+use protocol::reply::ChangePreview;
 
 pub use overlay::{Overlay, Palette, Question, Wanted};
 
 use super::action::{Action, ViewName};
+use super::caption::Caption;
 use super::effect::{Done, Effect, Quit};
 use super::keys::Keys;
 use super::look::Look;
@@ -119,6 +121,10 @@ pub struct Console {
     pub mouse: bool,
     /// The views.
     pub views: Views,
+    /// What the coordinator said last that a change of the membership would do.
+    pub preview: Option<Box<ChangePreview>>,
+    /// What a demo shows of itself, while one is played.
+    pub caption: Option<Caption>,
     /// What the coordinator was asked to tell.
     asked: Wants,
 }
@@ -194,6 +200,8 @@ impl Console {
             confirm: settings.confirm,
             mouse: settings.mouse,
             views: Views::default(),
+            preview: None,
+            caption: None,
             asked: Wants::default(),
             settings,
         }
@@ -356,6 +364,14 @@ impl Console {
     pub fn act_now(&mut self, action: Action) -> Vec<Effect> {
         let mut out = Out::default();
         self.act(action, &mut out);
+        self.carry(out)
+    }
+
+    /// Carries out a line as the prompt does, whichever view is shown.
+    pub fn run_line(&mut self, line: &str) -> Vec<Effect> {
+        let mut out = Out::default();
+        let (views, seen) = self.views();
+        views.data.submit(line, &seen, &mut out);
         self.carry(out)
     }
 

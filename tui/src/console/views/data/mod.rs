@@ -111,6 +111,16 @@ pub struct State {
 }
 
 impl State {
+    /// Whether a command is carried out.
+    pub fn is_busy(&self) -> bool {
+        self.session.running.is_some()
+    }
+
+    /// The last line that a command has printed.
+    pub fn last_printed(&self) -> Option<String> {
+        self.session.last_printed()
+    }
+
     /// What may be typed.
     pub fn set_catalog(&mut self, catalog: Catalog) {
         self.catalog = catalog;
@@ -122,7 +132,7 @@ impl State {
     }
 
     /// Takes a line that was typed.
-    fn submit(&mut self, line: &str, seen: &Seen<'_>, out: &mut Out) {
+    pub fn submit(&mut self, line: &str, seen: &Seen<'_>, out: &mut Out) {
         // A completion leaves a blank, which is no part of the last word.
         let trimmed = line.trim_end_matches(' ');
         let line = if trimmed.ends_with('\\') { line } else { trimmed };

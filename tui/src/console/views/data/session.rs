@@ -75,6 +75,12 @@ impl Session {
         partial.into_iter().chain(lines)
     }
 
+    /// The last line that a command has printed, of those that are whole.
+    pub(super) fn last_printed(&self) -> Option<String> {
+        let mut newest = self.lines.iter().rev();
+        newest.find(|(by, _)| *by == By::Printed).map(|(_, text)| text.clone())
+    }
+
     /// How many lines at the end are not shown.
     pub(super) fn below(&self) -> usize {
         self.scroll

@@ -15,6 +15,7 @@ pub(super) mod picture;
 #[cfg(test)]
 mod tests;
 
+use protocol::reply::LocateReply;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
@@ -113,6 +114,11 @@ struct Parts {
 }
 
 impl State {
+    /// The key that was looked up, and where it lies, if that is known.
+    pub fn located(&self) -> Option<(&str, &LocateReply)> {
+        Some((self.lookup.text(), self.lookup.located()?))
+    }
+
     /// Shows this key.
     pub fn show(&mut self, key: &str, out: &mut Out) {
         self.lookup.show(key, out);
