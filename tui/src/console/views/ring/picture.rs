@@ -289,7 +289,7 @@ pub(in crate::console::views) fn copies_words(seen: &Seen<'_>) -> Vec<Span> {
     spans
 }
 
-/// How many keys cannot be written; none: all can.
+/// How many keys cannot be written, or lack a copy that is being made; none: neither.
 pub(in crate::console::views) fn unwritable_words(seen: &Seen<'_>) -> Option<Span> {
     let keys = seen.model.copies.unwritable;
     let least = seen.model.least();
