@@ -133,6 +133,9 @@ fn system(error: io::Error) -> Failure {
 
 fn play(script: Script, args: &DemoArgs) -> Result<ExitCode, Failure> {
     let is_watched = print::has_screen() && !args.headless && !args.json;
+    if args.present && !is_watched {
+        return Err(Failure::usage("--present needs a terminal: nobody could press Enter here"));
+    }
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
     let result = runtime.block_on(played(script, args, is_watched));

@@ -223,7 +223,7 @@ impl Player {
         [shown, step].into_iter().flatten().min()
     }
 
-    /// Whether a key goes to the cluster's console and not to the player: after the end all do.
+    /// Takes a person's key.
     pub fn key(&mut self, key: &Key, now: At) {
         match key {
             Key::Escape => self.orders.push(Order::HandOver),
@@ -270,7 +270,6 @@ impl Player {
             None => match &mut self.phase {
                 Phase::Until(_) | Phase::Enter => self.leave_step(),
                 Phase::Pressing { next, .. } => *next = now,
-                Phase::Over { .. } if !self.is_watched => {}
                 Phase::Over { .. } | Phase::Next | Phase::Waiting { .. } => {}
             },
         }
@@ -300,14 +299,6 @@ impl Player {
             past: None,
         };
         (caption, self.looks)
-    }
-
-    /// How it ended; none: it has not.
-    pub fn passed(&self) -> Option<bool> {
-        match self.phase {
-            Phase::Over { passed } => Some(passed),
-            _ => None,
-        }
     }
 
     fn note(&mut self, now: At, what: What) {

@@ -104,3 +104,48 @@ fn below(look: &Look, caption: &Caption) -> Vec<Span> {
     };
     vec![span(words, Tone::Dim)]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::console::testing::{drawn, frame, played};
+
+    fn caption(doing: Doing, text: &str) -> Caption {
+        let deed = Some(Deed::Presses("K".into()));
+        Caption { text: text.into(), step: 7, steps: 19, deed, doing, speed: 1.0, past: None }
+    }
+
+    #[test]
+    fn it_stands_in_place_of_the_hints_and_the_story_stays() {
+        let mut console = played("kill", 6_000);
+        let before = frame(&console, 120, 36);
+        let text = "We kill it, and watch what becomes of its keys: others have copies of them.";
+        console.caption = Some(caption(Doing::Plays, text));
+        let shown = frame(&console, 120, 36);
+        let rows = |frame: &str| frame.lines().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(rows(&before)[..5], rows(&shown)[..5], "{shown}");
+        let last = &rows(&shown)[34..];
+        assert!(last[0].contains(text) && last[0].contains("7/19 "), "{shown}");
+        assert!(last[1].contains("presses ▐ K ▌"), "{shown}");
+        let compact = frame(&console, 80, 24);
+        assert!(rows(&compact)[22].contains("7/19 ") && compact.contains("copies"), "{compact}");
+        console.caption = Some(caption(Doing::Failed, "nodes.up = 4: nodes.up is 5"));
+        assert!(frame(&console, 120, 36).contains("not so: nodes.up = 4: nodes.up is 5"));
+    }
+
+    #[test]
+    fn it_is_drawn_at_any_size_over_a_screen_of_any_size() {
+        let mut console = played("kill", 6_000);
+        let past = Arc::new(drawn(&console, 100, 30));
+        for (columns, rows) in [(1, 1), (3, 2), (50, 12), (79, 24), (80, 24), (120, 36), (250, 90)]
+        {
+            for past in [None, Some(past.clone())] {
+                let text = "words ".repeat(60);
+                console.caption = Some(Caption { past, ..caption(Doing::Looks, &text) });
+                let _ = frame(&console, columns, rows);
+            }
+        }
+    }
+}
