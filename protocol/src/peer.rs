@@ -16,9 +16,9 @@ use crate::ids::{
     Epoch, GroupSeq, Incarnation, Key, MemberId, Once, Point, RingNumber, Uuid, Value, Version,
 };
 
-pub use self::audit::{Audit, AuditAnswer, AuditAsk, Audited, Digest, RangeHash};
+pub use self::audit::{Audit, AuditAnswer, AuditAsk, Audited, Digest, RangeHash, Scrubbed};
 pub use self::cache::{CacheAnswer, CacheAsk};
-pub use self::copy::{COPY_ITEM_BYTES, CopyAnswer, CopyAsk, CopyItem, CopyPut, Extent};
+pub use self::copy::{COPY_ITEM_BYTES, CopyAnswer, CopyAsk, CopyItem, CopyPut, Extent, Portion};
 pub use self::heartbeat::Heartbeat;
 pub use self::line::Message;
 pub use self::placement::Placement;

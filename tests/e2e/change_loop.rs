@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, is_changing};
 use super::copies;
-use super::procs::wait_for;
+use super::procs::{wait_for, wait_or};
 use super::wire::{Conn, ask};
 use super::workload::{self, Plan, Recorder};
 use crate::check::seeded::{Seeded, from_env, number_from_env};
@@ -30,7 +30,6 @@ const OK_MIN: u64 = 200;
 const WAIT_MAX: Duration = Duration::from_secs(120);
 /// For a moment that may not come, since the change is over before.
 const MOMENT_MAX: Duration = Duration::from_secs(5);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Between two looks whether an operator has to ask again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -257,22 +256,18 @@ impl Loop<'_> {
     /// Waits until all servers run, all that run are members, and nothing is on its way. Who waits
     /// to be a member, since the coordinator that was asked for it is gone, is added again.
     fn until_at_rest(&self, what: &str) {
-        let begin = Instant::now();
-        let mut asked = begin;
-        while self.at_rest(&mut asked).is_none() {
-            if begin.elapsed() > WAIT_MAX {
-                let (status, list) = (self.cluster.status(), self.cluster.supervised());
-                panic!("{}: no {what}: {status:?}\n{list}", self.repeat);
-            }
-            thread::sleep(LOOK_AGAIN);
-        }
+        let mut asked = Instant::now();
+        let rests = || self.at_rest(&mut asked);
+        wait_or(WAIT_MAX, rests, || {
+            let (status, list) = (self.cluster.status(), self.cluster.supervised());
+            format!("{what}; {}: {status:?}\n{list}", self.repeat)
+        });
     }
 
     fn at_rest(&self, asked: &mut Instant) -> Option<()> {
         let status = self.cluster.status().filter(is_active)?;
         let list = self.cluster.supervised();
-        let open = |change: &Value| change["state"] == "running" || change["state"] == "waiting";
-        if status["changes"].as_array()?.iter().any(open) {
+        if is_changing(&status)? {
             return None;
         }
         let nodes = status["nodes"].as_array()?;

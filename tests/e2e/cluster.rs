@@ -221,6 +221,15 @@ impl Cluster {
         });
     }
 
+    /// Waits until the node `name` is in this state and no change is under way.
+    pub(crate) fn wait_settled(&self, name: &str, state: &str, deadline: Duration) {
+        wait_for(&format!("{name} to be {state} and nothing on its way"), deadline, || {
+            let status = self.status()?;
+            let node = nodes_of(&status).find(|node| node["name"] == name)?;
+            (node["state"] == state && !is_changing(&status)?).then_some(())
+        });
+    }
+
     /// The names of the nodes that hold `key`, the primary first.
     pub(crate) fn locate(&self, key: &str) -> Vec<String> {
         self.ring().holders(key)
@@ -279,6 +288,16 @@ impl Drop for Cluster {
 
 fn nodes_of(status: &Value) -> impl Iterator<Item = &Value> {
     status["nodes"].as_array().into_iter().flatten()
+}
+
+/// Whether any change is not at its end; `None`: that is not told.
+pub(crate) fn is_changing(status: &Value) -> Option<bool> {
+    Some(status["changes"].as_array()?.iter().any(is_open))
+}
+
+/// Whether a change is not at its end.
+pub(crate) fn is_open(change: &Value) -> bool {
+    change["state"] == "running" || change["state"] == "waiting"
 }
 
 #[cfg(feature = "failpoints")]

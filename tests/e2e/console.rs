@@ -72,6 +72,18 @@ impl Shown {
         }
     }
 
+    /// Types a key that asks before it does anything, and waits for the question.
+    pub(super) fn ask(&mut self, key: &str, name: &str, words: &[&str]) {
+        self.terminal.type_keys(key);
+        self.wait("the question", name, words);
+    }
+
+    /// The same, and answers it with yes.
+    pub(super) fn confirm(&mut self, key: &str, name: &str, words: &[&str]) {
+        self.ask(key, name, words);
+        self.terminal.type_keys("y");
+    }
+
     /// Selects a server: the hints say which one it is.
     pub(super) fn select(&mut self, server: &str) {
         let selected = format!("{server}: K kill -9");
@@ -114,15 +126,13 @@ fn console() {
 fn killed_by_us(cluster: &Cluster) {
     let mut shown = Shown::of(cluster, &[]);
     shown.select("n3");
-    shown.terminal.type_keys("K");
     let asked = ["kill -9 n3 (pid", "Its keys will have one copy", "Cancel"];
-    shown.wait("the question", "kill-asked", &asked);
+    shown.ask("K", "kill-asked", &asked);
     // Cancel is what Enter takes.
     shown.terminal.type_keys("\r");
     shown.terminal.wait("the answer", |screen| !screen.contains("Its keys will have one copy"));
     assert_eq!(cluster.node_state("n3").as_deref(), Some("up"));
-    shown.terminal.type_keys("K");
-    shown.wait("the question", "kill-asked", &asked);
+    shown.ask("K", "kill-asked", &asked);
     let begun = Instant::now();
     shown.terminal.type_keys("y");
     shown.wait(
@@ -153,9 +163,7 @@ fn paused(cluster: &Cluster) {
     let mut shown = Shown::of(cluster, &[]);
     let _writers = Writers::start(cluster);
     shown.select("n4");
-    shown.terminal.type_keys("P");
-    shown.wait("the question", "pause-asked", &["Pause n4", "Cancel"]);
-    shown.terminal.type_keys("y");
+    shown.confirm("P", "pause-asked", &["Pause n4", "Cancel"]);
     shown.wait(
         "the pause",
         "paused",
@@ -199,9 +207,8 @@ impl Drop for Writers {
 fn the_coordinator(cluster: &Cluster) {
     let mut shown = Shown::of(cluster, &[]);
     shown.select("coordinator");
-    shown.terminal.type_keys("K");
-    shown.wait("the question", "coordinator-asked", &["Nothing can be read or written until"]);
-    shown.terminal.type_keys("y");
+    let asked = ["Nothing can be read or written until"];
+    shown.confirm("K", "coordinator-asked", &asked);
     shown.wait(
         "the coordinator's end",
         "coordinator-killed",

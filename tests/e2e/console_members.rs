@@ -22,18 +22,6 @@ const VALUE_BYTES: usize = 8_000;
 /// So slow that a portion, of 256 KiB, takes some seconds.
 const SLOW_BYTES_PER_S: u64 = 32 << 10;
 
-/// Waits until nothing moves any more.
-fn settled(cluster: &Cluster, node: &str, state: &str) {
-    wait_for(&format!("{node} to be {state} and nothing on its way"), CHANGE_MAX, || {
-        let status = cluster.status()?;
-        let nodes = status["nodes"].as_array()?;
-        let node = nodes.iter().find(|one| one["name"] == node)?;
-        let open = |change: &Value| change["state"] == "running" || change["state"] == "waiting";
-        let moves = status["changes"].as_array()?.iter().any(open);
-        (node["state"] == state && !moves).then_some(())
-    });
-}
-
 fn set(cluster: &Cluster, name: &str, value: u64) {
     let request = json!({"op": "admin", "action": "set", "name": name, "value": value});
     let answer = ask(cluster.addr(), &request).expect("an answer");
@@ -86,11 +74,11 @@ fn evicted_and_back(cluster: &Cluster) {
         "4/4 up",
     ];
     shown.wait("the end without a key", "evict-healed", &healed);
-    settled(cluster, "n3", "evicted");
+    cluster.wait_settled("n3", "evicted", CHANGE_MAX);
     shown.terminal.type_keys("R");
     let back = ["healthy: n3 is back|n3, got a place", "5/5 up"];
     shown.wait("the return", "evict-returned", &back);
-    settled(cluster, "n3", "up");
+    cluster.wait_settled("n3", "up", CHANGE_MAX);
 }
 
 fn evicted_by_hand(cluster: &Cluster) {
@@ -99,20 +87,15 @@ fn evicted_by_hand(cluster: &Cluster) {
     set(cluster, "copy_bytes_per_s", SLOW_BYTES_PER_S);
     let mut shown = Shown::of(cluster, &[]);
     shown.select("n4");
-    shown.terminal.type_keys("P");
-    shown.wait("the question", "evict-pause-asked", &["Pause n4", "Cancel"]);
-    shown.terminal.type_keys("y");
+    shown.confirm("P", "evict-pause-asked", &["Pause n4", "Cancel"]);
     shown.wait("the pause", "evict-paused", &["n4 was paused (SIGSTOP) by you", "PAUSED"]);
-    shown.terminal.type_keys("E");
     let asked = ["Evict n4?", "Others get the place of n4", "keys are copied, in", "Cancel"];
-    shown.wait("the question", "evict-asked", &asked);
+    shown.ask("E", "evict-asked", &asked);
     // Cancel is what Enter takes.
     shown.terminal.type_keys("\r");
     shown.terminal.wait("the answer", |screen| !screen.contains("Evict n4?"));
     assert!(cluster.ring().names().contains("n4"));
-    shown.terminal.type_keys("E");
-    shown.wait("the question", "evict-asked", &asked);
-    shown.terminal.type_keys("y");
+    shown.confirm("E", "evict-asked", &asked);
     let copying = ["evicted: n4, its", "of the keys are copied again", "of about", "updates flow"];
     shown.wait("the copying", "evict-copying", &copying);
     shown.terminal.type_keys("2");
@@ -124,22 +107,18 @@ fn evicted_by_hand(cluster: &Cluster) {
     shown.terminal.type_keys("P");
     let back = ["healthy: n4 is back|n4, got a place", "5/5 up"];
     shown.wait("the return", "evict-by-hand-returned", &back);
-    settled(cluster, "n4", "up");
+    cluster.wait_settled("n4", "up", CHANGE_MAX);
 }
 
 fn one_more(cluster: &Cluster) {
     let mut shown = Shown::of(cluster, &[]);
-    shown.terminal.type_keys("A");
     let asked = ["Add a node?", "A node is started", "get another primary", "Cancel"];
-    shown.wait("the question", "add-asked", &asked);
-    shown.terminal.type_keys("y");
+    shown.confirm("A", "add-asked", &asked);
     shown.wait("the end", "added", &["n6 has joined by you after|n6, joined in", "6/6 up"]);
-    settled(cluster, "n6", "up");
+    cluster.wait_settled("n6", "up", CHANGE_MAX);
     // And leaves again, for good.
     shown.select("n6");
-    shown.terminal.type_keys("D");
-    shown.wait("the question", "remove-asked", &["Remove n6 for good?", "Cancel"]);
-    shown.terminal.type_keys("y");
+    shown.confirm("D", "remove-asked", &["Remove n6 for good?", "Cancel"]);
     shown.wait("the end", "removed", &["n6 has left by you after|n6, left in", "5/5 up"]);
     shown.terminal.type_keys("q");
     assert_eq!(shown.terminal.ended(), 0);

@@ -61,18 +61,6 @@ impl Book<'_> {
     }
 }
 
-/// Waits until `name` is in this state and nothing is on its way.
-fn settled(cluster: &Cluster, name: &str, state: &str) {
-    wait_for(&format!("{name} to be {state} and nothing on its way"), CHANGE_MAX, || {
-        let status = cluster.status()?;
-        let nodes = status["nodes"].as_array()?;
-        let node = nodes.iter().find(|node| node["name"] == name)?;
-        let open = |change: &Value| change["state"] == "running" || change["state"] == "waiting";
-        let moves = status["changes"].as_array()?.iter().any(open);
-        (node["state"] == state && !moves).then_some(())
-    });
-}
-
 fn listed(cluster: &Cluster) -> Vec<String> {
     let list = cluster.supervised();
     let procs = list["procs"].as_array().expect("a list").iter();
@@ -97,7 +85,7 @@ fn a_cluster_heals_grows_and_shrinks() {
     book.check();
 
     run(&cluster, &["admin", "kill", "n3"]).ended(0);
-    settled(&cluster, "n3", "evicted");
+    cluster.wait_settled("n3", "evicted", CHANGE_MAX);
     assert!(!cluster.ring().names().contains("n3"));
     book.check();
     book.write("without n3");
@@ -106,7 +94,7 @@ fn a_cluster_heals_grows_and_shrinks() {
     assert!(shown.contains("others have the place of n3"), "{shown}");
 
     run(&cluster, &["admin", "start", "n3"]).ended(0);
-    settled(&cluster, "n3", "up");
+    cluster.wait_settled("n3", "up", CHANGE_MAX);
     book.check();
     book.write("with n3");
 
@@ -114,7 +102,7 @@ fn a_cluster_heals_grows_and_shrinks() {
     let (first, last) = (&added[0], added.last().expect("its end"));
     assert_eq!((&first["ok"], &last["change"]), (&json!(true), &first["change"]), "{added:?}");
     assert_eq!((&last["node"], &last["state"]), (&json!("n6"), &json!("done")), "{added:?}");
-    settled(&cluster, "n6", "up");
+    cluster.wait_settled("n6", "up", CHANGE_MAX);
     book.check();
     book.write("with n6");
 

@@ -15,6 +15,7 @@
 //! * `contract`: flags, processes, commands and terminals, as `protocol/PROTOCOL.md` has them;
 //! * `bench`: the load generator, as a library and as a command, while nodes are there and are not;
 //! * `console`: the console on a real terminal, while servers of a real cluster are killed;
+//! * `console_members`: the same, while nodes lose their places, come back, join and leave;
 //! * `shell`: a person at a terminal, and a script in a pipe; `terminal` is that terminal;
 //! * `events`: what those who subscribe are told while a node dies and comes back;
 //! * `admin`: processes at the supervisor, membership at the coordinator, and `locate`;
@@ -32,6 +33,8 @@
 //! * `replica_down`: while one node is down, its keys are refused quickly, the others go on;
 //! * `disk_full`: a node without space refuses updates until there is some (as root);
 //! * `paused`: a node has no space for what it is to hold (as root);
+//! * `membership`: nodes lose their places, come back, join and leave, and no key is ever wrong;
+//! * `scrub`: records that change on a disk are found, told, and mended by order;
 //! * `rolling`: all servers are restarted one after the other under load;
 //! * `kill_loop`: servers are killed one after the other under load;
 //! * `kill_all`: everything is killed at once under load, again and again;

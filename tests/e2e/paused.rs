@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, is_open};
 use super::disk_full::{WAIT_MAX, fill, move_to_tmpfs, where_it_may_mount};
 use super::procs::{TempDir, wait_for};
 use super::ran::piazza;
@@ -109,8 +109,7 @@ fn paused(cluster: &Cluster, change: &str, node: &str) {
 
 fn ended(cluster: &Cluster, change: &str, how: &str) {
     let shown = wait_for(&format!("{change} to be {how}"), WAIT_MAX, || {
-        let open = |shown: &Value| shown["state"] == "running" || shown["state"] == "waiting";
-        state(cluster, change).filter(|shown| !open(shown))
+        state(cluster, change).filter(|shown| !is_open(shown))
     });
     assert_eq!(shown["state"], how, "{shown}");
 }
@@ -122,8 +121,8 @@ fn told(cluster: &Cluster, node: &str) {
     assert_eq!(listener.call(&subscribe).expect("an answer")["ok"], true);
     let snapshot = listener.receive().expect("a snapshot");
     let transfers = snapshot["transfers"].as_array().expect("a list");
-    let paused = |told: &&Value| told["state"] == "paused" && told["target"] == node;
-    assert!(transfers.iter().any(|told| paused(&told)), "{snapshot}");
+    let paused = |told: &Value| told["state"] == "paused" && told["target"] == node;
+    assert!(transfers.iter().any(paused), "{snapshot}");
     let ran = piazza(cluster, &["status", "--dir", text(&cluster.data())]);
     let words = format!("{node} has no space on its disk for what it is to hold: free some there");
     assert!(ran.out.contains(&words) && ran.out.contains("paused"), "{ran:?}");

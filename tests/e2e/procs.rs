@@ -178,17 +178,24 @@ pub(crate) fn sigkill(pid: i32) -> io::Result<()> {
 ///
 /// # Panics
 /// After `deadline`, with `what` was waited for.
-pub(crate) fn wait_for<T>(
-    what: &str,
+pub(crate) fn wait_for<T>(what: &str, deadline: Duration, look: impl FnMut() -> Option<T>) -> T {
+    wait_or(deadline, look, || what.to_owned())
+}
+
+/// The same; what was waited for is told as it is then.
+pub(crate) fn wait_or<T>(
     deadline: Duration,
     mut look: impl FnMut() -> Option<T>,
+    what: impl FnOnce() -> String,
 ) -> T {
     let begin = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(begin.elapsed() < deadline, "waited {deadline:?} in vain: {what}");
+        if begin.elapsed() >= deadline {
+            panic!("waited {deadline:?} in vain: {}", what());
+        }
         thread::sleep(LOOK_AGAIN);
     }
 }

@@ -71,6 +71,11 @@ impl Course {
         self.ok.load(Ordering::SeqCst)
     }
 
+    /// An update was refused since then.
+    fn refused_since(&self, from: u64) -> bool {
+        self.refusals.lock().expect("no panic").iter().any(|refusal| refusal.answered > from)
+    }
+
     /// Waits until some more updates were taken.
     fn goes_on(&self) {
         let before = self.ok();
@@ -125,6 +130,8 @@ fn restart(cluster: &Cluster, course: &Course, server: &str) -> Window {
     wait_for("its end", WAIT_MAX, || {
         before.is_none_or(|pid| !cluster.pids().contains(&pid)).then_some(())
     });
+    // Writers may be slower than a restart: without load this would show nothing.
+    wait_for("an update that needs it", WAIT_MAX, || course.refused_since(from).then_some(()));
     // The supervisor may not have seen its end yet: it would not start it.
     cluster.restart(server);
     cluster.wait_healthy(before);

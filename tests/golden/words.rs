@@ -11,7 +11,7 @@ use cluster::core::record::{Committed, LogRecord, Previous, Write};
 use cluster::core::time::Time;
 use protocol::ids::{Key, MemberId, Value, Version};
 use protocol::peer::{
-    Batch, CopyItem, Down, DownBody, Prepare, Report, RingRecord, Settled, TxnState, Up,
+    Batch, Down, DownBody, Portion, Prepare, Report, RingRecord, Settled, TxnState, Up,
 };
 use protocol::reply;
 
@@ -91,8 +91,9 @@ fn ring(ring: &RingRecord) -> String {
     text
 }
 
-fn items(items: &[CopyItem]) -> String {
-    list(items, |item| {
+fn items(portion: Option<&Portion>) -> String {
+    let items = portion.map(|portion| portion.items().expect("as it was written"));
+    list(&items.unwrap_or_default(), |item| {
         let value = value(item.value.as_ref().map(|value| &value.0));
         format!("{}={value} @{}", item.key.as_str(), item.version)
     })
@@ -118,7 +119,7 @@ fn batch(batch: &Batch, tell_settled: bool) -> Option<String> {
     for put in &batch.put {
         parts.push(match put.last {
             true => "you have all of it".into(),
-            false => format!("take {}", items(&put.items)).trim_end().to_owned(),
+            false => format!("take {}", items(put.portion.as_ref())).trim_end().to_owned(),
         });
     }
     parts.extend(batch.prepare.iter().map(|one| prepare(one)));
@@ -159,7 +160,7 @@ pub(super) fn up(up: &Up, asked: &BTreeMap<u64, Key>, confirmed: &[Version]) -> 
         });
     }
     for answer in &up.copy {
-        parts.push(format!("portion {}", items(&answer.items)).trim_end().to_owned());
+        parts.push(format!("portion {}", items(answer.portion.as_ref())).trim_end().to_owned());
     }
     if !up.put.is_empty() {
         parts.push("taken".into());

@@ -14,7 +14,7 @@ use cluster::storage::keystore::{CopyScan, Keystore, KeystoreError, Scan, Stored
 use cluster::storage::log::{Log, LogError, ReadySegment};
 use cluster::storage::small_file::SmallFile;
 use protocol::ids::{GroupSeq, Key, Version};
-use protocol::peer::{Extent, Greeting, Heartbeat, Register, Span};
+use protocol::peer::{Extent, Greeting, Heartbeat, Portion, Register, Span};
 use protocol::status::NodeFigures;
 
 use super::recover::save;
@@ -128,7 +128,8 @@ pub(crate) fn read_copy(keystore: &MemoryKeystore, token: AskToken, copy: &CopyS
         page => page.expect("memory does not fail"),
     };
     let items = page.items.into_iter().map(|(key, stored)| stored.into_item(key));
-    Input::Copied { token, items: items.collect(), through: page.through }
+    let portion = Portion::of(&items.collect::<Vec<_>>());
+    Input::Copied { token, portion, through: page.through }
 }
 
 /// Drops some of what lies outside of these stretches.

@@ -85,8 +85,8 @@ impl World {
         };
         let process = self.nodes[node].process.as_ref();
         let Some(there) = process.map(|process| process.keystore.get(&key)) else { return };
+        let status = self.coordinators[coordinator].status(self.now);
         if !found {
-            let status = self.coordinators[coordinator].status(self.now);
             let names = |what: &str| what.contains(&format!("{:?}", key.as_str()));
             if status.incidents.iter().any(|incident| names(&incident.what)) {
                 self.rotten.iter_mut().for_each(|rotten| rotten.found = true);
@@ -95,11 +95,10 @@ impl World {
             }
             return;
         }
-        let status = self.coordinators[coordinator].status(self.now);
-        let runs = |change: &protocol::status::ChangeStatus| {
+        let is_done = |change: &protocol::status::ChangeStatus| {
             change.action == "repair" && change.state == "done"
         };
-        if !status.changes.iter().any(runs) {
+        if !status.changes.iter().any(is_done) {
             if status.changes.iter().all(|change| change.state != "running") {
                 self.ask_operator(coordinator, Action::Repair);
             }

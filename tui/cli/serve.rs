@@ -51,7 +51,7 @@ pub(crate) struct CoordinatorArgs {
     /// How often all records are read anew: milliseconds, or never
     #[arg(long, value_name = "MS", default_value_t)]
     scrub_period_ms: ScrubPeriod,
-    /// How fast a node learns what it shall hold, bytes a second
+    /// How fast copies are made at most, bytes a second in all
     #[arg(long, value_name = "BYTES", default_value_t = COPY_BYTES_PER_S_DEFAULT,
           value_parser = clap::value_parser!(u64).range(1..))]
     copy_bytes_per_s: u64,

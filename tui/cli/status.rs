@@ -165,10 +165,7 @@ fn changes(out: &mut String, status: &Status) {
     for change in &status.changes {
         let what = match change.state.as_str() {
             "running" => change::under_way(change),
-            "waiting" => {
-                let why = change.reason.as_deref().unwrap_or("its turn has not come");
-                format!("waits: {}", print::escaped(why.as_bytes(), false))
-            }
+            "waiting" => change::waits(change),
             _ => continue,
         };
         let _ = writeln!(out, "change {}: {what}", change::title(change));

@@ -142,6 +142,9 @@ struct Ways {
     hand: usize,
     evictions: u64,
     second_chances: u64,
+    /// How many entries there are, and their bytes.
+    held: u64,
+    bytes: u64,
     entries: Box<[Option<Entry>]>,
     /// Its sweeps, while somebody follows them.
     followed: Option<Vec<CacheEvict>>,
@@ -331,6 +334,9 @@ impl Cache {
         let mut bytes = 0;
         for (index, set) in self.sets.iter().enumerate() {
             let ways = set.read();
+            let entries = || ways.entries.iter().flatten();
+            assert_eq!(ways.held, entries().count() as u64, "a set counts its entries");
+            assert_eq!(ways.bytes, entries().map(Entry::bytes).sum::<u64>(), "and their bytes");
             assert!(ways.hand < ways.entries.len(), "the hand points at a way");
             for (way, entry) in ways.entries.iter().enumerate() {
                 let Some(entry) = entry else { continue };
@@ -370,7 +376,7 @@ impl Cache {
         let replaced = old.and_then(|(way, _)| self.take(ways, way));
         let mut target = old.map(|(way, _)| way).or_else(|| ways.first_empty());
         let bytes = bytes_of(key, &tail);
-        let others = self.bytes.load(Relaxed).saturating_sub(ways.bytes());
+        let others = self.bytes.load(Relaxed).saturating_sub(ways.bytes);
         if tail.len() > TAIL_BYTES_MAX || others + bytes > self.bytes_max {
             return false; // Emptying the whole set would not make room.
         }
@@ -386,21 +392,24 @@ impl Cache {
         // The first clone of a buffer may allocate: done here, so that no hit has to.
         drop(tail.clone());
         let hits = replaced.as_ref().map_or(0, |entry| entry.hits.load(Relaxed));
-        ways.entries[target] = Some(Entry {
-            key: replaced.map_or_else(|| key.clone(), |entry| entry.key),
-            version,
-            tail,
-            referenced: AtomicBool::new(old.is_some()),
-            hits: AtomicU64::new(hits),
-            since: Time(self.time.load(Relaxed)),
-        });
+        ways.fill(
+            target,
+            Entry {
+                key: replaced.map_or_else(|| key.clone(), |entry| entry.key),
+                version,
+                tail,
+                referenced: AtomicBool::new(old.is_some()),
+                hits: AtomicU64::new(hits),
+                since: Time(self.time.load(Relaxed)),
+            },
+        );
         ways.keep_filled(key, target);
         true
     }
 
     /// Empties a way and gives its bytes back.
     fn take(&self, ways: &mut Ways, way: usize) -> Option<Entry> {
-        let entry = ways.entries[way].take();
+        let entry = ways.empty(way);
         if let Some(entry) = &entry {
             let before = self.bytes.fetch_sub(entry.bytes(), Relaxed);
             assert!(before >= entry.bytes(), "bytes are given back once");
@@ -425,6 +434,8 @@ impl Set {
                 hand: 0,
                 evictions: 0,
                 second_chances: 0,
+                held: 0,
+                bytes: 0,
                 entries: (0..ways).map(|_| None).collect(),
                 followed: None,
             }),
@@ -445,8 +456,8 @@ impl Set {
             misses: self.misses.load(Relaxed),
             evictions: ways.evictions,
             second_chances: ways.second_chances,
-            entries: ways.entries.iter().flatten().count() as u64,
-            bytes: ways.bytes(),
+            entries: ways.held,
+            bytes: ways.bytes,
         }
     }
 }
@@ -463,8 +474,19 @@ impl Ways {
         self.entries.iter().position(Option::is_none)
     }
 
-    fn bytes(&self) -> u64 {
-        self.entries.iter().flatten().map(Entry::bytes).sum()
+    /// Puts an entry into an empty way.
+    fn fill(&mut self, way: usize, entry: Entry) {
+        self.held += 1;
+        self.bytes += entry.bytes();
+        let before = self.entries[way].replace(entry);
+        assert!(before.is_none(), "a way that is filled is empty");
+    }
+
+    fn empty(&mut self, way: usize) -> Option<Entry> {
+        let entry = self.entries[way].take()?;
+        self.held -= 1;
+        self.bytes -= entry.bytes();
+        Some(entry)
     }
 
     /// Second chance: from the hand on, the first entry whose bit is clear is the victim; bits met

@@ -397,7 +397,7 @@ impl Connection {
         ClientId { conn: self.id, slot: self.slots.take(request.id, op, keys, bytes) }
     }
 
-    /// What administrators ask for is the core's, if it is done at all.
+    /// What administrators ask for is the core's.
     fn administer(&mut self, request: &Request<'_>, asked: &Admin<'_>, bytes: usize) -> Event {
         let op = ops::admin(asked);
         let client = self.take_slot(request, bytes, KeyHashes::None);

@@ -227,8 +227,8 @@ impl State {
             Done::Scanned(token, page, through) => {
                 self.hand_in(now, Input::Scanned { token, page, through });
             }
-            Done::Copied(token, items, through) => {
-                self.hand_in(now, Input::Copied { token, items, through });
+            Done::Copied(token, portion, through) => {
+                self.hand_in(now, Input::Copied { token, portion, through });
             }
             Done::Retained(through) => self.hand_in(now, Input::Retained(through)),
             Done::OthersDropped(dropped, through) => {

@@ -19,7 +19,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use protocol::ids::{GroupSeq, Key, Point, Version};
-use protocol::peer::{Audit, Audited, CopyItem, Extent, OnceEntry, Span};
+use protocol::peer::{Audit, Audited, Extent, OnceEntry, Portion, Span};
 
 use super::directory;
 use super::engine::Engine;
@@ -116,7 +116,7 @@ pub(super) enum Done {
     Audited(AskToken, Audited),
     Onces(AskToken, Vec<OnceEntry>),
     Scanned(AskToken, Vec<Scanned>, Option<Key>),
-    Copied(AskToken, Vec<CopyItem>, Option<Key>),
+    Copied(AskToken, Portion, Option<Key>),
     Retained(Option<Key>),
     OthersDropped(u64, Option<Key>),
     Swept(u64, Option<Key>),

@@ -65,27 +65,31 @@ pub enum Audited {
         through: Option<Key>,
     },
     /// To [`Audit::Scrub`].
-    Scrubbed {
-        /// The keys whose records are damaged.
-        damaged: Vec<Key>,
-        /// What follows the key `through`, or the first record, cannot be read at all: nothing
-        /// more was looked at.
-        #[serde(default, skip_serializing_if = "super::is_false")]
-        unreadable: bool,
-        /// How many records were read.
-        keys: u64,
-        /// Bytes of their values.
-        bytes: u64,
-        /// There may be more after this key; absent: that was all, if it could be read.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        through: Option<Key>,
-    },
+    Scrubbed(Scrubbed),
     /// To [`Audit::Copies`]: those that are there and whole.
     Copies(Vec<CopyItem>),
     /// To [`Audit::Mend`]: the keys whose damaged records were replaced.
     Mended(Vec<Key>),
     /// The keystore could not find it out.
     Failed,
+}
+
+/// What was read of the records.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scrubbed {
+    /// The keys whose records are damaged.
+    pub damaged: Vec<Key>,
+    /// What follows the key `through`, or the first record, cannot be read at all: nothing more
+    /// was looked at.
+    #[serde(default, skip_serializing_if = "super::is_false")]
+    pub unreadable: bool,
+    /// How many records were read.
+    pub keys: u64,
+    /// Bytes of their values.
+    pub bytes: u64,
+    /// There may be more after this key; absent: that was all, if it could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<Key>,
 }
 
 /// The live keys of one stretch.

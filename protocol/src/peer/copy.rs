@@ -2,6 +2,7 @@
 //! portions and hands them on. Plain data.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::{OnceEntry, Span, WireValue};
 use crate::ids::{Key, Version};
@@ -18,6 +19,8 @@ pub struct CopyAsk {
     pub since: Version,
     /// The stretches of the ring.
     pub spans: Vec<Span>,
+    /// After how many bytes the portion ends, as in [`CopyItem::bytes`]; a node may end it earlier.
+    pub bytes_max: u64,
 }
 
 /// The answer to a [`CopyAsk`].
@@ -25,8 +28,9 @@ pub struct CopyAsk {
 pub struct CopyAnswer {
     /// The question's number.
     pub r: u64,
-    /// In the order of their keys' bytes; tombstones too.
-    pub items: Vec<CopyItem>,
+    /// Absent: there is none, see `damaged`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub portion: Option<Portion>,
     /// There may be more after this key; absent: that was all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub through: Option<Key>,
@@ -70,6 +74,48 @@ impl CopyItem {
     }
 }
 
+/// Items on their way from one node to another. Who hands them on does not look into them: they are
+/// read where they are taken in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Portion {
+    /// How many there are.
+    #[serde(rename = "n")]
+    pub keys: u64,
+    /// What they count for, as in [`CopyItem::bytes`].
+    #[serde(rename = "b")]
+    pub bytes: u64,
+    items: Box<RawValue>,
+}
+
+impl Portion {
+    /// Of items in the order of their keys' bytes, tombstones too.
+    pub fn of(items: &[CopyItem]) -> Self {
+        let written = serde_json::value::to_raw_value(items);
+        Self {
+            keys: items.len() as u64,
+            bytes: items.iter().map(CopyItem::bytes).sum(),
+            items: written.expect("plain data always serializes"),
+        }
+    }
+
+    /// What is in it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn items(&self) -> Result<Vec<CopyItem>, serde_json::Error> {
+        serde_json::from_str(self.items.get())
+    }
+}
+
+impl PartialEq for Portion {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { keys, bytes, items } = self;
+        (*keys, *bytes, items.get()) == (other.keys, other.bytes, other.items.get())
+    }
+}
+
+impl Eq for Portion {}
+
 /// A portion that has everything of some stretches: what a learner has there beside it was deleted
 /// while it was away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,8 +138,8 @@ pub struct CopyPut {
     /// The coordinator's number for it.
     pub r: u64,
     /// What others hold.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub items: Vec<CopyItem>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub portion: Option<Portion>,
     /// Named updates (R16).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub onces: Vec<OnceEntry>,

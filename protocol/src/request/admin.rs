@@ -47,9 +47,9 @@ pub enum AdminAction<'a> {
     Add,
     /// Shares as equal as they can be.
     Rebalance,
-    /// Every key gets all its copies.
+    /// The same as a scrub, and damaged records are replaced by the copies of other nodes.
     Repair,
-    /// All copies are compared.
+    /// All records are read anew, and all copies compared.
     Scrub,
     /// A change that is under way ends, and what was done of it is taken back.
     Cancel {

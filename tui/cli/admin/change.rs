@@ -228,8 +228,7 @@ fn sentence(change: &ChangeStatus) -> String {
     let mut text = title(change);
     match change.state.as_str() {
         "waiting" => {
-            let why = change.reason.as_deref().unwrap_or("its turn has not come");
-            let _ = write!(text, " waits: {}", print::escaped(why.as_bytes(), false));
+            let _ = write!(text, " {}", waits(change));
         }
         "running" => {
             let _ = write!(text, ": {}", under_way(change));
@@ -247,6 +246,12 @@ pub(crate) fn title(change: &ChangeStatus) -> String {
     let node = change.node.as_ref().map_or_else(String::new, |node| format!(" {node}"));
     let text = format!("{} ({}{node})", change.change, change.action);
     print::escaped(text.as_bytes(), false)
+}
+
+/// Why one waits.
+pub(crate) fn waits(change: &ChangeStatus) -> String {
+    let why = change.reason.as_deref().unwrap_or("its turn has not come");
+    format!("waits: {}", print::escaped(why.as_bytes(), false))
 }
 
 /// How far one that is running is, how fast, and what there is to say of it.
@@ -279,7 +284,7 @@ fn so_much(keys: (u64, Option<u64>), what: &str, bytes: (u64, Option<u64>)) -> S
     format!("{}{of} {what}, {}{of_bytes}", keys.0, size(bytes.0))
 }
 
-/// `, 200 keys left, 4000 ms`.
+/// `, 200 left for about 4000 ms`.
 fn left(total: Option<u64>, done: u64, eta_ms: Option<u64>) -> String {
     let mut text = String::new();
     let left = total.map(|total| total.saturating_sub(done)).filter(|left| *left > 0);

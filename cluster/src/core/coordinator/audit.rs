@@ -8,6 +8,11 @@
 //! there are asked for without their values, portion by portion, each in one step like that; so the
 //! keys are found.
 //!
+//! A node that lost its power may hold what a transaction wrote whose fate is open here: a
+//! checkpoint has kept it, and the record of the decision was not on the disk yet. So nothing is
+//! compared where a transaction of an earlier epoch is in doubt: all who are compared have reported
+//! what they had prepared.
+//!
 //! Never: compares what learners have; asks again while an answer is open.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +21,7 @@ use protocol::event::DivergenceKind;
 use protocol::ids::{Key, MemberId, Point, Version};
 use protocol::peer::{Audit, AuditAnswer, AuditAsk, Audited, Digest, RangeHash, Span};
 
+use super::super::ring::{Range, hash_of};
 use super::super::time::Time;
 use super::damage::{Finding, NAMED_MAX};
 use super::{Coordinator, Phase};
@@ -130,7 +136,8 @@ impl Coordinator {
         for arc in arcs[from..].iter().chain(&arcs[..from]).take(SPANS_MAX) {
             self.audits.behind = arc.range.last;
             let several = arc.in_sync.len() > 1;
-            if several && arc.in_sync.iter().all(|member| self.can_be_compared(*member)) {
+            let sure = !self.has_doubts(arc.range, arc.in_sync);
+            if several && sure && arc.in_sync.iter().all(|member| self.can_be_compared(*member)) {
                 spans.push(((arc.range.first, arc.range.last), arc.in_sync.to_vec()));
             }
         }
@@ -141,14 +148,21 @@ impl Coordinator {
         if spans.is_empty() {
             return;
         }
-        self.last_read += 1;
-        let r = self.last_read;
+        let r = self.next_ask();
         for (member, (places, _)) in &asked {
             let of = places.iter().filter_map(|place| spans.get(*place));
             let what = Audit::Hashes(of.map(|(span, _)| *span).collect());
             self.push_audit(*member, AuditAsk { r, what });
         }
         self.audits.open = Some(Question { r, spans, asked });
+    }
+
+    /// Whether the fate of something that was written there is open.
+    fn has_doubts(&self, range: Range, members: &[MemberId]) -> bool {
+        self.in_doubt.values().any(|doubt| match &doubt.prepare {
+            Some(prepare) => prepare.writes.iter().any(|w| range.contains(hash_of(&w.key))),
+            None => doubt.participants.iter().any(|member| members.contains(member)),
+        })
     }
 
     fn can_be_compared(&self, member: MemberId) -> bool {
@@ -175,9 +189,12 @@ impl Coordinator {
             self.end_look(now);
             return;
         }
+        if self.has_doubts(Range { first: look.span.0, last: look.span.1 }, &look.members) {
+            self.audits.look = None;
+            return;
+        }
         let (span, after, members) = (look.span, look.after.clone(), look.members.clone());
-        self.last_read += 1;
-        let r = self.last_read;
+        let r = self.next_ask();
         for member in &members {
             let what = Audit::Digests { span, after: after.clone() };
             self.push_audit(*member, AuditAsk { r, what });

@@ -62,15 +62,11 @@ impl Kind {
         }
     }
 
-    /// Whether there is a way back once it has begun.
-    fn can_be_cancelled(&self) -> bool {
-        matches!(self, Self::Add(_) | Self::Remove(_) | Self::Rebalance)
-    }
-
+    /// The node that it is about, once that is known.
     pub(super) fn node(&self) -> Option<&str> {
         match self {
             Self::Evict(node) | Self::Return(node) | Self::Add(node) | Self::Remove(node) => {
-                Some(node)
+                Some(node.as_str()).filter(|name| !name.is_empty())
             }
             Self::Rebalance | Self::Scrub | Self::Repair => None,
         }
@@ -211,8 +207,7 @@ impl Coordinator {
             }
             Action::SetCopyRate(bytes) => {
                 self.copy_bytes_per_s = bytes;
-                // Nobody waits on for as long as the rate before made it.
-                self.copies.transfers.values_mut().for_each(|transfer| transfer.not_before = now);
+                self.pace.anew(now);
                 Ok(until_the_end())
             }
             Action::Cancel(change) => self.cancel(now, &change, op.dry_run),
@@ -394,7 +389,8 @@ impl Coordinator {
                 next::with_points(record, propose(members, record.tokens))
             }
         };
-        let next = next.map_err(|why| refuse(format!("{why:?}")))?;
+        let name = kind.node().unwrap_or("a node");
+        let next = next.map_err(|why| refuse(self.told(why, name)))?;
         let full = || {
             let names = next.learning.iter().map(|learning| learning.learner);
             let name = |id: MemberId| match Some(id) == next.incoming {

@@ -2,7 +2,7 @@
 //! coordinator.
 //!
 //! asks the source for a portion → hands it to the learner → waits until that has taken it in →
-//! waits for its turn (`copy_bytes_per_s`) → asks for the next one, from the last key on; then the
+//! waits for its turn (`pace`) → asks for the next one, from the last key on; then the
 //! named updates (R16), then a last one, which is answered when the learner has all of it on its
 //! disk. Only then may the learner be switched in (`heal`).
 //!
@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::ids::{Incarnation, Key, MemberId, Version};
 use protocol::peer::{
-    CopyAnswer, CopyAsk, CopyItem, CopyPut, Extent, Learning, OnceAnswer, OnceAsk, RingRecord, Span,
+    CopyAnswer, CopyAsk, CopyPut, Extent, Learning, OnceAnswer, OnceAsk, RingRecord, Span,
 };
 
 use super::super::planted::{Bug, planted};
@@ -76,8 +76,8 @@ pub(super) struct Transfer {
     keys_end: bool,
     onces_end: bool,
     wait: Wait,
-    /// Not before this is the next portion asked for.
-    pub(super) not_before: Time,
+    /// When the portion on its way was asked for.
+    asked: Time,
     pub(super) began: Time,
     pub(super) keys: u64,
     pub(super) bytes: u64,
@@ -121,6 +121,18 @@ impl Copies {
         !self.is_done(&(learning.learner, learning.span)) && !self.is_under_way(learning)
     }
 
+    /// When each portion on its way was asked for.
+    fn on_their_way(&self) -> impl Iterator<Item = Time> {
+        let at_rest = |wait| matches!(wait, Wait::Turn | Wait::Durable(_));
+        let all = self.transfers.values();
+        all.filter(move |transfer| !at_rest(transfer.wait)).map(|transfer| transfer.asked)
+    }
+
+    /// Whether one is to be asked for when it is time.
+    pub(super) fn wait_for_turn(&self) -> bool {
+        self.transfers.values().any(|transfer| transfer.wait == Wait::Turn)
+    }
+
     fn is_under_way(&self, learning: &Learning) -> bool {
         let of = |transfer: &Transfer| {
             transfer.learner == learning.learner && transfer.spans.contains(&learning.span)
@@ -158,6 +170,10 @@ impl Coordinator {
         };
         let (_, bytes) = self.copies.copied();
         self.copies.meter.look(now, bytes);
+        let cached = self.cache.stats();
+        let served = cached.hits + cached.misses + self.ops.committed + self.ops.aborted;
+        let urgent = record.learning.iter().any(|learning| self.has_one_copy(learning.span));
+        self.pace.look(now, served, urgent);
         self.plan_transfers(now, &record);
         let waiting = |(_, transfer): &(&u64, &Transfer)| transfer.wait == Wait::Turn;
         let ids: Vec<u64> =
@@ -214,7 +230,7 @@ impl Coordinator {
                 keys_end: false,
                 onces_end: false,
                 wait: Wait::Turn,
-                not_before: now,
+                asked: now,
                 began: now,
                 keys: 0,
                 bytes: 0,
@@ -260,6 +276,12 @@ impl Coordinator {
             self.copies.transfers.values().filter(|transfer| transfer.source == *member).count()
         };
         able.unwrap_or_default().into_iter().min_by_key(|member| (load(member), *member))
+    }
+
+    /// Whether what is in a stretch is lost with one node more.
+    fn has_one_copy(&self, span: Span) -> bool {
+        let in_sync = self.ring.as_ref().map_or(&[][..], |ring| ring.in_sync_at(span.1));
+        in_sync.iter().filter(|member| self.can_be_asked(**member)).count() < 2
     }
 
     pub(super) fn can_be_asked(&self, member: MemberId) -> bool {
@@ -310,7 +332,8 @@ impl Coordinator {
         let learner = transfer.learner;
         // The last portion is a try, which the node repeats by itself.
         let paused = !transfer.onces_end && !self.has_room(learner);
-        if now < transfer.not_before || !self.can_be_asked(learner) || paused {
+        let on_their_way = self.copies.on_their_way();
+        if !self.pace.may_ask(now, on_their_way) || !self.can_be_asked(learner) || paused {
             return;
         }
         let source = transfer.source;
@@ -330,8 +353,7 @@ impl Coordinator {
             }
             return;
         }
-        self.last_read += 1;
-        let r = self.last_read;
+        let r = self.next_ask();
         let (Some(transfer), Some(from), Some(to)) = (
             self.copies.transfers.get_mut(&id),
             self.by_member.get(&source).copied(),
@@ -339,10 +361,12 @@ impl Coordinator {
         ) else {
             return;
         };
+        transfer.asked = now;
         let spans = transfer.spans.clone();
         if !transfer.keys_end {
             let (after, since) = (transfer.after.clone(), transfer.since);
-            self.nodes[from].link.push_copy(CopyAsk { r, after, since, spans });
+            let bytes_max = self.pace.bytes_max();
+            self.nodes[from].link.push_copy(CopyAsk { r, after, since, spans, bytes_max });
             transfer.wait = Wait::Portion(r);
         } else if !transfer.onces_end {
             let after = transfer.onces_after;
@@ -362,7 +386,7 @@ impl Coordinator {
 
     /// A portion of a source: it goes to the learner.
     pub(super) fn on_copy_answer(&mut self, now: Time, answer: CopyAnswer) {
-        let CopyAnswer { r, mut items, through, swept, damaged } = answer;
+        let CopyAnswer { r, portion, through, swept, damaged } = answer;
         if let Some(key) = damaged {
             // Another source is found for it, if there is one.
             if let Some((id, transfer)) = self.transfer_of(Wait::Portion(r)) {
@@ -373,8 +397,7 @@ impl Coordinator {
             }
             return;
         }
-        items.retain(|item| item.value.is_some() || !planted(Bug::TombstonesNotCopied));
-        let bytes_per_s = self.copy_bytes_per_s.max(1);
+        let bytes_per_s = self.copy_bytes_per_s;
         let Some((id, transfer)) = self.transfer_of(Wait::Portion(r)) else { return };
         transfer.swept = transfer.swept.max(swept);
         let is_delta = transfer.since > Version::ZERO;
@@ -384,10 +407,8 @@ impl Coordinator {
             self.go_on_copying(now, id);
             return;
         }
-        let bytes: u64 = items.iter().map(CopyItem::bytes).sum();
-        let pause_us = bytes.saturating_mul(1_000_000) / bytes_per_s;
-        transfer.not_before = transfer.not_before.max(now).plus_us(pause_us);
-        transfer.keys += items.len() as u64;
+        let bytes = portion.as_ref().map_or(0, |portion| portion.bytes);
+        transfer.keys += portion.as_ref().map_or(0, |portion| portion.keys);
         transfer.bytes += bytes;
         let whole = (!is_delta && !planted(Bug::CopiedOntoOld)).then(|| Extent {
             spans: transfer.spans.clone(),
@@ -399,8 +420,9 @@ impl Coordinator {
         transfer.wait = Wait::Taken(r);
         let learner = transfer.learner;
         if let Some(place) = self.by_member.get(&learner).copied() {
-            self.nodes[place].link.push_put(CopyPut { r, items, whole, ..CopyPut::default() });
+            self.nodes[place].link.push_put(CopyPut { r, portion, whole, ..CopyPut::default() });
         }
+        self.pace.read(now, bytes, bytes_per_s);
     }
 
     /// Named updates of a source; false if nobody here asked for them.
@@ -429,10 +451,14 @@ impl Coordinator {
             }
             transfer.wait = Wait::Turn;
             transfer.untold = true;
+            let asked = transfer.asked;
             self.tell_progress(now, id);
+            self.pace.taken(now, asked);
             self.go_on_copying(now, id);
         } else if let Some((id, transfer)) = self.transfer_of(Wait::OncesTaken(r)) {
             transfer.wait = Wait::Turn;
+            let asked = transfer.asked;
+            self.pace.taken(now, asked);
             self.go_on_copying(now, id);
         } else if let Some((id, _)) = self.transfer_of(Wait::Durable(r)) {
             self.tell_transfer(now, id, "done");

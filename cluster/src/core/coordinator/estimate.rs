@@ -36,6 +36,15 @@ impl Amount {
     /// Nothing, for sure.
     pub(super) const NONE: Self = Self { keys: Some(0), bytes: Some(0) };
 
+    /// Of so many keys, each of about this length if that is known.
+    pub(super) fn of_keys(keys: u64, key_bytes: Option<u64>) -> Self {
+        let bytes = match keys {
+            0 => Some(0),
+            keys => key_bytes.map(|each| keys.saturating_mul(each)),
+        };
+        Self { keys: Some(keys), bytes }
+    }
+
     /// Of both together.
     pub(super) fn plus(self, other: Self) -> Self {
         let sum = |one: Option<u64>, other: Option<u64>| Some(one?.saturating_add(other?));
@@ -107,12 +116,7 @@ impl Coordinator {
         let held: u128 = held.map(|arc| arc.range.width()).sum();
         let wanted: u128 = spans.iter().map(width).sum();
         let share = wanted.min(held) as f64 / held.max(1) as f64;
-        let keys = (all as f64 * share).round() as u64;
-        let bytes = match (keys, figures.key_bytes) {
-            (0, _) => Some(0),
-            (keys, each) => each.map(|each| keys.saturating_mul(each)),
-        };
-        Amount { keys: Some(keys), bytes }
+        Amount::of_keys((all as f64 * share).round() as u64, figures.key_bytes)
     }
 
     /// About what is in a stretch, as the first member in sync knows that knows anything.

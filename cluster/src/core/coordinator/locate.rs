@@ -14,7 +14,6 @@ use protocol::status::NodeState;
 
 use super::super::ring::{Ring, byte_sum};
 use super::super::time::Time;
-use super::links::LinkPhase;
 use super::updates::TxnPhase;
 use super::{Answer, ClientId, Coordinator, Deadline, READS_MAX, RETRY_AFTER_MS};
 
@@ -62,16 +61,13 @@ impl Coordinator {
         let copies = holders.iter().enumerate();
         reply.copies =
             Some(copies.filter_map(|(at, member)| self.copy(&key, at, *member)).collect());
-        self.last_read += 1;
-        let id = self.last_read;
+        let id = self.next_ask();
         let mut asked = BTreeMap::new();
         for (at, member) in holders.into_iter().enumerate() {
             let Some(place) = self.by_member.get(&member).copied() else { continue };
-            let node = &mut self.nodes[place];
-            if node.is_up() && node.link.phase == LinkPhase::Ready {
-                self.last_read += 1;
-                let r = self.last_read;
-                node.link.push_read(ReadAsk { r, k: key.clone() }, id);
+            if self.can_be_asked(member) {
+                let r = self.next_ask();
+                self.nodes[place].link.push_read(ReadAsk { r, k: key.clone() }, id);
                 asked.insert(r, at);
             }
         }

@@ -59,6 +59,7 @@ mod members;
 mod once;
 mod order;
 mod outcome;
+mod pace;
 mod preview;
 mod reads;
 mod resolve;
@@ -138,7 +139,7 @@ pub struct Config {
     pub batches_out_max: usize,
     /// How long a silent node keeps its place, milliseconds; `None`: for ever.
     pub evict_after_ms: Option<u64>,
-    /// How fast copies are made for learners, bytes a second.
+    /// How fast copies are made for learners, bytes a second in all.
     pub copy_bytes_per_s: u64,
     /// Time between two comparisons of copies, milliseconds.
     pub compare_every_ms: u64,
@@ -180,6 +181,7 @@ pub struct Coordinator {
     /// Ranges whose updates wait for a ring.
     barriers: Vec<rings::Barrier>,
     copies: copying::Copies,
+    pace: pace::Pace,
     audits: audit::Audits,
     scrubs: scrub::Scrubs,
     damage: damage::Damage,
@@ -227,8 +229,8 @@ pub struct Coordinator {
     reads: BTreeMap<u64, reads::Read>,
     /// Keys of all those.
     keys_read: usize,
-    /// Numbers reads, and the questions that they are put in.
-    last_read: u64,
+    /// Numbers reads, other requests that wait for nodes, and the questions that nodes are asked.
+    last_ask: u64,
     parked: BTreeSet<u64>,
     /// Reads whose turn has come.
     due_reads: VecDeque<u64>,
@@ -270,6 +272,7 @@ impl Coordinator {
             step: None,
             barriers: Vec::new(),
             copies: copying::Copies::default(),
+            pace: pace::Pace::new(),
             audits: audit::Audits::new(now),
             scrubs: scrub::Scrubs::default(),
             damage: damage::Damage::default(),
@@ -319,7 +322,7 @@ impl Coordinator {
             explains: BTreeMap::new(),
             reads: BTreeMap::new(),
             keys_read: 0,
-            last_read: 0,
+            last_ask: 0,
             parked: BTreeSet::new(),
             due_reads: VecDeque::new(),
             cuts: Vec::new(),
@@ -365,7 +368,10 @@ impl Coordinator {
     pub fn next_deadline(&self) -> Time {
         let patience = self.deadlines.first().map_or(Time::NEVER, |(at, _)| *at);
         let flush = self.flush_due().unwrap_or(Time::NEVER);
-        patience.min(flush).min(self.last_tick.plus_ms(TICK_MS))
+        // Once it was looked at, whoever still waits does so for something else.
+        let turn = Some(self.pace.due()).filter(|due| *due > self.last_tick);
+        let turn = turn.filter(|_| self.copies.wait_for_turn()).unwrap_or(Time::NEVER);
+        patience.min(flush).min(turn).min(self.last_tick.plus_ms(TICK_MS))
     }
 
     fn on_tick(&mut self, now: Time) {
@@ -390,6 +396,12 @@ impl Coordinator {
             }
         }
         self.tell_of_time(now);
+    }
+
+    /// The number of the next read, or question.
+    fn next_ask(&mut self) -> u64 {
+        self.last_ask += 1;
+        self.last_ask
     }
 
     fn note(&mut self, note: Note) {

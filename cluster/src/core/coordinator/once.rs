@@ -247,9 +247,8 @@ impl Coordinator {
     }
 
     fn ask_onces(&mut self, member: MemberId, arcs: Vec<usize>, after: Version) {
-        let (Some(ring), Some(place)) = (self.ring.clone(), self.by_member.get(&member)) else {
-            return;
-        };
+        let place = self.by_member.get(&member).copied();
+        let (Some(ring), Some(place)) = (self.ring.clone(), place) else { return };
         let mut ranges: Vec<(Point, Point)> = Vec::new();
         for (_, arc) in ring.arcs().enumerate().filter(|(place, _)| arcs.contains(place)) {
             match ranges.last_mut() {
@@ -259,9 +258,8 @@ impl Coordinator {
                 _ => ranges.push((arc.range.first, arc.range.last)),
             }
         }
-        self.last_read += 1;
-        let r = self.last_read;
-        self.nodes[*place].link.push_once_ask(OnceAsk { r, after, ranges });
+        let r = self.next_ask();
+        self.nodes[place].link.push_once_ask(OnceAsk { r, after, ranges });
         self.onces.asked.insert(member, Asked { r, arcs });
     }
 

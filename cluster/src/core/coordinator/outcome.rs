@@ -59,8 +59,7 @@ impl Coordinator {
             self.reply_error(client, error);
             return;
         }
-        self.last_read += 1;
-        let id = self.last_read;
+        let id = self.next_ask();
         self.deadlines.insert((deadline, Deadline::Outcome(id)));
         self.outcomes.insert(id, Asked { client, of, deadline });
         self.try_outcome(now, id);

@@ -45,7 +45,7 @@ impl Coordinator {
         let adds = matches!(kind, Kind::Add(_));
         ChangePreview {
             action: kind.action().to_owned(),
-            node: kind.node().filter(|name| !name.is_empty()).map(str::to_owned),
+            node: kind.node().map(str::to_owned),
             arcs: next.learning.len() as u64,
             moves: moves.take(MOVES_MAX).collect(),
             keys: all.keys,
@@ -140,8 +140,7 @@ impl Coordinator {
         }
         let Some(figures) = self.node_of(id).and_then(counted) else { return Amount::default() };
         let keys = figures.keys_primary.saturating_add(figures.keys_replica);
-        let bytes = figures.key_bytes.map(|each| keys.saturating_mul(each));
-        Amount { keys: Some(keys), bytes: if keys == 0 { Some(0) } else { bytes } }
+        Amount::of_keys(keys, figures.key_bytes)
     }
 }
 

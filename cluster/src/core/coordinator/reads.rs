@@ -160,8 +160,7 @@ impl Coordinator {
         keys: Vec<Key>,
         deadline: Time,
     ) -> u64 {
-        self.last_read += 1;
-        let id = self.last_read;
+        let id = self.next_ask();
         if deadline != Time::NEVER {
             self.deadlines.insert((deadline, Deadline::Read(id)));
         }
@@ -252,8 +251,7 @@ impl Coordinator {
 
     fn ask_node(&mut self, id: u64, place: usize, key: Key, member: MemberId) {
         let generation = self.cache.generation(key.as_str());
-        self.last_read += 1;
-        let asked = self.last_read;
+        let asked = self.next_ask();
         if let Some(part) = self.reads.get_mut(&id).and_then(|read| read.parts.get_mut(place)) {
             *part = Part { generation: Some(generation), asked, ..Part::new(key.clone()) };
         }

@@ -217,6 +217,18 @@ impl Coordinator {
         self.watch_members(now);
     }
 
+    /// What goes by the ring follows the one that is in force now; changes of which nothing is left
+    /// are at their end.
+    fn ring_changed(&mut self, now: Time) {
+        self.count_copied();
+        self.copies_follow_ring();
+        self.audits_follow_ring();
+        self.scrub_follows_ring();
+        self.damage_follows_ring();
+        self.tell_ring();
+        self.end_changes(now);
+    }
+
     /// Tells each node once that the ring that it has is in force: what that does not let it hold
     /// it drops. Not before all that was handed over under earlier rings is decided, and told to
     /// it.

@@ -117,8 +117,7 @@ impl Coordinator {
             return;
         }
         let parts = vec![Part::of((0..ring.arcs().len()).collect(), op.after.clone())];
-        self.last_read += 1;
-        let id = self.last_read;
+        let id = self.next_ask();
         self.deadlines.insert((deadline, Deadline::Scan(id)));
         let (tail, taken, last) = (ScanTail::new(), 0, None);
         let scan = Scan { client, op, deadline, tail, taken, last, parts, answer: None };
@@ -212,8 +211,7 @@ impl Coordinator {
         let arcs = ring.arcs().enumerate().filter(|(arc, _)| part.arcs.contains(arc));
         let ranges: Vec<(Point, Point)> =
             arcs.map(|(_, arc)| (arc.range.first, arc.range.last)).collect();
-        self.last_read += 1;
-        let r = self.last_read;
+        let r = self.next_ask();
         let ask = ScanAsk {
             r,
             prefix: op.prefix.clone(),

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::event::DivergenceKind;
 use protocol::ids::{Key, MemberId, Point};
-use protocol::peer::{Audit, AuditAsk, Audited, CopyItem};
+use protocol::peer::{Audit, AuditAsk, Audited, CopyItem, Scrubbed};
 
 use super::super::time::Time;
 use super::damage::Finding;
@@ -135,8 +135,7 @@ impl Coordinator {
             if !self.can_be_asked(member) {
                 continue;
             }
-            self.last_read += 1;
-            let r = self.last_read;
+            let r = self.next_ask();
             let nodes = self.scrubs.running.as_mut().map(|scrub| &mut scrub.nodes);
             let Some(progress) = nodes.and_then(|nodes| nodes.get_mut(&member)) else { continue };
             progress.asked = Some(r);
@@ -148,28 +147,25 @@ impl Coordinator {
     /// A node has read a portion, has found copies, or has taken some.
     pub(super) fn on_scrub_answer(&mut self, now: Time, member: MemberId, r: u64, what: Audited) {
         match what {
-            Audited::Scrubbed { damaged, unreadable, keys, bytes, through } => {
-                let portion = Portion { damaged, unreadable, keys, bytes, through };
-                self.on_portion(now, member, r, portion);
-            }
+            Audited::Scrubbed(portion) => self.on_portion(now, member, r, portion),
             Audited::Copies(items) => self.on_copies(member, r, items),
             Audited::Mended(keys) => self.on_mended(now, member, r, &keys),
             Audited::Failed => {
                 self.forget_mend(r);
-                let none = Portion { unreadable: true, ..Portion::default() };
+                let none = Scrubbed { unreadable: true, ..Scrubbed::default() };
                 self.on_portion(now, member, r, none);
             }
             Audited::Hashes(_) | Audited::Digests { .. } => {}
         }
     }
 
-    fn on_portion(&mut self, now: Time, member: MemberId, r: u64, portion: Portion) {
+    fn on_portion(&mut self, now: Time, member: MemberId, r: u64, portion: Scrubbed) {
         let bytes_per_s = self.copy_bytes_per_s.max(1);
         let Some(scrub) = &mut self.scrubs.running else { return };
         let Some(progress) = scrub.nodes.get_mut(&member).filter(|p| p.asked == Some(r)) else {
             return;
         };
-        let Portion { damaged, unreadable, keys, bytes, through } = portion;
+        let Scrubbed { damaged, unreadable, keys, bytes, through } = portion;
         let read = bytes.saturating_add(keys.saturating_mul(RECORD_BYTES));
         let pause_us = read.saturating_mul(1_000_000) / bytes_per_s;
         progress.asked = None;
@@ -244,8 +240,7 @@ impl Coordinator {
                 }
             }
             let Some(source) = source else { continue };
-            self.last_read += 1;
-            let r = self.last_read;
+            let r = self.next_ask();
             let what = Audit::Copies(chosen.iter().cloned().collect());
             self.push_audit(source, AuditAsk { r, what });
             self.scrubs.mend = Some(Mend { member, source, keys: chosen, step: Step::Asked(r) });
@@ -297,8 +292,7 @@ impl Coordinator {
             self.scrubs.mend = None;
             return;
         }
-        self.last_read += 1;
-        let r = self.last_read;
+        let r = self.next_ask();
         if let Some(mend) = &mut self.scrubs.mend {
             mend.step = Step::Put(r);
         }
@@ -354,14 +348,4 @@ impl Coordinator {
         }
         self.scrubs.mend = None;
     }
-}
-
-/// What a node has read.
-#[derive(Debug, Default)]
-struct Portion {
-    damaged: Vec<Key>,
-    unreadable: bool,
-    keys: u64,
-    bytes: u64,
-    through: Option<Key>,
 }

@@ -5,7 +5,7 @@
 //! are alike where their copies are. The coordinator paces and compares. Never: judges.
 
 use protocol::ids::Key;
-use protocol::peer::{AuditAnswer, AuditAsk, Audited, CopyAnswer, ScanAnswer};
+use protocol::peer::{AuditAnswer, AuditAsk, Audited, CopyAnswer, CopyItem, ScanAnswer};
 
 use super::{AskToken, Effect, NodeCore};
 
@@ -43,8 +43,8 @@ impl NodeCore {
         if session.scans.remove(&r).is_some() {
             session.out.scan.push(ScanAnswer { r, items: Vec::new(), through: None, damaged });
         } else if session.copies.remove(&r).is_some() {
-            let (items, through, swept) = (Vec::new(), None, self.meta.swept);
-            session.out.copy.push(CopyAnswer { r, items, through, swept, damaged });
+            let (portion, through, swept) = (None, None, self.meta.swept);
+            session.out.copy.push(CopyAnswer { r, portion, through, swept, damaged });
         }
     }
 
@@ -70,13 +70,8 @@ fn bytes_of(what: &Audited) -> usize {
     match what {
         Audited::Hashes(hashes) => hashes.len() * ITEM_BYTES,
         Audited::Digests { items, .. } => items.len() * ITEM_BYTES,
-        Audited::Scrubbed { damaged, .. } => damaged.len() * ITEM_BYTES,
-        Audited::Copies(items) => {
-            let value = |item: &protocol::peer::CopyItem| {
-                item.value.as_ref().map_or(0, |value| value.0.len()) + ITEM_BYTES
-            };
-            items.iter().map(value).sum()
-        }
+        Audited::Scrubbed(read) => read.damaged.len() * ITEM_BYTES,
+        Audited::Copies(items) => items.iter().map(CopyItem::bytes).sum::<u64>() as usize,
         Audited::Mended(keys) => keys.len() * ITEM_BYTES,
         Audited::Failed => 0,
     }

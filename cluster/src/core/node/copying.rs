@@ -19,7 +19,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use protocol::ids::{GroupSeq, Key, MemberId, RingNumber};
-use protocol::peer::{CopyAnswer, CopyAsk, CopyItem, CopyPut, Extent, Placement, Span, TxnState};
+use protocol::peer::{
+    CopyAnswer, CopyAsk, CopyItem, CopyPut, Extent, Placement, Portion, Span, TxnState,
+};
 
 use super::super::planted::{Bug, planted};
 use super::super::record::{Committed, Previous, Write};
@@ -28,9 +30,12 @@ use super::super::ring::next::merged;
 use super::super::time::Time;
 use super::{AskToken, Effect, NodeCore};
 
-/// Keys that are looked at for one portion, or in one step of dropping.
+/// Keys that are looked at for one portion, or in one step of dropping, at most.
 const LOOKS_MAX: usize = 2_048;
-/// Bytes of values after which a portion ends.
+/// And at least; for a portion it is one for each so many bytes that are wanted.
+const LOOKS_MIN: usize = 64;
+const LOOK_BYTES: usize = 64;
+/// Bytes after which a portion ends.
 const BYTES_MAX: usize = 256 << 10;
 /// What a dropped key counts for until a checkpoint; each of a step, at most.
 const DROPPED_BYTES: u64 = 64;
@@ -104,35 +109,38 @@ impl NodeCore {
             }
             let token = AskToken { session: session.serial, r: ask.r };
             session.copies.insert(ask.r, ask.clone());
-            let (looks_max, bytes_max) = (LOOKS_MAX, BYTES_MAX);
+            let bytes_max = (ask.bytes_max as usize).min(BYTES_MAX);
+            let looks_max = (bytes_max / LOOK_BYTES).clamp(LOOKS_MIN, LOOKS_MAX);
             self.effects.push(Effect::Copy { token, ask, looks_max, bytes_max });
         }
     }
 
     /// A portion is read; `through` as in [`super::Input::Copied`].
-    pub(super) fn on_copied(
-        &mut self,
-        token: AskToken,
-        items: Vec<CopyItem>,
-        through: Option<Key>,
-    ) {
+    pub(super) fn on_copied(&mut self, token: AskToken, portion: Portion, through: Option<Key>) {
         let Some(session) = self.session.as_mut().filter(|s| s.serial == token.session) else {
             return;
         };
         if session.copies.remove(&token.r).is_none() {
             return;
         }
-        session.out.answered_bytes += items.iter().map(CopyItem::bytes).sum::<u64>() as usize;
-        let swept = self.meta.swept;
-        session.out.copy.push(CopyAnswer { r: token.r, items, through, swept, damaged: None });
+        session.out.answered_bytes += portion.bytes as usize;
+        let (portion, swept) = (Some(portion), self.meta.swept);
+        session.out.copy.push(CopyAnswer { r: token.r, portion, through, swept, damaged: None });
         self.send_if_long();
     }
 
     pub(super) fn on_puts(&mut self, now: Time, puts: Vec<CopyPut>) {
-        for CopyPut { r, items, onces, whole, swept, last } in puts {
+        for CopyPut { r, portion, onces, whole, swept, last } in puts {
+            let Ok(items) = portion.map_or(Ok(Vec::new()), |portion| portion.items()) else {
+                // It is no portion: as with any message that cannot be read.
+                self.close_session();
+                return;
+            };
             self.swept_elsewhere(swept);
             let keep = whole.is_some().then(|| items.iter().map(|item| item.key.clone()).collect());
-            for item in items {
+            let copied =
+                |item: &CopyItem| item.value.is_some() || !planted(Bug::TombstonesNotCopied);
+            for item in items.into_iter().filter(copied) {
                 self.unapplied_since.get_or_insert(now);
                 let bytes = item.bytes();
                 self.unapplied_bytes += bytes as usize;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, NodeName, Uuid, Version};
 use protocol::peer::{
-    Audit, Audited, CopyAsk, CopyItem, Down, Extent, Fence, OnceEntry, RingRecord, Span, Up,
+    Audit, Audited, CopyAsk, Down, Extent, Fence, OnceEntry, Portion, RingRecord, Span, Up,
 };
 use serde::{Deserialize, Serialize};
 
@@ -150,7 +150,7 @@ pub enum Input {
         /// Why it was asked.
         token: AskToken,
         /// What is there.
-        items: Vec<CopyItem>,
+        portion: Portion,
         /// There may be more after this key; `None`: that was all.
         through: Option<Key>,
     },

@@ -189,7 +189,7 @@ impl NodeCore {
             Input::Audited { token, what } => self.on_audited(token, what),
             Input::OncesRead { token, entries } => self.on_onces_read(token, entries),
             Input::Scanned { token, page, through } => self.on_scanned(token, page, through),
-            Input::Copied { token, items, through } => self.on_copied(token, items, through),
+            Input::Copied { token, portion, through } => self.on_copied(token, portion, through),
             Input::Retained(through) => self.on_retained(through),
             Input::OthersDropped { dropped, through } => self.on_others_dropped(dropped, through),
             Input::Swept { dropped, through } => self.on_swept(dropped, through),

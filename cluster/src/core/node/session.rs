@@ -82,7 +82,7 @@ pub(super) struct Pending {
     pub(super) audit: Vec<AuditAnswer>,
     /// Portions that were taken in.
     pub(super) put: Vec<u64>,
-    /// About how many bytes the answers to reads and scans are.
+    /// About how many bytes all these answers are.
     pub(super) answered_bytes: usize,
     report: Option<Box<Report>>,
     /// A ring to confirm once the state file with this number is saved.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 
 use protocol::ids::{Key, Version};
-use protocol::peer::{Audit, Audited};
+use protocol::peer::{Audit, Audited, Portion, Scrubbed};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
@@ -213,7 +213,7 @@ impl KeyLane {
             tracing::error!("{error}");
             Audited::Failed
         });
-        if let Audited::Scrubbed { unreadable: true, through, .. } = &found {
+        if let Audited::Scrubbed(Scrubbed { unreadable: true, through, .. }) = &found {
             tracing::error!("{}", unreadable(through.as_ref()));
         }
         found
@@ -258,7 +258,8 @@ impl KeyLane {
             page => page?,
         };
         let items = page.items.into_iter().map(|(key, stored)| stored.into_item(key));
-        Ok(Outcome::Tell(Done::Copied(token, items.collect(), page.through)))
+        let portion = Portion::of(&items.collect::<Vec<_>>());
+        Ok(Outcome::Tell(Done::Copied(token, portion, page.through)))
     }
 
     fn scan(&self, token: AskToken, scan: &Scan) -> Result<Outcome, directory::Refusal> {

@@ -4,7 +4,7 @@
 //! may still be served. Never replaces a record that is whole.
 
 use protocol::ids::{Key, Value};
-use protocol::peer::{Audit, Audited, CopyItem, Digest, RangeHash, Span};
+use protocol::peer::{Audit, Audited, CopyItem, Digest, RangeHash, Scrubbed, Span};
 
 use super::paging::{Paging, behind};
 use super::{Keystore, KeystoreError, Stored, codec};
@@ -86,7 +86,7 @@ fn scrub<K: Keystore + ?Sized>(
     *keystore.counting_mut() = counting;
     let unreadable = read.is_err();
     let through = if unreadable { last } else { paging.page.through };
-    Ok(Audited::Scrubbed { damaged, unreadable, keys, bytes, through })
+    Ok(Audited::Scrubbed(Scrubbed { damaged, unreadable, keys, bytes, through }))
 }
 
 fn copies<K: Keystore + ?Sized>(keystore: &K, keys: &[Key]) -> Result<Audited, KeystoreError> {

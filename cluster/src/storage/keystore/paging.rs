@@ -69,7 +69,7 @@ pub struct CopyScan {
 impl CopyScan {
     /// What `ask` is for.
     pub fn of(ask: CopyAsk, looks_max: usize, bytes_max: usize) -> Self {
-        let CopyAsk { r: _, after, since, spans } = ask;
+        let CopyAsk { r: _, after, since, spans, bytes_max: _ } = ask;
         Self { spans, after, since, looks_max, bytes_max }
     }
 }

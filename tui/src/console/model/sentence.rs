@@ -216,14 +216,19 @@ fn of_state(change: &MemberState) -> Sentence {
     made(change.node.as_str(), "member", mood, text)
 }
 
-fn of_recovery(step: &MemberRecovery) -> Sentence {
-    let what = match step.phase {
+/// What a node that comes back is at.
+pub fn recovery_words(phase: RecoveryPhase) -> &'static str {
+    match phase {
         RecoveryPhase::Log => "is back: asked what its log remembers",
         RecoveryPhase::Decisions => "is told what was decided meanwhile",
         RecoveryPhase::Copy => "copies what it missed",
         RecoveryPhase::Ready => "has all it needs",
         RecoveryPhase::Other => "comes back",
-    };
+    }
+}
+
+fn of_recovery(step: &MemberRecovery) -> Sentence {
+    let what = recovery_words(step.phase);
     let of = match step.total {
         0 => String::new(),
         total => format!(" {} of {total}", step.done),

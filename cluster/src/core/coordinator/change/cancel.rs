@@ -37,28 +37,26 @@ impl Coordinator {
             return Err(Box::new(refused(ErrorCode::Already, "not under way", sentence)));
         };
         let change = &self.changes.open[place];
-        let scrubs = change.kind.is_scrub();
-        if scrubs || matches!(change.state, State::Waiting(_)) {
-            let note = if scrubs { "nothing more is read" } else { "nothing of it was done" };
-            let note = Some(note.to_owned());
-            if dry_run {
-                return Ok(AdminReply { note, ..AdminReply::default() });
-            }
-            if scrubs {
-                self.stop_scrub();
-            }
-            let mut change = self.changes.open.remove(place);
-            change.state = State::Cancelled;
-            self.end_change(change);
-            return Ok(AdminReply { change: Some(name.to_owned()), note, preview: None });
-        }
-        let (note, preview) = self.what_cancelling_means(name, change)?;
+        let (waits, scrubs) = (matches!(change.state, State::Waiting(_)), change.kind.is_scrub());
+        let (note, preview) = match waits {
+            true => ("nothing of it was done".to_owned(), None),
+            false => self.what_cancelling_means(name, change)?,
+        };
         let note = Some(note);
         if dry_run {
             return Ok(AdminReply { note, preview, change: None });
         }
-        self.changes.open[place].state = State::GoingBack { made: false };
-        self.heal(now);
+        if scrubs {
+            self.stop_scrub();
+        }
+        if waits || scrubs {
+            let mut change = self.changes.open.remove(place);
+            change.state = State::Cancelled;
+            self.end_change(change);
+        } else {
+            self.changes.open[place].state = State::GoingBack { made: false };
+            self.heal(now);
+        }
         Ok(AdminReply { change: Some(name.to_owned()), note, preview: None })
     }
 
@@ -73,33 +71,10 @@ impl Coordinator {
             let sentence = format!("{name} is being taken back already: see the status");
             return Err(refuse(ErrorCode::Already, "going back", sentence));
         }
-        let note = match &change.kind {
-            Kind::Evict(node) => {
-                let sentence = format!(
-                    "{node}'s place is given to others, and updates may rest on that: it cannot \
-                     be taken back; once {node} is there again it gets its place again by itself"
-                );
-                return Err(refuse(ErrorCode::Refused, "begun", sentence));
-            }
-            Kind::Return(node) => {
-                let sentence = format!(
-                    "{node} has its place again: to take it away once more use `evict` or `remove`"
-                );
-                return Err(refuse(ErrorCode::Refused, "begun", sentence));
-            }
-            Kind::Scrub | Kind::Repair => "nothing more is read".to_owned(),
-            Kind::Add(node) => format!(
-                "{node} gives back what it was to hold and leaves; its process is then stopped \
-                 and not restarted"
-            ),
-            Kind::Remove(node) => format!(
-                "{node} stays and gets its part back: what others hold by now it copies from them"
-            ),
-            Kind::Rebalance => "every node gets the part back that it had: what has moved already \
-                                is copied back"
-                .to_owned(),
-        };
-        let Some((record, _)) = self.newest() else { return Ok((note, None)) };
+        let begun = |why| refuse(ErrorCode::Refused, "begun", why);
+        let note = change.kind.once_cancelled().map_err(begun)?;
+        let newest = self.newest().filter(|_| !change.kind.is_scrub());
+        let Some((record, _)) = newest else { return Ok((note, None)) };
         match self.way_back(record, change) {
             Ok(Some(next)) => {
                 let preview = self.preview(record, &next, &change.kind);
@@ -186,6 +161,32 @@ impl Coordinator {
                 && change.state == State::GoingBack { made: false }
         };
         self.changes.open.iter().any(stays)
+    }
+}
+
+impl Kind {
+    /// What comes of it when it is cancelled once it has begun, or why that cannot be.
+    pub(super) fn once_cancelled(&self) -> Result<String, String> {
+        match self {
+            Self::Evict(node) => Err(format!(
+                "{node}'s place is given to others, and updates may rest on that: it cannot be \
+                 taken back; once {node} is there again it gets its place again by itself"
+            )),
+            Self::Return(node) => Err(format!(
+                "{node} has its place again: to take it away once more use `evict` or `remove`"
+            )),
+            Self::Scrub | Self::Repair => Ok("nothing more is read".to_owned()),
+            Self::Add(node) => Ok(format!(
+                "{node} gives back what it was to hold and leaves; its process is then stopped \
+                 and not restarted"
+            )),
+            Self::Remove(node) => Ok(format!(
+                "{node} stays and gets its part back: what others hold by now it copies from them"
+            )),
+            Self::Rebalance => Ok("every node gets the part back that it had: what has moved \
+                                   already is copied back"
+                .to_owned()),
+        }
     }
 }
 

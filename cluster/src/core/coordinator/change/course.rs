@@ -10,22 +10,16 @@ use super::super::{Coordinator, Note};
 use super::{Change, Kind, State};
 
 impl Coordinator {
-    /// A ring is in force: changes of which nothing is left are at their end.
-    pub(in super::super) fn ring_changed(&mut self, now: Time) {
+    /// Takes down what was copied for the changes that are open, before that is forgotten.
+    pub(in super::super) fn count_copied(&mut self) {
         let (keys, bytes) = self.copies.copied();
         for change in self.changes.open.iter_mut().filter(|change| !change.kind.is_scrub()) {
             (change.keys, change.bytes) = (change.keys.max(keys), change.bytes.max(bytes));
         }
-        self.copies_follow_ring();
-        self.audits_follow_ring();
-        self.scrub_follows_ring();
-        self.damage_follows_ring();
-        self.tell_ring();
-        self.end_changes(now);
     }
 
     /// Ends the changes of which nothing is left.
-    pub(super) fn end_changes(&mut self, now: Time) {
+    pub(in super::super) fn end_changes(&mut self, now: Time) {
         let Some(record) = self.record.clone() else { return };
         let open = std::mem::take(&mut self.changes.open);
         for mut change in open {
@@ -63,7 +57,7 @@ impl Coordinator {
             let told = ChangeStatus {
                 change: format!("c{}", change.number),
                 action: change.kind.action().to_owned(),
-                node: change.kind.node().filter(|name| !name.is_empty()).map(str::to_owned),
+                node: change.kind.node().map(str::to_owned),
                 state: state.to_owned(),
                 keys_done: change.keys,
                 bytes_done: change.bytes,
@@ -80,7 +74,7 @@ impl Coordinator {
                 return ChangeStatus { keys_done, bytes_done, ..told };
             }
             let reason = match (told.reason.clone(), &paused) {
-                (None, Some(why)) if change.kind.can_be_cancelled() => {
+                (None, Some(why)) if change.kind.once_cancelled().is_ok() => {
                     Some(format!("{why}, and it goes on by itself; or cancel the change"))
                 }
                 (None, Some(why)) => Some(format!("{why}, and it goes on by itself")),

@@ -1,6 +1,6 @@
 //! Copies that differ or are damaged, on real cores in memory.
 
-use super::super::{Action, AdminOp};
+use super::super::{Action, AdminOp, Change, Write};
 use super::*;
 
 fn keys() -> Vec<Key> {
@@ -83,4 +83,44 @@ fn a_damaged_record_is_found_by_a_scrub_and_mended_by_order() {
     assert!(!world.nodes[0].rotten.contains(&at));
     assert_eq!(world.nodes[0].keys[&at], before);
     assert_eq!(world.incidents(), Vec::<String>::new());
+}
+
+#[test]
+fn where_something_is_in_doubt_nothing_is_compared() {
+    let mut world = World::founded();
+    let at = world.some_key();
+    let other = (0..1_000).map(|n| key(&format!("other-{n}")));
+    let other = other.into_iter().find(|at| world.holders(at).contains(&2)).expect("one");
+    for at in [&at, &other] {
+        world.put(1, at, "v1");
+        world.run();
+    }
+    world.advance(50);
+    let id = world.next_id();
+    world.mute.extend(0..3);
+    let write = |at: &Key| Write { key: at.clone(), change: Change::Put(Value::from("v2")) };
+    let writes = [&at, &other].map(write);
+    world.request(0, 1, ClientOp::Update(Update::txn(Vec::new(), writes.into())), 5_000);
+    world.run();
+    // It was decided, and a checkpoint of the first node kept what it wrote; the power went before
+    // the record of the decision was on any disk.
+    world.crash(2);
+    world.kill(0);
+    world.mute.clear();
+    let found = world.nodes[0].keys.get_mut(&at).expect("it is held");
+    (found.version, found.value) = (id, Some(Value::from("v2")));
+    let side = world.start_alone(config(200));
+    world.register(side, 0);
+    world.register(side, 1);
+    world.advance(6_000);
+    let incidents = |world: &World| world.sides[side].core.status(world.now).incidents;
+    assert_eq!(incidents(&world), []);
+    world.restart(2);
+    world.advance(3_000);
+    assert_eq!(world.value(1, &at), Some(Value::from("v2")));
+    assert_eq!(incidents(&world), []);
+    // From then on they are compared as ever.
+    world.nodes[0].keys.get_mut(&at).expect("it is held").value = Some(Value::from("wrong"));
+    world.advance(3_000);
+    assert_eq!(incidents(&world).len(), 1);
 }

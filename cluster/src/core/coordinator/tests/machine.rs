@@ -1,6 +1,8 @@
 //! The nodes of the world: what becomes of their cores' effects, how they end and start again.
 
-use protocol::peer::{Audit, Audited, CopyAsk, CopyItem, Digest, RangeHash, Span, WireValue};
+use protocol::peer::{
+    Audit, Audited, CopyAsk, CopyItem, Digest, Portion, RangeHash, Scrubbed, Span, WireValue,
+};
 
 use super::super::super::ring::{Range, byte_sum, hash_of};
 use super::*;
@@ -127,7 +129,13 @@ impl Machine {
                 let rotten = page.iter().filter(|(key, _)| self.rotten.contains(*key));
                 let damaged = rotten.map(|(key, _)| (*key).clone()).collect();
                 let keys = page.len() as u64;
-                Audited::Scrubbed { damaged, unreadable: false, keys, bytes: keys, through }
+                Audited::Scrubbed(Scrubbed {
+                    damaged,
+                    unreadable: false,
+                    keys,
+                    bytes: keys,
+                    through,
+                })
             }
             Audit::Copies(keys) => {
                 let there = |key: &Key| self.keys.get_key_value(key);
@@ -242,7 +250,8 @@ impl World {
             }
             node::Effect::Copy { token, ask, .. } => {
                 let (items, through) = machine.copy(&ask);
-                machine.looks.push_back(node::Input::Copied { token, items, through });
+                let portion = Portion::of(&items);
+                machine.looks.push_back(node::Input::Copied { token, portion, through });
             }
             node::Effect::Audit { token, what, .. } => {
                 let what = machine.audit(&what);

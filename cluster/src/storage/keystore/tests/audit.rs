@@ -1,6 +1,6 @@
 //! What an audit finds, held against what is there; drawn.
 
-use protocol::peer::{Audit, Audited, Digest, RangeHash};
+use protocol::peer::{Audit, Audited, Digest, RangeHash, Scrubbed};
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn scrub(keystore: &mut dyn Keystore, mut between: impl FnMut(&mut dyn Keystore)
     let (mut after, mut found) = (None, Vec::new());
     loop {
         match keystore.audit(&Audit::Scrub { after }, 3).unwrap() {
-            Audited::Scrubbed { damaged, unreadable: false, through, .. } => {
+            Audited::Scrubbed(Scrubbed { damaged, unreadable: false, through, .. }) => {
                 found.extend(damaged);
                 after = through;
             }

@@ -153,10 +153,7 @@ fn recovery(node: &Node) -> Option<String> {
     let step = node.recovery.as_ref()?;
     let what = match step.phase {
         RecoveryPhase::Log => "back: its log is read",
-        RecoveryPhase::Decisions => "is told what was decided meanwhile",
-        RecoveryPhase::Copy => "copies what it missed",
-        RecoveryPhase::Ready => "has all it needs",
-        RecoveryPhase::Other => "comes back",
+        phase => sentence::recovery_words(phase),
     };
     let of = match step.total {
         0 => String::new(),
