@@ -39,6 +39,9 @@ pub struct Status {
     /// How many keys have how many live copies.
     #[serde(default)]
     pub copies: BTreeMap<u32, u64>,
+    /// Keys whose updates are refused now.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub copies_unwritable: u64,
     /// Members whose keys are not counted yet, and not among `copies`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub copies_uncounted: Vec<NodeName>,
@@ -399,6 +402,10 @@ pub struct IncidentStatus {
     pub what: String,
     /// When, milliseconds since 1970.
     pub wall_ms: u64,
+}
+
+fn is_none(keys: &u64) -> bool {
+    *keys == 0
 }
 
 #[cfg(test)]

@@ -35,6 +35,11 @@ checks! {
         "Eviction counts from `suspect`",
         "(`evict_after_ms`, `copy_bytes_per_s`)",
         "`evicted`, `leaving`"
+    1205 what_is_being_copied_can_be_written
+        "`evict {node}`",
+        "`copies {by_live_copies,unwritable}` on change",
+        "`copies` (keys by number of live copies)",
+        "a replica of this key is down and its place is not yet filled"
     1206 every_change_has_a_name_and_an_end
         "`rebalance`, `repair`, `scrub {}`",
         "Replies `{\"ok\":true,\"change\":\"c7\"}` at acceptance; progress in `status.changes` and events"
@@ -277,6 +282,40 @@ fn eviction_counts_from_suspect(site: &Site) {
     assert_eq!(node(site, &victim)["state"], "evicted");
     set(&mut talk, "evict_after_ms", 0);
     assert_eq!(cluster.admin("resume", &victim)["ok"], true);
+    wait_for("its return", CHANGE_MAX, || (node(site, &victim)["state"] == "up").then_some(()));
+    well(site);
+}
+
+fn what_is_being_copied_can_be_written(site: &Site) {
+    let keys = fill(site);
+    let (cluster, victim) = (own(site), last_node(site));
+    let its: Vec<String> =
+        keys.into_iter().filter(|key| cluster.locate(key).contains(&victim)).collect();
+    let put = |key: &String| json!({"op": "put", "key": key, "value": "y", "timeout_ms": 30_000});
+    let mut talk = site.open();
+    let (mut events, _) = Events::open(site, &json!({"topics": ["member"]}));
+    pace(&mut talk, SLOW);
+    cluster.kill(&victim);
+    let copies = |event: &Value| event["event"] == "copies";
+    let down = events.until("that copies are missing", |event| {
+        copies(event) && event["by_live_copies"]["1"].as_u64() > Some(0)
+    });
+    assert_eq!(down["unwritable"], down["by_live_copies"]["1"], "{down}");
+    assert_eq!(talk.refused(put(&its[0]).to_string(), "replica_down")["node"], *victim);
+    let name = change(&mut talk, json!({"action": "evict", "node": victim}));
+    events.heard.clear();
+    let copied =
+        events.until("that all can be written", |event| copies(event) && event["unwritable"] == 0);
+    assert!(copied["by_live_copies"]["1"].as_u64() > Some(0), "not all is copied yet: {copied}");
+    let puts: Vec<Value> = its.iter().map(put).collect();
+    let answers = talk.ask_all(&puts);
+    assert!(answers.iter().all(|answer| answer["ok"] == true), "{answers:?}");
+    assert_eq!(shown(site, &name)["state"], "running");
+    pace(&mut talk, FAST);
+    comes_to(site, &name, "done");
+    let whole = site.status();
+    assert!(whole["copies"]["1"].is_null() && whole["copies"]["2"].is_u64(), "{}", whole["copies"]);
+    cluster.restart(&victim);
     wait_for("its return", CHANGE_MAX, || (node(site, &victim)["state"] == "up").then_some(()));
     well(site);
 }

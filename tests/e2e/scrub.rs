@@ -1,6 +1,10 @@
 //! Records that change on a disk while nobody looks: found by a scrub, told, never served; the
-//! damaged one is mended by order, the one that is whole and differs is not touched.
+//! damaged one is mended by order, the one that is whole and differs is not touched. Where a block of
+//! the keystore's file cannot be read at all, nothing more is read behind it, and it is said what to
+//! do: done so, all is well again.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cluster::storage::codec::checksum;
@@ -103,4 +107,104 @@ fn what_rots_on_a_disk_is_found_told_and_mended() {
     wait_for("the mended record to be told", WAIT_MAX, || (!none(&held(&damaged))).then_some(()));
     let status = cluster.status().expect("it answers");
     assert_eq!(status["incidents"].as_array().map(Vec::len), Some(1), "{}", status["incidents"]);
+}
+
+/// The files below a directory.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).expect("it is there").map(|entry| entry.expect("a name"));
+    let below = |path: PathBuf| if path.is_dir() { files(&path) } else { vec![path] };
+    entries.flat_map(|entry| below(entry.path())).collect()
+}
+
+/// Changes a byte of a value in a keystore that is not open, where its file has it; in how many
+/// places that was.
+fn damage_file(keystore: &Path, value: &str) -> usize {
+    let mut places = 0;
+    for path in files(keystore) {
+        let mut bytes = fs::read(&path).expect("a file of ours");
+        let all = bytes.windows(value.len()).enumerate();
+        let found = all.filter(|(_, part)| *part == value.as_bytes()).map(|(at, _)| at);
+        for at in found.collect::<Vec<_>>() {
+            bytes[at] ^= 0xff;
+            places += 1;
+        }
+        fs::write(&path, bytes).expect("a file of ours");
+    }
+    places
+}
+
+/// Contract: "kind:hash|checksum|unreadable"
+#[test]
+fn a_block_that_cannot_be_read_is_told_with_what_to_do() {
+    // Nothing is answered from caches.
+    let flags = ["--evict-after", "never", "--cache", "1x1", "--node-cache", "1x1"];
+    let cluster = Cluster::start("unreadable", 3, 2, &flags);
+    cluster.wait_healthy(None);
+    let addr = cluster.addr().to_string();
+    let run =
+        |arguments: &[&str]| -> Ran { piazza(&cluster, &[arguments, &["--addr", &addr]].concat()) };
+    let value = |number: usize| format!("value-{number:04}-{}", "x".repeat(500));
+    let keys: Vec<String> = (0..60).map(|number| format!("key-{number:04}")).collect();
+    for (number, key) in keys.iter().enumerate() {
+        let put = json!({"op": "put", "key": key, "value": value(number)});
+        assert_eq!(ask(cluster.addr(), &put).expect("an answer")["ok"], true);
+    }
+    let own = |(_, key): &(usize, &String)| cluster.locate(key).contains(&"n2".to_owned());
+    let its: Vec<usize> = keys.iter().enumerate().filter(own).map(|(number, _)| number).collect();
+    run(&["admin", "stop", "n2", "--yes"]).ended(0);
+    let keystore = cluster.data().join("n2").join("keys");
+    assert!(damage_file(&keystore, &value(its[its.len() / 2])) > 0, "its file has the value");
+    let mut events = Conn::open(cluster.addr()).expect("it is ready");
+    let subscribe = json!({"op": "subscribe", "topics": ["member"]});
+    assert_eq!(events.call(&subscribe).expect("an answer")["ok"], true);
+    run(&["admin", "start", "n2"]).ended(0);
+    cluster.wait_healthy(None);
+    let pid = cluster.pid("n2");
+
+    // What is asked for is served by another, and the node goes on.
+    let all_are_read = || {
+        for (number, key) in keys.iter().enumerate() {
+            let get = ask(cluster.addr(), &json!({"op": "get", "key": key})).expect("an answer");
+            assert_eq!(get["value"], value(number), "{key}: {get}");
+        }
+    };
+    all_are_read();
+    assert_eq!(cluster.pid("n2"), pid);
+
+    let scrub = run(&["admin", "scrub"]).ended(0);
+    let unreadable = |conn: &mut Conn| loop {
+        let event = conn.receive().expect("an event");
+        if event["event"] == "divergence" && event["kind"] == "unreadable" {
+            return event;
+        }
+    };
+    let event = unreadable(&mut events);
+    assert_eq!((&event["nodes"], &event["repaired"]), (&json!(["n2"]), &json!(0)), "{event}");
+    assert!(event["range"].as_array().is_some_and(|range| !range.is_empty()), "{event}");
+    let repair = run(&["admin", "repair"]).ended(0);
+    unreadable(&mut events);
+    assert_eq!(cluster.pid("n2"), pid, "{scrub:?} {repair:?}");
+    let told = |words: &str| {
+        let status = cluster.status().expect("it answers");
+        let incidents = status["incidents"].as_array().expect("a list").clone();
+        incidents.iter().any(|one| one["what"].as_str().is_some_and(|what| what.contains(words)))
+    };
+    let advice = "stop it, evict it (`piazza admin evict`) and start it with an empty directory";
+    assert!(told("n2 cannot read its keystore behind") && told(advice));
+    let log = run(&["logs", "n2"]).ended(0).out;
+    assert!(log.contains("the keystore cannot be read on") && log.contains(advice), "{log}");
+
+    // It is done.
+    run(&["admin", "stop", "n2", "--yes"]).ended(0);
+    run(&["admin", "evict", "n2", "--yes"]).ended(0);
+    fs::remove_dir_all(cluster.data().join("n2")).expect("a directory of ours");
+    run(&["admin", "start", "n2"]).ended(0);
+    wait_for("all to be well again", WAIT_MAX, || {
+        let status = cluster.status()?;
+        let whole = status["copies"]["2"] == keys.len() && status["incidents"] == json!([]);
+        (whole && cluster.node_state("n2")? == "up").then_some(())
+    });
+    let scrub = run(&["admin", "scrub"]).ended(0);
+    assert!(!told("cannot read"), "{scrub:?}");
+    all_are_read();
 }

@@ -108,7 +108,7 @@ pub struct MemberState {
     /// Keys with one live copy, in the whole cluster.
     #[serde(default)]
     pub keys_one_copy: u64,
-    /// Keys of which a replica is not up: they can be read and not written.
+    /// Keys whose updates are refused now: of those a replica is not up, or its disk is full.
     #[serde(default)]
     pub keys_unwritable: u64,
     /// Keys whose last update is in doubt.
@@ -186,7 +186,8 @@ pub struct Link {
 pub struct Copies {
     /// How many keys have how many.
     pub by_live_copies: BTreeMap<u32, u64>,
-    /// Keys with fewer than they should have: they can be read and not written.
+    /// Keys whose updates are refused now, since a node that holds them, or is learning them, is
+    /// not up or has a full disk. One that lacks a copy which is being made can be written.
     pub unwritable: u64,
     /// Members whose keys are not counted yet, and not among these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -79,14 +79,15 @@ pub enum Audited {
 pub struct Scrubbed {
     /// The keys whose records are damaged.
     pub damaged: Vec<Key>,
-    /// What follows the last key read cannot be read at all: nothing more was looked at.
+    /// What follows the key `through`, or the first record, cannot be read at all: nothing more
+    /// was looked at.
     #[serde(default, skip_serializing_if = "super::is_false")]
     pub unreadable: bool,
     /// How many records were read.
     pub keys: u64,
     /// Bytes of their values.
     pub bytes: u64,
-    /// There may be more after this key; absent: that was all.
+    /// There may be more after this key; absent: that was all, if it could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub through: Option<Key>,
 }

@@ -3,17 +3,19 @@
 //! What is found (`reads`, `scan`, `audit`, `scrub`) is told here: as an event, in the log, and
 //! once a stretch and kind among the incidents of `status`, until it is found to be right again. A
 //! damaged record is not asked for again as long as somebody else has the key: its node says so
-//! instead of serving it.
+//! instead of serving it. Of a node that cannot read its keystore on nothing is asked but single
+//! keys.
 //!
 //! Never: says which of two whole copies is right.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::event::{Body, Divergence, DivergenceKind, Topic};
-use protocol::ids::{Key, MemberId};
+use protocol::ids::{Key, MemberId, Point};
 use protocol::peer::Span;
 use protocol::status::IncidentStatus;
 
+use super::super::ring::next::spans_in_sync;
 use super::super::ring::{Range, Ring};
 use super::super::time::Time;
 use super::{Coordinator, Note};
@@ -30,6 +32,8 @@ pub(super) const NAMED_MAX: usize = 16;
 pub(super) struct Damage {
     /// Who has a damaged record of a key.
     records: BTreeMap<Key, BTreeSet<MemberId>>,
+    /// Who cannot read all of its keystore.
+    unreadable: BTreeSet<MemberId>,
     incidents: BTreeMap<(Span, DivergenceKind), Incident>,
     last: u64,
 }
@@ -68,7 +72,13 @@ impl Damage {
 
     /// The same of all keys of a stretch.
     pub(super) fn is_whole_in(&self, ring: &Ring, member: MemberId, range: Range) -> bool {
-        !self.of(member).any(|key| range.contains(ring.point_of(key)))
+        !self.unreadable.contains(&member)
+            && !self.of(member).any(|key| range.contains(ring.point_of(key)))
+    }
+
+    /// Whoever cannot read all of its keystore.
+    pub(super) fn unreadable(&self) -> impl Iterator<Item = MemberId> {
+        self.unreadable.iter().copied()
     }
 
     /// A write has taken the place of whatever was there.
@@ -133,33 +143,37 @@ impl Coordinator {
         }
     }
 
+    /// A member has read all that it has, or cannot: nothing more than up to the key `through`.
+    pub(super) fn found_readable(
+        &mut self,
+        now: Time,
+        member: MemberId,
+        unreadable: Option<Option<Key>>,
+    ) {
+        let kind = DivergenceKind::Unreadable;
+        let points = self.ring.as_ref().map(|ring| ring.points().to_vec()).unwrap_or_default();
+        let own = points.iter().find(|(_, other)| *other == member).map(|(point, _)| *point);
+        let Some(span) = own.map(|point| self.span_of(point)) else { return };
+        if let Some(through) = unreadable {
+            self.damage.unreadable.insert(member);
+            let (nodes, keys) = (vec![member], through.into_iter().collect());
+            self.tell_divergence(now, Finding { span, nodes, kind, keys, repaired: 0 });
+        } else if self.damage.unreadable.remove(&member) {
+            self.damage.is_over(span, kind);
+        }
+    }
+
+    /// The stretch in which a point lies.
+    pub(super) fn span_of(&self, point: Point) -> Span {
+        let arcs = self.ring.as_ref().and_then(|ring| ring.arcs().nth(ring.arc_at(point)));
+        arcs.map_or((point, point), |arc| (arc.range.first, arc.range.last))
+    }
+
     /// Something is wrong, or was put right.
     pub(super) fn tell_divergence(&mut self, now: Time, finding: Finding) {
+        let what = self.words_of(&finding);
         let Finding { span, nodes, kind, mut keys, repaired } = finding;
-        let count = keys.len();
         keys.truncate(NAMED_MAX);
-        let names: Vec<String> = nodes.iter().map(|member| self.name_of(*member)).collect();
-        let names = names.join(", ");
-        let named: Vec<String> = keys.iter().map(|key| format!("{:?}", key.as_str())).collect();
-        let more = if count > keys.len() { ", ..." } else { "" };
-        let named = format!("{}{more}", named.join(", "));
-        let (first, last) = (span.0.0, span.1.0);
-        let range = format!("range {first:016x}-{last:016x}");
-        let what = match kind {
-            _ if repaired > 0 => format!("{repaired} damaged records of {names} were replaced"),
-            DivergenceKind::Checksum => format!(
-                "{count} records of {names} in {range} are damaged ({named}): other copies are \
-                 served; run `piazza admin repair`"
-            ),
-            DivergenceKind::Unreadable => format!(
-                "{names} cannot read its keystore on: check its disk, then start it with an empty \
-                 directory"
-            ),
-            _ => format!(
-                "the copies of {names} in {range} differ ({named}): nothing says which is right; \
-                 compare them with `piazza locate --copies`, and write the keys again"
-            ),
-        };
         if repaired == 0 {
             if !self.damage.is_known(span, kind) && self.damage.incidents.len() < INCIDENTS_MAX {
                 self.damage.last += 1;
@@ -171,10 +185,48 @@ impl Coordinator {
             self.note(Note::Change(what));
         }
         if self.events.on(Topic::Member) {
+            let range = match (&self.ring, kind) {
+                // Its records lie in the order of their keys: what is lost may be of any stretch.
+                (Some(ring), DivergenceKind::Unreadable) => {
+                    keys.clear();
+                    nodes.iter().flat_map(|member| spans_in_sync(ring, *member)).collect()
+                }
+                _ => vec![span],
+            };
             let nodes = nodes.iter().map(|member| self.node_name(*member)).collect();
-            let range = vec![span];
             let body = Body::Divergence(Divergence { range, nodes, kind, keys, repaired });
             self.tell_event(None, body);
+        }
+    }
+
+    /// What was found, and what to do.
+    fn words_of(&self, finding: &Finding) -> String {
+        let Finding { span, nodes, kind, keys, repaired } = finding;
+        let count = keys.len();
+        let keys = &keys[..count.min(NAMED_MAX)];
+        let names: Vec<String> = nodes.iter().map(|member| self.name_of(*member)).collect();
+        let names = names.join(", ");
+        let named: Vec<String> = keys.iter().map(|key| format!("{:?}", key.as_str())).collect();
+        let more = if count > keys.len() { ", ..." } else { "" };
+        let named = format!("{}{more}", named.join(", "));
+        let (first, last) = (span.0.0, span.1.0);
+        let range = format!("range {first:016x}-{last:016x}");
+        match kind {
+            _ if *repaired > 0 => format!("{repaired} damaged records of {names} were replaced"),
+            DivergenceKind::Checksum => format!(
+                "{count} records of {names} in {range} are damaged ({named}): other copies are \
+                 served; run `piazza admin repair`"
+            ),
+            DivergenceKind::Unreadable => format!(
+                "{names} cannot read its keystore{}, which `piazza admin repair` cannot mend: \
+                 check its disk, then stop it, evict it (`piazza admin evict`) and start it with \
+                 an empty directory",
+                keys.first().map_or_else(String::new, |key| format!(" behind {:?}", key.as_str())),
+            ),
+            _ => format!(
+                "the copies of {names} in {range} differ ({named}): nothing says which is right; \
+                 compare them with `piazza locate --copies`, and write the keys again"
+            ),
         }
     }
 
@@ -184,10 +236,13 @@ impl Coordinator {
         let spans: BTreeSet<Span> =
             ring.arcs().map(|arc| (arc.range.first, arc.range.last)).collect();
         self.damage.incidents.retain(|(span, _), _| spans.contains(span));
+        let members = ring.members();
+        self.damage.unreadable.retain(|member| members.contains(member));
         self.damage.records.retain(|key, who| {
             who.retain(|member| ring.in_sync_at(ring.point_of(key)).contains(member));
             !who.is_empty()
         });
+        self.close_incidents();
     }
 
     /// Incidents about damaged records end with the last of them.

@@ -126,6 +126,11 @@ impl Node {
     pub(super) fn is_up(&self) -> bool {
         self.state == NodeState::Up
     }
+
+    /// Whether updates in which it takes part are not refused because of it.
+    pub(super) fn takes_writes(&self) -> bool {
+        self.is_up() && !self.full
+    }
 }
 
 impl Coordinator {

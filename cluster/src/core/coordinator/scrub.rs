@@ -152,8 +152,8 @@ impl Coordinator {
             Audited::Mended(keys) => self.on_mended(now, member, r, &keys),
             Audited::Failed => {
                 self.forget_mend(r);
-                let empty = Scrubbed { unreadable: true, ..Scrubbed::default() };
-                self.on_portion(now, member, r, empty);
+                let none = Scrubbed { unreadable: true, ..Scrubbed::default() };
+                self.on_portion(now, member, r, none);
             }
             Audited::Hashes(_) | Audited::Digests { .. } => {}
         }
@@ -171,24 +171,16 @@ impl Coordinator {
         progress.asked = None;
         progress.not_before = now.plus_us(pause_us);
         progress.done = unreadable || through.is_none();
+        let (done, last) = (progress.done, through.clone().or(progress.after.take()));
         progress.after = through;
         scrub.keys = scrub.keys.saturating_add(keys);
         scrub.bytes = scrub.bytes.saturating_add(bytes);
         scrub.damaged += damaged.len() as u64;
         self.found_damaged(now, member, damaged);
-        let points = self.ring.as_ref().filter(|_| unreadable).map(|ring| ring.points());
-        let own = points.into_iter().flatten().find(|(_, other)| *other == member);
-        if let Some((point, _)) = own.copied() {
-            let (nodes, kind) = (vec![member], DivergenceKind::Unreadable);
-            let span = self.span_of(point);
-            self.tell_divergence(now, Finding { span, nodes, kind, keys: Vec::new(), repaired: 0 });
+        if done {
+            self.found_readable(now, member, unreadable.then_some(last));
         }
         self.scrub_step(now);
-    }
-
-    fn span_of(&self, point: Point) -> (Point, Point) {
-        let arcs = self.ring.as_ref().and_then(|ring| ring.arcs().nth(ring.arc_at(point)));
-        arcs.map_or((point, point), |arc| (arc.range.first, arc.range.last))
     }
 
     /// When all that can be read is: a comparison rests on it, and mending.
@@ -211,8 +203,13 @@ impl Coordinator {
             true => String::new(),
             false => format!("; {} could not be read", left.join(", ")),
         };
+        let ill: Vec<String> = self.damage.unreadable().map(|id| self.name_of(id)).collect();
+        let ill = match ill.is_empty() {
+            true => String::new(),
+            false => format!("; {} cannot read its keystore on: see the incidents", ill.join(", ")),
+        };
         let (keys, damaged) = (scrub.keys, scrub.damaged);
-        let result = format!("{keys} records were read, {damaged} are damaged{away}");
+        let result = format!("{keys} records were read, {damaged} are damaged{away}{ill}");
         self.end_scrub_change(now, &result);
         self.scrubs.running = None;
         self.audits.hurry();

@@ -46,6 +46,7 @@ impl Coordinator {
             coordinator: self.coordinator_status(now),
             ring: self.ring_status(),
             copies: copies.by_live_copies,
+            copies_unwritable: copies.unwritable,
             copies_uncounted: copies.uncounted,
             nodes,
             cache: self.cache.stats().status(self.cache.shape()),
@@ -209,12 +210,15 @@ impl Coordinator {
     }
 
     /// Keys by how many of their copies are on nodes that are up: each node's primary keys are
-    /// told by its heartbeat, and have as many live copies as their replicas are up. With several
-    /// points a node this is an estimate: its keys are shared out as its arcs are.
+    /// told by its heartbeat, and have as many live copies as their replicas in sync are up. Their
+    /// writes are refused where any holder, also one that is still learning them, is not up or has
+    /// a full disk. With several points a node this is an estimate: its keys are shared out as its
+    /// arcs are.
     pub(super) fn copies(&self) -> Copies {
         let mut copies = Copies::default();
         let (Some(ring), Some(record)) = (&self.ring, &self.record) else { return copies };
         let up = |member: &MemberId| self.node_of(*member).is_some_and(Node::is_up);
+        let writable = |member: &MemberId| self.node_of(*member).is_some_and(Node::takes_writes);
         for member in &record.members {
             let node = self.nodes.iter().find(|node| node.uuid == member.uuid);
             let Some(figures) = node.and_then(counted) else {
@@ -231,11 +235,11 @@ impl Coordinator {
                     let sum: &mut u64 = copies.by_live_copies.entry(live).or_default();
                     *sum = sum.saturating_add(share);
                 }
+                if !ring.replicas_at(*point).iter().all(writable) {
+                    copies.unwritable = copies.unwritable.saturating_add(share);
+                }
             }
         }
-        let full = usize::from(record.replicas).min(record.members.len()) as u32;
-        let few = copies.by_live_copies.range(..full).map(|(_, keys)| *keys);
-        copies.unwritable = few.fold(0, u64::saturating_add);
         copies
     }
 

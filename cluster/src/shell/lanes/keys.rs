@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 
 use protocol::ids::{Key, Version};
-use protocol::peer::{Audited, Portion};
+use protocol::peer::{Audit, Audited, Portion, Scrubbed};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
@@ -63,6 +63,15 @@ pub(in super::super) fn start_keys(
     let mut lane = KeyLane { keystore, cache, jobs, checkpointing, recount, sample };
     let run = move || lane.run(queue.jobs, &engine);
     thread::Builder::new().name("keys".into()).spawn(run)
+}
+
+/// What to do where a scrub could not go on.
+fn unreadable(through: Option<&Key>) -> String {
+    let place = through.map_or_else(String::new, |key| format!(" behind key {:?}", key.as_str()));
+    format!(
+        "the keystore cannot be read on{place}: check the disk of this node, then stop it, evict \
+         it (`piazza admin evict`) and start it with an empty directory"
+    )
 }
 
 fn page_damaged(token: AskToken, key: Key) -> Outcome {
@@ -155,11 +164,7 @@ impl KeyLane {
             KeyJob::Scan(token, scan) => self.scan(token, &scan),
             KeyJob::Copy(token, copy) => self.copy(token, &copy),
             KeyJob::Audit(token, what, looks_max) => {
-                let found = self.keystore.audit(&what, looks_max).unwrap_or_else(|error| {
-                    tracing::error!("{error}");
-                    Audited::Failed
-                });
-                Ok(Outcome::Tell(Done::Audited(token, found)))
+                Ok(Outcome::Tell(Done::Audited(token, self.audit(&what, looks_max))))
             }
             KeyJob::KeepOnces(entries) => {
                 self.keystore.keep_onces(&entries)?;
@@ -173,10 +178,7 @@ impl KeyLane {
                 let (dropped, through) = self.keystore.drop_others(&whole, &keep, looks_max)?;
                 Ok(Outcome::Tell(Done::OthersDropped(dropped, through)))
             }
-            KeyJob::Sweep(below, after, looks_max) => {
-                let (dropped, through) = self.keystore.sweep(below, after.as_ref(), looks_max)?;
-                Ok(Outcome::Tell(Done::Swept(dropped, through)))
-            }
+            KeyJob::Sweep(below, after, looks_max) => self.sweep(below, after.as_ref(), looks_max),
             KeyJob::DropOnces(from) => {
                 self.keystore.drop_onces(from)?;
                 Ok(Outcome::Silent)
@@ -204,6 +206,34 @@ impl KeyLane {
                 Ok(Outcome::Last)
             }
         }
+    }
+
+    fn audit(&mut self, what: &Audit, looks_max: usize) -> Audited {
+        let found = self.keystore.audit(what, looks_max).unwrap_or_else(|error| {
+            tracing::error!("{error}");
+            Audited::Failed
+        });
+        if let Audited::Scrubbed(Scrubbed { unreadable: true, through, .. }) = &found {
+            tracing::error!("{}", unreadable(through.as_ref()));
+        }
+        found
+    }
+
+    fn sweep(
+        &mut self,
+        below: Version,
+        after: Option<&Key>,
+        looks_max: usize,
+    ) -> Result<Outcome, directory::Refusal> {
+        let (dropped, through) = match self.keystore.sweep(below, after, looks_max) {
+            // What nobody needs any more stays. What is asked for may well be readable.
+            Err(KeystoreError::Corrupt(why)) => {
+                tracing::error!("{}; {why}", unreadable(after));
+                (0, None)
+            }
+            swept => swept?,
+        };
+        Ok(Outcome::Tell(Done::Swept(dropped, through)))
     }
 
     fn count(&mut self) -> Done {

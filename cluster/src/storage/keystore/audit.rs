@@ -55,7 +55,7 @@ fn digests<K: Keystore + ?Sized>(
 }
 
 /// Reads a portion of all records, and counts them as they are. Where the store cannot be read on,
-/// that is told, and what was counted before stays.
+/// that is told, with the last key that could be, and what was counted before stays.
 fn scrub<K: Keystore + ?Sized>(
     keystore: &mut K,
     after: Option<&Key>,
@@ -63,12 +63,14 @@ fn scrub<K: Keystore + ?Sized>(
 ) -> Result<Audited, KeystoreError> {
     let mut paging = Paging::step(looks_max);
     let (mut damaged, mut keys, mut bytes) = (Vec::new(), 0, 0);
+    let mut last = after.cloned();
     let mut counting = std::mem::take(keystore.counting_mut());
     let read = counting.scrub(after, |ranges| {
         keystore.walk(behind(after), &mut |key, stored| {
             keys += 1;
             bytes += stored.value.as_ref().map_or(0, Value::len) as u64;
             ranges.change(&key, None, Some(&stored))?;
+            last = Some(key.clone());
             if !stored.is_whole(&key) {
                 damaged.push(key.clone());
             }
@@ -83,7 +85,7 @@ fn scrub<K: Keystore + ?Sized>(
     });
     *keystore.counting_mut() = counting;
     let unreadable = read.is_err();
-    let through = paging.page.through.filter(|_| !unreadable);
+    let through = if unreadable { last } else { paging.page.through };
     Ok(Audited::Scrubbed(Scrubbed { damaged, unreadable, keys, bytes, through }))
 }
 

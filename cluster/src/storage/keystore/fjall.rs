@@ -251,7 +251,12 @@ fn merge<'a, K: Ord + Clone + 'a, V: Clone + 'a>(
 
 impl Keystore for FjallKeystore {
     fn get(&self, key: &Key) -> Result<Option<Stored>, KeystoreError> {
-        self.find(key)?.map(|stored| stored.verified(key)).transpose()
+        match self.find(key) {
+            Ok(found) => found.map(|stored| stored.verified(key)).transpose(),
+            // Where it should be nothing can be made out: others may be read.
+            Err(KeystoreError::Corrupt(_)) => Err(KeystoreError::Damaged(key.clone())),
+            Err(error) => Err(error),
+        }
     }
 
     fn apply(&mut self, writes: &[Committed], through: GroupSeq) -> Result<(), KeystoreError> {

@@ -250,9 +250,7 @@ impl Model {
         self.caches.shape(COORDINATOR, &status.cache);
         self.copies.by_live_copies.clone_from(&status.copies);
         self.copies.uncounted.clone_from(&status.copies_uncounted);
-        let wanted = self.copies_wanted();
-        let short = status.copies.iter().filter(|(copies, _)| **copies < wanted);
-        self.copies.unwritable = short.map(|(_, keys)| *keys).fold(0, u64::saturating_add);
+        self.copies.unwritable = status.copies_unwritable;
         self.keys_in_doubt = status.keys_in_doubt;
         self.defects.clone_from(&snapshot.incidents_open);
         self.txns.snapshot(&snapshot.txns_open, &status.txns, now);

@@ -146,7 +146,8 @@ impl Model {
     /// Whether everything is well.
     pub fn is_well(&self) -> bool {
         let (up, all) = self.nodes_up();
-        self.is_served() && up == all && self.copies.unwritable == 0
+        let whole = self.copies.unwritable == 0 && self.keys_short() == 0;
+        self.is_served() && up == all && whole
     }
 
     /// For how long what is shown of the cluster has not been renewed, milliseconds; none: it is
@@ -185,9 +186,16 @@ impl Model {
         if self.counts_all() { "" } else { "at least " }
     }
 
-    /// Keys with exactly one live copy.
+    /// Keys with exactly one live copy, where there should be more.
     pub fn keys_one_copy(&self) -> u64 {
-        self.copies.by_live_copies.get(&1).copied().unwrap_or(0)
+        let one = self.copies.by_live_copies.get(&1).filter(|_| self.copies_wanted() > 1);
+        one.copied().unwrap_or(0)
+    }
+
+    /// Keys with fewer live copies than they can have, whether they can be written or not.
+    pub fn keys_short(&self) -> u64 {
+        let short = self.copies.by_live_copies.range(..self.copies_wanted());
+        short.map(|(_, keys)| *keys).fold(0, u64::saturating_add)
     }
 
     /// A node, made known; none where there are too many.

@@ -158,6 +158,8 @@ fn of_member(body: &Body) -> Sentence {
             let counts: Vec<String> =
                 counts.map(|(n, keys)| format!("{} with {n}", count(*keys))).collect();
             let (mood, unwritable) = match copies.unwritable {
+                // Some have fewer than others: they are being copied, or somebody is not up.
+                0 if counts.len() > 1 => (Mood::Plain, "all can be written".to_owned()),
                 0 => (Mood::Good, "all can be written".to_owned()),
                 keys => (Mood::Worry, format!("{} cannot be written", count(keys))),
             };

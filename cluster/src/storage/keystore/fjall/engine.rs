@@ -57,6 +57,8 @@ impl From<fjall::Error> for KeystoreError {
         };
         match cause {
             Some(cause) if is_full(cause) => Self::NoSpace(cause.to_string()),
+            // It could be read, and is not what was written.
+            None if matches!(error, fjall::Error::Storage(_)) => Self::Corrupt(format!("{error}")),
             _ => Self::Failed(format!("{error:?}")),
         }
     }

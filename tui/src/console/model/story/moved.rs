@@ -84,7 +84,7 @@ impl Model {
         let by = self.by(incident.by.as_deref());
         match incident.cause {
             _ if incident.is_eviction() => {
-                let all = self.copies.unwritable == 0 && self.copies.uncounted.is_empty();
+                let all = self.keys_short() == 0 && self.copies.uncounted.is_empty();
                 let copies = match (all, self.copies_wanted()) {
                     (true, 1) => "all keys have their copy again".to_owned(),
                     (true, copies) => format!("all keys have {copies} copies again"),

@@ -206,6 +206,8 @@ impl Model {
                 count(unwritable),
                 count(one)
             ));
+        } else if one > 0 {
+            said.push(format!("{least}{} keys have one copy", count(one)));
         }
         said
     }
@@ -313,7 +315,7 @@ impl Model {
             false => vec![format!("healthy: {server} is back after {lasted}, {since} ago")],
         };
         // Just after a return the nodes are still counting.
-        if let Some(copies) = self.copies_words().filter(|_| self.copies.unwritable == 0) {
+        if let Some(copies) = self.copies_words().filter(|_| self.keys_short() == 0) {
             headline.push(copies);
         }
         headline.extend(doubts(incident));
@@ -326,7 +328,7 @@ impl Model {
         let copies = if replicas == 1 { "copy" } else { "copies" };
         let counting: Vec<String> =
             self.copies.uncounted.iter().map(|node| node.as_str().to_owned()).collect();
-        match (self.copies.unwritable, keys) {
+        match (self.keys_short(), keys) {
             (0, keys) if !counting.is_empty() => Some(format!(
                 "at least {} keys have {replicas} {copies}, {} not counted yet",
                 count(keys),

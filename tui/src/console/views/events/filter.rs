@@ -58,8 +58,9 @@ pub(super) struct Sieve {
     wanted: Wanted,
     /// What must be there, and what must not, in lower case.
     words: Vec<(bool, String)>,
-    /// Keys that could not be written, as told last: the same again is no change.
-    unwritable: Option<u64>,
+    /// Keys that could not be written, and whether some had fewer copies than others, as told last:
+    /// the same again is no change.
+    copies: Option<(u64, bool)>,
 }
 
 impl Sieve {
@@ -70,7 +71,7 @@ impl Sieve {
             None => (true, word.to_lowercase()),
         });
         let words = words.filter(|(_, word)| !word.is_empty()).collect();
-        Self { wanted, words, unwritable: None }
+        Self { wanted, words, copies: None }
     }
 
     /// What it lets through.
@@ -104,12 +105,13 @@ impl Sieve {
     }
 
     /// Keys come and go all the time: their counts are a change only where it is another number
-    /// that cannot be written.
+    /// that cannot be written, or where some begin to lack a copy or none does any more.
     fn is_news(&mut self, entry: &Entry) -> bool {
         let What::Event(event) = &entry.what else { return true };
         let Body::Copies(copies) = &event.body else { return true };
-        let before = self.unwritable.replace(copies.unwritable);
-        self.wanted.level == Level::All || before != Some(copies.unwritable)
+        let told = (copies.unwritable, copies.by_live_copies.len() > 1);
+        let before = self.copies.replace(told);
+        self.wanted.level == Level::All || before != Some(told)
     }
 
     fn has_words(&self, said: &Sentence) -> bool {

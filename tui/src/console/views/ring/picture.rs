@@ -289,18 +289,18 @@ pub(in crate::console::views) fn copies_words(seen: &Seen<'_>) -> Vec<Span> {
     spans
 }
 
-/// How many keys cannot be written, or lack a copy that is being made; none: neither.
+/// How many keys cannot be written, or lack a copy; none: all can, and have all of theirs.
 pub(in crate::console::views) fn unwritable_words(seen: &Seen<'_>) -> Option<Span> {
-    let keys = seen.model.copies.unwritable;
-    let least = seen.model.least();
-    let away = seen.model.nodes.values().any(|node| node.is_away());
-    // Whoever learns them takes part in their updates already.
-    if seen.model.moving.is_under_way() && !away {
-        let words = format!("{least}{} keys lack a copy, which is being made", count(keys));
-        return (keys > 0).then(|| span(words, Tone::Warn));
+    let model = seen.model;
+    let (unwritable, short) = (model.copies.unwritable, model.keys_short());
+    let least = model.least();
+    if unwritable > 0 {
+        let words = format!("{least}{} keys are read, but cannot be written", count(unwritable));
+        return Some(span(words, Tone::Bad));
     }
-    let words = format!("{least}{} keys are read, but cannot be written", count(keys));
-    (keys > 0).then(|| span(words, Tone::Bad))
+    let made = if model.moving.is_under_way() { ", which is being made" } else { "" };
+    let words = format!("{least}{} keys lack a copy{made}", count(short));
+    (short > 0).then(|| span(words, Tone::Warn))
 }
 
 /// Whether the coordinator serves, in words where it does not.
