@@ -30,8 +30,10 @@ use super::super::ring::next::merged;
 use super::super::time::Time;
 use super::{AskToken, Effect, NodeCore};
 
-/// Keys that are looked at for one portion, or in one step of dropping, at most.
+/// Keys that are looked at for one portion, at most.
 const LOOKS_MAX: usize = 2_048;
+/// And in one step of dropping: reads wait behind no more than that.
+const DROP_LOOKS: usize = 256;
 /// And at least; for a portion it is one for each so many bytes that are wanted.
 const LOOKS_MIN: usize = 64;
 const LOOK_BYTES: usize = 64;
@@ -194,7 +196,7 @@ impl NodeCore {
         let mut whole = whole.clone();
         whole.after = after.or(whole.after);
         let keep = keep.clone();
-        self.effects.push(Effect::DropOthers { whole, keep, looks_max: LOOKS_MAX });
+        self.effects.push(Effect::DropOthers { whole, keep, looks_max: DROP_LOOKS });
     }
 
     /// A step of that is done; `through` as in [`super::Input::OthersDropped`].
@@ -254,12 +256,12 @@ impl NodeCore {
         let Some((_, spans)) = &self.learning.retain else { return };
         let spans = spans.clone();
         self.learning.dropping = true;
-        self.effects.push(Effect::Retain { spans, after, looks_max: LOOKS_MAX });
+        self.effects.push(Effect::Retain { spans, after, looks_max: DROP_LOOKS });
     }
 
     pub(super) fn on_retained(&mut self, through: Option<Key>) {
         self.learning.dropping = false;
-        self.checkpoints.logged(DROPPED_BYTES * LOOKS_MAX as u64);
+        self.checkpoints.logged(DROPPED_BYTES * DROP_LOOKS as u64);
         if std::mem::take(&mut self.learning.stale) {
             self.drop_some(None);
         } else if through.is_some() {

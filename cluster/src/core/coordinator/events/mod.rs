@@ -132,10 +132,11 @@ impl Coordinator {
     /// Other things are wanted from now on.
     pub(super) fn on_interest(&mut self, interest: Interest) {
         let before = std::mem::replace(&mut self.events.interest, interest);
+        // Whoever has just been given a snapshot knows the copies as they are at this moment.
+        self.events.copies = None;
         if !before.topics.has(Topic::Member) {
             // What was told to nobody is news.
             self.events.links.clear();
-            self.events.copies = None;
         }
         if !before.topics.has(Topic::Coordinator) {
             self.events.coordinator = None;
