@@ -65,7 +65,7 @@ pub(crate) struct Counts {
     pub(crate) unknown_happened: u64,
     /// Of those: they had not, and never will.
     pub(crate) unknown_did_not: u64,
-    /// Calls that were given up: they were refused until there was no more patience.
+    /// Calls that were given up: still refused when patience, or the shopping, was over.
     pub(crate) given_up: u64,
     /// The call that took longest, with all its repetitions, milliseconds.
     pub(crate) longest_ms: u64,
