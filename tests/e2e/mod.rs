@@ -31,6 +31,8 @@
 //! * `inspect`: a stopped node's files are shown, a running one's refused, damage is told;
 //! * `readme`: what the README shows at a terminal is typed in, and prints what it shows;
 //! * `words`: a whole dictionary goes in, and comes out again after everything was killed;
+//! * `shopping`: shoppers lose nothing and buy nothing twice while nodes are killed, and what
+//!   somebody else has written is found;
 //! * `replica_down`: while one node is down, its keys are refused quickly, the others go on;
 //! * `disk_full`: a node without space refuses updates until there is some (as root);
 //! * `paused`: a node has no space for what it is to hold (as root);
@@ -90,6 +92,7 @@ mod scrub;
 mod serial;
 mod several_machines;
 mod shell;
+mod shopping;
 mod supervised;
 mod terminal;
 mod tokens;

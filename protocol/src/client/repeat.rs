@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Client, ClientError, UnknownCause};
 use crate::error::ErrorReply;
-use crate::ids::Version;
+use crate::ids::{OnceName, Version};
 use crate::reply::{self, ExplainReply, InvalidReply, Refusal};
 use crate::request::{Explain, Op, Request};
 
@@ -110,6 +110,18 @@ impl Client {
         let pinned = Pinned::by(&op);
         let line = self.line(op, self.new_name());
         self.settle(&pinned, line, version_of).await
+    }
+
+    /// Sends `op`, which must be an update, once, under a name of the caller's own: for programs that
+    /// decide themselves what is repeated, and when. The same `op` under the same name again is
+    /// answered as the first one was, for as long as servers remember it (60 s), and
+    /// [`Client::outcome`] tells what became of it.
+    ///
+    /// # Errors
+    /// As for [`Client::put`] and, by kind of update, [`Client::cas`]. After
+    /// [`ClientError::Unknown`], a refusal of a repetition says nothing about the first attempt.
+    pub async fn carry_out_as(&self, name: &OnceName, op: Op<'_>) -> Result<Version, ClientError> {
+        self.attempt(self.line(op, Some(name.to_string())), true).await.and_then(version_of)
     }
 
     /// Has a request explained: with `run` it is carried out too, and an update then repeated,
