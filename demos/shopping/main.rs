@@ -1,5 +1,5 @@
-//! Shoppers at a replicated store that loses servers meanwhile: at the end everything adds up, or it
-//! is said what does not. How a correct client of such a store is written.
+//! Shoppers at a replicated store that loses servers meanwhile: at the end everything adds up, or
+//! it is said what does not. How a correct client of such a store is written.
 //!
 //! With a cluster running (`piazza up --nodes 5`):
 //! `cargo run --release --example shopping -- --shoppers 32 --seconds 30`

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use protocol::ids::{InvalidId, Key};
 use serde::{Deserialize, Serialize};
 
-/// Articles in a cart, at most: with the cart and the order well below what a transaction may write.
+/// Articles in a cart, at most: with the cart and the order well below what one txn may write.
 pub(crate) const LINES_MAX: usize = 8;
 /// Pieces of an article in a cart, at most.
 pub(crate) const PIECES_MAX: u32 = 9;

@@ -3,8 +3,8 @@
 //!
 //! - refused for now (`replica_down`, `overloaded`, no connection): again, after a pause that grows
 //! - a condition that is not met: that is an answer; the caller reads again and decides anew
-//! - an outcome that is not known: the same update again *under the same name*, until the store says
-//!   what became of it. It is never taken for done, and never for not done.
+//! - an outcome that is not known: the same update again *under the same name*, until the store
+//!   says what became of it. It is never taken for done, and never for not done.
 //!
 //! The client library does the same by itself in its plain calls (`cas`, `txn`); it is spelled out
 //! here because it is what this program shows, and to count it.
@@ -27,8 +27,8 @@ pub(crate) const PATIENCE_MAX: Duration = Duration::from_secs(45);
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// Pauses between repetitions: each about twice the last one, and no two callers alike, so that they
-/// do not all come back at once.
+/// Pauses between repetitions: each about twice the last one, and no two callers alike, so that
+/// they do not all come back at once.
 #[derive(Debug)]
 struct Pauses(Duration);
 
@@ -136,7 +136,7 @@ impl Store {
         }
     }
 
-    /// An update whose conditions name versions, which never come back: one that was lost on its way
+    /// An update whose conditions name versions, which never come back: one lost on its way
     /// cannot happen any more once its conditions have failed.
     pub(crate) async fn update(&self, op: &Op<'_>) -> Result<Version, Failed> {
         // One name for all repetitions, by which the store knows them for the same update.

@@ -17,8 +17,8 @@ use super::ledger::{Difference, Held, Ledger};
 use super::patience::{Failed, Store};
 use super::plan::{Intent, Plan};
 
-/// How often something is decided anew because somebody was faster: each time, somebody else has got
-/// on, so this is far away.
+/// How often something is decided anew because somebody was faster: each time, somebody else has
+/// got on, so this is far away.
 const OVERTAKEN_MAX: u32 = 10_000;
 
 /// What was done.

@@ -112,9 +112,9 @@ impl Client {
         self.settle(&pinned, line, version_of).await
     }
 
-    /// Sends `op`, which must be an update, once, under a name of the caller's own: for programs that
-    /// decide themselves what is repeated, and when. The same `op` under the same name again is
-    /// answered as the first one was, for as long as servers remember it (60 s), and
+    /// Sends `op`, which must be an update, once, under a name of the caller's own: for programs
+    /// that decide themselves what is repeated, and when. The same `op` under the same name again
+    /// is answered as the first one was, for as long as servers remember it (60 s), and
     /// [`Client::outcome`] tells what became of it.
     ///
     /// # Errors
