@@ -46,6 +46,12 @@ fn console_tells_of_members() {
 }
 
 fn evicted_and_back(cluster: &Cluster) {
+    let age_ms = || {
+        let status = cluster.status()?;
+        let node = status["nodes"].as_array()?.iter().find(|one| one["name"] == "n3")?.clone();
+        node["heartbeat_age_ms"].as_u64()
+    };
+    wait_for("a first heartbeat, from which its silence counts", CHANGE_MAX, age_ms);
     let mut shown = Shown::of(cluster, &[]);
     shown.select("n3");
     // Somebody else kills it, and nobody presses a key.
@@ -54,9 +60,7 @@ fn evicted_and_back(cluster: &Cluster) {
     shown.wait("the kill", "evict-killed", &killed);
     // Whoever comes later knows what, and about how long ago.
     wait_for("the kill to be some seconds ago", CHANGE_MAX, || {
-        let status = cluster.status()?;
-        let node = status["nodes"].as_array()?.iter().find(|one| one["name"] == "n3")?.clone();
-        node["heartbeat_age_ms"].as_u64().filter(|age_ms| *age_ms > 5_000)
+        age_ms().filter(|age_ms| *age_ms > 5_000)
     });
     let late = Shown::beside(cluster, "4/5 up");
     late.wait("the kill before", "evict-late", &["n3 was killed (kill -9)", "evicts in at most"]);
