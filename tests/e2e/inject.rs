@@ -199,10 +199,11 @@ fn a_node_stops_after_each_step_as_ordered() {
     lab.inject("stop_after", json!("vote"), 1);
     lab.put_until_it_halts("voted");
     assert_eq!(lab.client.receive().expect("an answer")["ok"], true);
-    let seen = lab.coordinator.until("the silent node", |event| {
-        event["event"] == "member_state" && event["node"] == *victim && event["to"] != "up"
+    // Its silence may be told before the supervisor has said why.
+    lab.coordinator.until("the silent node, and that it stands still", |event| {
+        let silent = event["event"] == "member_state" && event["to"] != "up";
+        silent && event["node"] == *victim && event["paused"] == true
     });
-    assert_eq!(seen["paused"], true, "{seen}");
     assert_eq!(lab.node().map(|node| node["paused"].clone()), Some(json!(true)));
     assert_eq!(lab.client.put("fountain", "refused"), Reply::Refused("replica_down".into()));
     assert_eq!(lab.cluster.admin("resume", &victim)["ok"], true);

@@ -9,12 +9,13 @@
 //! * `supervisor`: its port, its children's announcements, its file
 //! * `storage`: what a node finds on its disk
 //! * `typed`: what a person types or imports; `settings`: files of settings
-//! * `console`: what the console is fed, and draws
+//! * `console`: what the console is fed, and draws; `demo`: scripts of demos
 //! * `choices`: an input as a row of decisions
 
 mod choices;
 mod client;
 mod console;
+mod demo;
 mod peer;
 mod settings;
 mod storage;
@@ -23,6 +24,7 @@ mod typed;
 
 pub use client::{event, framer, json, reply, request};
 pub use console::recording;
+pub use demo::demo;
 pub use peer::{heartbeat, peer_down, peer_up, registration};
 pub use settings::settings;
 pub use storage::{keystore_entry, log_files, log_records, small_file};
@@ -53,6 +55,7 @@ pub const ALL: &[Target] = &[
     ("json", json),
     ("values", values),
     ("settings", settings),
+    ("demo", demo),
     ("cluster_file", cluster_file),
     ("announcement", announcement),
 ];

@@ -5,7 +5,9 @@ use std::fmt::Debug;
 
 use cluster::core::ring::{is_ring, ring_of};
 use protocol::ids::{Key, NodeName, Uuid};
-use protocol::peer::{Down, Heartbeat, Message, Register, Registered, RingRecord, Up};
+use protocol::peer::{
+    Down, DownBody, Heartbeat, Message, Portion, Register, Registered, RingRecord, Up,
+};
 use protocol::proof::{Challenge, Proof, Proven};
 
 use super::any_json;
@@ -15,7 +17,8 @@ const DATAGRAM_BYTES_MAX: usize = 2048;
 
 /// By hand and by `serde` a line is the same message, or none; so is what is written.
 fn both<M: Message + PartialEq + Debug>(data: &[u8]) -> Option<M> {
-    let line = std::str::from_utf8(data).ok()?;
+    // What comes from a connection is cut at newlines.
+    let line = std::str::from_utf8(data).ok().filter(|line| !line.contains('\n'))?;
     let by_hand = M::read(line);
     let by_serde = serde_json::from_str::<M>(line);
     assert_eq!(by_hand.as_ref().ok(), by_serde.as_ref().ok(), "read by hand, and by serde");
@@ -36,12 +39,21 @@ fn both<M: Message + PartialEq + Debug>(data: &[u8]) -> Option<M> {
 
 /// From a coordinator.
 pub fn peer_down(data: &[u8]) {
-    both::<Down>(data);
+    let Some(Down { body: DownBody::Batch(batch), .. }) = both::<Down>(data) else { return };
+    batch.put.iter().filter_map(|put| put.portion.as_ref()).for_each(unpacked);
 }
 
 /// From a node.
 pub fn peer_up(data: &[u8]) {
-    both::<Up>(data);
+    let Some(up) = both::<Up>(data) else { return };
+    up.copy.iter().filter_map(|answer| answer.portion.as_ref()).for_each(unpacked);
+}
+
+/// A portion that is handed on unread has items in it, or is refused where it is read.
+fn unpacked(portion: &Portion) {
+    let Ok(items) = portion.items() else { return };
+    let again = Portion::of(&items).items().expect("what was written can be read");
+    assert_eq!(again, items, "the same when written");
 }
 
 /// A node's first line and its answer; a ring in it is a ring, or refused.

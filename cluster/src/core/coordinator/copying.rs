@@ -113,7 +113,7 @@ impl Copies {
     /// Keys and bytes copied since the learning began, but for those that must be copied again.
     pub(super) fn copied(&self) -> (u64, u64) {
         let all = self.transfers.values();
-        all.fold(self.ended, |(keys, bytes), t| (keys + t.keys, bytes + t.bytes))
+        all.fold(self.ended, with)
     }
 
     /// Whether a stretch is neither copied nor being copied.
@@ -139,6 +139,11 @@ impl Copies {
         };
         self.transfers.values().any(of)
     }
+}
+
+/// Keys and bytes with those of a transfer.
+fn with((keys, bytes): (u64, u64), transfer: &Transfer) -> (u64, u64) {
+    (keys.saturating_add(transfer.keys), bytes.saturating_add(transfer.bytes))
 }
 
 /// That a node cannot take what is copied to it.
@@ -407,9 +412,11 @@ impl Coordinator {
             self.go_on_copying(now, id);
             return;
         }
-        let bytes = portion.as_ref().map_or(0, |portion| portion.bytes);
-        transfer.keys += portion.as_ref().map_or(0, |portion| portion.keys);
-        transfer.bytes += bytes;
+        // These are the node's words.
+        let (keys, bytes) =
+            portion.as_ref().map_or((0, 0), |portion| (portion.keys, portion.bytes));
+        transfer.keys = transfer.keys.saturating_add(keys);
+        transfer.bytes = transfer.bytes.saturating_add(bytes);
         let whole = (!is_delta && !planted(Bug::CopiedOntoOld)).then(|| Extent {
             spans: transfer.spans.clone(),
             after: transfer.after.clone(),
@@ -463,8 +470,7 @@ impl Coordinator {
         } else if let Some((id, _)) = self.transfer_of(Wait::Durable(r)) {
             self.tell_transfer(now, id, "done");
             if let Some(transfer) = self.copies.transfers.remove(&id) {
-                let (keys, bytes) = self.copies.ended;
-                self.copies.ended = (keys + transfer.keys, bytes + transfer.bytes);
+                self.copies.ended = with(self.copies.ended, &transfer);
                 let learner = transfer.learner;
                 self.copies.done.extend(transfer.spans.iter().map(|span| (learner, *span)));
             }
