@@ -27,6 +27,7 @@ use super::super::time::Time;
 use super::copying::no_room;
 use super::heal::as_founded;
 use super::members::Node;
+use super::scrub::Why;
 use super::{Answer, ClientId, Coordinator, Effect, Note, Phase};
 
 /// Changes that are shown after their end.
@@ -75,7 +76,7 @@ impl Kind {
 
 /// How far a change is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// Asked for; its first step is not made.
     Waiting(Option<String>),
     Running,
@@ -87,6 +88,17 @@ enum State {
     Cancelled,
     /// Its end was another one.
     Failed(String),
+}
+
+impl State {
+    /// An end in words.
+    fn told(&self) -> String {
+        match self {
+            Self::Failed(why) => format!("has failed, {why},"),
+            Self::Cancelled => "is cancelled".to_owned(),
+            _ => "is done".to_owned(),
+        }
+    }
 }
 
 /// Where each member's points are.
@@ -262,15 +274,18 @@ impl Coordinator {
             let sentence = "the coordinator is not active yet: ask again in a moment";
             return Err(Box::new(refused(ErrorCode::Refused, "recovering", sentence)));
         }
-        if let Some(open) = self.changes.open.iter().find(|change| change.kind.is_scrub()) {
+        let open = self.changes.open.iter().find(|change| change.kind.is_scrub());
+        if let Some(open) = open.filter(|_| !self.scrubs_by_itself()) {
             return Err(Box::new(busy(open)));
         }
         if dry_run {
             return Ok(AdminReply::default());
         }
         let mends = kind == Kind::Repair;
+        // Where scrubs follow each other without a pause, an order would find no room.
+        self.end_scrub_change(now, State::Cancelled, "an order takes its place and reads all anew");
         let number = self.open_change(now, kind, State::Running);
-        self.begin_scrub(now, mends);
+        self.begin_scrub(now, Why::Asked { mends });
         Ok(AdminReply { change: Some(format!("c{number}")), ..AdminReply::default() })
     }
 
@@ -278,25 +293,23 @@ impl Coordinator {
     pub(super) fn scrub_by_itself(&mut self, now: Time) {
         if !self.changes.open.iter().any(|change| change.kind.is_scrub()) {
             self.open_change(now, Kind::Scrub, State::Running);
-            self.begin_scrub(now, false);
+            self.begin_scrub(now, Why::Period);
         }
     }
 
-    /// A scrub has come to its end.
-    pub(super) fn end_scrub_change(&mut self, now: Time, result: &str) {
+    /// The scrub that is under way, if any, has come to this end.
+    pub(super) fn end_scrub_change(&mut self, now: Time, end: State, result: &str) {
         let Some(place) = self.changes.open.iter().position(|change| change.kind.is_scrub()) else {
             return;
         };
         let mut change = self.changes.open.remove(place);
-        change.state = State::Done;
         if let Some(figures) = self.scrub_figures() {
             (change.keys, change.bytes) = (figures.keys, figures.bytes);
         }
         let took_ms = now.since_us(change.began) / 1_000;
-        let (number, action) = (change.number, change.kind.action());
-        self.note(Note::Change(format!(
-            "c{number} ({action}) is done after {took_ms} ms: {result}"
-        )));
+        let (number, action, how) = (change.number, change.kind.action(), end.told());
+        self.note(Note::Change(format!("c{number} ({action}) {how} after {took_ms} ms: {result}")));
+        change.state = end;
         self.end_change(change);
     }
 

@@ -18,6 +18,7 @@ use protocol::ids::{Key, MemberId, Point};
 use protocol::peer::{Audit, AuditAsk, Audited, CopyItem, Scrubbed};
 
 use super::super::time::Time;
+use super::change::State;
 use super::damage::Finding;
 use super::{Coordinator, Phase};
 
@@ -40,12 +41,23 @@ pub(super) struct Scrubs {
 /// A scrub under way.
 #[derive(Debug)]
 struct Scrub {
-    /// Damaged records are replaced when it is over.
-    mends: bool,
+    why: Why,
     nodes: BTreeMap<MemberId, Progress>,
     keys: u64,
     bytes: u64,
     damaged: u64,
+}
+
+/// Why a scrub was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Its time had come.
+    Period,
+    /// It was asked for.
+    Asked {
+        /// Damaged records are replaced when it is over.
+        mends: bool,
+    },
 }
 
 /// How far a node is.
@@ -84,11 +96,11 @@ pub(super) struct Figures {
 }
 
 impl Coordinator {
-    /// Begins a scrub, with mending or without.
-    pub(super) fn begin_scrub(&mut self, now: Time, mends: bool) {
+    /// Begins a scrub, instead of the one that is running.
+    pub(super) fn begin_scrub(&mut self, now: Time, why: Why) {
         let members = self.ring.as_ref().map(|ring| ring.members()).unwrap_or_default();
         let nodes = members.into_iter().map(|member| (member, Progress::default())).collect();
-        self.scrubs.running = Some(Scrub { mends, nodes, keys: 0, bytes: 0, damaged: 0 });
+        self.scrubs.running = Some(Scrub { why, nodes, keys: 0, bytes: 0, damaged: 0 });
         self.scrubs.hopeless.clear();
         self.scrub_step(now);
     }
@@ -96,6 +108,11 @@ impl Coordinator {
     /// No scrub goes on; what was found stays known.
     pub(super) fn stop_scrub(&mut self) {
         self.scrubs.running = None;
+    }
+
+    /// Whether the running scrub began by itself: an order may take its place.
+    pub(super) fn scrubs_by_itself(&self) -> bool {
+        self.scrubs.running.as_ref().is_some_and(|scrub| scrub.why == Why::Period)
     }
 
     /// What the running scrub has read.
@@ -108,7 +125,7 @@ impl Coordinator {
     pub(super) fn scrub_step(&mut self, now: Time) {
         if self.phase != Phase::Active {
             if self.scrubs.running.is_some() {
-                self.end_scrub_change(now, "it ends with this coordinator's epoch");
+                self.end_scrub_change(now, State::Done, "it ends with this coordinator's epoch");
             }
             self.scrubs = Scrubs::default();
             return;
@@ -192,8 +209,7 @@ impl Coordinator {
         if scrub.nodes.iter().any(open) {
             return;
         }
-        let mends = scrub.mends;
-        if mends && self.mend_some() {
+        if scrub.why == (Why::Asked { mends: true }) && self.mend_some() {
             return;
         }
         let Some(scrub) = &self.scrubs.running else { return };
@@ -210,7 +226,7 @@ impl Coordinator {
         };
         let (keys, damaged) = (scrub.keys, scrub.damaged);
         let result = format!("{keys} records were read, {damaged} are damaged{away}{ill}");
-        self.end_scrub_change(now, &result);
+        self.end_scrub_change(now, State::Done, &result);
         self.scrubs.running = None;
         self.audits.hurry();
     }

@@ -27,11 +27,7 @@ impl Coordinator {
                 self.changes.open.push(change);
                 continue;
             };
-            let how = match &end {
-                State::Failed(why) => format!("has failed, {why},"),
-                State::Cancelled => "is cancelled".to_owned(),
-                _ => "is done".to_owned(),
-            };
+            let how = end.told();
             let took_ms = now.since_us(change.began) / 1_000;
             let node = change.kind.node().map_or_else(String::new, |node| format!(" {node}"));
             let (number, action) = (change.number, change.kind.action());

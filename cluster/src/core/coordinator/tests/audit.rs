@@ -7,12 +7,29 @@ fn keys() -> Vec<Key> {
     (0..12).map(|n| key(&format!("key-{n}"))).collect()
 }
 
+fn change(action: &str, state: &str) -> (String, String) {
+    (action.to_owned(), state.to_owned())
+}
+
 impl World {
     fn order(&mut self, action: Action) {
+        assert_eq!(self.refusal(action), None);
+    }
+
+    /// Gives an order; why it is refused.
+    fn refusal(&mut self, action: Action) -> Option<ErrorCode> {
         let op = AdminOp { action, dry_run: false, if_ring: None };
         let client = self.request(0, 9, ClientOp::Admin(op), 5_000);
         self.run();
-        assert!(is_ok(self.answer(client)), "{:?}", self.answer(client));
+        let refusal = code(self.answer(client));
+        assert!(refusal.is_some() || is_ok(self.answer(client)), "{:?}", self.answer(client));
+        refusal
+    }
+
+    /// Every change that is shown: what it is, and how far.
+    fn changes(&self) -> Vec<(String, String)> {
+        let changes = self.sides[0].core.status(self.now).changes;
+        changes.into_iter().map(|change| (change.action, change.state)).collect()
     }
 
     fn incidents(&self) -> Vec<String> {
@@ -23,7 +40,10 @@ impl World {
 
 /// A cluster of three whose keys are written, and a key that the first node holds with another one.
 fn written() -> (World, Key) {
-    let mut world = World::founded();
+    written_on(World::founded())
+}
+
+fn written_on(mut world: World) -> (World, Key) {
     for at in keys() {
         let put = world.put(1, &at, "right");
         world.run();
@@ -83,6 +103,27 @@ fn a_damaged_record_is_found_by_a_scrub_and_mended_by_order() {
     assert!(!world.nodes[0].rotten.contains(&at));
     assert_eq!(world.nodes[0].keys[&at], before);
     assert_eq!(world.incidents(), Vec::<String>::new());
+}
+
+#[test]
+fn an_order_to_repair_need_not_wait_for_scrubs_that_come_by_themselves() {
+    let mut world = World::blank();
+    // A scrub takes longer than the time until the next one.
+    let slow = Config { copy_bytes_per_s: 650, scrub_period_ms: Some(300), ..config(100) };
+    world.start(slow);
+    world.run();
+    world.nodes.iter_mut().for_each(|node| node.page_max = 1);
+    let (mut world, at) = written_on(world);
+    world.nodes[0].rotten.insert(at.clone());
+    world.advance(500);
+    assert_eq!(world.changes().last(), Some(&change("scrub", "running")));
+    world.order(Action::Repair);
+    assert_eq!(world.refusal(Action::Scrub), Some(ErrorCode::Busy), "one order at a time");
+    world.advance(3_000);
+    assert!(!world.nodes[0].rotten.contains(&at));
+    let changes = world.changes();
+    assert!(changes.contains(&change("scrub", "cancelled")), "{changes:?}");
+    assert!(changes.contains(&change("repair", "done")), "{changes:?}");
 }
 
 #[test]
