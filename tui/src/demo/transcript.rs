@@ -11,17 +11,19 @@ use crate::text::escaped;
 /// failure.
 pub fn line(note: &Note, picture: Option<&str>) -> String {
     let at_s = note.at_us as f64 / 1e6;
-    let text = escaped(note.text.as_bytes(), false);
+    let escaped = |text: &str| escaped(text.as_bytes(), false);
+    let text = escaped(&note.text);
     let said = match &note.what {
-        What::Said(said) => format!("> {said}"),
+        // A caption's figure may be a key.
+        What::Said(said) => format!("> {}", escaped(said)),
         What::Mark(name) => format!("== {name} =="),
         What::Done => text,
         What::Shot(_) => text,
-        What::Kept(figure) => format!("{text}: {figure}"),
+        What::Kept(figure) => format!("{text}: {}", escaped(figure)),
         What::Met { took_us, limit_ms } => format!("{text}  ok{}", times(*took_us, *limit_ms)),
         What::Unmet { took_us, limit_ms, why } => {
             let times = times(*took_us, *limit_ms);
-            format!("{text}  UNMET{times}\n          {}", escaped(why.as_bytes(), false))
+            format!("{text}  UNMET{times}\n          {}", escaped(why))
         }
         What::Passed => "passed".to_owned(),
     };
@@ -87,6 +89,8 @@ mod tests {
         let text = line(&unmet, Some("a\nb"));
         assert!(text.contains("UNMET 3.00s (limit 3s)\n") && text.contains("nodes.up is 5\n"));
         assert!(text.ends_with("    | a\n    | b\n"), "{text}");
+        let said = note(What::Said("the key \u{1b}[2J".into()));
+        assert!(!line(&said, None).contains('\u{1b}'));
     }
 
     #[test]
