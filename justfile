@@ -18,10 +18,6 @@ fix:
 test *WHAT:
     cargo test {{ if WHAT == "" { "" } else { WHAT + " -- --nocapture" } }}
 
-# Nodes that end at each step of making something durable
-failpoints:
-    cargo test --features failpoints --test main failpoints -- --nocapture
-
 # Bugs planted one by one: the simulation must find each
 planted:
     cargo test --features planted-bugs --test main planted -- --nocapture

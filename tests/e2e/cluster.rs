@@ -27,6 +27,8 @@ const READY_MAX: Duration = Duration::from_secs(60);
 
 /// Of its directory, and so of the cluster: the one that `piazza up` takes by itself.
 const NAME: &str = "piazza-data";
+/// In its directory: where failpoints are armed.
+const FAILPOINTS: &str = "failpoints";
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -91,8 +93,19 @@ impl Cluster {
     /// A fresh cluster of `nodes` nodes with `replicas` copies of each key, once it is ready. Silent
     /// nodes keep their places for ever, unless `more` says otherwise.
     pub(crate) fn start(name: &str, nodes: usize, replicas: usize, more: &[&str]) -> Self {
-        let alone = alone();
+        Self::start_in(TempDir::new(name), nodes, replicas, more)
+    }
+
+    /// The same, with failpoints that can be armed, see [`Cluster::failpoints`].
+    #[cfg(debug_assertions)]
+    pub(crate) fn start_to_fail(name: &str, nodes: usize, replicas: usize) -> Self {
         let dir = TempDir::new(name);
+        fs::create_dir(dir.path().join(FAILPOINTS)).expect("a directory");
+        Self::start_in(dir, nodes, replicas, &[])
+    }
+
+    fn start_in(dir: TempDir, nodes: usize, replicas: usize, more: &[&str]) -> Self {
+        let alone = alone();
         let (nodes, replicas) = (nodes.to_string(), replicas.to_string());
         let fixed = ["--nodes", &nodes, "--replicas", &replicas];
         let never = ["--evict-after", "never"];
@@ -125,9 +138,9 @@ impl Cluster {
     }
 
     /// Where a file arms a failpoint of the servers.
-    #[cfg(feature = "failpoints")]
+    #[cfg(debug_assertions)]
     pub(crate) fn failpoints(&self) -> PathBuf {
-        failpoints(&self.dir)
+        self.dir.path().join(FAILPOINTS)
     }
 
     /// The names of the nodes.
@@ -300,11 +313,6 @@ pub(crate) fn is_open(change: &Value) -> bool {
     change["state"] == "running" || change["state"] == "waiting"
 }
 
-#[cfg(feature = "failpoints")]
-fn failpoints(dir: &TempDir) -> PathBuf {
-    dir.path().join("failpoints")
-}
-
 /// What is tested.
 pub(crate) fn binary() -> PathBuf {
     std::env::var_os("PIAZZA_BIN").map_or(env!("CARGO_BIN_EXE_piazza").into(), PathBuf::from)
@@ -316,8 +324,10 @@ fn up(mark: &Mark, dir: &TempDir, arguments: &[String]) -> (Child, Ready) {
     let log = File::options().create(true).append(true).open(&log_path).expect("a log file");
     let mut command = dying_with_us(binary());
     command.args(["up", "--headless", "--any-port", "--dir"]).arg(dir.path().join(NAME));
-    #[cfg(feature = "failpoints")]
-    command.env("PIAZZA_FAILPOINTS", failpoints(dir));
+    let failpoints = dir.path().join(FAILPOINTS);
+    if failpoints.exists() {
+        command.env("PIAZZA_FAILPOINTS", failpoints);
+    }
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
     // A group of its own: Ctrl-C at the tests is not meant for it, its end comes by drop.
     mark.put_on(&mut command).process_group(0);

@@ -47,8 +47,8 @@
 //! * `image_cut`: the same, and whatever was not synced is lost (only on demand, as root);
 //! * `limits`: the system allows a server no longer files, or no more descriptors;
 //! * `exhaustion`: clients that take all they can get;
-//! * `failpoints`: nodes end between any two steps of making something durable (with the feature
-//!   of that name: `cargo test --features failpoints failpoints`).
+//! * `failpoints`: nodes end between any two steps of making something durable (where the
+//!   servers have debug assertions).
 
 pub(crate) mod cluster;
 pub(crate) mod procs;
@@ -71,7 +71,7 @@ mod disk_full;
 mod events;
 mod exhaustion;
 mod explain;
-#[cfg(feature = "failpoints")]
+#[cfg(debug_assertions)]
 mod failpoints;
 mod image_cut;
 mod inject;

@@ -28,6 +28,7 @@ use crate::config::{NODE_CACHE_BYTES, NodeConfig, StorageKind};
 use crate::core::cache::{Cache, CacheShape};
 use crate::core::node::{CHECKPOINT_BYTES, Effect, Input, NodeCore, Restart};
 use crate::process::{self, Announcer, Orders};
+use crate::storage::failpoint;
 use crate::storage::keystore::Keystore;
 use crate::storage::keystore::fjall::FjallKeystore;
 use crate::storage::keystore::memory::MemoryKeystore;
@@ -37,6 +38,11 @@ use crate::storage::log::{Log, LogConfig, Tail};
 const PANICKED: &str = "a bug ended one of the node's threads; its log file says more";
 /// Decided writes are replayed in portions of so many.
 const REPLAY_PORTION: usize = 4_096;
+/// Where a test is to come by all failpoints soon, instead of what is usual: bytes of a segment,
+/// bytes between two checkpoints, room that prepares leave.
+const SMALL_SEGMENT_BYTES: u64 = 64 << 10;
+const SMALL_CHECKPOINT_BYTES: u64 = 256 << 10;
+const SMALL_RESERVE_BYTES: u64 = 16 << 10;
 /// The keystore's cache of blocks, bytes.
 const KEYSTORE_CACHE_BYTES: u64 = 64 << 20;
 
@@ -203,11 +209,18 @@ fn start(directory: Directory, cache: Arc<Cache>) -> Result<Started, Refusal> {
         None => Box::new(MemoryKeystore::new()),
     };
     let through = keystore.checkpointed();
-    let mut restart = Restart::new(meta.clone(), through, CHECKPOINT_BYTES, cache);
+    let mut log = LogConfig::new(identity);
+    let small = failpoint::are_wanted();
+    let checkpoint_bytes = if small { SMALL_CHECKPOINT_BYTES } else { CHECKPOINT_BYTES };
+    let mut restart = Restart::new(meta.clone(), through, checkpoint_bytes, cache);
+    if small {
+        log.segment_bytes = SMALL_SEGMENT_BYTES;
+        restart.reserve(SMALL_RESERVE_BYTES);
+    }
     let mut decided = Vec::new();
     let mut replayed = GroupSeq(0);
     let mut failed = None;
-    let opened = Log::open(disk, LogConfig::new(identity), &mut |seq, record| {
+    let opened = Log::open(disk, log, &mut |seq, record| {
         restart.replay(seq, record, &mut decided);
         if decided.len() >= REPLAY_PORTION && failed.is_none() {
             failed = keystore.apply(&decided, replayed).err();

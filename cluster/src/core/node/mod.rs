@@ -60,7 +60,7 @@ use super::time::Time;
 /// What is unsynced when no more work comes is synced after this long, milliseconds.
 const IDLE_SYNC_MS: u64 = 50;
 /// Bytes logged between two checkpoints of the keystore, unless configured.
-pub const CHECKPOINT_BYTES: u64 = if cfg!(feature = "failpoints") { 256 << 10 } else { 64 << 20 };
+pub const CHECKPOINT_BYTES: u64 = 64 << 20;
 /// Most conditional prepares that wait for a look into the keystore at a time.
 const CHECKING_MAX: usize = 65_536;
 

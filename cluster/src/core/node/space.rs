@@ -23,7 +23,7 @@ use super::super::time::Time;
 use super::{CHECKING_MAX, Effect, NodeCore};
 
 /// Room that prepares leave, beyond what decisions need, unless configured.
-pub const RESERVE_BYTES: u64 = if cfg!(feature = "failpoints") { 16 << 10 } else { 4 << 20 };
+pub const RESERVE_BYTES: u64 = 4 << 20;
 
 /// What is known of the log's room, and what it is needed for.
 ///

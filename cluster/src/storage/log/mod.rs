@@ -35,7 +35,7 @@ pub use self::inspect::{Found, inspect, store_of};
 pub use self::open::{Opened, Tail};
 
 /// The default length of a segment, bytes.
-pub const SEGMENT_BYTES: u64 = if cfg!(feature = "failpoints") { 64 << 10 } else { 16 << 20 };
+pub const SEGMENT_BYTES: u64 = 16 << 20;
 /// The shortest and longest length of a segment that can be configured, bytes.
 pub const SEGMENT_BYTES_RANGE: std::ops::RangeInclusive<u64> = 2048..=1 << 32;
 /// Blank segments that are kept when segments are freed: what is freed beyond that is removed.
