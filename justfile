@@ -26,6 +26,11 @@ planted:
 bench *OPTIONS:
     cargo bench --bench versus -- {{ OPTIONS }}
 
+# Membership under load, and what the console costs: `just heal flow`, `just heal --help`
+heal *OPTIONS:
+    cargo build --release
+    python3 tests/bench/heal.py {{ OPTIONS }}
+
 # What the continuous integration runs
 ci:
     .ci/run
