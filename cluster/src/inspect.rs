@@ -206,20 +206,17 @@ impl NodeDirectory {
                 through.0, first.0
             ));
         }
-        for (id, prepared) in replay.prepared {
-            for write in &prepared.writes {
-                replay.decided.undecided.entry(write.key.clone()).or_default().insert(id);
-            }
-        }
-        Ok(replay.decided)
+        Ok(replay.end(self.meta.as_ref().map_or(GroupSeq(0), |meta| meta.void_through)))
     }
 }
 
 /// From records to what they decide.
 #[derive(Default)]
 struct Replay {
-    /// Undecided as far as was read.
-    prepared: BTreeMap<Version, Arc<Prepared>>,
+    /// Undecided as far as was read, with the last group that says so.
+    prepared: BTreeMap<Version, (GroupSeq, Arc<Prepared>)>,
+    /// The group that is being read.
+    group: GroupSeq,
     /// So that one that is carried forward late does not come back.
     closed: BTreeSet<Version>,
     ready: Vec<Committed>,
@@ -230,13 +227,14 @@ impl Replay {
     fn take(&mut self, found: Found, ring: Option<&(Ring, Option<MemberId>)>) {
         match found {
             Found::Group { seq, .. } => {
+                self.group = seq;
                 self.decided.first.get_or_insert(seq);
                 self.decided.end = self.decided.end.max(seq);
             }
             Found::Damaged(what) => self.decided.damage.push(what),
             Found::Record(LogRecord::Prepare(prepared)) => {
                 if !self.closed.contains(&prepared.id) {
-                    self.prepared.insert(prepared.id, prepared);
+                    self.prepared.insert(prepared.id, (self.group, prepared));
                 }
             }
             Found::Record(LogRecord::Commit { id } | LogRecord::Committed { id, .. }) => {
@@ -264,7 +262,18 @@ impl Replay {
 
     fn close(&mut self, id: Version) -> Option<Arc<Prepared>> {
         self.closed.insert(id);
-        self.prepared.remove(&id)
+        self.prepared.remove(&id).map(|(_, prepared)| prepared)
+    }
+
+    /// What is open at the log's end. What groups through `void` left open was decided without this
+    /// node while it was no member (H41), and is not open any more.
+    fn end(mut self, void: GroupSeq) -> Decided {
+        for (id, (_, prepared)) in self.prepared.iter().filter(|(_, (group, _))| *group > void) {
+            for write in &prepared.writes {
+                self.decided.undecided.entry(write.key.clone()).or_default().insert(*id);
+            }
+        }
+        self.decided
     }
 }
 
@@ -334,4 +343,46 @@ fn store_uuid(path: &Path) -> Result<Uuid, String> {
     let text = read.map_err(|error| format!("{}: {error}", file.display()))?;
     let uuid = text.strip_prefix(STORE_MAGIC).and_then(|uuid| uuid.trim_end().parse().ok());
     uuid.ok_or_else(|| format!("{} is not a store's name", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::ids::{Epoch, RingNumber, Value};
+
+    use super::*;
+    use crate::core::record::{Previous, Write};
+
+    fn prepared(counter: u64, key: &str) -> Found {
+        let write = Write {
+            key: Key::new(key).unwrap(),
+            value: Some(Value::from("v")),
+            previous: Previous::Any,
+            flags: 0,
+            expires_ms: 0,
+            holders: Vec::new(),
+        };
+        Found::Record(LogRecord::Prepare(Arc::new(Prepared {
+            id: Version::new(Epoch(1), counter),
+            ring: RingNumber::default(),
+            participants: vec![MemberId(1)],
+            rests_on: Vec::new(),
+            writes: vec![write],
+            once: None,
+        })))
+    }
+
+    #[test]
+    fn what_a_node_left_open_before_its_eviction_is_not_undecided() {
+        let group = |seq| Found::Group { seq: GroupSeq(seq), offset: 0, bytes: 512, records: 1 };
+        let open = |void| {
+            let mut replay = Replay::default();
+            for found in [group(3), prepared(1, "before"), group(4), prepared(2, "after")] {
+                replay.take(found, None);
+            }
+            let undecided = replay.end(GroupSeq(void)).undecided;
+            undecided.into_keys().map(|key| key.as_str().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(open(0), ["after", "before"]);
+        assert_eq!(open(3), ["after"]);
+    }
 }
