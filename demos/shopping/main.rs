@@ -4,8 +4,8 @@
 //! With a cluster running (`piazza up --nodes 5`):
 //! `cargo run --release --example shopping -- --shoppers 32 --seconds 30`
 //!
-//! This file is only the process: arguments, Ctrl-C, what is printed, the exit code. The rest is the
-//! crate in `driver/`, of which `patience` and `shopper` are what to read.
+//! This file is only the process: arguments, Ctrl-C, what is printed, the exit code. The rest is
+//! the crate in `driver/`, of which `patience` and `shopper` are what to read.
 
 use std::io::Write as _;
 use std::process::ExitCode;

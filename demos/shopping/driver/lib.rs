@@ -1,8 +1,8 @@
 //! The shop: opened on a cluster, shopped in, and audited.
 //!
-//! Run by the example as a program, by `piazza demo shopping` under the eyes of a person, and by the
-//! end-to-end tests. Never prints: it hands back what is to be printed, and says on the way how it
-//! goes. In reading order:
+//! Run by the example as a program, by `piazza demo shopping` under the eyes of a person, and by
+//! the end-to-end tests. Never prints: it hands back what is to be printed, and says on the way how
+//! it goes. In reading order:
 //!
 //! - `goods`: carts, orders and stock, their keys and values
 //! - `plan`: what shoppers want, from a seed
