@@ -5,15 +5,13 @@
 //! `cargo run --release --example shopping -- --shoppers 32 --seconds 30`
 //!
 //! This file is only the process: arguments, Ctrl-C, what is printed, the exit code. The rest is
-//! `driver`, of which `patience` and `shopper` are what to read.
+//! the crate in `driver/`, of which `patience` and `shopper` are what to read.
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use tokio::signal::ctrl_c;
 use tokio::sync::oneshot;
-
-mod driver;
 
 /// What a shell reports of a program that SIGINT has ended.
 const EXIT_INTERRUPTED: i32 = 130;
@@ -30,7 +28,7 @@ async fn main() -> ExitCode {
             }
         }
     });
-    let ended = driver::run(std::env::args_os(), stopped).await;
+    let ended = shopping::run(std::env::args_os(), stopped).await;
     // Where an output is closed, the exit code still says it.
     let _ = std::io::stdout().write_all(ended.out.as_bytes());
     let _ = std::io::stderr().write_all(ended.err.as_bytes());

@@ -1,28 +1,26 @@
 //! Random numbers that a seed repeats.
 //!
-//! Used by every test that draws something. SplitMix64: small, good enough to choose test cases
-//! with, the same on every machine. Never reads entropy by itself, except in [`from_env`], which
+//! Used by every test that draws something: the client library's numbers, the same on every machine,
+//! with what tests want of them. Never reads entropy by itself, except in [`from_env`], which
 //! says which seed it drew.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use protocol::load::Random;
+
 /// A stream of random numbers, given by its seed.
 #[derive(Debug, Clone)]
-pub(crate) struct Seeded(u64);
+pub(crate) struct Seeded(Random);
 
 impl Seeded {
     /// The stream of `seed`.
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(Random::new(seed))
     }
 
     /// The next 64 random bits.
     pub(crate) fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.bits()
     }
 
     /// A number below `bound`, which must not be 0.

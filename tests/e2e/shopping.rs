@@ -1,7 +1,5 @@
 //! The shopping demo on a real cluster whose nodes are killed: everything adds up, and what is
 //! written behind its back does not.
-//!
-//! Its code is compiled into these tests, so its own unit tests run here too.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -15,9 +13,6 @@ use super::cluster::Cluster;
 use super::procs::wait_for;
 use super::wire::ask;
 
-#[path = "../../demos/shopping/driver/mod.rs"]
-mod driver;
-
 const PREFIX: &str = "shop/";
 /// For a machine that stalls.
 const SEEN_MAX: Duration = Duration::from_secs(60);
@@ -27,7 +22,7 @@ const OPERATIONS_MANY: u64 = 10_000_000;
 /// A run of the demo in a thread of its own.
 struct Run {
     stop: oneshot::Sender<()>,
-    thread: JoinHandle<driver::Ended>,
+    thread: JoinHandle<shopping::Ended>,
 }
 
 impl Run {
@@ -38,7 +33,7 @@ impl Run {
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime").block_on(driver::run(arguments, stopped))
+            runtime.expect("a runtime").block_on(shopping::run(arguments, stopped))
         });
         Self { stop, thread }
     }
@@ -51,7 +46,7 @@ impl Run {
 }
 
 /// Its exit code and report.
-fn ended(thread: JoinHandle<driver::Ended>) -> (u8, Value) {
+fn ended(thread: JoinHandle<shopping::Ended>) -> (u8, Value) {
     let ended = thread.join().expect("it does not panic");
     let report = serde_json::from_str(&ended.out);
     (ended.code, report.unwrap_or_else(|error| panic!("{error}: {ended:?}")))

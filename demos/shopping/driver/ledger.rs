@@ -13,11 +13,11 @@ use super::goods::{Keys, Order, decode};
 
 /// Something that does not add up.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct Difference {
+pub struct Difference {
     /// Where.
-    pub(crate) key: String,
+    pub key: String,
     /// What is wrong there.
-    pub(crate) what: String,
+    pub what: String,
 }
 
 impl Difference {

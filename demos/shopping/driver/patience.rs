@@ -16,10 +16,12 @@ use std::time::Duration;
 use protocol::client::{Client, ClientError};
 use protocol::error::ErrorReply;
 use protocol::ids::{OnceName, Version};
+use protocol::load::Random;
 use protocol::request::Op;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::plan::Random;
+use super::report::Figures;
 
 /// How long a call is repeated. Servers remember the names of updates for 60 s: the last repetition
 /// must come before that.
@@ -36,7 +38,8 @@ impl Pauses {
     /// The next one; at least as long as the server asked for, within bounds.
     fn next(&mut self, asked_ms: Option<u64>, random: &mut Random) -> Duration {
         let half = self.0 / 2;
-        let part = random.below(half.as_micros() as u64 + 1);
+        // Half of a second at most.
+        let part = random.below(half.as_micros() as u32 + 1).into();
         let asked = Duration::from_millis(asked_ms.unwrap_or(0)).min(PAUSE_MAX);
         self.0 = (self.0 * 2).min(PAUSE_MAX);
         (half + Duration::from_micros(part)).max(asked)
@@ -54,21 +57,21 @@ pub(crate) enum Failed {
     Wrong(String),
 }
 
-/// How it went.
+/// How calls went.
 #[derive(Debug, Clone, Default, serde::Serialize)]
-pub(crate) struct Counts {
+pub struct Counts {
     /// Attempts that were refused for now, by code, and calls without a connection.
-    pub(crate) refused: BTreeMap<&'static str, u64>,
+    pub refused: BTreeMap<&'static str, u64>,
     /// Updates of which it was not known at first whether they happened.
-    pub(crate) unknown: u64,
+    pub unknown: u64,
     /// Of those: they had happened, or did when they were repeated.
-    pub(crate) unknown_happened: u64,
+    pub unknown_happened: u64,
     /// Of those: they had not, and never will.
-    pub(crate) unknown_did_not: u64,
+    pub unknown_did_not: u64,
     /// Calls that were given up: still refused when patience, or the shopping, was over.
-    pub(crate) given_up: u64,
+    pub given_up: u64,
     /// The call that took longest, with all its repetitions, milliseconds.
-    pub(crate) longest_ms: u64,
+    pub longest_ms: u64,
 }
 
 /// The store, as it is talked to here.
@@ -81,30 +84,42 @@ pub(crate) struct Store {
     named: Cell<u64>,
     random: RefCell<Random>,
     counts: RefCell<Counts>,
-    stopped: Cell<bool>,
+    figures: watch::Sender<Figures>,
+    stopped: watch::Sender<bool>,
 }
 
 impl Store {
     /// With `run` as the beginning of all names.
-    pub(crate) fn new(client: Client, run: String, seed: u64) -> Self {
-        let random = RefCell::new(Random::new(seed, u32::MAX));
+    pub(crate) fn new(
+        client: Client,
+        run: String,
+        seed: u64,
+        figures: watch::Sender<Figures>,
+    ) -> Self {
+        let random = RefCell::new(Random::one_of_many(seed, u32::MAX));
         let (named, counts, stopped) = Default::default();
-        Self { client, run, named, random, counts, stopped }
+        Self { client, run, named, random, counts, figures, stopped }
     }
 
     /// From now on what is refused is not repeated. What may have happened still is.
     pub(crate) fn stop(&self) {
-        self.stopped.set(true);
+        self.stopped.send_replace(true);
     }
 
     /// Patience again, for what comes after the shopping.
     pub(crate) fn resume(&self) {
-        self.stopped.set(false);
+        self.stopped.send_replace(false);
     }
 
     /// Whether it is over.
     pub(crate) fn is_stopped(&self) -> bool {
-        self.stopped.get()
+        *self.stopped.borrow()
+    }
+
+    /// Waits until it is over.
+    pub(crate) async fn stopped(&self) {
+        // The sender is ours: it cannot be gone.
+        let _ = self.stopped.subscribe().wait_for(|stopped| *stopped).await;
     }
 
     /// How it went so far.
@@ -163,6 +178,7 @@ impl Store {
                 }
                 ClientError::Unknown { .. } | ClientError::Report(_) => {
                     self.counts.borrow_mut().unknown += u64::from(!unknown);
+                    self.figures.send_modify(|figures| figures.unknown += u64::from(!unknown));
                     unknown = true;
                 }
                 _ if error.is_safe_to_repeat() => self.refused(&error),
@@ -196,6 +212,7 @@ impl Store {
     fn refused(&self, error: &ClientError) {
         let code = error.reply().map_or("no_connection", |reply| reply.code.as_str());
         *self.counts.borrow_mut().refused.entry(code).or_default() += 1;
+        self.figures.send_modify(|figures| figures.refused += 1);
     }
 
     fn give_up(&self) -> Failed {
@@ -216,7 +233,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_within_bounds() {
-        let (mut pauses, mut random) = (Pauses(PAUSE_MIN), Random::new(1, 1));
+        let (mut pauses, mut random) = (Pauses(PAUSE_MIN), Random::new(1));
         let drawn: Vec<Duration> = (0..20).map(|_| pauses.next(None, &mut random)).collect();
         assert!(drawn[0] <= PAUSE_MIN && drawn[0] >= PAUSE_MIN / 2, "{drawn:?}");
         assert!(drawn[19] >= PAUSE_MAX / 2, "{drawn:?}");
@@ -226,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_server_is_given_the_time_it_asks_for() {
-        let (mut pauses, mut random) = (Pauses(PAUSE_MIN), Random::new(1, 1));
+        let (mut pauses, mut random) = (Pauses(PAUSE_MIN), Random::new(1));
         assert_eq!(pauses.next(Some(500), &mut random), Duration::from_millis(500));
         assert_eq!(pauses.next(Some(u64::MAX), &mut random), PAUSE_MAX);
     }

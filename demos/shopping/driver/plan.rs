@@ -1,37 +1,12 @@
 //! What a shopper wants to do, drawn from a seed; pure. Used by `shopper`, which does it as far as
 //! cart and stock allow.
 
+use protocol::load::Random;
+
 /// Changes of the cart before a checkout, at most.
-const CHANGES_MAX: u64 = 5;
+const CHANGES_MAX: u32 = 5;
 /// Pieces of an article that are taken at once, at most.
-const PIECES_MAX: u64 = 3;
-
-/// A stream of random numbers that a seed repeats (SplitMix64).
-#[derive(Debug, Clone)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    /// The stream of `seed` for this one of many.
-    pub(crate) fn new(seed: u64, number: u32) -> Self {
-        // Streams that begin apart by the step of the generator would be the same, shifted.
-        let mut mixed = Self(seed ^ u64::from(number).rotate_left(32));
-        Self(mixed.bits())
-    }
-
-    fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `bound`; 0 where that is 0.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        // The bias of the remainder does not matter here.
-        self.bits().checked_rem(bound).unwrap_or(0)
-    }
-}
+const PIECES_MAX: u32 = 3;
 
 /// One thing that a shopper wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,13 +32,13 @@ pub(crate) enum Intent {
 pub(crate) struct Plan {
     random: Random,
     articles: u32,
-    until_checkout: u64,
+    until_checkout: u32,
 }
 
 impl Plan {
     /// That of this shopper.
     pub(crate) fn new(seed: u64, shopper: u32, articles: u32) -> Self {
-        let mut random = Random::new(seed, shopper);
+        let mut random = Random::one_of_many(seed, shopper);
         let until_checkout = 1 + random.below(CHANGES_MAX);
         Self { random, articles, until_checkout }
     }
@@ -78,12 +53,11 @@ impl Iterator for Plan {
             return Some(Intent::Checkout);
         }
         self.until_checkout -= 1;
-        let (kind, what) = (self.random.below(5), self.random.bits());
-        if kind == 0 {
-            return Some(Intent::PutBack { line: what as u32 });
+        if self.random.below(5) == 0 {
+            return Some(Intent::PutBack { line: self.random.below(u32::MAX) });
         }
-        let article = (what % u64::from(self.articles.max(1))) as u32;
-        Some(Intent::Take { article, pieces: 1 + self.random.below(PIECES_MAX) as u32 })
+        let article = self.random.below(self.articles.max(1));
+        Some(Intent::Take { article, pieces: 1 + self.random.below(PIECES_MAX) })
     }
 }
 
@@ -113,10 +87,5 @@ mod tests {
                 assert!(article < 7 && (1..=3).contains(&pieces), "{intent:?}");
             }
         }
-    }
-
-    #[test]
-    fn nothing_is_below_nothing() {
-        assert_eq!(Random::new(1, 1).below(0), 0);
     }
 }

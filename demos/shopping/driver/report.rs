@@ -1,4 +1,5 @@
-//! What a run has come to, as a table for people or as one JSON object; pure. Made by `driver`.
+//! What is told: how a run goes, and what it has come to, as a table for people or as one JSON
+//! object; pure. Made by the crate's root, counted on the way by `shopper` and `patience`.
 
 use std::fmt::Write as _;
 
@@ -8,38 +9,92 @@ use super::patience::Counts;
 /// Differences that are told of; the others are counted.
 const DIFFERENCES_SHOWN: usize = 50;
 
+/// How far a run is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// Carts and stock are laid out.
+    #[default]
+    Opening,
+    /// They shop.
+    Open,
+    /// Nobody shops any more; what is there is read back and compared.
+    Checking,
+}
+
+/// How a run goes, so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// How far it is.
+    pub phase: Phase,
+    /// Changed carts that were stored.
+    pub cart_changes: u64,
+    /// Orders.
+    pub orders: u64,
+    /// Updates that came too late: what they were made from had another version by then.
+    pub overtaken: u64,
+    /// Checkouts for which there was not enough in stock.
+    pub sold_out: u64,
+    /// Attempts that were refused for now, and calls without a connection.
+    pub refused: u64,
+    /// Updates of which it was not known at first whether they happened.
+    pub unknown: u64,
+}
+
 /// A run.
-#[derive(Debug, Clone, serde::Serialize)]
-pub(crate) struct Report {
+#[derive(Debug, Clone, Default, serde::Serialize)]
+pub struct Report {
     /// Whether it adds up.
-    pub(crate) ok: bool,
-    pub(crate) seed: u64,
-    pub(crate) prefix: String,
-    pub(crate) shoppers: u32,
-    pub(crate) carts: u32,
-    pub(crate) articles: u32,
+    pub ok: bool,
+    /// What the shoppers wanted was drawn from it.
+    pub seed: u64,
+    /// What all keys of the run begin with.
+    pub prefix: String,
+    /// How many they were.
+    pub shoppers: u32,
+    /// How many carts they had.
+    pub carts: u32,
+    /// How many articles there were.
+    pub articles: u32,
     /// How long they shopped.
-    pub(crate) ms: u64,
+    pub ms: u64,
     /// Whether Ctrl-C ended it.
-    pub(crate) interrupted: bool,
-    pub(crate) cart_changes: u64,
-    pub(crate) orders: u64,
-    pub(crate) overtaken: u64,
-    pub(crate) sold_out: u64,
+    pub interrupted: bool,
+    /// Changed carts that were stored.
+    pub cart_changes: u64,
+    /// Orders.
+    pub orders: u64,
+    /// Updates that came too late, and were decided anew.
+    pub overtaken: u64,
+    /// Checkouts for which there was not enough in stock.
+    pub sold_out: u64,
+    /// How calls went.
     #[serde(flatten)]
-    pub(crate) counts: Counts,
+    pub counts: Counts,
     /// Keys that were read back.
-    pub(crate) keys: usize,
-    pub(crate) stock_initial: u64,
-    pub(crate) stock_left: u64,
-    pub(crate) stock_sold: u64,
-    pub(crate) differences: Vec<Difference>,
-    pub(crate) differences_not_shown: usize,
+    pub keys: usize,
+    /// Pieces in stock at the beginning.
+    pub stock_initial: u64,
+    /// Pieces in stock at the end.
+    pub stock_left: u64,
+    /// Pieces in orders.
+    pub stock_sold: u64,
+    /// What does not add up: the first ones.
+    pub differences: Vec<Difference>,
+    /// How many more there are.
+    pub differences_not_shown: usize,
     /// Why its keys are still there, if they are.
-    pub(crate) kept: Option<String>,
+    pub kept: Option<String>,
 }
 
 impl Report {
+    /// With what was counted on the way.
+    pub(crate) fn shopped(&mut self, figures: &Figures) {
+        self.cart_changes = figures.cart_changes;
+        self.orders = figures.orders;
+        self.overtaken = figures.overtaken;
+        self.sold_out = figures.sold_out;
+    }
+
     /// With what reading back has come to.
     pub(crate) fn found(&mut self, keys: usize, sums: Sums, mut differences: Vec<Difference>) {
         self.ok = differences.is_empty();

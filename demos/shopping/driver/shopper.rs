@@ -4,35 +4,26 @@
 //! what was read may have changed when it is written, and then everything is read and decided anew.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use protocol::error::ErrorReply;
 use protocol::ids::{InvalidId, Key, Version};
 use protocol::reply::Versioned;
 use protocol::request::{Change, Condition, Op, Write};
+use tokio::sync::watch;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::goods::{Cart, Keys, Lines, Order, decode, encode, encode_stock};
 use super::ledger::{Difference, Held, Ledger};
 use super::patience::{Failed, Store};
 use super::plan::{Intent, Plan};
+use super::report::Figures;
 
 /// How often something is decided anew because somebody was faster: each time, somebody else has
 /// got on, so this is far away.
 const OVERTAKEN_MAX: u32 = 10_000;
-
-/// What was done.
-#[derive(Debug, Default)]
-pub(crate) struct Done {
-    /// Carts stored.
-    pub(crate) cart_changes: Cell<u64>,
-    /// Orders.
-    pub(crate) orders: Cell<u64>,
-    /// Updates that came too late: what they were made from had another version by then.
-    pub(crate) overtaken: Cell<u64>,
-    /// Checkouts for which there was not enough in stock.
-    pub(crate) sold_out: Cell<u64>,
-}
 
 /// What all shoppers share.
 #[derive(Debug)]
@@ -40,7 +31,8 @@ pub(crate) struct Shop {
     pub(crate) store: Store,
     pub(crate) keys: Keys,
     pub(crate) ledger: RefCell<Ledger>,
-    pub(crate) done: Done,
+    /// How it goes.
+    pub(crate) figures: watch::Sender<Figures>,
 }
 
 /// One of them.
@@ -51,6 +43,21 @@ pub(crate) struct Shopper {
     pub(crate) cart: u32,
     /// How many orders of this shopper were acknowledged.
     pub(crate) orders: u64,
+}
+
+/// How often a shopper does something.
+#[derive(Debug)]
+pub(crate) struct Pace(Interval);
+
+impl Pace {
+    /// That of shopper `number`, of so many who do `rate` things a second between them.
+    pub(crate) fn new(rate: u32, number: u32, shoppers: u32) -> Self {
+        let apart = Duration::from_secs(1) / rate.max(1);
+        let mut interval = interval_at(Instant::now() + apart * number, apart * shoppers.max(1));
+        // Who was kept waiting does not make up for it.
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self(interval)
+    }
 }
 
 /// Why an intent came to nothing.
@@ -75,8 +82,19 @@ enum Attempt {
 
 impl Shopper {
     /// Does so much of the plan, or until it is over.
-    pub(crate) async fn shop(mut self, plan: Plan, operations: Option<u64>) {
+    pub(crate) async fn shop(
+        mut self,
+        plan: Plan,
+        operations: Option<u64>,
+        mut pace: Option<Pace>,
+    ) {
         for (done, intent) in (0_u64..).zip(plan) {
+            if let Some(Pace(interval)) = &mut pace {
+                tokio::select! {
+                    _ = interval.tick() => {}
+                    () = self.shop.store.stopped() => {}
+                }
+            }
             if self.shop.store.is_stopped() || operations.is_some_and(|all| done >= all) {
                 return;
             }
@@ -112,7 +130,7 @@ impl Shopper {
                 Op::Cas { key: key.as_str().into(), value: Cow::Borrowed(&value), version: base };
             if let Attempt::Done(version) = self.attempt(&key, &op).await? {
                 shop.ledger.borrow_mut().changed(key.as_str(), base, Held { version, value });
-                count(&shop.done.cart_changes);
+                shop.figures.send_modify(|figures| figures.cart_changes += 1);
                 return Ok(());
             }
         }
@@ -134,7 +152,7 @@ impl Shopper {
             let missing = shelves.iter().filter(|shelf| shelf.left().is_none());
             let missing: Vec<u32> = missing.map(|shelf| shelf.article).collect();
             if !missing.is_empty() {
-                count(&shop.done.sold_out);
+                shop.figures.send_modify(|figures| figures.sold_out += 1);
                 let without = |cart: &mut Cart| {
                     let before = cart.lines.len();
                     cart.lines.retain(|article, _| !missing.contains(article));
@@ -145,7 +163,7 @@ impl Shopper {
             let sale = Sale::new(&order, (&cart_key, cart_base), &order_key, shelves);
             if let Attempt::Done(version) = self.attempt(&order_key, &sale.op()).await? {
                 sale.write_down(&mut shop.ledger.borrow_mut(), version);
-                count(&shop.done.orders);
+                shop.figures.send_modify(|figures| figures.orders += 1);
                 self.orders += 1;
                 return Ok(());
             }
@@ -167,7 +185,7 @@ impl Shopper {
                 Err(Stuck::Wrong(Difference::new(key.as_str(), what)))
             }
             Err(Failed::Condition(_)) => {
-                count(&shop.done.overtaken);
+                shop.figures.send_modify(|figures| figures.overtaken += 1);
                 Ok(Attempt::Overtaken)
             }
             Err(failed) => Err(stuck(key, failed)),
@@ -277,8 +295,4 @@ fn stuck(key: &Key, failed: Failed) -> Stuck {
         Failed::Condition(reply) => Stuck::Wrong(Difference::new(key.as_str(), reply.error)),
         Failed::Wrong(what) => Stuck::Wrong(Difference::new(key.as_str(), what)),
     }
-}
-
-fn count(counter: &Cell<u64>) {
-    counter.set(counter.get() + 1);
 }

@@ -85,7 +85,8 @@ impl Connection {
         Self {
             number,
             flight: Flight::new(number, plan.depth),
-            draws: Draws::new(plan.seed, number, plan.keys, distribution),
+            // A plan has far fewer connections.
+            draws: Draws::new(plan.seed, number as u32, plan.keys, distribution),
             framer: Framer::new(REPLY_BYTES_MAX),
             out: Vec::new(),
             written: 0,

@@ -9,16 +9,25 @@ const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxy
 /// How many different values there are of one length.
 const VALUES: usize = 4096;
 
-/// A stream of random numbers (SplitMix64).
+/// A stream of random numbers that a seed repeats (SplitMix64): to choose what is asked and when,
+/// never for secrets.
 #[derive(Debug, Clone)]
-pub(super) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    /// The stream of `seed`.
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(super) fn bits(&mut self) -> u64 {
+    /// The stream of one of many who share a seed.
+    pub fn one_of_many(seed: u64, number: u32) -> Self {
+        // Streams that begin apart by the step of the generator would be the same, shifted.
+        Self(Self(seed ^ (u64::from(number) << 32)).bits())
+    }
+
+    /// The next 64 random bits.
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -26,8 +35,8 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `end`, which is not 0.
-    pub(super) fn below(&mut self, end: u32) -> u32 {
+    /// A number below `end`; 0 where that is 0.
+    pub fn below(&mut self, end: u32) -> u32 {
         // The bias is below 2^-32.
         ((u128::from(self.bits()) * u128::from(end)) >> 64) as u32
     }
@@ -50,16 +59,15 @@ impl Draws {
     /// The draws of the connection `number` of a load with this seed.
     pub(super) fn new(
         seed: u64,
-        number: usize,
+        number: u32,
         keys: u32,
         distribution: Option<Distribution>,
     ) -> Self {
-        let mut seeds = Random::new(seed ^ ((number as u64) << 32));
         let zipf = match distribution {
             Some(Distribution::Zipf { theta }) => Some(Zipf::new(keys, theta)),
             Some(Distribution::Uniform) | None => None,
         };
-        Self { random: Random::new(seeds.bits()), keys, zipf }
+        Self { random: Random::one_of_many(seed, number), keys, zipf }
     }
 
     pub(super) fn kind(&mut self, mix: &Mix) -> Kind {

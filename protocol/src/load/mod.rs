@@ -44,6 +44,7 @@ mod plan;
 mod tally;
 
 use connection::Connection;
+pub use draw::Random;
 use draw::Values;
 use flight::Schedule;
 use pace::Pace;

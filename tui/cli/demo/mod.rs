@@ -4,10 +4,13 @@
 //! a demo is played unseen, and its transcript printed: so it is a test too.
 //!
 //! - `cluster`: the cluster, and that nothing of it stays
-//! - `stage`: what the demo says and has done beside the console: transcript, requests, recording
+//! - `stage`: what the demo says and has done beside the console: transcript, recording
+//! - `background`: requests that go on meanwhile; `shop`: a shop that does
 //! - `surface`: screens that are recorded, or that nobody sees
 
+mod background;
 mod cluster;
+mod shop;
 mod stage;
 mod surface;
 

@@ -1,5 +1,5 @@
-//! What a demo does beside the console: its transcript, its requests in the background, the file
-//! that it is recorded in.
+//! What a demo does beside the console: its transcript, the file that it is recorded in, and what
+//! goes on in the background.
 //!
 //! Used by `demo`.
 
@@ -8,24 +8,18 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use protocol::load::{self, Distribution, Kind, Plan, Work};
-use tokio::sync::oneshot;
 use tui::console::run::Stage;
+use tui::console::shop::Shop;
 use tui::demo::cast;
 use tui::demo::player::{Note, What};
-use tui::demo::script::Load;
+use tui::demo::script::{Load, ShopPlan};
 use tui::demo::transcript;
 
+use super::background::Background;
+use super::shop::Shopping;
 use crate::print::{self, Failure};
-
-/// Longer than any demo.
-const LOAD_MAX: Duration = Duration::from_secs(3_600);
-/// Keys of a demo begin so.
-const PREFIX: &str = "demo:";
-/// How many connections fill its keys.
-const FILLERS: usize = 4;
 
 /// Takes what a demo says.
 pub(super) struct Telling {
@@ -33,7 +27,8 @@ pub(super) struct Telling {
     prints: bool,
     json: bool,
     cast: Option<Rc<RefCell<Cast>>>,
-    load: Option<Asking>,
+    load: Option<Background>,
+    shop: Option<Shopping>,
     /// The last line, where it was a failure.
     unmet: Option<String>,
     passed: bool,
@@ -49,7 +44,8 @@ impl Telling {
         cast: Option<Rc<RefCell<Cast>>>,
     ) -> Self {
         let addresses = addresses.to_owned();
-        Self { addresses, prints, json, cast, load: None, unmet: None, passed: false, broken: None }
+        let (load, shop, unmet, broken) = Default::default();
+        Self { addresses, prints, json, cast, load, shop, unmet, passed: false, broken }
     }
 
     /// Whether something was not as the demo said; who was left alone at the end was not.
@@ -59,7 +55,7 @@ impl Telling {
 
     /// Says what is still to be said, once the terminal is as it was.
     pub(super) fn finish(&mut self, was_watched: bool) -> Result<(), Failure> {
-        self.load = None;
+        (self.load, self.shop) = (None, None);
         if let Some(cast) = &self.cast {
             cast.borrow_mut().finish()?;
         }
@@ -77,7 +73,21 @@ impl Stage for Telling {
     fn load(&mut self, load: Option<&Load>) {
         // The one before ends first.
         self.load = None;
-        self.load = load.map(|load| Asking::begin(self.addresses.clone(), load.clone()));
+        self.load = load.map(|load| Background::load(&self.addresses, load));
+    }
+
+    fn open_shop(&mut self, plan: &ShopPlan) {
+        self.shop = Some(Shopping::begin(&self.addresses, plan));
+    }
+
+    fn close_shop(&mut self) {
+        if let Some(shop) = &mut self.shop {
+            shop.close();
+        }
+    }
+
+    fn shop(&self) -> Option<Shop> {
+        self.shop.as_ref().map(Shopping::told)
     }
 
     fn note(&mut self, note: &Note, picture: Option<&str>) {
@@ -102,68 +112,6 @@ impl Stage for Telling {
         if let What::Unmet { .. } = note.what {
             self.unmet = Some(line);
         }
-    }
-}
-
-/// Requests in the background, until this is dropped.
-struct Asking {
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Asking {
-    fn begin(addresses: String, load: Load) -> Self {
-        let (stop, stopped) = oneshot::channel();
-        let run = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let Ok(runtime) = runtime else { return };
-            runtime.block_on(async {
-                tokio::select! {
-                    () = ask(&addresses, &load) => {}
-                    _ = stopped => {}
-                }
-            });
-        };
-        // Where the system has no thread left, the demo finds that nothing is asked.
-        let thread = std::thread::Builder::new().name("requests".into()).spawn(run).ok();
-        Self { stop: Some(stop), thread }
-    }
-}
-
-impl Drop for Asking {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // What it panicked with was told.
-            let _ = thread.join();
-        }
-    }
-}
-
-/// Puts every key once, then asks what the load says. What cannot be asked is missed by the demo
-/// itself: it expects what comes of it.
-async fn ask(addresses: &str, load: &Load) {
-    let keys = Plan { keys: load.keys, prefix: PREFIX.into(), seed: load.seed, ..Plan::default() };
-    let fill =
-        Plan { work: Work::EachKey(Kind::Put), connections: FILLERS, depth: 8, ..keys.clone() };
-    let Ok(mut filling) = load::start(addresses, fill).await else { return };
-    filling.ended().await;
-    let mix = format!("get={},put={}", load.reads, 100 - load.reads);
-    let Ok(mix) = mix.parse() else { return };
-    let distribution = match load.zipf {
-        theta if theta > 0.0 => Distribution::Zipf { theta },
-        _ => Distribution::Uniform,
-    };
-    let plan = Plan {
-        work: Work::Drawn { mix, distribution },
-        connections: load.clients as usize,
-        rate: load.rate,
-        duration: Some(LOAD_MAX),
-        answer_wait: Duration::from_secs(10),
-        ..keys
-    };
-    if let Ok(mut running) = load::start(addresses, plan).await {
-        running.ended().await;
     }
 }
 

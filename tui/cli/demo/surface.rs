@@ -25,22 +25,6 @@ impl Surface for Unseen {
     fn size(&self) -> (u16, u16) {
         self.0
     }
-
-    fn mouse(&mut self, _taken: bool) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn redraw(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn suspend(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn send(&mut self, _bytes: &[u8]) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// A screen, and a file with what was on it.

@@ -9,7 +9,8 @@
 //!   words
 //! - `views`: the six views; `screen`: the whole of what is drawn, around them
 //! - `run`: the loop, the only part with sockets and a clock
-//! - `config`: the person's own settings, as text; `caption`: what a demo shows of itself
+//! - `config`: the person's own settings, as text
+//! - `caption`: what a demo shows of itself; `shop`: how its shop goes, if it has one
 //! - `recording`: what a console was fed, as a file's lines
 //! - `look`: colours and glyphs; `widgets`: what views are made of: they know nothing of clusters
 
@@ -23,6 +24,7 @@ pub mod model;
 pub mod recording;
 pub mod run;
 pub mod screen;
+pub mod shop;
 pub mod state;
 pub mod views;
 pub mod widgets;

@@ -20,6 +20,7 @@ pub(super) fn check(script: &Script) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut nodes = script.cluster.nodes;
     let mut shots = BTreeSet::new();
+    let mut has_shop = false;
     for step in &script.steps {
         let mut complain = |message: String| problems.push(Problem::at(step.place, message));
         // Who was asked about may be added with the key that says yes.
@@ -35,6 +36,9 @@ pub(super) fn check(script: &Script) -> Vec<Problem> {
             if let Some(message) = wrong_slot(path, nodes) {
                 complain(message);
             }
+            if path.text().starts_with("shop.") && !has_shop {
+                complain(format!("{}: no shop was opened by then: shop 100/s", path.text()));
+            }
         }
         match &step.verb {
             Verb::Process(ProcAction::Inject(..)) if !script.cluster.lab => complain(format!(
@@ -43,6 +47,11 @@ pub(super) fn check(script: &Script) -> Vec<Problem> {
             )),
             Verb::Shot(name) if !shots.insert(name) => {
                 complain(format!("there is another shot {name:?}: give each a name of its own"));
+            }
+            Verb::Shop(_) if has_shop => complain("a demo opens one shop at most".into()),
+            Verb::Shop(_) => has_shop = true,
+            Verb::CloseShop if !has_shop => {
+                complain("no shop was opened by then: shop 100/s".into());
             }
             _ => {}
         }

@@ -31,6 +31,7 @@ pub const DEMOS: &[Listed] = demos!(
     "heal",
     "partition-or-pause",
     "group-commit",
+    "shopping",
 );
 
 /// The one of that name.

@@ -330,6 +330,22 @@ pub const ENTRIES: &[Entry] = &[
     entry("sweep.spared", Kind::Count, "second chances in the sweep", read::sweep_spared),
     entry("prompt.busy", Kind::Flag, "a command is carried out", read::prompt_busy),
     entry("prompt.answer", Kind::Word, "what the last command printed", read::prompt_answer),
+    entry("shop.state", Kind::Word, "open, checking, adds up ...", read::shop_state),
+    entry("shop.shoppers", Kind::Count, "shoppers of the demo's shop", read::shop_shoppers),
+    entry("shop.carts_stored", Kind::Count, "changed carts that were stored", read::shop_carts),
+    entry("shop.orders", Kind::Count, "orders that were acknowledged", read::shop_orders),
+    entry("shop.overtaken", Kind::Count, "updates that came too late", read::shop_overtaken),
+    entry("shop.refused", Kind::Count, "requests refused for now", read::shop_refused),
+    entry(
+        "shop.unknown",
+        Kind::Count,
+        "updates whose outcome was not known at first",
+        read::shop_unknown,
+    ),
+    entry("shop.stock", Kind::Count, "pieces at the beginning", read::shop_stock),
+    entry("shop.left", Kind::Count, "pieces left when it was closed", read::shop_left),
+    entry("shop.sold", Kind::Count, "pieces in orders by then", read::shop_sold),
+    entry("shop.wrong", Kind::Count, "what did not add up then", read::shop_wrong),
     entry("faults.left", Kind::Count, "faults that servers still are to have", read::faults_left),
 ];
 

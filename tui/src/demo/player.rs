@@ -10,7 +10,7 @@ use protocol::supervisor::ProcAction;
 
 use super::paths::{Path, Value};
 use super::reading_ms;
-use super::script::{Load, Piece, Predicate, Script, Verb};
+use super::script::{Load, Piece, Predicate, Script, ShopPlan, Verb};
 use crate::console::action::Action;
 use crate::console::caption::{Caption, Deed, Doing};
 use crate::console::effect::{MemberChange, MemberOrder};
@@ -59,6 +59,10 @@ pub enum Order {
     Load(Load),
     /// Ask no more of it.
     Unload,
+    /// Open a shop on it.
+    Shop(ShopPlan),
+    /// Close the shop, if there is one, and check it.
+    CloseShop,
     /// Keep the screen as it is, to come back to.
     Remember,
     /// Say what was done.
@@ -326,6 +330,8 @@ impl Player {
         let order = match verb {
             Verb::Load(load) => Order::Load(load),
             Verb::Unload => Order::Unload,
+            Verb::Shop(plan) => Order::Shop(plan),
+            Verb::CloseShop => Order::CloseShop,
             Verb::View(view) => Order::Act(Action::Go(view)),
             Verb::Select(server) => Order::Select(server),
             Verb::Run(line) => {
@@ -445,7 +451,7 @@ impl Player {
         if passed {
             self.note(now, What::Passed);
         }
-        self.orders.push(Order::Unload);
+        self.orders.extend([Order::Unload, Order::CloseShop]);
         self.phase = Phase::Over { passed };
         if !self.is_watched {
             self.orders.push(Order::End);

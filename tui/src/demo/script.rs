@@ -54,6 +54,10 @@ pub enum Verb {
     Load(Load),
     /// Asks nothing more of it.
     Unload,
+    /// Opens a shop on the cluster.
+    Shop(ShopPlan),
+    /// Closes it, and checks whether all adds up.
+    CloseShop,
     /// Shows that view.
     View(ViewName),
     /// Selects a server.
@@ -126,6 +130,28 @@ pub struct Load {
 impl Default for Load {
     fn default() -> Self {
         Self { rate: None, keys: 400, reads: 80, zipf: 0.0, clients: 4, seed: 42 }
+    }
+}
+
+/// A shop in the background: its customers change carts with `cas` and buy with `txn`, and all that
+/// is acknowledged is written down beside the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShopPlan {
+    /// Things that the shoppers do a second, all together; none: as many as they can.
+    pub rate: Option<u32>,
+    /// How many shoppers; two share a cart.
+    pub shoppers: u32,
+    /// How many articles there are.
+    pub articles: u32,
+    /// How many pieces of each.
+    pub stock: u64,
+    /// Repeats what the shoppers want.
+    pub seed: u64,
+}
+
+impl Default for ShopPlan {
+    fn default() -> Self {
+        Self { rate: None, shoppers: 16, articles: 32, stock: 1_000, seed: 42 }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The language: what is right is read, what is wrong is told with its place and what was meant.
 
 use super::parse;
-use super::script::{Load, Verb};
+use super::script::{Load, ShopPlan, Verb};
 
 const HEAD: &str = "title \"T\"\nabout \"A\"\ntakes 60s\ncluster 5 replicas=2\n";
 
@@ -37,11 +37,15 @@ fn every_verb_is_read() {
          keep before ops.per_s\n\
          expect ops.per_s > 0.5 x kept.before and prompt.answer contains \"two words\"\n\
          shot one\n\
-         load stop",
+         load stop\n\
+         shop 200/s shoppers=8 articles=4 stock=50\n\
+         wait shop.state = \"adds up\" and shop.wrong = 0 ; shop close",
     );
     let load = Load { rate: Some(200), keys: 100, reads: 50, zipf: 1.1, clients: 8, seed: 42 };
     assert_eq!(verbs[0], Verb::Load(load));
-    assert_eq!(verbs.len(), 22);
+    let shop = ShopPlan { rate: Some(200), shoppers: 8, articles: 4, stock: 50, seed: 42 };
+    assert_eq!(verbs[verbs.len() - 4], Verb::Shop(shop));
+    assert_eq!(verbs.len(), 25);
     assert!(
         matches!(verbs[15], Verb::Wait(_, 3_000)) && matches!(verbs[16], Verb::Wait(_, 10_000))
     );
@@ -90,6 +94,11 @@ fn what_is_wrong_is_told_with_its_place_and_what_was_meant() {
         ("do inject n2 refuse_prepares", "did you mean \"refuse_prepare\"?"),
         ("do inject n2 stop_after", "6:14: write stop_after=vote"),
         ("load 200/s kyes=4", "6:12: a load has no \"kyes\": did you mean \"keys\"?"),
+        ("shop shopers=4", "6:6: a shop has no \"shopers\": did you mean \"shoppers\"?"),
+        ("shop shoppers=0", "shoppers must be a number from 1 to 256"),
+        ("shop 9/s ; shop 9/s", "6:12: a demo opens one shop at most"),
+        ("shop close", "6:1: no shop was opened by then"),
+        ("wait shop.orders > 9", "6:1: shop.orders: no shop was opened by then"),
         ("load reads=half", "reads, as reads=80%, must be a number from 0 to 100"),
         ("shot one ; shot one", "6:12: there is another shot \"one\""),
         ("title \"again\"", "6:1: title is there twice"),

@@ -38,7 +38,8 @@ pub use file::RecordError;
 pub use play::Stage;
 pub use turn::End;
 
-/// What the console is drawn on.
+/// What the console is drawn on. Where there is no terminal behind it, nothing is done of what only
+/// a terminal can do.
 pub trait Surface {
     /// Draws all of it.
     ///
@@ -53,25 +54,33 @@ pub trait Surface {
     ///
     /// # Errors
     /// The terminal's own.
-    fn mouse(&mut self, taken: bool) -> io::Result<()>;
+    fn mouse(&mut self, _taken: bool) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Draws everything anew the next time.
     ///
     /// # Errors
     /// The terminal's own.
-    fn redraw(&mut self) -> io::Result<()>;
+    fn redraw(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Gives the terminal back, stands still, and takes it again once the process goes on.
     ///
     /// # Errors
     /// The terminal's own.
-    fn suspend(&mut self) -> io::Result<()>;
+    fn suspend(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Sends these bytes to the terminal as they are.
     ///
     /// # Errors
     /// The terminal's own.
-    fn send(&mut self, bytes: &[u8]) -> io::Result<()>;
+    fn send(&mut self, _bytes: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What a person does.

@@ -13,15 +13,25 @@ use super::file::RecordError;
 use super::turn::{End, Turns};
 use crate::console::effect::Effect;
 use crate::console::screen;
+use crate::console::shop::Shop;
 use crate::console::state::{Console, Input};
 use crate::demo::player::{Note, Order, Player, What};
-use crate::demo::script::Load;
+use crate::demo::script::{Load, ShopPlan};
 use crate::prompt::Key;
 
 /// Who does for a demo what is no matter of the console's.
 pub trait Stage {
     /// Asks this of the cluster in the background, in place of what was asked before.
     fn load(&mut self, load: Option<&Load>);
+
+    /// Opens a shop on the cluster.
+    fn open_shop(&mut self, plan: &ShopPlan);
+
+    /// Closes it, if there is one that is open, and has it checked.
+    fn close_shop(&mut self);
+
+    /// How it goes, or went; none: there was none.
+    fn shop(&self) -> Option<Shop>;
 
     /// Takes what the demo did; with the screen as text where that is wanted: of a shot, of a
     /// failure, at the end.
@@ -63,6 +73,7 @@ impl Turns<'_> {
             // Waits are measured on the model's clock too.
             self.console.model.tick(now);
             let Some(playing) = &mut self.playing else { return Ok(()) };
+            self.console.shop = playing.stage.shop();
             let orders = playing.player.turn(now, &self.console);
             if orders.is_empty() {
                 break;
@@ -114,6 +125,8 @@ impl Turns<'_> {
             Order::Member(order) => self.carry_out(Effect::Member(order))?,
             Order::Load(load) => self.on_stage(|stage| stage.load(Some(&load))),
             Order::Unload => self.on_stage(|stage| stage.load(None)),
+            Order::Shop(plan) => self.on_stage(|stage| stage.open_shop(&plan)),
+            Order::CloseShop => self.on_stage(|stage| stage.close_shop()),
             Order::Remember => {
                 let picture = Arc::new(drawn(&self.console));
                 if let Some(playing) = self.playing.as_mut().filter(|p| p.past.len() < PAST_MAX) {
@@ -129,6 +142,7 @@ impl Turns<'_> {
             }
             Order::HandOver => {
                 self.on_stage(|stage| stage.load(None));
+                self.on_stage(|stage| stage.close_shop());
                 self.playing = None;
                 self.console.caption = None;
                 self.console.remark("the cluster is yours: ? shows the keys, q ends it");

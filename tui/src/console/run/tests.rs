@@ -45,22 +45,6 @@ impl Surface for Kept {
     fn size(&self) -> (u16, u16) {
         (120, 36)
     }
-
-    fn mouse(&mut self, _taken: bool) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn redraw(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn suspend(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn send(&mut self, _bytes: &[u8]) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// A prompt that prints what is typed, and goes on until it is interrupted.

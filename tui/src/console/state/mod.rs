@@ -28,6 +28,7 @@ use super::look::Look;
 use super::model::Model;
 use super::model::clock::At;
 use super::model::feed::{Fed, FeedName};
+use super::shop::Shop;
 use super::views::{self, Out, Pointed, Seen, View as _, Wants};
 use crate::prompt::Key;
 
@@ -125,6 +126,8 @@ pub struct Console {
     pub preview: Option<Box<ChangePreview>>,
     /// What a demo shows of itself, while one is played.
     pub caption: Option<Caption>,
+    /// How the shop of a demo goes, once it has opened one.
+    pub shop: Option<Shop>,
     /// What the coordinator was asked to tell.
     asked: Wants,
 }
@@ -202,6 +205,7 @@ impl Console {
             views: Views::default(),
             preview: None,
             caption: None,
+            shop: None,
             asked: Wants::default(),
             settings,
         }

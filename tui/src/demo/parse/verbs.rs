@@ -10,13 +10,13 @@ use super::words::{Kept, caption, duration, meant, path, predicate, within};
 use crate::console::action::ViewName;
 use crate::console::effect::MemberChange;
 use crate::console::keys::{key_name, key_named};
-use crate::demo::script::{ClusterPlan, Load, Verb};
+use crate::demo::script::{ClusterPlan, Load, ShopPlan, Verb};
 use crate::prompt::Key;
 
 /// Every verb that makes a step.
 const VERBS: &[&str] = &[
-    "load", "view", "select", "press", "type", "run", "do", "preview", "caption", "pause", "mark",
-    "wait", "expect", "keep", "shot",
+    "load", "shop", "view", "select", "press", "type", "run", "do", "preview", "caption", "pause",
+    "mark", "wait", "expect", "keep", "shot",
 ];
 /// What stands before the first step.
 const HEAD: &[&str] = &["title", "about", "takes", "cluster"];
@@ -37,6 +37,7 @@ pub(super) fn verb(statement: &Statement, kept: &Kept) -> Result<Verb, Problem> 
     }
     Ok(match verb.text.as_str() {
         "load" => load(statement)?,
+        "shop" => shop(statement)?,
         "view" => Verb::View(view(statement.only("a view's name")?)?),
         "select" => Verb::Select(statement.only("a server's name")?.text.clone()),
         "press" => Verb::Press(keys(statement)?),
@@ -150,6 +151,33 @@ fn load(statement: &Statement) -> Result<Verb, Problem> {
         }
     }
     Ok(Verb::Load(load))
+}
+
+fn shop(statement: &Statement) -> Result<Verb, Problem> {
+    if let [only] = statement.rest()
+        && only.text == "close"
+    {
+        return Ok(Verb::CloseShop);
+    }
+    let mut shop = ShopPlan::default();
+    for token in statement.rest() {
+        if let Some(rate) = token.text.strip_suffix("/s") {
+            shop.rate = Some(part(token, "a rate", rate, 1, 100_000)? as u32);
+            continue;
+        }
+        let (name, value) = token.text.split_once('=').unwrap_or((&token.text, ""));
+        match name {
+            "shoppers" => shop.shoppers = part(token, name, value, 1, 256)? as u32,
+            "articles" => shop.articles = part(token, name, value, 1, 1_000)? as u32,
+            "stock" => shop.stock = part(token, name, value, 0, 1_000_000_000)?,
+            "seed" => shop.seed = part(token, name, value, 0, u64::MAX)?,
+            _ => {
+                let told = meant(name, &["shoppers", "articles", "stock", "seed", "close"]);
+                return Err(token.problem(format!("a shop has no {name:?}: {told}, or 100/s")));
+            }
+        }
+    }
+    Ok(Verb::Shop(shop))
 }
 
 fn part(token: &Token, what: &str, text: &str, from: u64, to: u64) -> Result<u64, Problem> {

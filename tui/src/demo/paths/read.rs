@@ -9,6 +9,7 @@ use crate::console::model::COORDINATOR;
 use crate::console::model::clock::At;
 use crate::console::model::story::{Incident, Step};
 use crate::console::model::txns::TxnRow;
+use crate::console::shop::{Found, Shop};
 use crate::console::state::{Console, Overlay};
 
 fn number(of: impl TryInto<u64>) -> Option<Value> {
@@ -335,6 +336,58 @@ pub(super) fn prompt_busy(console: &Console, _: &str) -> Option<Value> {
 
 pub(super) fn prompt_answer(console: &Console, _: &str) -> Option<Value> {
     word(console.views.data.last_printed()?)
+}
+
+fn shop(console: &Console, figure: fn(&Shop) -> u64) -> Option<Value> {
+    number(figure(console.shop.as_ref()?))
+}
+
+fn found(console: &Console, figure: fn(&Found) -> u64) -> Option<Value> {
+    number(figure(console.shop.as_ref()?.found.as_ref()?))
+}
+
+pub(super) fn shop_state(console: &Console, _: &str) -> Option<Value> {
+    word(console.shop.as_ref()?.told())
+}
+
+pub(super) fn shop_shoppers(console: &Console, _: &str) -> Option<Value> {
+    shop(console, |shop| shop.shoppers.into())
+}
+
+pub(super) fn shop_carts(console: &Console, _: &str) -> Option<Value> {
+    shop(console, |shop| shop.carts_stored)
+}
+
+pub(super) fn shop_orders(console: &Console, _: &str) -> Option<Value> {
+    shop(console, |shop| shop.orders)
+}
+
+pub(super) fn shop_overtaken(console: &Console, _: &str) -> Option<Value> {
+    shop(console, |shop| shop.overtaken)
+}
+
+pub(super) fn shop_refused(console: &Console, _: &str) -> Option<Value> {
+    shop(console, |shop| shop.refused)
+}
+
+pub(super) fn shop_unknown(console: &Console, _: &str) -> Option<Value> {
+    shop(console, |shop| shop.unknown)
+}
+
+pub(super) fn shop_stock(console: &Console, _: &str) -> Option<Value> {
+    found(console, |found| found.stock)
+}
+
+pub(super) fn shop_left(console: &Console, _: &str) -> Option<Value> {
+    found(console, |found| found.left)
+}
+
+pub(super) fn shop_sold(console: &Console, _: &str) -> Option<Value> {
+    found(console, |found| found.sold)
+}
+
+pub(super) fn shop_wrong(console: &Console, _: &str) -> Option<Value> {
+    found(console, |found| found.wrong)
 }
 
 pub(super) fn faults_left(console: &Console, _: &str) -> Option<Value> {

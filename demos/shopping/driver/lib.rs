@@ -1,7 +1,8 @@
 //! The shop: opened on a cluster, shopped in, and audited.
 //!
-//! Run by `main` as a program, and by the end-to-end tests within theirs. Never prints: it hands
-//! back what is to be printed. In reading order:
+//! Run by the example as a program, by `piazza demo shopping` under the eyes of a person, and by
+//! the end-to-end tests. Never prints: it hands back what is to be printed, and says on the way how
+//! it goes. In reading order:
 //!
 //! - `goods`: carts, orders and stock, their keys and values
 //! - `plan`: what shoppers want, from a seed
@@ -9,7 +10,7 @@
 //! - `shopper`: one shopper
 //! - `ledger`: what was acknowledged, and what that must come to
 //! - `audit`: laying out, reading back, removing
-//! - `report`: what is told
+//! - `report`: what is told, on the way and at the end
 //! - this file: the order of all that
 
 mod audit;
@@ -29,16 +30,19 @@ use std::time::Duration;
 use clap::Parser as _;
 use protocol::client::{Client, Options};
 use protocol::token::Token;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep};
 
 use goods::Keys;
-use ledger::{Difference, Ledger};
+use ledger::Ledger;
 use patience::Store;
 use plan::Plan;
-use report::Report;
-use shopper::{Done, Shop, Shopper};
+use shopper::{Pace, Shop, Shopper};
+
+pub use ledger::Difference;
+pub use patience::Counts;
+pub use report::{Figures, Phase, Report};
 
 /// It does not add up.
 const EXIT_WRONG: u8 = 1;
@@ -48,61 +52,68 @@ const EXIT_NOT_DONE: u8 = 2;
 /// Shoppers fill carts and buy, while servers are taken down by somebody else. At the end carts,
 /// orders and stock are read back and must add up: exit code 0, else 1 with what does not. 2: it
 /// could not be run, or not be checked. Ctrl-C ends the shopping early, and it is still checked.
-#[derive(Debug, clap::Parser)]
+#[derive(Debug, Clone, clap::Parser)]
 #[command(name = "shopping")]
-struct Args {
+pub struct Args {
     /// Client address of the cluster; several with commas between them. Where the cluster wants a
     /// token, it is in the environment as PIAZZA_TOKEN.
     #[arg(long, default_value = "127.0.0.1:8080")]
-    addr: String,
+    pub addr: String,
     /// How many shoppers.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    shoppers: u32,
+    pub shoppers: u32,
     /// How many carts they have between them [default: one for two shoppers, so that they meet].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    carts: Option<u32>,
+    pub carts: Option<u32>,
     /// How many articles there are.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    articles: u32,
+    pub articles: u32,
     /// How many pieces of each.
     #[arg(long, default_value_t = 1000,
         value_parser = clap::value_parser!(u64).range(0..=1_000_000_000))]
-    stock: u64,
+    pub stock: u64,
     /// How long they shop.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    seconds: u64,
+    pub seconds: u64,
     /// How many things they do, all together, instead of for how long.
     #[arg(long, conflicts_with = "seconds",
         value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
-    operations: Option<u64>,
+    pub operations: Option<u64>,
+    /// How many things they do a second at most, all together [default: as many as they can].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub rate: Option<u32>,
     /// What all keys of the run begin with; nothing else may [default: a random one].
     #[arg(long)]
-    prefix: Option<String>,
+    pub prefix: Option<String>,
     /// Leave the keys where they are.
     #[arg(long)]
-    keep: bool,
+    pub keep: bool,
     /// What the shoppers want is drawn from it [default: a random one, which is told].
     #[arg(long)]
-    seed: Option<u64>,
+    pub seed: Option<u64>,
     /// One JSON object instead of a table.
     #[arg(long)]
-    json: bool,
+    pub json: bool,
+    /// What to show the cluster.
+    #[arg(skip)]
+    pub token: Option<Token>,
 }
 
-/// How it ended.
+/// How a program of these arguments ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub struct Ended {
     /// The exit code.
-    pub(crate) code: u8,
+    pub code: u8,
     /// For standard output.
-    pub(crate) out: String,
+    pub out: String,
     /// For standard error.
-    pub(crate) err: String,
+    pub err: String,
 }
 
 /// Runs it with these arguments, of which the first is the program's name, until it is over or
-/// `stopped`. Must be called within a tokio runtime of one thread.
-pub(crate) async fn run(
+/// `stopped`. The token is that of the environment. Must be called within a tokio runtime of one
+/// thread.
+pub async fn run(
     arguments: impl IntoIterator<Item = OsString>,
     stopped: oneshot::Receiver<()>,
 ) -> Ended {
@@ -113,10 +124,15 @@ pub(crate) async fn run(
         }
         Err(help) => return Ended { code: 0, out: help.to_string(), err: String::new() },
     };
-    match LocalSet::new().run_until(hold(&args, stopped)).await {
+    let json = args.json;
+    let held = async {
+        let args = Args { token: token()?, ..args };
+        hold(&args, watch::Sender::default(), stopped).await
+    };
+    match held.await {
         Ok(report) => {
             let code = if report.ok { 0 } else { EXIT_WRONG };
-            let out = if args.json { report.json() } else { report.table() };
+            let out = if json { report.json() } else { report.table() };
             Ended { code, out, err: String::new() }
         }
         Err(error) => {
@@ -126,13 +142,31 @@ pub(crate) async fn run(
     }
 }
 
-/// Opens the shop, lets them shop, and checks.
-async fn hold(args: &Args, stopped: oneshot::Receiver<()>) -> Result<Report, Box<dyn Error>> {
-    let (shop, mut report) = open(args).await?;
+/// Opens the shop, lets them shop until it is over or `stopped`, and checks; `figures` are how it
+/// goes meanwhile. Must be called within a tokio runtime of one thread.
+///
+/// # Errors
+/// The shop could not be opened, or what is in it could not be read back.
+pub async fn hold(
+    args: &Args,
+    figures: watch::Sender<Figures>,
+    stopped: oneshot::Receiver<()>,
+) -> Result<Report, Box<dyn Error>> {
+    LocalSet::new().run_until(open_to_check(args, figures, stopped)).await
+}
+
+async fn open_to_check(
+    args: &Args,
+    figures: watch::Sender<Figures>,
+    stopped: oneshot::Receiver<()>,
+) -> Result<Report, Box<dyn Error>> {
+    let (shop, mut report) = open(args, figures).await?;
+    shop.figures.send_modify(|figures| figures.phase = Phase::Open);
     let begun = Instant::now();
     report.interrupted = let_shop(args, &shop, report.carts, report.seed, stopped).await;
     report.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let shopping = shop.store.counts();
+    report.counts = shop.store.counts();
+    shop.figures.send_modify(|figures| figures.phase = Phase::Checking);
 
     // Whoever has stopped has no update under way any more: what is read now stays so.
     shop.store.resume();
@@ -141,11 +175,7 @@ async fn hold(args: &Args, stopped: oneshot::Receiver<()>) -> Result<Report, Box
     let found = found.map_err(|error| format!("{prefix} could not be read back: {error}"))?;
     let (sums, differences) = shop.ledger.borrow().compare(&found);
     report.found(found.len(), sums, differences);
-    report.counts = shopping;
-    report.cart_changes = shop.done.cart_changes.get();
-    report.orders = shop.done.orders.get();
-    report.overtaken = shop.done.overtaken.get();
-    report.sold_out = shop.done.sold_out.get();
+    report.shopped(&shop.figures.borrow());
     report.kept = if args.keep {
         Some("as asked".to_owned())
     } else {
@@ -154,11 +184,19 @@ async fn hold(args: &Args, stopped: oneshot::Receiver<()>) -> Result<Report, Box
     Ok(report)
 }
 
-/// Connects, and lays out carts and stock.
-async fn open(args: &Args) -> Result<(Rc<Shop>, Report), Box<dyn Error>> {
+/// That of the environment.
+fn token() -> Result<Option<Token>, Box<dyn Error>> {
     let token = std::env::var("PIAZZA_TOKEN").ok().filter(|text| !text.is_empty());
-    let token = token.map(|text| Token::new(&text)).transpose()?;
-    let client = Client::connect(&args.addr, Options { token, ..Options::default() }).await?;
+    Ok(token.map(|text| Token::new(&text)).transpose()?)
+}
+
+/// Connects, and lays out carts and stock.
+async fn open(
+    args: &Args,
+    figures: watch::Sender<Figures>,
+) -> Result<(Rc<Shop>, Report), Box<dyn Error>> {
+    let options = Options { token: args.token.clone(), ..Options::default() };
+    let client = Client::connect(&args.addr, options).await?;
     let seed = args.seed.map_or_else(random, Ok)?;
     let prefix = match &args.prefix {
         Some(prefix) => prefix.clone(),
@@ -167,10 +205,10 @@ async fn open(args: &Args) -> Result<(Rc<Shop>, Report), Box<dyn Error>> {
     let keys = Keys { prefix: prefix.clone() };
     let run = format!("{:016x}{:016x}", random()?, random()?);
     let shop = Rc::new(Shop {
-        store: Store::new(client, run, seed),
+        store: Store::new(client, run, seed, figures.clone()),
         ledger: RefCell::new(Ledger::new(keys.clone())),
         keys,
-        done: Done::default(),
+        figures,
     });
     if !audit::is_unused(&shop).await? {
         return Err(format!("there are keys already that begin with {prefix:?}").into());
@@ -178,28 +216,7 @@ async fn open(args: &Args) -> Result<(Rc<Shop>, Report), Box<dyn Error>> {
     let (shoppers, articles) = (args.shoppers, args.articles);
     let carts = args.carts.unwrap_or(shoppers.div_ceil(2)).min(shoppers);
     audit::lay_out(&shop, carts, articles, args.stock).await?;
-    let report = Report {
-        ok: false,
-        seed,
-        prefix,
-        shoppers,
-        carts,
-        articles,
-        ms: 0,
-        interrupted: false,
-        cart_changes: 0,
-        orders: 0,
-        overtaken: 0,
-        sold_out: 0,
-        counts: patience::Counts::default(),
-        keys: 0,
-        stock_initial: 0,
-        stock_left: 0,
-        stock_sold: 0,
-        differences: Vec::new(),
-        differences_not_shown: 0,
-        kept: None,
-    };
+    let report = Report { seed, prefix, shoppers, carts, articles, ..Report::default() };
     Ok((shop, report))
 }
 
@@ -217,8 +234,10 @@ async fn let_shop(
         // The first ones do what is left over.
         let left_over = |all: u64| u64::from(u64::from(number) < all % u64::from(args.shoppers));
         let operations = args.operations.map(|all| all / u64::from(args.shoppers) + left_over(all));
+        let pace = args.rate.map(|rate| Pace::new(rate, number, args.shoppers));
         let shopper = Shopper { shop: shop.clone(), number, cart: number % carts, orders: 0 };
-        shoppers.spawn_local(shopper.shop(Plan::new(seed, number, args.articles), operations));
+        let plan = Plan::new(seed, number, args.articles);
+        shoppers.spawn_local(shopper.shop(plan, operations, pace));
     }
     let time = sleep(Duration::from_secs(args.seconds));
     tokio::pin!(time);
