@@ -154,20 +154,21 @@ impl Coordinator {
         if gone.is_empty() || here.is_empty() || !here.iter().all(|member| yes.contains(member)) {
             return false;
         }
-        let (prepare, deadline) = (prepare.clone(), txn.deadline());
+        let (prepare, deadline, client) = (prepare.clone(), txn.deadline(), txn.client);
         let id = prepare.id;
         self.deadlines.remove(&(deadline, Deadline::Update(seq)));
-        self.by_id.remove(&id);
         self.explain_update(now, seq, false);
-        let Some(txn) = self.txns.get_mut(&seq) else { return false };
-        let client = txn.client.take();
-        txn.phase = TxnPhase::Recovered(id);
-        txn.op = None;
         if let Some(client) = client {
             let error = ErrorReply::unknown_outcome(Some(id));
             self.trace_answered(now, seq, &error);
             self.reply_error(client, error);
         }
+        self.trace_finished(now, seq, &Ok(Answer::Ok(reply::version_tail(id))));
+        self.by_id.remove(&id);
+        let Some(txn) = self.txns.get_mut(&seq) else { return false };
+        txn.client = None;
+        txn.phase = TxnPhase::Recovered(id);
+        txn.op = None;
         for write in &prepare.writes {
             self.cache.remove(write.key.as_str());
         }

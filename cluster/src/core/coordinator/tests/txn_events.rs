@@ -351,3 +351,29 @@ fn figures_are_those_of_half_a_second() {
     });
     assert_eq!(last.last().map(|stats| (stats.in_flight, stats.batches)), Some((0, 0)));
 }
+
+#[test]
+fn what_an_eviction_decides_is_in_doubt_no_more() {
+    let mut world = super::membership::living();
+    world.listen(&[Topic::Txn]);
+    let at = world.some_key();
+    let id = world.next_id();
+    world.deaf.insert(1);
+    world.put(1, &at, "v1");
+    world.advance(300);
+    world.crash(1);
+    world.deaf.clear();
+    world.advance(1_000);
+    let told: Vec<_> = doubts(&world.heard()).into_iter().map(|doubt| doubt.tx).collect();
+    assert_eq!(told, [Some(id)]);
+    world.advance(4_000);
+    world.settle();
+    let heard = world.heard();
+    let told = resolved(&heard);
+    let [told] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((told.tx, &told.key, told.outcome), (Some(id), &Some(at), Outcome::Committed));
+    let told = txns(&heard);
+    let [told] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((told.tx, told.outcome), (Some(id), Some(Outcome::Committed)));
+    assert_eq!(told.reason.as_deref(), Some("unknown_outcome"), "its client was told that");
+}
