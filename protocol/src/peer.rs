@@ -18,7 +18,9 @@ use crate::ids::{
 
 pub use self::audit::{Audit, AuditAnswer, AuditAsk, Audited, Digest, RangeHash, Scrubbed};
 pub use self::cache::{CacheAnswer, CacheAsk};
-pub use self::copy::{COPY_ITEM_BYTES, CopyAnswer, CopyAsk, CopyItem, CopyPut, Extent, Portion};
+pub use self::copy::{
+    CopyAnswer, CopyAsk, CopyItem, CopyProgress, CopyPut, Extent, Portion, item_bytes,
+};
 pub use self::heartbeat::Heartbeat;
 pub use self::line::Message;
 pub use self::placement::Placement;
@@ -512,6 +514,9 @@ pub struct Report {
     pub lost: Vec<MemberId>,
     /// What it has been told to forget (R8).
     pub settled: Vec<Settled>,
+    /// How far it has come with what it is learning under that ring.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copied: Vec<CopyProgress>,
     /// Every transaction it remembers that it has not been told to forget.
     pub txns: Vec<ReportedTxn>,
 }

@@ -234,8 +234,8 @@ impl World {
                     let scan = Scan { prefix, after, looks_max, bytes_max };
                     process.key_jobs.push_back(KeyJob::Scan(token, scan));
                 }
-                Effect::Copy { token, ask, looks_max, bytes_max } => {
-                    let copy = CopyScan::of(ask, looks_max, bytes_max);
+                Effect::Copy { token, ask, looks_max } => {
+                    let copy = CopyScan::of(ask, looks_max);
                     process.key_jobs.push_back(KeyJob::Copy(token, copy));
                 }
                 Effect::Audit { token, what, looks_max } => {

@@ -189,6 +189,10 @@ fn report(report: &Report) -> String {
     if !report.lost.is_empty() {
         parts.push(format!("{} lost data", list(&report.lost, |id| member(*id))));
     }
+    for copied in &report.copied {
+        let (through, source) = (copied.through.as_str(), member(copied.source));
+        parts.push(format!("has copied through {through} from {source}"));
+    }
     if report.cut_through.0 > 0 {
         parts.push(format!("what is missing through epoch {} may be lost", report.cut_through));
     }

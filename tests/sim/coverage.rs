@@ -83,6 +83,9 @@ const AT_LEAST: &[(&str, u64)] = &[
     ("returns", 60),
     ("nodes added", 70),
     ("removals", 30),
+    ("copies resumed", 15),
+    ("rotten records found", 60),
+    ("records mended", 30),
 ];
 
 impl Coverage {

@@ -81,6 +81,7 @@ impl World {
             ("(return", "returns"),
             ("(add", "nodes added"),
             ("(remove", "removals"),
+            ("goes on behind", "copies resumed"),
         ] {
             if what.contains(word) {
                 self.coverage.met(name);

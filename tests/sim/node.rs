@@ -22,7 +22,7 @@ use cluster::storage::keystore::{Checkpointed, CopyScan, Keystore, Scan};
 use cluster::storage::log::{Log, NextSegment};
 use cluster::storage::small_file::SmallFile;
 use protocol::ids::{NodeName, Uuid};
-use protocol::peer::Register;
+use protocol::peer::{CopyAsk, Register};
 
 use super::clogs::Clogs;
 use super::disks::DiskTrouble;
@@ -276,7 +276,8 @@ impl World {
                     self.key_job(node, KeyJob::Scan(token, scan));
                 }
                 Effect::Copy { token, ask, .. } => {
-                    let copy = CopyScan::of(ask, LOOKS_MAX, BYTES_MAX);
+                    let ask = CopyAsk { bytes_max: BYTES_MAX as u64, ..ask };
+                    let copy = CopyScan::of(ask, LOOKS_MAX);
                     self.key_job(node, KeyJob::Copy(token, copy));
                 }
                 Effect::Audit { token, what, .. } => {

@@ -286,8 +286,8 @@ impl State {
                     let scan = Scan { prefix, after, looks_max, bytes_max };
                     self.keys.give(KeyJob::Scan(token, scan))
                 }
-                Effect::Copy { token, ask, looks_max, bytes_max } => {
-                    let copy = CopyScan::of(ask, looks_max, bytes_max);
+                Effect::Copy { token, ask, looks_max } => {
+                    let copy = CopyScan::of(ask, looks_max);
                     self.keys.give(KeyJob::Copy(token, copy))
                 }
                 Effect::Audit { token, what, looks_max } => {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{OnceEntry, Span, WireValue};
-use crate::ids::{Key, Version};
+use crate::ids::{Key, MemberId, Version};
 
 /// A question for a portion of what a node holds, as of its place on the link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,13 +64,18 @@ pub struct CopyItem {
 }
 
 /// What an item counts for beside its key and value, bytes.
-pub const COPY_ITEM_BYTES: u64 = 64;
+const ITEM_BYTES: u64 = 64;
+
+/// What a key with a value of this length counts for where copies and pages are paced, bounded and
+/// told, bytes.
+pub fn item_bytes(key: &Key, value_bytes: usize) -> u64 {
+    (key.as_bytes().len() + value_bytes) as u64 + ITEM_BYTES
+}
 
 impl CopyItem {
-    /// What it counts for where copying is paced, bounded and told.
+    /// As [`item_bytes`].
     pub fn bytes(&self) -> u64 {
-        let value = self.value.as_ref().map_or(0, |value| value.0.len());
-        (self.key.as_bytes().len() + value) as u64 + COPY_ITEM_BYTES
+        item_bytes(&self.key, self.value.as_ref().map_or(0, |value| value.0.len()))
     }
 }
 
@@ -132,6 +137,30 @@ pub struct Extent {
     pub below: Version,
 }
 
+/// How far the copy of some stretches has come. The learner is told it with each portion and keeps
+/// it while it runs; the next coordinator hears of it with the report, and goes on from there if it
+/// is the same copy that it would make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyProgress {
+    /// Whose portions they all were.
+    pub source: MemberId,
+    /// The stretches of the ring; never empty.
+    pub spans: Vec<Span>,
+    /// As in [`CopyAsk::since`].
+    pub since: Version,
+    /// As in [`super::Learning::from`].
+    pub from: Version,
+    /// What the learner has of the stretches is all through this key.
+    pub through: Key,
+    /// The highest of [`CopyAnswer::swept`].
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub swept: Version,
+    /// Keys that were copied so far.
+    pub keys: u64,
+    /// What they count for, as in [`CopyItem::bytes`].
+    pub bytes: u64,
+}
+
 /// A portion for a learner: newer versions win.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyPut {
@@ -146,6 +175,9 @@ pub struct CopyPut {
     /// What else the learner has there goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whole: Option<Extent>,
+    /// How far the copy is with it; absent where that can be gone on from by nobody else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<CopyProgress>,
     /// As in the answers from which it comes.
     #[serde(default, skip_serializing_if = "is_first")]
     pub swept: Version,

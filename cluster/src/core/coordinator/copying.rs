@@ -9,7 +9,8 @@
 //! A portion is asked for behind all decisions made before, on the source's link; nothing is asked
 //! for while a transaction is open there in which the learner takes no part (R10). So whatever is
 //! committed is either in a portion or came to the learner as to any other participant. Where the
-//! source is lost another one goes on from the same key; a learner that restarts begins anew.
+//! source falls silent another one goes on from the same key; another coordinator goes on from
+//! where this one had come (`resume`); a learner that restarts begins anew.
 //!
 //! A learner whose disk is full is given no more; it tries by itself to make durable what it has,
 //! and says when it could. Then copying goes on from where it was.
@@ -20,7 +21,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::ids::{Incarnation, Key, MemberId, Version};
 use protocol::peer::{
-    CopyAnswer, CopyAsk, CopyPut, Extent, Learning, OnceAnswer, OnceAsk, RingRecord, Span,
+    CopyAnswer, CopyAsk, CopyProgress, CopyPut, Extent, Learning, OnceAnswer, OnceAsk, RingRecord,
+    Span,
 };
 
 use super::super::planted::{Bug, planted};
@@ -60,6 +62,8 @@ pub(super) struct Transfer {
     /// The start of the learner that has what was copied so far.
     incarnation: Incarnation,
     pub(super) source: MemberId,
+    /// It has portions of others, too.
+    mixed: bool,
     pub(super) spans: Vec<Span>,
     /// Zero: all of it.
     pub(super) since: Version,
@@ -81,12 +85,59 @@ pub(super) struct Transfer {
     pub(super) began: Time,
     pub(super) keys: u64,
     pub(super) bytes: u64,
+    /// Of these, what another coordinator had copied.
+    pub(super) resumed_bytes: u64,
     told: Time,
     /// It has come further since.
     untold: bool,
 }
 
 impl Transfer {
+    fn new(learning: &Learning, incarnation: Incarnation, source: MemberId, now: Time) -> Self {
+        Self {
+            learner: learning.learner,
+            incarnation,
+            source,
+            mixed: false,
+            spans: Vec::new(),
+            since: learning.since,
+            from: learning.from,
+            swept: Version::ZERO,
+            after: None,
+            through: None,
+            onces_after: Version::ZERO,
+            keys_end: false,
+            onces_end: false,
+            wait: Wait::Turn,
+            asked: now,
+            began: now,
+            keys: 0,
+            bytes: 0,
+            resumed_bytes: 0,
+            told: now,
+            untold: false,
+        }
+    }
+
+    /// It is gone on with from there, as another coordinator had begun it.
+    fn resume(&mut self, progress: &CopyProgress) {
+        self.after = Some(progress.through.clone());
+        self.swept = progress.swept;
+        if self.spans == progress.spans {
+            (self.keys, self.bytes) = (progress.keys, progress.bytes);
+            self.resumed_bytes = progress.bytes;
+        }
+    }
+
+    /// How far it is with a portion that ends there.
+    fn progress(&self, through: Option<Key>) -> Option<CopyProgress> {
+        let through = through.filter(|_| !self.mixed)?;
+        let (source, spans) = (self.source, self.spans.clone());
+        let (since, from, swept) = (self.since, self.from, self.swept);
+        let (keys, bytes) = (self.keys, self.bytes);
+        Some(CopyProgress { source, spans, since, from, through, swept, keys, bytes })
+    }
+
     /// All keys were copied.
     pub(super) fn has_all_keys(&self) -> bool {
         self.keys_end
@@ -163,6 +214,7 @@ impl Coordinator {
         self.copies
             .transfers
             .retain(|_, transfer| transfer.spans.iter().all(|span| wanted(transfer.learner, span)));
+        self.progress_follows_ring();
         if learning.is_empty() {
             (self.copies.ended, self.copies.meter) = ((0, 0), Meter::default());
         }
@@ -204,58 +256,50 @@ impl Coordinator {
     fn plan_transfers(&mut self, now: Time, record: &RingRecord) {
         while self.copies.transfers.len() < TRANSFERS_MAX {
             let open = record.learning.iter().filter(|learning| self.copies.is_open(learning));
-            let mut pairs: BTreeMap<_, Vec<Span>> = BTreeMap::new();
+            let mut pairs: BTreeMap<_, Vec<&Learning>> = BTreeMap::new();
             for learning in open {
                 let ready = self
                     .node_of(learning.learner)
                     .is_some_and(|node| node.link.phase == LinkPhase::Ready && node.is_up());
-                let source = self.source_of(learning.learner, learning.span).filter(|_| ready);
-                if let Some(source) = source {
-                    let pair = (learning.learner, source, learning.since, learning.from);
-                    pairs.entry(pair).or_default().push(learning.span);
+                let begins = self.begins(now, learning).filter(|_| ready);
+                if let Some((source, known)) = begins {
+                    let pair = (learning.learner, source, learning.since, learning.from, known);
+                    pairs.entry(pair).or_default().push(learning);
                 }
             }
-            let Some(((learner, source, since, from), spans)) = pairs.pop_first() else { return };
-            let Some(incarnation) = self.node_of(learner).and_then(|node| node.incarnation())
-            else {
+            let Some(((learner, source, _, _, known), learning)) = pairs.pop_first() else {
                 return;
             };
+            let Some(node) = self.node_of(learner) else { return };
+            let Some(incarnation) = node.incarnation() else { return };
+            let mut transfer = Transfer::new(learning[0], incarnation, source, now);
+            transfer.spans = learning.into_iter().map(|learning| learning.span).collect();
+            let progress = known.map(|place| &node.copied[place]);
+            progress.into_iter().for_each(|progress| transfer.resume(progress));
             self.copies.last += 1;
-            let transfer = Transfer {
-                learner,
-                incarnation,
-                source,
-                spans,
-                since,
-                from,
-                swept: Version::ZERO,
-                after: None,
-                through: None,
-                onces_after: Version::ZERO,
-                keys_end: false,
-                onces_end: false,
-                wait: Wait::Turn,
-                asked: now,
-                began: now,
-                keys: 0,
-                bytes: 0,
-                told: now,
-                untold: false,
-            };
             let id = self.copies.last;
             let state = self.state_of_transfer(&transfer);
+            if transfer.after.is_some() {
+                // What came before did not come this fast.
+                self.copies.meter = Meter::default();
+                let (name, keys) = (self.name_of(learner), transfer.keys);
+                self.note(Note::Change(format!(
+                    "copying to {name} goes on behind {keys} keys that an earlier coordinator had \
+                     copied"
+                )));
+            }
             self.copies.transfers.insert(id, transfer);
             self.tell_transfer(now, id, state);
         }
     }
 
-    /// Who can be asked now, of those in sync; whoever gives to fewest others.
-    fn source_of(&self, learner: MemberId, span: Span) -> Option<MemberId> {
-        let ring = self.ring.as_ref()?;
+    /// Who can be asked now, of those in sync.
+    pub(super) fn sources_of(&self, learner: MemberId, span: Span) -> Vec<MemberId> {
+        let Some(ring) = self.ring.as_ref() else { return Vec::new() };
         let range = Range { first: span.0, last: span.1 };
         let open = self.is_open_without(learner, &[range]);
         if open && !planted(Bug::CopiedWhileOpen) {
-            return None;
+            return Vec::new();
         }
         let inside = ring.arcs().filter(|arc| range.contains(arc.range.last));
         let mut able: Option<Vec<MemberId>> = None;
@@ -277,10 +321,15 @@ impl Coordinator {
                 }
             });
         }
+        able.unwrap_or_default()
+    }
+
+    /// Of these, whoever gives to fewest.
+    pub(super) fn least_asked(&self, able: &[MemberId]) -> Option<MemberId> {
         let load = |member: &MemberId| {
             self.copies.transfers.values().filter(|transfer| transfer.source == *member).count()
         };
-        able.unwrap_or_default().into_iter().min_by_key(|member| (load(member), *member))
+        able.iter().copied().min_by_key(|member| (load(member), *member))
     }
 
     /// Whether what is in a stretch is lost with one node more.
@@ -343,12 +392,15 @@ impl Coordinator {
         }
         let source = transfer.source;
         if !self.can_be_asked(source) {
-            // Any other one knows the same keys: it goes on from where this one had come.
+            // Any other one knows the same keys, and goes on from where this one had come: what
+            // this one did not have is aborted, whoever shows it, while it counts (R6).
             let spans = transfer.spans.clone();
-            let able = spans.first().and_then(|span| self.source_of(learner, *span));
-            match (able, self.copies.transfers.get_mut(&id)) {
+            let counts = |span: &&Span| self.counts_in(source, **span);
+            let span = spans.first().filter(counts);
+            let other = span.and_then(|span| self.least_asked(&self.sources_of(learner, *span)));
+            match (other, self.copies.transfers.get_mut(&id)) {
                 (Some(other), Some(transfer)) if transfer.spans.len() == 1 => {
-                    transfer.source = other;
+                    (transfer.source, transfer.mixed) = (other, true);
                 }
                 // Each of its stretches may have another source now.
                 _ => {
@@ -423,11 +475,13 @@ impl Coordinator {
             through: through.clone(),
             below: transfer.from,
         });
+        let progress = transfer.progress(through.clone());
         transfer.through = Some(through);
         transfer.wait = Wait::Taken(r);
         let learner = transfer.learner;
         if let Some(place) = self.by_member.get(&learner).copied() {
-            self.nodes[place].link.push_put(CopyPut { r, portion, whole, ..CopyPut::default() });
+            let put = CopyPut { r, portion, whole, progress, ..CopyPut::default() };
+            self.nodes[place].link.push_put(put);
         }
         self.pace.read(now, bytes, bytes_per_s);
     }

@@ -151,7 +151,7 @@ impl Coordinator {
         unreadable: Option<Option<Key>>,
     ) {
         let kind = DivergenceKind::Unreadable;
-        let points = self.ring.as_ref().map(|ring| ring.points().to_vec()).unwrap_or_default();
+        let points = self.ring.as_ref().map_or(&[][..], |ring| ring.points());
         let own = points.iter().find(|(_, other)| *other == member).map(|(point, _)| *point);
         let Some(span) = own.map(|point| self.span_of(point)) else { return };
         if let Some(through) = unreadable {

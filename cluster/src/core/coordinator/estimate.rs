@@ -158,7 +158,8 @@ impl Coordinator {
     /// How far a transfer is, as it is told.
     pub(super) fn told_of(&self, now: Time, id: u64, transfer: &Transfer, state: &str) -> Told {
         let us = now.since_us(transfer.began).max(1);
-        let bytes_per_s = transfer.bytes.saturating_mul(1_000_000) / us;
+        let came = transfer.bytes.saturating_sub(transfer.resumed_bytes);
+        let bytes_per_s = came.saturating_mul(1_000_000) / us;
         let total = self.total_of(transfer);
         let left = total.bytes.map(|total| total.saturating_sub(transfer.bytes));
         Told {

@@ -230,7 +230,7 @@ pub enum Note {
         /// Which of both.
         what: &'static str,
     },
-    /// A change of membership has come to its end.
+    /// A change of membership has come to its end, or goes on after another coordinator.
     Change(String),
     /// Something that an operator should look at.
     Alarm(String),

@@ -6,8 +6,8 @@
 use protocol::event::RecoveryPhase;
 use protocol::ids::{Epoch, Incarnation, MemberId, NodeName, Uuid};
 use protocol::peer::{
-    Departed, Down, DownBody, Greeting, Heartbeat, Open, Register, Registered, Report, RingRecord,
-    too_far_apart,
+    CopyProgress, Departed, Down, DownBody, Greeting, Heartbeat, Open, Register, Registered,
+    Report, RingRecord, too_far_apart,
 };
 use protocol::status::NodeState;
 
@@ -62,6 +62,8 @@ pub(super) struct Node {
     pub(super) caught_up: bool,
     /// What it said when this epoch was claimed, until it is made use of.
     pub(super) report: Option<Box<Report>>,
+    /// How far it had come with what it is learning when it reported last.
+    pub(super) copied: Vec<CopyProgress>,
     /// What it said first about the promise before this epoch.
     pub(super) before: Option<protocol::peer::Fence>,
     /// Its state as a witness for R6, once it has reported under this epoch.
@@ -100,6 +102,7 @@ impl Node {
             state: NodeState::Suspect,
             caught_up: false,
             report: None,
+            copied: Vec::new(),
             before: None,
             witness: None,
             installed: None,

@@ -12,7 +12,8 @@
 //! * `heal`: what is changed without being asked for: evictions, returns, learners that are ready
 //! * `change`: what administrators ask for
 //! * `preview`: what a change would move
-//! * `copying`: how learners get what they do not have
+//! * `copying`: how learners get what they do not have; `resume`: gone on with after another
+//!   coordinator
 //! * `audit`: whether copies that should be alike are
 //! * `scrub`: reading all records anew, and mending damaged ones
 //! * `damage`: what is known to be wrong with copies
@@ -63,6 +64,7 @@ mod pace;
 mod preview;
 mod reads;
 mod resolve;
+mod resume;
 mod rings;
 mod scan;
 mod scrub;

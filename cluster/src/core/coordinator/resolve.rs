@@ -128,10 +128,12 @@ impl Coordinator {
         }
         // What it remembers from when it was another member is decided without it (R6, H41).
         let was = report.ring.as_ref().and_then(|ring| number_in(ring, report.store));
-        let Report { cut_through, settled, mut txns, .. } = *report;
+        let Report { cut_through, settled, mut txns, mut copied, .. } = *report;
         if was != Some(member) {
             txns.clear();
+            copied.clear();
         }
+        self.nodes[place].copied = copied;
         self.nodes[place].link.phase = LinkPhase::Ready;
         self.nodes[place].witness = Some(Witness { cut_through, settled });
         let told: BTreeMap<Version, ReportedTxn> =

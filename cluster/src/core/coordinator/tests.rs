@@ -43,6 +43,7 @@ mod progress;
 mod reads;
 mod recovery;
 mod registration;
+mod resume;
 mod scan;
 mod txn_events;
 mod updates;

@@ -9,6 +9,10 @@
 //! not have goes, if it is of the time before the learning: its deletion may be told by nobody any
 //! more (`sweep`).
 //!
+//! How far a copy is, a learner keeps in memory, like what it has taken in, and says in its
+//! reports, so that another coordinator goes on from there (`coordinator/resume`). It forgets that
+//! with the learning it is about: before anything of those stretches may be dropped here.
+//!
 //! A node that was evicted comes back under another number. What it remembers of transactions
 //! under the old one is void from then on: they were decided without it (R6, H41), and it gets
 //! what they wrote with the copy.
@@ -20,7 +24,8 @@ use std::sync::Arc;
 
 use protocol::ids::{GroupSeq, Key, MemberId, RingNumber};
 use protocol::peer::{
-    CopyAnswer, CopyAsk, CopyItem, CopyPut, Extent, Placement, Portion, Span, TxnState,
+    CopyAnswer, CopyAsk, CopyItem, CopyProgress, CopyPut, Extent, Placement, Portion, Span,
+    TxnState,
 };
 
 use super::super::planted::{Bug, planted};
@@ -36,9 +41,9 @@ const LOOKS_MAX: usize = 2_048;
 const DROP_LOOKS: usize = 256;
 /// And at least; for a portion it is one for each so many bytes that are wanted.
 const LOOKS_MIN: usize = 64;
-const LOOK_BYTES: usize = 64;
+const LOOK_BYTES: u64 = 64;
 /// Bytes after which a portion ends.
-const BYTES_MAX: usize = 256 << 10;
+const BYTES_MAX: u64 = 256 << 10;
 /// What a dropped key counts for until a checkpoint; each of a step, at most.
 const DROPPED_BYTES: u64 = 64;
 /// Questions of one session that the keystore may be at.
@@ -64,6 +69,8 @@ struct Alone {
     r: u64,
     whole: Extent,
     keep: Arc<BTreeSet<Key>>,
+    /// How far the copy is when that is done.
+    progress: Option<CopyProgress>,
 }
 
 /// What a node is learning, and what it drops.
@@ -72,6 +79,9 @@ pub(super) struct Learning {
     lasts: Vec<Last>,
     /// The keystore is at the first of them.
     alone: VecDeque<Alone>,
+    /// How far copies are: each of stretches of its own, all of which are learned under the
+    /// present ring.
+    pub(super) progress: Vec<CopyProgress>,
     /// What is kept, and under which ring that was said, while the rest is being dropped.
     retain: Option<(RingNumber, Vec<Span>)>,
     /// All that this ring does not let it hold is dropped, and that leaves these.
@@ -111,9 +121,10 @@ impl NodeCore {
             }
             let token = AskToken { session: session.serial, r: ask.r };
             session.copies.insert(ask.r, ask.clone());
-            let bytes_max = (ask.bytes_max as usize).min(BYTES_MAX);
-            let looks_max = (bytes_max / LOOK_BYTES).clamp(LOOKS_MIN, LOOKS_MAX);
-            self.effects.push(Effect::Copy { token, ask, looks_max, bytes_max });
+            let bytes_max = ask.bytes_max.min(BYTES_MAX);
+            let looks_max = ((bytes_max / LOOK_BYTES) as usize).clamp(LOOKS_MIN, LOOKS_MAX);
+            let ask = CopyAsk { bytes_max, ..ask };
+            self.effects.push(Effect::Copy { token, ask, looks_max });
         }
     }
 
@@ -132,7 +143,7 @@ impl NodeCore {
     }
 
     pub(super) fn on_puts(&mut self, now: Time, puts: Vec<CopyPut>) {
-        for CopyPut { r, portion, onces, whole, swept, last } in puts {
+        for CopyPut { r, portion, onces, whole, progress, swept, last } in puts {
             let Ok(items) = portion.map_or(Ok(Vec::new()), |portion| portion.items()) else {
                 // It is no portion: as with any message that cannot be read.
                 self.close_session();
@@ -160,15 +171,40 @@ impl NodeCore {
                 let last = Last { session: serial, r, covered: false, durable: false, saved_with };
                 self.learning.lasts.push(last);
             } else if let Some((whole, keep)) = whole.zip(keep) {
-                let alone = Alone { session: serial, r, whole, keep: Arc::new(keep) };
+                let keep = Arc::new(keep);
+                let alone = Alone { session: serial, r, whole, keep, progress };
                 self.learning.alone.push_back(alone);
                 if self.learning.alone.len() == 1 {
                     self.drop_others(None);
                 }
             } else {
                 session.out.put.push(r);
+                self.has_come(progress);
             }
         }
+    }
+
+    /// A copy is so far now.
+    fn has_come(&mut self, progress: Option<CopyProgress>) {
+        let Some(progress) = progress.filter(|progress| !progress.spans.is_empty()) else { return };
+        let same = |old: &CopyProgress| old.spans.iter().any(|span| progress.spans.contains(span));
+        self.learning.progress.retain(|old| !same(old));
+        self.learning.progress.push(progress);
+        self.progress_follows_ring();
+    }
+
+    /// What is not being learned any more may be dropped, and may come back.
+    pub(super) fn progress_follows_ring(&mut self) {
+        let learning = self.meta.ring.as_ref().map_or(&[][..], |ring| &ring.learning);
+        let me = self.me;
+        let learned = |progress: &CopyProgress, span: &Span| {
+            learning.iter().any(|one| {
+                Some(one.learner) == me && one.span == *span && one.from == progress.from
+            })
+        };
+        self.learning
+            .progress
+            .retain(|progress| progress.spans.iter().all(|span| learned(progress, span)));
     }
 
     /// A checkpoint is done: what waited for it may be told.
@@ -207,6 +243,7 @@ impl NodeCore {
             return;
         }
         let Some(alone) = self.learning.alone.pop_front() else { return };
+        self.has_come(alone.progress);
         if let Some(session) = self.session.as_mut().filter(|s| s.serial == alone.session) {
             session.out.put.push(alone.r);
         }

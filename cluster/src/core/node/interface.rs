@@ -249,12 +249,10 @@ pub enum Effect {
     Copy {
         /// To be given back.
         token: AskToken,
-        /// What is asked for.
+        /// What is asked for; no longer than a portion may be.
         ask: CopyAsk,
         /// Keys to look at, at most.
         looks_max: usize,
-        /// Bytes of values after which it ends.
-        bytes_max: usize,
     },
     /// Named updates below this one need not be kept; keystore lane.
     DropOnces(Version),

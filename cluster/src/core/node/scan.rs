@@ -5,7 +5,7 @@
 //! in bytes, so that the keystore's thread is never long at it. Never: shows an undecided write.
 
 use protocol::ids::{Key, Value, Version};
-use protocol::peer::{ScanAnswer, ScanAsk, ScanItem, WireValue};
+use protocol::peer::{ScanAnswer, ScanAsk, ScanItem, WireValue, item_bytes};
 
 use super::super::planted::{Bug, planted};
 use super::once::holds;
@@ -15,8 +15,6 @@ use super::{AskToken, Effect, NodeCore};
 const LOOKS_MAX: usize = 2_048;
 /// Bytes of values after which a page ends.
 const BYTES_MAX: usize = 256 << 10;
-/// What an item counts for beside its key and value.
-const ITEM_BYTES: usize = 64;
 /// Questions of one session that the keystore may be at.
 const ASKS_MAX: usize = 4_096;
 
@@ -84,7 +82,7 @@ impl NodeCore {
         let items: Vec<ScanItem> = page.into_iter().map(item).collect();
         let bytes = |item: &ScanItem| {
             let value = item.value.as_ref().map_or(0, |value| value.0.len());
-            item.key.as_bytes().len() + value + ITEM_BYTES
+            item_bytes(&item.key, value) as usize
         };
         session.out.answered_bytes += items.iter().map(bytes).sum::<usize>();
         session.out.scan.push(ScanAnswer { r: token.r, items, through, damaged: None });

@@ -290,6 +290,7 @@ impl NodeCore {
         departed.into_iter().for_each(|id| self.leave_behind(id));
         self.effects.push(Effect::Ranges(ring.clone()));
         self.ring = Some(ring);
+        self.progress_follows_ring();
     }
 
     /// Something became durable: the report or a confirmation may be due.
@@ -324,6 +325,7 @@ impl NodeCore {
             marks: self.marks.iter().map(|(member, seq)| (*member, *seq)).collect(),
             lost: self.meta.lost.clone(),
             settled: self.settled.ranges().to_vec(),
+            copied: self.learning.progress.clone(),
             txns: txns.collect(),
         }
     }

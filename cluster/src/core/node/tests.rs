@@ -19,6 +19,7 @@ use super::{
 mod cache;
 mod forgetting;
 mod once;
+mod progress;
 mod sessions;
 mod space;
 

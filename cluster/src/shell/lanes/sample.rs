@@ -8,7 +8,7 @@
 use std::ops::Bound;
 
 use protocol::ids::Key;
-use protocol::peer::COPY_ITEM_BYTES;
+use protocol::peer::item_bytes;
 
 use crate::storage::keystore::{Keystore, Stored};
 
@@ -36,7 +36,7 @@ impl Sample {
         let walked = keystore.walk(start, &mut |key, stored: Stored| {
             if let Some(value) = &stored.value {
                 live += 1;
-                bytes += (key.as_bytes().len() + value.len()) as u64 + COPY_ITEM_BYTES;
+                bytes += item_bytes(&key, value.len());
             }
             looked += 1;
             let more = looked < KEYS && bytes < BYTES_MAX;
@@ -83,7 +83,8 @@ mod tests {
         let writes: Vec<_> = (0..400).map(|n| write(n, value(n))).collect();
         keystore.apply(&writes, GroupSeq(1)).expect("memory");
         (0..20).for_each(|_| sample.look(&keystore));
-        assert_eq!(sample.key_bytes(), Some(200 + 10 + COPY_ITEM_BYTES));
+        let of = |value_bytes| item_bytes(&write(0, None).write.key, value_bytes);
+        assert_eq!(sample.key_bytes(), Some(of(200)));
         // All are short now: that is known in the end.
         let writes: Vec<_> = (1_000..1_400).map(|n| (n, write(n - 1_000, Some(0)))).collect();
         let newer =
@@ -91,7 +92,7 @@ mod tests {
         keystore.apply(&writes.into_iter().map(newer).collect::<Vec<_>>(), GroupSeq(2)).unwrap();
         (0..2_000).for_each(|_| sample.look(&keystore));
         let mean = sample.key_bytes().expect("keys were seen");
-        assert!((10 + COPY_ITEM_BYTES..15 + COPY_ITEM_BYTES).contains(&mean), "{mean}");
+        assert!((of(0)..of(5)).contains(&mean), "{mean}");
     }
 
     #[test]
@@ -102,6 +103,6 @@ mod tests {
         let mut sample = Sample::default();
         sample.look(&keystore);
         assert_eq!(sample.keys, 1);
-        assert_eq!(sample.key_bytes(), Some((1 << 20) + 10 + COPY_ITEM_BYTES));
+        assert_eq!(sample.key_bytes(), Some(item_bytes(&write(0, None).write.key, 1 << 20)));
     }
 }

@@ -68,8 +68,9 @@ pub struct CopyScan {
 
 impl CopyScan {
     /// What `ask` is for.
-    pub fn of(ask: CopyAsk, looks_max: usize, bytes_max: usize) -> Self {
-        let CopyAsk { r: _, after, since, spans, bytes_max: _ } = ask;
+    pub fn of(ask: CopyAsk, looks_max: usize) -> Self {
+        let CopyAsk { r: _, after, since, spans, bytes_max } = ask;
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
         Self { spans, after, since, looks_max, bytes_max }
     }
 }
