@@ -93,7 +93,13 @@ impl Txns {
 
     pub(super) fn finished(&mut self, txn: &Txn, now: At) {
         let begun = txn.tx.and_then(|version| self.open.remove(&version));
-        let doubt = txn.tx.and_then(|version| self.doubts.get(&version).cloned());
+        let doubt = txn.tx.and_then(|version| self.doubts.get_mut(&version)).map(|doubt| {
+            // Of one that only this console found to be in doubt nothing else is told.
+            if let Some(outcome) = txn.outcome {
+                doubt.resolved.get_or_insert((outcome, now));
+            }
+            doubt.clone()
+        });
         let no = begun.map_or_else(|| self.next_no(), |row| row.no);
         let name = txn.outcome.map_or("other", Outcome::as_str);
         *self.seen.entry(name).or_default() += 1;
