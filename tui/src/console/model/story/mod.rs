@@ -16,8 +16,8 @@ pub use words::{StepView, Told, Weight};
 
 use std::collections::VecDeque;
 
-use protocol::event::{Admin, Body, Event, Proc, ProcState, RecoveryPhase};
-use protocol::ids::Epoch;
+use protocol::event::{Admin, Body, Event, Outcome, Proc, ProcState, RecoveryPhase};
+use protocol::ids::{Epoch, Version};
 use protocol::status::{CoordinatorState, NodeState};
 
 use super::clock::{At, Since};
@@ -143,7 +143,7 @@ impl Story {
             Body::CoordinatorState(_) => self.coordinator(model, now),
             Body::RingEpoch(_) => self.ring(model, now),
             Body::Transfer(_) => self.open().find(|one| one.is_change()).map(|one| one.id),
-            Body::TxnInDoubt(_) | Body::TxnResolved(_) => self.doubt(&event.body),
+            Body::TxnInDoubt(_) | Body::TxnResolved(_) | Body::Txn(_) => self.doubt(&event.body),
             _ => None,
         };
         self.explain(model);
@@ -375,12 +375,16 @@ impl Story {
                 told.tx.into_iter().for_each(|version| incident.doubt(version));
                 Some(incident.id)
             }
-            Body::TxnResolved(told) => {
-                let version = told.tx?;
-                let mut newest = self.incidents.iter_mut().rev();
-                newest.find_map(|one| one.resolve(version, told.outcome).then_some(one.id))
-            }
+            Body::TxnResolved(told) => self.resolve(told.tx?, told.outcome),
+            // Of one that only this console found to be in doubt nothing else is told.
+            Body::Txn(txn) => self.resolve(txn.tx?, txn.outcome?),
             _ => None,
         }
+    }
+
+    /// A transaction has ended; of which incident it was in doubt, if of any.
+    fn resolve(&mut self, version: Version, outcome: Outcome) -> Option<u32> {
+        let mut newest = self.incidents.iter_mut().rev();
+        newest.find_map(|one| one.resolve(version, outcome).then_some(one.id))
     }
 }
