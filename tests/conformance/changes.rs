@@ -43,6 +43,11 @@ checks! {
     1206 every_change_has_a_name_and_an_end
         "`rebalance`, `repair`, `scrub {}`",
         "Replies `{\"ok\":true,\"change\":\"c7\"}` at acceptance; progress in `status.changes` and events"
+    1207 how_a_node_is_is_told_as_status_says_it
+        "`member_state {node,from,to,reason:tcp_refused|tcp_reset|silence|no_progress|registered|caught_up|admin",
+        "Node states: `joining` (learner), `up`",
+        "`evicted`, `leaving`",
+        "`remove {node}` (drain, leave; its process is then stopped and not restarted), `add {}`"
 }
 
 /// Nobody is evicted but where a check wants it.
@@ -145,6 +150,16 @@ fn last_node(site: &Site) -> String {
 fn members(event: &Value) -> Vec<&str> {
     let points = event["points"].as_array().expect("points").iter();
     points.filter_map(|point| point["node"].as_str()).collect()
+}
+
+/// Reads until a node is told to be in this state: all that was told of nodes until then.
+fn told_until(events: &mut Events, name: &str, to: &str) -> Vec<Value> {
+    events.heard.clear();
+    events.until(&format!("that {name} is {to}"), |event| {
+        event["event"] == "member_state" && event["node"] == name && event["to"] == to
+    });
+    let heard = events.heard.iter().filter(|event| event["event"] == "member_state");
+    heard.cloned().collect()
 }
 
 fn is_transfer(event: &Value) -> bool {
@@ -279,6 +294,8 @@ fn eviction_counts_from_suspect(site: &Site) {
     let after_us = at_us(&gone) - at_us(&suspect);
     assert!(after_us >= heartbeat_ms * 1_000, "evicted after {after_us} us");
     assert!(!events.heard.iter().any(|event| is(event, "down")), "{:?}", events.heard);
+    let told = events.until("that it is evicted", |event| is(event, "evicted"));
+    assert_eq!(told["reason"], "silence", "as nobody has asked for it: {told}");
     assert_eq!(node(site, &victim)["state"], "evicted");
     set(&mut talk, "evict_after_ms", 0);
     assert_eq!(cluster.admin("resume", &victim)["ok"], true);
@@ -333,4 +350,55 @@ fn every_change_has_a_name_and_an_end(site: &Site) {
         names.push(name);
     }
     well(site);
+}
+
+/// Whoever folds the events over the snapshot has what `status` says; what an order led to says so.
+fn how_a_node_is_is_told_as_status_says_it(site: &Site) {
+    fill(site);
+    let before = well(site);
+    let evicted = last_node(site);
+    let mut talk = site.open();
+    pace(&mut talk, FAST);
+    let (mut events, first) = Events::open(site, &json!({"topics": ["member"]}));
+    let mut states: BTreeMap<String, Value> = BTreeMap::new();
+    for node in first["status"]["nodes"].as_array().expect("a list") {
+        let name = node["name"].as_str().expect("a name").to_owned();
+        assert!(states.insert(name, node["state"].clone()).is_none(), "a row a name: {first}");
+    }
+    let mut told = Vec::new();
+
+    // It runs, and so it comes back by itself.
+    change(&mut talk, json!({"action": "evict", "node": evicted}));
+    told.extend(told_until(&mut events, &evicted, "evicted"));
+    told.extend(told_until(&mut events, &evicted, "up"));
+    well(site);
+    let name = change(&mut talk, json!({"action": "add"}));
+    comes_to(site, &name, "done");
+    let newcomer = well(site).into_iter().find(|node| !before.contains(node)).expect("one more");
+    told.extend(told_until(&mut events, &newcomer, "up"));
+    let name = change(&mut talk, json!({"action": "remove", "node": newcomer}));
+    told.extend(told_until(&mut events, &newcomer, "evicted"));
+    comes_to(site, &name, "done");
+
+    let of = |node: &str| {
+        let its = told.iter().filter(|event| event["node"] == node);
+        let words = its.map(|event| ["from", "to", "reason"].map(|field| event[field].clone()));
+        words
+            .map(|words| words.map(|word| word.as_str().unwrap_or("?").to_owned()).join(" "))
+            .collect::<Vec<_>>()
+    };
+    let back = ["up evicted admin", "evicted joining registered", "joining up caught_up"];
+    assert_eq!(of(&evicted), back);
+    let life =
+        ["down joining admin", "joining up caught_up", "up leaving admin", "leaving evicted admin"];
+    assert_eq!(of(&newcomer), life);
+    for event in &told {
+        let node = event["node"].as_str().expect("a name").to_owned();
+        let known = states.insert(node, event["to"].clone()).unwrap_or_else(|| json!("down"));
+        assert_eq!(known, event["from"], "{event}");
+    }
+    wait_for("it to be gone", CHANGE_MAX, || (well(site) == before).then_some(()));
+    for name in before {
+        assert_eq!(states[&name], node(site, &name)["state"], "{name}");
+    }
 }

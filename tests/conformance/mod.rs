@@ -199,55 +199,51 @@ fn wanted(lists: &[&'static [Check]]) -> Vec<&'static Check> {
     lists.iter().copied().flatten().filter(is_wanted).collect()
 }
 
+/// Keeps those checks of `lists` that are wanted, at the site that is made for them.
+fn keep_wanted(lists: &[&'static [Check]], site: impl FnOnce() -> Site) {
+    let checks = wanted(lists);
+    if checks.is_empty() {
+        return;
+    }
+    let site = site();
+    keep(&checks, &site);
+    if site.own.is_none() {
+        site.clean();
+    }
+}
+
+/// A cluster of a list's own.
+fn own(name: &str, nodes: usize, replicas: usize, flags: &[&str]) -> Site {
+    let cluster = Cluster::start(&format!("conformance-{name}"), nodes, replicas, flags);
+    Site::at(cluster.addr(), Some(cluster))
+}
+
 #[test]
 fn the_contract_is_kept() {
-    let checks = wanted(ALL);
-    if !checks.is_empty() {
-        let site = Site::find();
-        keep(&checks, &site);
-        if site.own.is_none() {
-            site.clean();
-        }
-    }
+    keep_wanted(ALL, Site::find);
 }
 
 #[test]
 fn the_contract_is_kept_with_tokens() {
-    let checks = wanted(&[tokens::CHECKS]);
-    if !checks.is_empty() {
-        let dir = TempDir::new("conformance-tokens");
-        let flags = tokens::flags(&dir);
-        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        let cluster = Cluster::start("conformance-tokens", 2, 2, &flags);
-        keep(&checks, &Site::at(cluster.addr(), Some(cluster)));
-    }
+    let dir = TempDir::new("conformance-tokens");
+    let flags = tokens::flags(&dir);
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    keep_wanted(&[tokens::CHECKS], || own("tokens", 2, 2, &flags));
 }
 
 #[test]
 fn the_contract_is_kept_with_small_limits() {
-    let checks = wanted(&[limits::CHECKS]);
-    if !checks.is_empty() {
-        let cluster = Cluster::start("conformance-limits", 2, 2, limits::FLAGS);
-        keep(&checks, &Site::at(cluster.addr(), Some(cluster)));
-    }
+    keep_wanted(&[limits::CHECKS], || own("limits", 2, 2, limits::FLAGS));
 }
 
 #[test]
 fn the_contract_is_kept_while_the_membership_changes() {
-    let checks = wanted(&[changes::CHECKS]);
-    if !checks.is_empty() {
-        let cluster = Cluster::start("conformance-changes", 4, 2, changes::FLAGS);
-        keep(&checks, &Site::at(cluster.addr(), Some(cluster)));
-    }
+    keep_wanted(&[changes::CHECKS], || own("changes", 4, 2, changes::FLAGS));
 }
 
 #[test]
 fn the_contract_is_kept_with_one_copy() {
-    let checks = wanted(&[alone::CHECKS]);
-    if !checks.is_empty() {
-        let cluster = Cluster::start("conformance-alone", 3, 1, changes::FLAGS);
-        keep(&checks, &Site::at(cluster.addr(), Some(cluster)));
-    }
+    keep_wanted(&[alone::CHECKS], || own("alone", 3, 1, changes::FLAGS));
 }
 
 /// Runs them all, then says which ones failed.

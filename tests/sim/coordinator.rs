@@ -19,6 +19,7 @@ use protocol::reply::{self, WATCH_LOST_LINE};
 use super::asked::{Asked, once_of};
 use super::network::Way;
 use super::plan::{HEARTBEAT_MS, LEASE_MS, MS};
+use super::seen::Seen;
 use super::world::{Clock, Event, Failure, World};
 
 /// One coordinator, dead or alive.
@@ -42,6 +43,8 @@ pub(crate) struct Process {
     flushing: bool,
     /// The wake-up that was asked for.
     wake_at: u64,
+    /// What its subscriber has been told; none: it has none.
+    pub(crate) seen: Option<Seen>,
 }
 
 /// One client's connection, as the coordinator sees it.
@@ -147,7 +150,9 @@ impl World {
             clock,
             flushing: false,
             wake_at: u64::MAX,
+            seen: None,
         });
+        self.subscribe(number);
         self.plan_wake(number);
     }
 
@@ -156,6 +161,8 @@ impl World {
         let process = &mut self.coordinators[coordinator];
         let now = process.clock.read(self.now);
         let effects = process.core.handle(now, input);
+        self.see(coordinator, &effects, false);
+        let process = &mut self.coordinators[coordinator];
         let undecided = process.core.undecided();
         if self.plan.serial && undecided > 1 {
             self.fail(Failure::AtATime(undecided));
@@ -169,6 +176,13 @@ impl World {
             let wait = self.rng.below(300);
             self.after(wait, Event::Flush(coordinator));
         }
+    }
+
+    /// The same of what changes nothing but what is told.
+    pub(crate) fn hand_in_quietly(&mut self, coordinator: usize, input: Input) {
+        let process = &mut self.coordinators[coordinator];
+        let effects = process.core.handle(process.clock.read(self.now), input);
+        assert!(effects.is_empty(), "{effects:?}");
     }
 
     fn effect(&mut self, coordinator: usize, effect: Effect) {
@@ -204,7 +218,10 @@ impl World {
             }
             Effect::Lease(until) => self.coordinators[coordinator].lease_until = until,
             Effect::Note(note) => self.on_note(coordinator, &note),
-            Effect::Event(event) => panic!("nobody has asked for {event:?}"),
+            Effect::Event(event) => {
+                let asked = self.coordinators[coordinator].seen.is_some();
+                assert!(asked, "nobody has asked for {event:?}");
+            }
             Effect::Active { epoch, .. } => {
                 let process = &mut self.coordinators[coordinator];
                 process.active = true;
@@ -304,6 +321,7 @@ impl World {
             effects = process.core.handle(now, Input::Tick);
         }
         effects.extend(process.core.handle(now, Input::Flush));
+        self.see(coordinator, &effects, true);
         for effect in effects {
             self.effect(coordinator, effect);
         }

@@ -84,8 +84,13 @@ const AT_LEAST: &[(&str, u64)] = &[
     ("nodes added", 70),
     ("removals", 30),
     ("copies resumed", 15),
-    ("rotten records found", 60),
-    ("records mended", 30),
+    ("nodes told to be evicted", 60),
+    ("nodes told to join", 100),
+    ("nodes told to leave", 30),
+    ("records changed", 50),
+    ("records damaged", 50),
+    ("rotten records found", 100),
+    ("records mended", 50),
 ];
 
 impl Coverage {

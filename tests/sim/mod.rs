@@ -15,6 +15,7 @@
 //! * `caches`: what is checked of those of the nodes
 //! * `clients`: what they do; `asked`: what they ask for; `answers`: what they are told
 //! * `repeats`: what they do about an end that they do not know; `watchers`: scans and watches
+//! * `seen`: what a subscriber makes of events, and what `status` says
 //! * `promises`: what servers have said and must stand by
 //! * `finish`: coming to rest, and the verdict
 //! * `planted`: whether bugs planted on purpose are found
@@ -45,6 +46,7 @@ pub(crate) mod recover;
 mod registration;
 mod repeats;
 mod rot;
+mod seen;
 mod shrink;
 mod stores;
 mod watchers;

@@ -195,6 +195,8 @@ pub(crate) enum Failure {
     Promise(String),
     /// A store that lost nothing was refused or refuses to start, or a rule is said to be broken.
     Refused(String),
+    /// What subscribers were told is not what `status` says.
+    Untold(String),
     /// A panic.
     Panicked(String),
     /// The same seed did not give the same run.

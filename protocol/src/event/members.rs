@@ -90,8 +90,9 @@ pub struct MemberState {
     pub from: NodeState,
     /// How it is seen now.
     pub to: NodeState,
-    /// Why: `tcp_refused`, `tcp_reset`, `silence`, `no_progress`, `registered`, `caught_up`, or
-    /// `lost`: its store has lost something.
+    /// Why: `tcp_refused`, `tcp_reset`, `silence`, `no_progress`, `registered`, `caught_up`,
+    /// `admin`: by order, or `lost`: its store has lost something. Of an eviction that nobody asked
+    /// for: why the node was not up.
     pub reason: String,
     /// Whether its supervisor says that it stands still.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

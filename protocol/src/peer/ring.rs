@@ -48,6 +48,13 @@ pub struct RingRecord {
     pub departed: Vec<Departed>,
 }
 
+impl RingRecord {
+    /// All that were members once and are none of this ring.
+    pub fn departed(&self) -> impl Iterator<Item = &Departed> {
+        self.departed.iter().chain(&self.outgoing)
+    }
+}
+
 /// A stretch of the ring: its first and its last point, both included.
 pub type Span = (Point, Point);
 

@@ -27,7 +27,6 @@ use super::super::time::Time;
 use super::copying::no_room;
 use super::heal::as_founded;
 use super::members::Node;
-use super::scrub::Why;
 use super::{Answer, ClientId, Coordinator, Effect, Note, Phase};
 
 /// Changes that are shown after their end.
@@ -110,6 +109,8 @@ struct Change {
     kind: Kind,
     state: State,
     began: Time,
+    /// An administrator asked for it: it did not begin by itself.
+    asked: bool,
     keys: u64,
     bytes: u64,
     /// The points before its first step.
@@ -255,7 +256,7 @@ impl Coordinator {
             let preview = next.map(|next| self.preview(&record, &next, &kind));
             return Ok(AdminReply { preview, ..AdminReply::default() });
         }
-        let number = self.open_change(now, kind.clone(), State::Waiting(None));
+        let number = self.open_change(now, (kind.clone(), true), State::Waiting(None));
         if let (Kind::Add(_), None) = (&kind, &next) {
             self.effects.push(Effect::WantNode);
         }
@@ -275,7 +276,7 @@ impl Coordinator {
             return Err(Box::new(refused(ErrorCode::Refused, "recovering", sentence)));
         }
         let open = self.changes.open.iter().find(|change| change.kind.is_scrub());
-        if let Some(open) = open.filter(|_| !self.scrubs_by_itself()) {
+        if let Some(open) = open.filter(|open| open.asked) {
             return Err(Box::new(busy(open)));
         }
         if dry_run {
@@ -284,16 +285,16 @@ impl Coordinator {
         let mends = kind == Kind::Repair;
         // Where scrubs follow each other without a pause, an order would find no room.
         self.end_scrub_change(now, State::Cancelled, "an order takes its place and reads all anew");
-        let number = self.open_change(now, kind, State::Running);
-        self.begin_scrub(now, Why::Asked { mends });
+        let number = self.open_change(now, (kind, true), State::Running);
+        self.begin_scrub(now, mends);
         Ok(AdminReply { change: Some(format!("c{number}")), ..AdminReply::default() })
     }
 
     /// A scrub that nobody asked for, if none is running.
     pub(super) fn scrub_by_itself(&mut self, now: Time) {
         if !self.changes.open.iter().any(|change| change.kind.is_scrub()) {
-            self.open_change(now, Kind::Scrub, State::Running);
-            self.begin_scrub(now, Why::Period);
+            self.open_change(now, (Kind::Scrub, false), State::Running);
+            self.begin_scrub(now, false);
         }
     }
 
@@ -460,11 +461,31 @@ impl Coordinator {
         })
     }
 
-    fn open_change(&mut self, now: Time, kind: Kind, state: State) -> u64 {
+    /// Whether a node is missing for an order to add one.
+    pub(super) fn wants_node(&self) -> bool {
+        let waits = |change: &Change| {
+            matches!((&change.kind, &change.state), (Kind::Add(_), State::Waiting(_)))
+        };
+        self.changes.open.iter().any(waits)
+    }
+
+    /// Whether a node that lost its place did so since an administrator wanted it, and not since
+    /// it was silent.
+    pub(super) fn is_out_by_order(&self, name: &str) -> bool {
+        let mut open = self.changes.open.iter();
+        let evicted = open.find(|c| matches!(&c.kind, Kind::Evict(node) if node == name));
+        let removed = || {
+            let departed = self.record.iter().flat_map(|record| record.departed());
+            departed.filter(|departed| departed.name.as_str() == name).any(|gone| gone.removed)
+        };
+        evicted.map_or_else(removed, |change| change.asked)
+    }
+
+    fn open_change(&mut self, now: Time, (kind, asked): (Kind, bool), state: State) -> u64 {
         self.changes.last += 1;
         let number = self.changes.last;
         let (began, keys, bytes, before) = (now, 0, 0, Places::new());
-        self.changes.open.push(Change { number, kind, state, began, keys, bytes, before });
+        self.changes.open.push(Change { number, kind, state, began, asked, keys, bytes, before });
         number
     }
 
@@ -473,7 +494,7 @@ impl Coordinator {
         match self.changes.open.iter_mut().find(|change| change.kind == kind) {
             Some(change) => change.state = State::Running,
             None => {
-                self.open_change(now, kind, State::Running);
+                self.open_change(now, (kind, false), State::Running);
             }
         }
     }

@@ -14,7 +14,6 @@ use protocol::status::NodeState;
 use super::super::detector::{self, Observed, Verdict};
 use super::super::ring::{is_ring, number_in};
 use super::super::time::Time;
-use super::events::Seen;
 use super::heal::as_founded;
 use super::links::{Link, LinkPhase};
 use super::{Coordinator, Effect, Note, Phase, RegistrationId};
@@ -58,6 +57,8 @@ pub(super) struct Node {
     pub(super) heartbeat_at: Option<Time>,
     pub(super) heartbeats: u64,
     pub(super) state: NodeState,
+    /// Why it is seen so, as the event `member_state` says it.
+    pub(super) reason: &'static str,
     /// It has learned what it missed in its present incarnation.
     pub(super) caught_up: bool,
     /// What it said when this epoch was claimed, until it is made use of.
@@ -100,6 +101,7 @@ impl Node {
             heartbeat_at: None,
             heartbeats: 0,
             state: NodeState::Suspect,
+            reason: "registered",
             caught_up: false,
             report: None,
             copied: Vec::new(),
@@ -159,6 +161,7 @@ impl Coordinator {
             }
             free.unwrap_or(self.nodes.len() - 1)
         });
+        self.events.states_may_differ();
         let welcome = Registered::Welcome(Greeting::new(self.known_cluster()));
         self.effects.push(Effect::Registered { conn, answer: welcome });
         let node = &mut self.nodes[place];
@@ -338,6 +341,7 @@ impl Coordinator {
         let place = self.nodes.iter().position(|node| node.registered_on == Some(conn));
         let Some(place) = place else { return };
         self.nodes[place].registered_on = None;
+        self.events.states_may_differ();
         self.watch_members(now);
     }
 
@@ -377,7 +381,14 @@ impl Coordinator {
 
     fn number_nodes(&mut self, ids: Vec<Option<MemberId>>) {
         self.by_member.clear();
+        self.events.states_may_differ();
+        let active = self.phase == Phase::Active;
         for (place, (node, id)) in self.nodes.iter_mut().zip(ids).enumerate() {
+            if active && node.id.is_none() && id.is_some() {
+                // It waits here, and nobody has looked at it since it had a number: why it was not
+                // up then says nothing.
+                node.reason = "registered";
+            }
             node.id = id;
             self.by_member.extend(id.map(|id| (id, place)));
         }
@@ -431,6 +442,7 @@ impl Coordinator {
         let node = &mut self.nodes[place];
         let (store, Some(incarnation)) = (node.uuid, node.incarnation()) else { return };
         node.link.phase = LinkPhase::Opening;
+        self.events.states_may_differ();
         let open = Open {
             greeting: Greeting::new(cluster),
             coordinator: self.config.instance,
@@ -464,6 +476,7 @@ impl Coordinator {
             return;
         }
         self.trace_link_ended(place);
+        self.events.states_may_differ();
         let node = &mut self.nodes[place];
         let session = node.link.session;
         if node.link.phase == LinkPhase::Ready {
@@ -511,15 +524,19 @@ impl Coordinator {
             }
             let (state, reason) = self.verdict(now, place);
             let node = &mut self.nodes[place];
+            if node.reason != reason {
+                node.reason = reason;
+                self.events.states_may_differ();
+            }
             if node.state != state {
                 let was_up = node.is_up();
                 if was_up {
                     node.silent_since = now;
                 }
-                let from = std::mem::replace(&mut node.state, state);
+                node.state = state;
                 let note = Note::Member { node: node.name.clone(), state, reason };
                 self.note(note);
-                self.tell_member_state(now, place, &Seen { from, to: state, reason });
+                self.tell_states(now);
                 if was_up {
                     self.on_member_silent(now, place);
                 } else if state == NodeState::Up {

@@ -357,6 +357,7 @@ impl Coordinator {
             Input::Stop => self.on_stop(now),
         }
         self.run_work(now);
+        self.tell_states_that_differ(now);
         self.tell_sweeps();
         std::mem::take(&mut self.effects)
     }

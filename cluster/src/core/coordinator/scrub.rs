@@ -41,23 +41,12 @@ pub(super) struct Scrubs {
 /// A scrub under way.
 #[derive(Debug)]
 struct Scrub {
-    why: Why,
+    /// Damaged records are replaced when it is over.
+    mends: bool,
     nodes: BTreeMap<MemberId, Progress>,
     keys: u64,
     bytes: u64,
     damaged: u64,
-}
-
-/// Why a scrub was begun.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
-    /// Its time had come.
-    Period,
-    /// It was asked for.
-    Asked {
-        /// Damaged records are replaced when it is over.
-        mends: bool,
-    },
 }
 
 /// How far a node is.
@@ -97,10 +86,10 @@ pub(super) struct Figures {
 
 impl Coordinator {
     /// Begins a scrub, instead of the one that is running.
-    pub(super) fn begin_scrub(&mut self, now: Time, why: Why) {
+    pub(super) fn begin_scrub(&mut self, now: Time, mends: bool) {
         let members = self.ring.as_ref().map(|ring| ring.members()).unwrap_or_default();
         let nodes = members.into_iter().map(|member| (member, Progress::default())).collect();
-        self.scrubs.running = Some(Scrub { why, nodes, keys: 0, bytes: 0, damaged: 0 });
+        self.scrubs.running = Some(Scrub { mends, nodes, keys: 0, bytes: 0, damaged: 0 });
         self.scrubs.hopeless.clear();
         self.scrub_step(now);
     }
@@ -108,11 +97,6 @@ impl Coordinator {
     /// No scrub goes on; what was found stays known.
     pub(super) fn stop_scrub(&mut self) {
         self.scrubs.running = None;
-    }
-
-    /// Whether the running scrub began by itself: an order may take its place.
-    pub(super) fn scrubs_by_itself(&self) -> bool {
-        self.scrubs.running.as_ref().is_some_and(|scrub| scrub.why == Why::Period)
     }
 
     /// What the running scrub has read.
@@ -209,7 +193,7 @@ impl Coordinator {
         if scrub.nodes.iter().any(open) {
             return;
         }
-        if scrub.why == (Why::Asked { mends: true }) && self.mend_some() {
+        if scrub.mends && self.mend_some() {
             return;
         }
         let Some(scrub) = &self.scrubs.running else { return };

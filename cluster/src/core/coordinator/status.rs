@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::event::Copies;
-use protocol::ids::{Key, MemberId};
+use protocol::ids::{Key, MemberId, NodeName};
+use protocol::peer::{RingMember, RingRecord};
 use protocol::status::{
     ClusterStatus, CoordinatorState, CoordinatorStatus, NodeFigures, NodeState, NodeStatus,
     OpsStatus, PointStatus, RingStatus, Status,
@@ -14,6 +15,7 @@ use protocol::status::{
 
 use super::super::time::Time;
 use super::heal::as_founded;
+use super::links::LinkPhase;
 use super::members::Node;
 use super::updates::TxnPhase;
 use super::{Coordinator, Phase};
@@ -35,9 +37,9 @@ impl Coordinator {
     /// What is known now.
     pub fn status(&self, now: Time) -> Status {
         let supervisor = self.nodes.iter().filter_map(|n| n.register.as_ref()?.supervisor);
-        let gone = |node: &&Node| self.has_left(node) || self.is_forgotten(node);
-        let here = self.nodes.iter().filter(|node| !gone(node));
-        let mut nodes: Vec<NodeStatus> = here.map(|node| self.node(now, node)).collect();
+        let listed = self.listed().into_iter();
+        let mut nodes: Vec<NodeStatus> =
+            listed.map(|place| self.node(now, &self.nodes[place])).collect();
         nodes.extend(self.absent_members());
         nodes.sort_by(|a, b| a.id.cmp(&b.id).then_with(|| a.name.cmp(&b.name)));
         let copies = self.copies();
@@ -152,6 +154,30 @@ impl Coordinator {
         }
     }
 
+    /// The places of the nodes that are shown: one of each name, by which people know them.
+    /// Of several the member is, or else whichever registered last: where one was evicted, and
+    /// another store has its name now, the old one is nobody's any more.
+    pub(super) fn listed(&self) -> Vec<usize> {
+        let rank = |place: usize| {
+            let node = &self.nodes[place];
+            (node.id.is_some(), node.registered_on.is_some(), node.registered_at)
+        };
+        let mut listed: BTreeMap<&NodeName, usize> = BTreeMap::new();
+        for (place, node) in self.nodes.iter().enumerate() {
+            if self.has_left(node) || self.is_forgotten(node) {
+                continue;
+            }
+            let shown = listed.entry(&node.name).or_insert(place);
+            if rank(place) > rank(*shown) {
+                *shown = place;
+            }
+        }
+        for member in self.unregistered_members() {
+            listed.remove(&member.name);
+        }
+        listed.into_values().collect()
+    }
+
     /// Whether a node was removed by order, and has ended.
     fn has_left(&self, node: &Node) -> bool {
         let record = self.record.as_ref().filter(|_| node.registered_on.is_none());
@@ -163,16 +189,29 @@ impl Coordinator {
     pub(super) fn state_of(&self, node: &Node) -> NodeState {
         let Some((record, ring)) = self.newest() else { return node.state };
         let Some(id) = node.id else {
-            let departed = record.departed.iter().chain(&record.outgoing);
-            let evicted = departed.into_iter().any(|departed| departed.uuid == node.uuid);
+            let evicted = record.departed().any(|departed| departed.uuid == node.uuid);
             return if evicted { NodeState::Evicted } else { NodeState::Joining };
         };
-        let leaves = |member: &protocol::peer::RingMember| member.points.is_empty();
-        if node.state != NodeState::Up {
-            return node.state;
-        }
-        if record.members.iter().any(|member| member.id == id && leaves(member)) {
+        let leaves_in = |record: &RingRecord| {
+            let member = record.members.iter().find(|member| member.id == id);
+            member.map(|member| member.points.is_empty())
+        };
+        let next = leaves_in(record);
+        // Who is about to be out has its place until that ring is in force.
+        let leaves = next.or_else(|| self.record.as_deref().and_then(leaves_in));
+        if node.is_up() && leaves == Some(true) {
             return NodeState::Leaving;
+        }
+        // What a newcomer missed before it had its place it learns as that, from the moment that
+        // there is a connection to it.
+        let connected = matches!(node.link.phase, LinkPhase::Opening | LinkPhase::Ready);
+        let is_new = match node.reason {
+            "registered" => true,
+            "tcp_reset" => connected,
+            _ => false,
+        };
+        if next.is_none() || !node.is_up() && !is_new {
+            return node.state;
         }
         let holds = || ring.arcs().filter(|arc| arc.holders.contains(&id));
         let learns_all =
@@ -181,10 +220,13 @@ impl Coordinator {
     }
 
     /// Members that have not registered with this coordinator.
+    pub(super) fn unregistered_members(&self) -> impl Iterator<Item = &RingMember> {
+        let members = self.record.iter().flat_map(|record| &record.members);
+        members.filter(|member| self.nodes.iter().all(|node| node.uuid != member.uuid))
+    }
+
     fn absent_members(&self) -> Vec<NodeStatus> {
-        let Some(record) = &self.record else { return Vec::new() };
-        let absent = record.members.iter().filter(|m| self.nodes.iter().all(|n| n.uuid != m.uuid));
-        absent
+        self.unregistered_members()
             .map(|member| NodeStatus {
                 name: member.name.clone(),
                 id: member.points.first().copied(),

@@ -45,6 +45,7 @@ mod recovery;
 mod registration;
 mod resume;
 mod scan;
+mod states;
 mod txn_events;
 mod updates;
 mod watch;
@@ -68,6 +69,8 @@ struct Side {
     lines: Vec<(u64, String)>,
     notes: Vec<Note>,
     events: Vec<Event>,
+    /// How nodes are, by what was told; none: nobody asked.
+    seen: Option<states::Seen>,
     /// How many nodes were asked for.
     wanted: u32,
     /// Nodes that were removed by order.
@@ -230,6 +233,7 @@ impl World {
             lines: Vec::new(),
             notes: Vec::new(),
             events: Vec::new(),
+            seen: None,
             wanted: 0,
             removed: Vec::new(),
             dead: false,
@@ -271,6 +275,7 @@ impl World {
             return false;
         }
         let effects = self.sides[side].core.handle(self.now, input);
+        self.fold(side, &effects);
         let any = !effects.is_empty();
         for effect in effects {
             self.perform(side, effect);

@@ -4,12 +4,12 @@
 
 use protocol::event::{Admin, Body, Event, ProcsSnapshot, RingEpoch, Snapshot};
 use protocol::ids::Epoch;
-use protocol::status::CoordinatorState;
+use protocol::status::{CoordinatorState, NodeState};
 
 use super::clock::At;
 use super::feed::{Fed, FeedName, FeedState};
 use super::moving::News;
-use super::node::{Node, Place};
+use super::node::{Node, Place, is_missed_by_nobody};
 use super::record::What;
 use super::ring::Ring;
 use super::{COORDINATOR, Model, SERVERS_MAX};
@@ -103,7 +103,12 @@ impl Model {
             }
             Body::MemberState(change) => {
                 self.keys_in_doubt = change.keys_in_doubt;
-                if let Some(node) = self.node(change.node.as_str()) {
+                if is_missed_by_nobody(change) {
+                    // Whoever was evicted can be brought back.
+                    if change.from == NodeState::Joining {
+                        self.nodes.remove(change.node.as_str());
+                    }
+                } else if let Some(node) = self.node(change.node.as_str()) {
                     node.member_state(change, now);
                 }
             }
@@ -185,14 +190,15 @@ impl Model {
         for (name, share) in after.iter().filter(|(name, _)| !before.contains_key(*name)) {
             self.left.remove(name);
             let Some(node) = self.node(name).filter(|_| !before.is_empty()) else { continue };
-            let is_back = node.is_evicted();
+            let is_back = node.had_lost_its_place();
             node.take_place(Place::New, now);
             let list = if is_back { &mut news.returned } else { &mut news.joined };
             list.push((name.clone(), *share));
         }
         for (name, node) in &mut self.nodes {
             let is_over = match node.place() {
-                Place::New => !self.moving.gains(name),
+                // Who waits to be added has no place that could be its own.
+                Place::New => after.contains_key(name) && !self.moving.gains(name),
                 Place::Leaving => !self.moving.loses(name),
                 // What a snapshot told, before this ring was.
                 Place::Evicted => after.contains_key(name) && before.contains_key(name),

@@ -59,6 +59,8 @@ pub struct Node {
     /// How it was last seen, whatever its place.
     seen: Option<NodeState>,
     place: Place,
+    /// Others had its place since it last had it as its own.
+    lost_its_place: bool,
     /// Its supervisor says that it stands still.
     pub paused: bool,
     /// What its supervisor says of its end.
@@ -89,6 +91,12 @@ pub struct Node {
     pub last_change: Option<MemberState>,
 }
 
+/// Whether this tells of the end of one that has no place, or has none any more: nobody misses it.
+pub(super) fn is_missed_by_nobody(change: &MemberState) -> bool {
+    let had_none = matches!(change.from, NodeState::Joining | NodeState::Evicted);
+    had_none && change.to == NodeState::Down && change.ring_share == 0.0
+}
+
 impl Node {
     /// Takes what a snapshot says of it.
     pub(super) fn snapshot(&mut self, status: &NodeStatus, waits: Waits, now: At) {
@@ -103,7 +111,7 @@ impl Node {
             NodeState::Down => self.silent_by(DOWN_INTERVALS, waits, now),
             _ => now,
         };
-        self.take_state(status.state, Since::found(since));
+        self.take_state(status.state, Place::Own, Since::found(since));
         self.status = Some(status.clone());
     }
 
@@ -127,7 +135,10 @@ impl Node {
     }
 
     pub(super) fn member_state(&mut self, change: &MemberState, now: At) {
-        self.take_state(change.to, Since::at(now));
+        // That one is heard again says nothing of its place.
+        let has_its_own = matches!(change.from, NodeState::Joining | NodeState::Leaving);
+        let place_if_up = if has_its_own { Place::Own } else { self.place };
+        self.take_state(change.to, place_if_up, Since::at(now));
         self.paused = change.paused;
         self.hint.clone_from(&change.hint);
         self.reason.clone_from(&change.reason);
@@ -144,11 +155,12 @@ impl Node {
 
     /// It is seen so. A state that speaks of its place alone says that it is well otherwise, but
     /// for one that is gone.
-    fn take_state(&mut self, state: NodeState, since: Since) {
+    fn take_state(&mut self, state: NodeState, place_if_up: Place, since: Since) {
         (self.seen, self.place) = match state {
             NodeState::Joining => (Some(NodeState::Up), Place::New),
             NodeState::Leaving => (Some(NodeState::Up), Place::Leaving),
             NodeState::Evicted => (self.seen.or(Some(NodeState::Down)), Place::Evicted),
+            NodeState::Up => (Some(NodeState::Up), place_if_up),
             seen => (Some(seen), self.place),
         };
         self.set_state(since);
@@ -166,6 +178,11 @@ impl Node {
     }
 
     fn set_state(&mut self, since: Since) {
+        self.lost_its_place = match self.place {
+            Place::Evicted => true,
+            Place::Own => false,
+            Place::New | Place::Leaving => self.lost_its_place,
+        };
         let state = match (self.place, self.seen) {
             (Place::Evicted, _) => NodeState::Evicted,
             (Place::New, Some(NodeState::Up)) => NodeState::Joining,
@@ -201,6 +218,11 @@ impl Node {
     /// Whether it is up and goes.
     pub fn is_well(&self) -> bool {
         self.state == Some(NodeState::Up) && !self.paused
+    }
+
+    /// Whether others have its place, or had it until it began to learn anew.
+    pub(super) fn had_lost_its_place(&self) -> bool {
+        self.lost_its_place
     }
 
     /// Whether others have its place.

@@ -12,6 +12,7 @@ use protocol::status::NodeState;
 
 use super::clock::{ago, count, micros};
 use super::feed::FeedState;
+use super::node::is_missed_by_nobody;
 use super::record::{Entry, What};
 
 /// A sentence, and what it is about.
@@ -203,8 +204,19 @@ fn of_divergence(found: &Divergence) -> Sentence {
 fn of_state(change: &MemberState) -> Sentence {
     let (mood, now) = match change.to {
         NodeState::Up => (Mood::Good, "UP".to_owned()),
+        NodeState::Down if is_missed_by_nobody(change) => {
+            let text = "has ended, and has no place".to_owned();
+            return made(change.node.as_str(), "member", Mood::Plain, text);
+        }
         NodeState::Down => (Mood::Bad, "DOWN".to_owned()),
+        // Whoever is asked to go, and whoever comes, is no worry.
+        NodeState::Evicted if change.from == NodeState::Leaving => {
+            let text = "has left: others have all that it had".to_owned();
+            return made(change.node.as_str(), "member", Mood::Plain, text);
+        }
+        NodeState::Evicted if change.reason == "admin" => (Mood::Worry, change.to.to_string()),
         NodeState::Evicted => (Mood::Bad, change.to.to_string()),
+        NodeState::Joining | NodeState::Leaving => (Mood::Plain, change.to.to_string()),
         _ => (Mood::Worry, change.to.to_string()),
     };
     let why = reason_words(&change.reason);
@@ -393,6 +405,7 @@ pub fn reason_words(reason: &str) -> &str {
         "no_progress" => "it does not answer",
         "registered" => "it has registered",
         "caught_up" => "it has learned what it missed",
+        "admin" => "as ordered",
         "lost" => "its store has lost something",
         other => other,
     }

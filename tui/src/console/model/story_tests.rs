@@ -159,3 +159,52 @@ fn every_state_has_a_word_of_its_own() {
     let words: Vec<&str> = states.iter().map(|state| model.nodes[*state].word()).collect();
     assert_eq!(words, ["UP", "SUSPECT", "DOWN", "JOINING", "LEAVING", "EVICTED"]);
 }
+
+/// What is told of a node, as a coordinator would.
+fn told_state(seq: u64, node: &str, from: &str, to: &str, reason: &str) -> serde_json::Value {
+    serde_json::json!({"event": "member_state", "seq": seq, "source": "coordinator", "node": node,
+        "from": from, "to": to, "reason": reason, "ring_share": 0.0})
+}
+
+/// The points of the ring that it has, as they are told.
+fn points(model: &Model) -> Vec<serde_json::Value> {
+    let points = model.ring.points.iter();
+    let told = |point: &ring::RingPoint| serde_json::json!({"hash": format!("{:016x}", point.hash), "node": point.node});
+    points.map(told).collect()
+}
+
+#[test]
+fn who_waits_to_be_added_and_goes_is_missed_by_nobody() {
+    let mut model = played("calm", 6_000).model;
+    feed(&mut model, 6_100, told_state(90_000, "n9", "down", "joining", "registered"));
+    assert_eq!(model.nodes["n9"].word(), "JOINING");
+    // A ring is put in force for others: it waits still.
+    let ring = serde_json::json!({"event": "ring_epoch", "seq": 90_001, "source": "coordinator",
+        "ring": {"epoch": 1, "counter": 99}, "points": points(&model), "moves": []});
+    feed(&mut model, 6_200, ring);
+    assert_eq!(model.nodes["n9"].word(), "JOINING");
+    feed(&mut model, 6_300, told_state(90_002, "n9", "joining", "down", "tcp_reset"));
+    assert!(!model.nodes.contains_key("n9"));
+    assert_eq!(model.story.open().count(), 0, "{:?}", model.told());
+}
+
+/// A place is told when its ring is proposed, and once more when that is in force: that is one
+/// story.
+#[test]
+fn a_return_that_is_told_before_its_ring_is_a_return() {
+    let mut model = played("evict", 8_500).model;
+    assert_eq!(model.nodes["n3"].word(), "EVICTED");
+    let before = model.story.all().count();
+    feed(&mut model, 8_600, told_state(90_000, "n3", "evicted", "joining", "registered"));
+    assert_eq!(model.nodes["n3"].word(), "JOINING");
+    assert_eq!(model.story.all().count(), before);
+    let mut points = points(&model);
+    points.push(serde_json::json!({"hash": "0000000000000007", "node": "n3"}));
+    let moves = serde_json::json!([{"from": "0000000000000001", "to": "0000000000000007",
+        "gain_node": "n3", "source": "n1", "keys": 1, "bytes": 1}]);
+    let ring = serde_json::json!({"event": "ring_epoch", "seq": 90_001, "source": "coordinator",
+        "ring": {"epoch": 1, "counter": 99}, "points": points, "moves": moves});
+    feed(&mut model, 8_700, ring);
+    let causes: Vec<_> = model.story.open().map(|one| one.cause.clone()).collect();
+    assert_eq!(causes, [Cause::Returns]);
+}

@@ -1,24 +1,16 @@
-//! Events about nodes and their links, the copies of keys, the coordinator and its ring.
+//! Events about heartbeats, links, the copies of keys, and the coordinator.
 
 use protocol::event::{
     Body, CoordinatorState, Heartbeat, HeartbeatMissed, Link, LinkState, MemberRecovery,
-    MemberState, RecoveryPhase, Topic,
+    RecoveryPhase, Topic,
 };
-use protocol::ids::{MemberId, NodeName};
+use protocol::ids::MemberId;
 use protocol::peer;
-use protocol::status::NodeState;
 
 use super::super::super::ring::RING_POINTS;
 use super::super::super::time::Time;
 use super::super::members::Node;
 use super::super::{Coordinator, Phase};
-
-/// A change of a node's state.
-pub(in super::super) struct Seen {
-    pub(in super::super) from: NodeState,
-    pub(in super::super) to: NodeState,
-    pub(in super::super) reason: &'static str,
-}
 
 impl Coordinator {
     /// A heartbeat has come; the one before came at `before`.
@@ -107,52 +99,6 @@ impl Coordinator {
         let body = Body::MemberRecovery(MemberRecovery { node, phase, done, total, ms });
         let number = self.tell_event(self.events.latest.get(&place).copied(), body);
         self.events.latest.insert(place, number);
-    }
-
-    /// A node is seen in another state.
-    pub(in super::super) fn tell_member_state(&mut self, now: Time, place: usize, seen: &Seen) {
-        if !self.events.on(Topic::Member) {
-            return;
-        }
-        let copies = self.copies();
-        let node = &self.nodes[place];
-        let body = Body::MemberState(MemberState {
-            node: node.name.clone(),
-            from: seen.from,
-            to: seen.to,
-            reason: seen.reason.to_owned(),
-            // The shell knows what supervisors say: no rule may.
-            paused: false,
-            hint: None,
-            silent_ms: now.since_us(node.last_heard) / 1_000,
-            ring_share: node.id.map_or(0.0, |id| self.ring_share(id)),
-            keys_one_copy: copies.by_live_copies.get(&1).copied().unwrap_or(0),
-            keys_unwritable: copies.unwritable,
-            keys_in_doubt: self.keys_in_doubt(),
-            reads_by: node.id.map(|id| self.reads_by(id)).unwrap_or_default(),
-        });
-        let cause = self.events.latest.get(&place).copied();
-        let number = self.tell_event(cause, body);
-        self.events.latest.insert(place, number);
-        self.events.member = Some(number);
-    }
-
-    fn ring_share(&self, member: MemberId) -> f64 {
-        let share = self.ring.as_ref().and_then(|ring| ring.shares().get(&member).copied());
-        share.unwrap_or(0) as f64 / RING_POINTS as f64
-    }
-
-    /// Who answers the reads of the keys of which this member is the first replica.
-    fn reads_by(&self, member: MemberId) -> Vec<NodeName> {
-        let Some(ring) = &self.ring else { return Vec::new() };
-        let mut names = Vec::new();
-        for arc in ring.arcs().filter(|arc| arc.holders.first() == Some(&member)) {
-            let up = |holder: &&MemberId| self.node_of(**holder).is_some_and(Node::is_up);
-            let node = arc.in_sync.iter().find(up).and_then(|holder| self.node_of(*holder));
-            let name = node.map(|node| node.name.clone());
-            names.extend(name.filter(|name| !names.contains(name)));
-        }
-        names
     }
 
     /// The copies, if they have changed since that was told.

@@ -5,7 +5,8 @@
 //! which event, and in what number, is `core::subscription`'s business.
 //!
 //! * this file: what is asked for, numbers, what time brings
-//! * `members`: heartbeats, nodes, links, copies, the coordinator, the ring
+//! * `members`: heartbeats, links, copies, the coordinator; `rings`: the ring
+//! * `states`: how each node is, as `status` says it at the same moment
 //! * `txns`: transactions, followed while somebody asks, each with a `trace`; `doubts`: those that
 //!   nobody can decide
 //! * `caches`: the caches' counters, and what somebody looks at
@@ -18,16 +19,17 @@ mod doubts;
 mod figures;
 mod members;
 mod rings;
+mod states;
 mod trace;
 mod txns;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::event::{Body, CoordinatorState, Copies, LinkState, Subscribe, Topic, Topics};
-use protocol::ids::{Epoch, Version};
+use protocol::ids::{Epoch, NodeName, Version};
+use protocol::status::NodeState;
 
 pub use caches::Look;
-pub(super) use members::Seen;
 pub(super) use trace::Trace;
 
 use super::super::subscription::{Event, Sampler};
@@ -83,8 +85,14 @@ pub(super) struct Events {
     missed: BTreeMap<usize, u64>,
     /// When this process last woke from a pause: until then nobody can have been heard (H43).
     awake: Time,
+    /// How each node was told to be, by its name; in a snapshot, or since.
+    states: BTreeMap<NodeName, NodeState>,
+    /// Something has happened by which they may be otherwise.
+    states_differ: bool,
     /// The last change of a node's state.
     member: Option<u64>,
+    /// The last ring that was told.
+    ring: Option<u64>,
     copies: Option<Copies>,
     copies_at: Time,
     /// How far the coordinator was last told to be, and in which epoch.
@@ -122,6 +130,12 @@ impl Events {
         self.number
     }
 
+    /// Something has happened by which nodes may be seen otherwise: looked at before the input is
+    /// done with.
+    pub(super) fn states_may_differ(&mut self) {
+        self.states_differ = true;
+    }
+
     /// This process stood still until now.
     pub(super) fn awake(&mut self, now: Time) {
         self.awake = now;
@@ -134,6 +148,7 @@ impl Coordinator {
         let before = std::mem::replace(&mut self.events.interest, interest);
         // Whoever has just been given a snapshot knows the copies as they are at this moment.
         self.events.copies = None;
+        self.events.states = self.states_for_snapshot();
         if !before.topics.has(Topic::Member) {
             // What was told to nobody is news.
             self.events.links.clear();

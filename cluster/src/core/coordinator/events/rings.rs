@@ -20,7 +20,7 @@ impl Coordinator {
             moves: record.learning.iter().map(|learning| self.moved(learning)).collect(),
             durable_on: durable.map(|node| node.name.clone()).collect(),
         });
-        self.tell_event(None, body);
+        self.events.ring = Some(self.tell_event(None, body));
     }
 
     fn moved(&self, learning: &Learning) -> RingMove {

@@ -12,7 +12,8 @@ fn change(action: &str, state: &str) -> (String, String) {
 }
 
 impl World {
-    fn order(&mut self, action: Action) {
+    /// Asks for a change, which is accepted.
+    pub(super) fn order(&mut self, action: Action) {
         assert_eq!(self.refusal(action), None);
     }
 

@@ -93,6 +93,18 @@ impl World {
 }
 
 #[test]
+fn a_removal_that_is_cancelled_is_told_both_ways() {
+    let mut world = World::slow();
+    world.heard();
+    world.begin(What::Remove);
+    world.advance(50);
+    assert_eq!(world.told_of("n2"), ["up leaving: admin"]);
+    world.cancel().expect("it is under way");
+    world.settle();
+    assert_eq!(world.told_of("n2"), ["leaving up: admin"]);
+}
+
+#[test]
 fn a_change_that_is_cancelled_leads_back_at_whatever_moment() {
     for what in [What::Add, What::Remove, What::Rebalance] {
         let mut ends = BTreeMap::new();

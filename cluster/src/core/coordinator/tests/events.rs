@@ -15,8 +15,12 @@ impl World {
 
     /// From now on a coordinator tells this.
     pub(super) fn subscribe(&mut self, side: usize, wants: Subscribe) {
-        let interest = Interest::of([wants].iter());
+        let interest = Interest::of([wants.clone()].iter());
+        self.sides[side].seen = None;
         self.tell(side, Input::Interest(Box::new(interest)));
+        if wants.topics.has(Topic::Member) {
+            self.fold_from_now(side);
+        }
     }
 
     /// What was told since the last look.

@@ -13,9 +13,14 @@ fn node_cache() -> Arc<Cache> {
 }
 
 pub(super) fn blank(node: usize) -> Machine {
+    blank_as(node, &format!("n{}", node + 1))
+}
+
+/// One with a name that is not its own.
+pub(super) fn blank_as(node: usize, name: &str) -> Machine {
     let meta = Meta {
         store: Uuid(node as u128 + 1),
-        name: NodeName::new(&format!("n{}", node + 1)).expect("a short name"),
+        name: NodeName::new(name).expect("a short name"),
         incarnation: Incarnation(1),
         fence: Fence::default(),
         ring: None,

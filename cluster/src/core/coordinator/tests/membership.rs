@@ -1,5 +1,6 @@
 //! Members that go, come back, are added and removed, on real cores in memory.
 
+use protocol::event::Topic;
 use protocol::ids::Point;
 
 use super::super::{Action, AdminOp};
@@ -12,6 +13,7 @@ pub(super) fn living() -> World {
     world.run();
     world.advance(20);
     assert!(world.sides[0].active);
+    world.listen(&[Topic::Member]);
     world
 }
 

@@ -22,7 +22,7 @@ use protocol::status::{CoordinatorState, NodeState};
 
 use super::clock::{At, Since};
 use super::feed::{FeedName, FeedState};
-use super::node::Node;
+use super::node::{Node, is_missed_by_nobody};
 use super::{COORDINATOR, Model};
 
 /// Incidents that are kept.
@@ -265,6 +265,7 @@ impl Story {
                 let serves = model.coordinator.state == Some(CoordinatorState::Active);
                 let alone = serves && self.open_of(COORDINATOR).is_none();
                 let unwell = match change.to {
+                    _ if is_missed_by_nobody(change) => None,
                     NodeState::Down => Some(Step::Down),
                     NodeState::Suspect => Some(Step::Suspected),
                     _ => None,
