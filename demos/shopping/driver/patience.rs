@@ -62,9 +62,8 @@ pub(crate) enum Failed {
 pub struct Counts {
     /// Attempts that were refused for now, by code, and calls without a connection.
     pub refused: BTreeMap<&'static str, u64>,
-    /// Updates of which it was not known at first whether they happened.
-    pub unknown: u64,
-    /// Of those: they had happened, or did when they were repeated.
+    /// Of the updates of which it was not known at first whether they happened: they had, or did
+    /// when they were repeated.
     pub unknown_happened: u64,
     /// Of those: they had not, and never will.
     pub unknown_did_not: u64,
@@ -177,7 +176,6 @@ impl Store {
                     return Err(Failed::Condition(reply));
                 }
                 ClientError::Unknown { .. } | ClientError::Report(_) => {
-                    self.counts.borrow_mut().unknown += u64::from(!unknown);
                     self.figures.send_modify(|figures| figures.unknown += u64::from(!unknown));
                     unknown = true;
                 }

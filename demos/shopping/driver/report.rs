@@ -67,6 +67,8 @@ pub struct Report {
     pub overtaken: u64,
     /// Checkouts for which there was not enough in stock.
     pub sold_out: u64,
+    /// Updates of which it was not known at first whether they happened.
+    pub unknown: u64,
     /// How calls went.
     #[serde(flatten)]
     pub counts: Counts,
@@ -93,6 +95,7 @@ impl Report {
         self.orders = figures.orders;
         self.overtaken = figures.overtaken;
         self.sold_out = figures.sold_out;
+        self.unknown = figures.unknown;
     }
 
     /// With what reading back has come to.
@@ -123,7 +126,7 @@ impl Report {
         let refused = if refused.is_empty() { "none".to_owned() } else { refused.join(", ") };
         let unknown = format!(
             "{}: {} had happened, {} had not",
-            counts.unknown, counts.unknown_happened, counts.unknown_did_not
+            self.unknown, counts.unknown_happened, counts.unknown_did_not
         );
         let stock =
             format!("{} = {} left + {} sold", self.stock_initial, self.stock_left, self.stock_sold);

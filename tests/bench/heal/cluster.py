@@ -313,6 +313,14 @@ class Cluster:
         command = self.bench_command("--keep", *arguments)
         return json.loads(self.piazza(*command[1:]).splitlines()[-1])
 
+    def load(self, *arguments):
+        """A benchmark that leaves its keys and asks on until it is stopped: its process."""
+        return subprocess.Popen(
+            self.bench_command("--keep", "--no-fill", "--duration", "600m", *arguments),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            preexec_fn=die_with_parent,
+        )
+
     def fill(self, keys, value_bytes):
         """Puts every key that a benchmark of so many asks for."""
         say(f"filling {keys} keys of {value_bytes} bytes")

@@ -11,7 +11,6 @@ import pty
 import signal
 import statistics
 import struct
-import subprocess
 import termios
 import threading
 import time
@@ -46,14 +45,9 @@ def run(args):
         raise Failed("one pair has no spread: take more --pairs")
     with Cluster(args, args.nodes, args.replicas) as cluster:
         cluster.fill(args.keys, args.value_bytes)
-        command = cluster.bench_command(
-            "--keep", "--no-fill", "--keys", str(args.keys), "--mix", args.mix,
-            "--value-bytes", str(args.value_bytes), "--connections", str(args.connections),
-            "--duration", "600m",
-        )
-        load = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            text=True, preexec_fn=die_with_parent,
+        load = cluster.load(
+            "--keys", str(args.keys), "--mix", args.mix, "--value-bytes", str(args.value_bytes),
+            "--connections", str(args.connections),
         )
         try:
             time.sleep(WARM_UP_S)

@@ -10,13 +10,11 @@ that hangs stops no other. It ends when writes flow again, before most of the co
 import asyncio
 import json
 import signal
-import subprocess
 import threading
 import time
 
 from .cluster import (
-    Cluster, Failed, die_with_parent, milliseconds, nothing_moves, ring_without, say, state_is,
-    stop,
+    Cluster, Failed, milliseconds, nothing_moves, ring_without, say, state_is, stop,
 )
 from .figures import shown, table
 from .options import count, counts, loads, seconds
@@ -140,13 +138,9 @@ def start_load(args, cluster, keys, load):
     if load == "none":
         return None
     rate = [] if load == "closed" else ["--rate", load]
-    command = cluster.bench_command(
-        "--keep", "--no-fill", "--keys", str(keys), "--value-bytes", str(args.value_bytes),
-        "--mix", "put=1", "--connections", str(args.connections), "--duration", "60m", *rate,
-    )
-    return subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        text=True, preexec_fn=die_with_parent,
+    return cluster.load(
+        "--keys", str(keys), "--value-bytes", str(args.value_bytes), "--mix", "put=1",
+        "--connections", str(args.connections), *rate,
     )
 
 

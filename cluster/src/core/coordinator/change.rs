@@ -256,7 +256,7 @@ impl Coordinator {
             let preview = next.map(|next| self.preview(&record, &next, &kind));
             return Ok(AdminReply { preview, ..AdminReply::default() });
         }
-        let number = self.open_change(now, (kind.clone(), true), State::Waiting(None));
+        let number = self.open_change(now, kind.clone(), true, State::Waiting(None));
         if let (Kind::Add(_), None) = (&kind, &next) {
             self.effects.push(Effect::WantNode);
         }
@@ -285,7 +285,7 @@ impl Coordinator {
         let mends = kind == Kind::Repair;
         // Where scrubs follow each other without a pause, an order would find no room.
         self.end_scrub_change(now, State::Cancelled, "an order takes its place and reads all anew");
-        let number = self.open_change(now, (kind, true), State::Running);
+        let number = self.open_change(now, kind, true, State::Running);
         self.begin_scrub(now, mends);
         Ok(AdminReply { change: Some(format!("c{number}")), ..AdminReply::default() })
     }
@@ -293,7 +293,7 @@ impl Coordinator {
     /// A scrub that nobody asked for, if none is running.
     pub(super) fn scrub_by_itself(&mut self, now: Time) {
         if !self.changes.open.iter().any(|change| change.kind.is_scrub()) {
-            self.open_change(now, (Kind::Scrub, false), State::Running);
+            self.open_change(now, Kind::Scrub, false, State::Running);
             self.begin_scrub(now, false);
         }
     }
@@ -481,7 +481,7 @@ impl Coordinator {
         evicted.map_or_else(removed, |change| change.asked)
     }
 
-    fn open_change(&mut self, now: Time, (kind, asked): (Kind, bool), state: State) -> u64 {
+    fn open_change(&mut self, now: Time, kind: Kind, asked: bool, state: State) -> u64 {
         self.changes.last += 1;
         let number = self.changes.last;
         let (began, keys, bytes, before) = (now, 0, 0, Places::new());
@@ -494,7 +494,7 @@ impl Coordinator {
         match self.changes.open.iter_mut().find(|change| change.kind == kind) {
             Some(change) => change.state = State::Running,
             None => {
-                self.open_change(now, (kind, false), State::Running);
+                self.open_change(now, kind, false, State::Running);
             }
         }
     }

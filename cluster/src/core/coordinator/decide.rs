@@ -163,7 +163,7 @@ impl Coordinator {
             self.trace_answered(now, seq, &error);
             self.reply_error(client, error);
         }
-        self.trace_finished(now, seq, &Ok(Answer::Ok(reply::version_tail(id))));
+        self.trace_finished(now, seq, None);
         self.by_id.remove(&id);
         let Some(txn) = self.txns.get_mut(&seq) else { return false };
         txn.client = None;

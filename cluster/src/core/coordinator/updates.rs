@@ -375,7 +375,7 @@ impl Coordinator {
         let (client, deadline, id) = (txn.client, txn.deadline, txn.phase.id());
         self.deadlines.remove(&(deadline, Deadline::Update(seq)));
         self.explain_update(now, seq, result.is_ok());
-        self.trace_finished(now, seq, &result);
+        self.trace_finished(now, seq, result.as_ref().err());
         if let Some(id) = id {
             self.by_id.remove(&id);
         }

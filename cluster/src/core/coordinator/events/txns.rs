@@ -18,7 +18,7 @@ use super::super::links::LinkPhase;
 use super::super::members::Node;
 use super::super::resolve::InDoubt;
 use super::super::updates::{self, TxnPhase};
-use super::super::{Answer, ClientId, Coordinator, Seq};
+use super::super::{ClientId, Coordinator, Seq};
 use super::trace::{At, Trace};
 
 /// A transaction that takes longer is told while it is open, and always when it is finished.
@@ -172,12 +172,12 @@ impl Coordinator {
         }
     }
 
-    /// It is finished.
+    /// It is finished: committed, or with an error.
     pub(in super::super) fn trace_finished(
         &mut self,
         now: Time,
         seq: Seq,
-        result: &Result<Answer, ErrorReply>,
+        error: Option<&ErrorReply>,
     ) {
         if !self.follows() {
             return;
@@ -187,15 +187,15 @@ impl Coordinator {
         if let Some(id) = id
             && self.events.doubts.contains(&id)
         {
-            self.tell_resolved(id, result.is_ok());
+            self.tell_resolved(id, error.is_none());
         }
         let Some(mut trace) = trace else { return };
-        let outcome = match (result, id) {
-            (Ok(_), _) => Outcome::Committed,
-            (Err(_), Some(_)) => Outcome::Aborted,
-            (Err(_), None) => Outcome::Refused,
+        let outcome = match (error, id) {
+            (None, _) => Outcome::Committed,
+            (Some(_), Some(_)) => Outcome::Aborted,
+            (Some(_), None) => Outcome::Refused,
         };
-        if let Err(error) = result {
+        if let Some(error) = error {
             trace.reason.get_or_insert(error.code.as_str());
         }
         let answered = *trace.answered.get_or_insert(now);
