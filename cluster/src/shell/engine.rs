@@ -64,6 +64,8 @@ pub(super) struct State {
     /// A link ends, once it has sent what it holds, when its outlet is dropped.
     conns: HashMap<ConnId, Outlet>,
     last_conn: u64,
+    /// The lanes are on their way to their ends: nothing more is taken.
+    stops: bool,
     register: watch::Sender<Register>,
     announcer: Announcer,
     ring: Option<Arc<Ring>>,
@@ -89,6 +91,7 @@ impl Engine {
             keys,
             conns: HashMap::new(),
             last_conn: 0,
+            stops: false,
             register,
             announcer,
             ring: None,
@@ -164,8 +167,12 @@ impl State {
         self.end.get_or_insert(end);
     }
 
-    /// A new link, whose messages go to `outlet`; none if there is no room for it.
+    /// A new link, whose messages go to `outlet`; none if there is no room for it, or the node
+    /// stops: who lost a link tries again at once, and would bring what no lane takes any more.
     pub(super) fn on_accepted(&mut self, outlet: Outlet) -> Option<ConnId> {
+        if self.stops {
+            return None;
+        }
         if self.conns.len() >= LINKS_MAX {
             // Strangers that connect and say nothing must not keep the coordinator out.
             let idle = self.conns.keys().filter(|conn| Some(**conn) != self.core.conn()).min();
@@ -186,6 +193,10 @@ impl State {
 
     /// A message came on a link.
     pub(super) fn on_down(&mut self, now: Time, conn: ConnId, mut down: Down) {
+        // It may have come before its link was ended.
+        if self.stops {
+            return;
+        }
         if let Some(faults) = &self.faults {
             self.spoiled.append(&mut faults.spoil(&mut down));
         }
@@ -361,6 +372,7 @@ impl State {
 
     /// Leaves nothing undone, and sends both lanes to their end; false if one has failed.
     pub(super) fn stop(&mut self) -> bool {
+        self.stops = true;
         self.conns.clear();
         self.pulse.stopping();
         self.hand_in(clock::now(), Input::Stop);
