@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Transfer;
+use crate::event::{Divergence, Transfer};
 use crate::ids::{Epoch, Incarnation, NodeName, Point, RingNumber, Uuid};
 use crate::limits::Limits;
 use crate::peer::Placement;
@@ -402,6 +402,9 @@ pub struct IncidentStatus {
     pub what: String,
     /// When, milliseconds since 1970.
     pub wall_ms: u64,
+    /// The same as the event told it, where it is about copies: all nodes and keys found so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub divergence: Option<Divergence>,
 }
 
 fn is_none(keys: &u64) -> bool {

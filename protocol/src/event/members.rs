@@ -281,7 +281,9 @@ pub struct Divergence {
     pub kind: DivergenceKind,
     /// Some of the keys, as far as they are known.
     pub keys: Vec<Key>,
-    /// How many damaged records were replaced by whole ones: not 0 only when that is the news.
+    /// 0 where they were just found. Else so many keys are right again: those that are named, by
+    /// whole records in the place of damaged ones; where none is named, nothing is wrong in this
+    /// way in this stretch any more, whoever put it right.
     pub repaired: u64,
 }
 

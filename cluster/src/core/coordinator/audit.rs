@@ -245,7 +245,7 @@ impl Coordinator {
             // A node may just be counting by the stretches of another ring.
             let Some(hashes) = hashes.into_iter().collect::<Option<Vec<_>>>() else { continue };
             if hashes.windows(2).all(|pair| pair[0] == pair[1]) {
-                self.damage.is_over(*span, DivergenceKind::Hash);
+                self.found_right(*span, DivergenceKind::Hash);
                 self.audits.explained.remove(span);
             } else if !self.damage.is_known(*span, DivergenceKind::Hash)
                 && !self.audits.explained.contains(span)

@@ -1,17 +1,17 @@
 //! What is known to be wrong with copies: damaged records, and stretches in which nodes differ.
 //!
 //! What is found (`reads`, `scan`, `audit`, `scrub`) is told here: as an event, in the log, and
-//! once a stretch and kind among the incidents of `status`, until it is found to be right again. A
-//! damaged record is not asked for again as long as somebody else has the key: its node says so
-//! instead of serving it. Of a node that cannot read its keystore on nothing is asked but single
-//! keys.
+//! once a stretch and kind among the incidents of `status`, until it is found to be right again.
+//! That is an event, too: whoever follows the events knows what `status` says. A damaged record
+//! is not asked for again as long as somebody else has the key: its node says so instead of
+//! serving it. Of a node that cannot read its keystore on nothing is asked but single keys.
 //!
 //! Never: says which of two whole copies is right.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::event::{Body, Divergence, DivergenceKind, Topic};
-use protocol::ids::{Key, MemberId, Point};
+use protocol::ids::{Key, MemberId, NodeName, Point};
 use protocol::peer::Span;
 use protocol::status::IncidentStatus;
 
@@ -43,6 +43,25 @@ struct Incident {
     number: u64,
     what: String,
     at: Time,
+    /// All nodes, and the keys that are wrong still, at most [`NAMED_MAX`].
+    found: Divergence,
+}
+
+impl Incident {
+    /// More of it was found.
+    fn add(&mut self, more: &Divergence) {
+        let Divergence { nodes, keys, .. } = &mut self.found;
+        for node in &more.nodes {
+            if !nodes.contains(node) {
+                nodes.push(node.clone());
+            }
+        }
+        for key in &more.keys {
+            if keys.len() < NAMED_MAX && !keys.contains(key) {
+                keys.push(key.clone());
+            }
+        }
+    }
 }
 
 /// Something found.
@@ -96,6 +115,11 @@ impl Damage {
             who.remove(&member);
             if who.is_empty() {
                 self.records.remove(key);
+                for ((_, kind), incident) in &mut self.incidents {
+                    if *kind == DivergenceKind::Checksum {
+                        incident.found.keys.retain(|named| named != key);
+                    }
+                }
             }
         }
     }
@@ -104,9 +128,16 @@ impl Damage {
         self.incidents.contains_key(&(span, kind))
     }
 
-    /// The stretch is found to be right.
-    pub(super) fn is_over(&mut self, span: Span, kind: DivergenceKind) {
-        self.incidents.remove(&(span, kind));
+    /// Something is wrong, or more of it than was known.
+    fn found(&mut self, now: Time, span: Span, what: &str, found: &Divergence) {
+        let place = (span, found.kind);
+        if let Some(incident) = self.incidents.get_mut(&place) {
+            incident.add(found);
+        } else if self.incidents.len() < INCIDENTS_MAX {
+            self.last += 1;
+            let (number, what, found) = (self.last, what.to_owned(), found.clone());
+            self.incidents.insert(place, Incident { number, what, at: now, found });
+        }
     }
 
     /// What is shown of it; moments are of the coordinator's own clock, milliseconds.
@@ -117,6 +148,7 @@ impl Damage {
             id: format!("d{}", incident.number),
             what: incident.what.clone(),
             wall_ms: incident.at.0 / 1_000,
+            divergence: Some(incident.found.clone()),
         };
         shown.into_iter().map(status).collect()
     }
@@ -159,7 +191,7 @@ impl Coordinator {
             let (nodes, keys) = (vec![member], through.into_iter().collect());
             self.tell_divergence(now, Finding { span, nodes, kind, keys, repaired: 0 });
         } else if self.damage.unreadable.remove(&member) {
-            self.damage.is_over(span, kind);
+            self.found_right(span, kind);
         }
     }
 
@@ -172,31 +204,46 @@ impl Coordinator {
     /// Something is wrong, or was put right.
     pub(super) fn tell_divergence(&mut self, now: Time, finding: Finding) {
         let what = self.words_of(&finding);
-        let Finding { span, nodes, kind, mut keys, repaired } = finding;
-        keys.truncate(NAMED_MAX);
-        if repaired == 0 {
-            if !self.damage.is_known(span, kind) && self.damage.incidents.len() < INCIDENTS_MAX {
-                self.damage.last += 1;
-                let incident = Incident { number: self.damage.last, what: what.clone(), at: now };
-                self.damage.incidents.insert((span, kind), incident);
-            }
+        let told = self.divergence(&finding);
+        if told.repaired == 0 {
+            self.damage.found(now, finding.span, &what, &told);
             self.note(Note::Alarm(what));
         } else {
             self.note(Note::Change(what));
         }
         if self.events.on(Topic::Member) {
-            let range = match (&self.ring, kind) {
-                // Its records lie in the order of their keys: what is lost may be of any stretch.
-                (Some(ring), DivergenceKind::Unreadable) => {
-                    keys.clear();
-                    nodes.iter().flat_map(|member| spans_in_sync(ring, *member)).collect()
-                }
-                _ => vec![span],
-            };
-            let nodes = nodes.iter().map(|member| self.node_name(*member)).collect();
-            let body = Body::Divergence(Divergence { range, nodes, kind, keys, repaired });
-            self.tell_event(None, body);
+            self.tell_event(None, Body::Divergence(told));
         }
+    }
+
+    /// A stretch is found to be right: news where it was known not to be.
+    pub(super) fn found_right(&mut self, span: Span, kind: DivergenceKind) {
+        let Some(incident) = self.damage.incidents.remove(&(span, kind)) else { return };
+        let Divergence { range, nodes, keys, .. } = incident.found;
+        let names: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();
+        let ((first, last), names) = (span, names.join(", "));
+        let stretch = format!("range {:016x}-{:016x}", first.0, last.0);
+        self.note(Note::Change(format!("what was wrong in {stretch} at {names} is right again")));
+        if self.events.on(Topic::Member) {
+            let (repaired, keys) = (keys.len().max(1) as u64, Vec::new());
+            let body = Divergence { range, nodes, kind, keys, repaired };
+            self.tell_event(None, Body::Divergence(body));
+        }
+    }
+
+    /// What is told of it.
+    fn divergence(&self, finding: &Finding) -> Divergence {
+        let Finding { span, nodes, kind, keys, repaired } = finding;
+        let (range, keys) = match (&self.ring, kind) {
+            // Its records lie in the order of their keys: what is lost may be of any stretch.
+            (Some(ring), DivergenceKind::Unreadable) => {
+                let spans = nodes.iter().flat_map(|member| spans_in_sync(ring, *member));
+                (spans.collect(), Vec::new())
+            }
+            _ => (vec![*span], keys.iter().take(NAMED_MAX).cloned().collect()),
+        };
+        let nodes = nodes.iter().map(|member| self.node_name(*member)).collect();
+        Divergence { range, nodes, kind: *kind, keys, repaired: *repaired }
     }
 
     /// What was found, and what to do.
@@ -249,9 +296,12 @@ impl Coordinator {
     pub(super) fn close_incidents(&mut self) {
         let Some(ring) = &self.ring else { return };
         let keys: Vec<_> = self.damage.records.keys().map(|key| ring.point_of(key)).collect();
-        self.damage.incidents.retain(|((first, last), kind), _| {
+        let is_over = |((first, last), kind): &(Span, DivergenceKind)| {
             let range = Range { first: *first, last: *last };
-            *kind != DivergenceKind::Checksum || keys.iter().any(|point| range.contains(*point))
-        });
+            *kind == DivergenceKind::Checksum && !keys.iter().any(|point| range.contains(*point))
+        };
+        let over = self.damage.incidents.keys().filter(|one| is_over(one));
+        let over: Vec<_> = over.copied().collect();
+        over.into_iter().for_each(|(span, kind)| self.found_right(span, kind));
     }
 }

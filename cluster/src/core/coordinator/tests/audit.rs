@@ -1,6 +1,9 @@
 //! Copies that differ or are damaged, on real cores in memory.
 
+use protocol::event::{Body, Divergence, Topic};
+
 use super::super::{Action, AdminOp, Change, Write};
+use super::events::pick;
 use super::*;
 
 fn keys() -> Vec<Key> {
@@ -39,6 +42,34 @@ impl World {
     }
 }
 
+/// What whoever follows the events takes for wrong.
+#[derive(Default)]
+struct Follower(Vec<Divergence>);
+
+impl Follower {
+    /// Takes what was told meanwhile; `status` says the same, of so many stretches.
+    fn agrees(&mut self, world: &mut World, stretches: usize) {
+        let divergence = |body: &Body| match body {
+            Body::Divergence(told) => Some(told.clone()),
+            _ => None,
+        };
+        for told in pick(&world.heard(), divergence) {
+            let is_same = |one: &Divergence| (&one.range, one.kind) == (&told.range, told.kind);
+            let known = self.0.iter().position(is_same);
+            match (known, told.repaired) {
+                (None, 0) => self.0.push(told),
+                (Some(known), 0) => self.0[known].keys.extend(told.keys),
+                (Some(known), _) if told.keys.is_empty() => drop(self.0.remove(known)),
+                _ => self.0.iter_mut().for_each(|one| one.keys.retain(|k| !told.keys.contains(k))),
+            }
+        }
+        let status = world.sides[0].core.status(world.now);
+        let shown = status.incidents.into_iter().filter_map(|incident| incident.divergence);
+        assert_eq!(self.0, shown.collect::<Vec<_>>());
+        assert_eq!(self.0.len(), stretches);
+    }
+}
+
 /// A cluster of three whose keys are written, and a key that the first node holds with another one.
 fn written() -> (World, Key) {
     written_on(World::founded())
@@ -71,11 +102,14 @@ fn copies_that_nobody_changed_are_alike_at_every_comparison() {
 #[test]
 fn a_copy_that_differs_is_found_by_its_key_and_not_touched() {
     let (mut world, at) = written();
+    world.listen(&[Topic::Member]);
+    let mut follower = Follower::default();
     let found = world.nodes[0].keys.get_mut(&at).expect("it is held");
     found.value = Some(Value::from("wrong"));
     world.advance(3_000);
     let incidents = world.incidents();
     assert_eq!(incidents.len(), 1, "once a stretch: {incidents:?}");
+    follower.agrees(&mut world, 1);
     assert!(incidents[0].contains(&format!("{:?}", at.as_str())), "{incidents:?}");
     world.order(Action::Repair);
     world.advance(3_000);
@@ -85,13 +119,17 @@ fn a_copy_that_differs_is_found_by_its_key_and_not_touched() {
     let put = world.put(1, &at, "new");
     world.run();
     assert!(is_ok(world.answer(put)));
+    follower.agrees(&mut world, 1);
     world.advance(3_000);
     assert_eq!(world.incidents(), Vec::<String>::new());
+    follower.agrees(&mut world, 0);
 }
 
 #[test]
 fn a_damaged_record_is_found_by_a_scrub_and_mended_by_order() {
     let (mut world, at) = written();
+    world.listen(&[Topic::Member]);
+    let mut follower = Follower::default();
     world.nodes[0].rotten.insert(at.clone());
     let before = world.nodes[0].keys[&at].clone();
     world.order(Action::Scrub);
@@ -99,11 +137,29 @@ fn a_damaged_record_is_found_by_a_scrub_and_mended_by_order() {
     assert!(world.nodes[0].rotten.contains(&at), "a scrub mends nothing");
     let incidents = world.incidents();
     assert!(incidents.len() == 1 && incidents[0].contains("damaged"), "{incidents:?}");
+    follower.agrees(&mut world, 1);
     world.order(Action::Repair);
     world.advance(3_000);
     assert!(!world.nodes[0].rotten.contains(&at));
     assert_eq!(world.nodes[0].keys[&at], before);
     assert_eq!(world.incidents(), Vec::<String>::new());
+    follower.agrees(&mut world, 0);
+}
+
+#[test]
+fn a_damaged_record_that_is_overwritten_is_told_to_be_right_again() {
+    let (mut world, at) = written();
+    world.listen(&[Topic::Member]);
+    let mut follower = Follower::default();
+    world.nodes[0].rotten.insert(at.clone());
+    world.order(Action::Scrub);
+    world.advance(3_000);
+    follower.agrees(&mut world, 1);
+    let put = world.put(1, &at, "new");
+    world.run();
+    assert!(is_ok(world.answer(put)));
+    world.advance(3_000);
+    follower.agrees(&mut world, 0);
 }
 
 #[test]
