@@ -23,6 +23,8 @@ checks! {
         "with `dry_run:true` and `if_ring_epoch` (else `conflict`)"
     776 a_dry_run_changes_nothing
         "each with `dry_run:true` and"
+    777 the_ring_that_is_may_be_named
+        "each with `dry_run:true` and `if_ring_epoch` (else `conflict`)"
     781 locate_tells_where_a_key_lies
         "`locate` | `key` ... `hash` (16 hex digits), `nodes` (names, primary first), `set`, `way` (or `null`)"
     782 locate_asks_every_copy
@@ -36,8 +38,10 @@ const CHANGES: &[&str] = &[
     r#""action":"add""#,
     r#""action":"rebalance""#,
     r#""action":"repair""#,
+    r#""action":"scrub""#,
     r#""action":"cancel","change":"c7""#,
     r#""action":"set","name":"evict_after_ms","value":5000"#,
+    r#""action":"set","name":"copy_bytes_per_s","value":5000"#,
 ];
 
 fn a_change_of_the_membership_is_refused_with_a_reason(site: &Site) {
@@ -92,6 +96,35 @@ fn a_dry_run_changes_nothing(site: &Site) {
     assert_eq!(setting(&before), setting(&after));
 }
 
+/// What would be done under the ring that there is, and is not done.
+fn the_ring_that_is_may_be_named(site: &Site) {
+    let mut talk = site.open();
+    let before = site.status();
+    let ring = &before["ring"]["epoch"];
+    let ring = format!("{}.{}", ring["epoch"], ring["counter"]);
+    let node = &before["nodes"][0]["name"];
+    for change in [
+        json!({"action": "evict", "node": node}),
+        json!({"action": "remove", "node": node}),
+        json!({"action": "add"}),
+        json!({"action": "rebalance"}),
+        json!({"action": "repair"}),
+        json!({"action": "scrub"}),
+        json!({"action": "set", "name": "evict_after_ms", "value": 123_456}),
+        json!({"action": "set", "name": "copy_bytes_per_s", "value": 1}),
+    ] {
+        let mut request = change.clone();
+        (request["op"], request["dry_run"]) = (json!("admin"), json!(true));
+        request["if_ring_epoch"] = json!(ring);
+        assert!(talk.ok(&request)["change"].is_null(), "{request}");
+    }
+    let after = site.status();
+    for part in ["ring", "changes"] {
+        assert_eq!(before[part], after[part]);
+    }
+    assert_eq!(before["cluster"]["evict_after_ms"], after["cluster"]["evict_after_ms"]);
+}
+
 fn admin_is_read_strictly(site: &Site) {
     let mut talk = site.open();
     for (line, field) in [
@@ -106,6 +139,7 @@ fn admin_is_read_strictly(site: &Site) {
         (r#"{"op":"admin","action":"set","name":"evict_after_ms"}"#, "value"),
         (r#"{"op":"admin","action":"set","name":"colour","value":1}"#, "name"),
         (r#"{"op":"admin","action":"set","name":"copy_bytes_per_s","value":0}"#, "value"),
+        (r#"{"op":"admin","action":"scrub","node":"n1"}"#, "node"),
         (r#"{"op":"admin","action":"repair","dry_run":1}"#, "dry_run"),
         (r#"{"op":"admin","action":"repair","if_ring_epoch":true}"#, "if_ring_epoch"),
         (r#"{"op":"admin","action":"repair","colour":1}"#, "colour"),

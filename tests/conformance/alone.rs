@@ -14,6 +14,8 @@ checks! {
         "`refused` ... | `reason` ... | admin (section 4)"
     1302 no_majority_no_change
         "`refused` says why (would lose the last copy, no majority)"
+    1303 the_last_order_stops_all
+        "inject shutdown`, as"
 }
 
 /// Refused, in a sentence with these words.
@@ -50,4 +52,17 @@ fn no_majority_no_change(site: &Site) {
     let refusal = |action: &str| json!({"action": action, "node": "n2"});
     refused(&mut talk, refusal("evict"), "the only complete copy");
     refused(&mut talk, json!({"action": "rebalance"}), why);
+}
+
+fn the_last_order_stops_all(site: &Site) {
+    let cluster = site.own.as_ref().expect("a cluster of its own");
+    let mut events = Talk::open(cluster.supervisor_addr());
+    events.ok(&json!({"op": "subscribe", "topics": ["admin"]}));
+    events.line();
+    let mut talk = Talk::open(cluster.supervisor_addr());
+    talk.bad(r#"{"op":"admin","action":"shutdown","proc":"n1"}"#, "proc");
+    assert!(talk.ok(&json!({"op": "admin", "action": "shutdown"}))["pid"].is_u64());
+    let told: serde_json::Value = serde_json::from_str(&events.line()).expect("an event");
+    assert_eq!((&told["event"], &told["action"]), (&json!("admin"), &json!("shutdown")), "{told}");
+    wait_for("the end of all processes", CHANGE_MAX, || cluster.pids().is_empty().then_some(()));
 }

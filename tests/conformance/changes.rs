@@ -48,10 +48,16 @@ checks! {
         "Node states: `joining` (learner), `up`",
         "`evicted`, `leaving`",
         "`remove {node}` (drain, leave; its process is then stopped and not restarted), `add {}`"
+    1208 what_a_change_would_do_is_told_before
+        "each with `dry_run:true` and `if_ring_epoch` (else `conflict`): `evict {node}`, `remove {node}` ... `add {}`, `rebalance`"
+    1209 faults_are_ordered_shown_and_taken_back
+        "`inject {proc,fault,count}` with `refuse_prepare`, `sync_delay_ms`, `drop_votes`, `drop_heartbeats`, `stop_after: append|sync|vote`",
+        "every use is an event",
+        "`inject {...}`"
 }
 
-/// Nobody is evicted but where a check wants it.
-pub(super) const FLAGS: &[&str] = &["--evict-after", "never"];
+/// Nobody is evicted but where a check wants it, and faults may be ordered.
+pub(super) const FLAGS: &[&str] = &["--evict-after", "never", "--lab"];
 /// For a machine that stalls.
 pub(super) const CHANGE_MAX: Duration = Duration::from_secs(60);
 /// Keys that are there while the membership changes.
@@ -398,7 +404,71 @@ fn how_a_node_is_is_told_as_status_says_it(site: &Site) {
         assert_eq!(known, event["from"], "{event}");
     }
     wait_for("it to be gone", CHANGE_MAX, || (well(site) == before).then_some(()));
+    let procs = own(site).supervised()["procs"].clone();
+    let process = procs.as_array().expect("a list").iter().find(|one| one["name"] == *newcomer);
+    let ended = |process: &Value| process["state"] == "dead" && process["pid"].is_null();
+    assert!(process.is_none_or(ended), "it is stopped and not restarted: {procs}");
     for name in before {
         assert_eq!(states[&name], node(site, &name)["state"], "{name}");
     }
+}
+
+/// Under the ring that there is; it stays.
+fn what_a_change_would_do_is_told_before(site: &Site) {
+    fill(site);
+    let (mut talk, node) = (site.open(), last_node(site));
+    let ring = site.status()["ring"].clone();
+    let number = format!("{}.{}", ring["epoch"]["epoch"], ring["epoch"]["counter"]);
+    for action in ["evict", "remove", "add", "rebalance"] {
+        let mut request = json!({"action": action, "dry_run": true, "if_ring_epoch": number});
+        if ["evict", "remove"].contains(&action) {
+            request["node"] = json!(node);
+        }
+        let answer = talk.ok(&admin(request));
+        assert!(answer["change"].is_null(), "{action}: {answer}");
+        assert!(answer["preview"].is_object() || answer["note"].is_string(), "{action}: {answer}");
+    }
+    assert_eq!(site.status()["ring"], ring);
+}
+
+/// None of them comes to pass: each is taken back at once.
+fn faults_are_ordered_shown_and_taken_back(site: &Site) {
+    let (cluster, node) = (own(site), last_node(site));
+    let mut talk = Talk::open(cluster.supervisor_addr());
+    let mut events = Talk::open(cluster.supervisor_addr());
+    events.ok(&json!({"op": "subscribe", "topics": ["proc", "admin"]}));
+    let mut order = |fault: &str, value: &Value, count: u64| {
+        let mut request = admin(json!({"action": "inject", "proc": node, "fault": fault,
+            "count": count}));
+        if !value.is_null() {
+            request["value"] = value.clone();
+        }
+        talk.ok(&request);
+        loop {
+            let told: Value = serde_json::from_str(&events.line()).expect("a line that is JSON");
+            if told["event"] == "inject" && told["fault"] == fault && told["left"] == count {
+                assert_eq!((&told["proc"], &told["value"]), (&json!(node), value), "{told}");
+                return;
+            }
+        }
+    };
+    let shown = || site.status()["lab"]["injected"].get(&node).cloned().unwrap_or(json!([]));
+    for (fault, value) in [
+        ("refuse_prepare", Value::Null),
+        ("sync_delay_ms", json!(1)),
+        ("drop_votes", Value::Null),
+        ("drop_heartbeats", Value::Null),
+        ("stop_after", json!("append")),
+        ("stop_after", json!("sync")),
+        ("stop_after", json!("vote")),
+    ] {
+        order(fault, &value, 1_000);
+        wait_for("the fault to be shown", CHANGE_MAX, || {
+            let is_it = |one: &Value| one["fault"] == fault && one["value"] == value;
+            shown().as_array()?.iter().any(is_it).then_some(())
+        });
+        order(fault, &value, 0);
+        wait_for("the fault to be gone", CHANGE_MAX, || (shown() == json!([])).then_some(()));
+    }
+    well(site);
 }
