@@ -88,7 +88,7 @@ mod ran;
 mod readme;
 mod replica_down;
 mod rolling;
-mod scrub;
+pub(crate) mod scrub;
 mod serial;
 mod several_machines;
 mod shell;

@@ -35,7 +35,7 @@ fn divergence(conn: &mut Conn, kind: &str, key: &str) -> Value {
 }
 
 /// Changes two records of a store that is not open: a damaged one and one that is whole.
-fn rot(cluster: &Cluster, node: &str) -> (String, String) {
+pub(crate) fn rot(cluster: &Cluster, node: &str) -> (String, String) {
     let status = cluster.status().expect("it answers");
     let mut nodes = status["nodes"].as_array().expect("nodes").iter();
     let uuid = nodes.find(|status| status["name"] == node).expect("it is there")["uuid"].clone();
@@ -118,7 +118,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 
 /// Changes a byte of a value in a keystore that is not open, where its file has it; in how many
 /// places that was.
-fn damage_file(keystore: &Path, value: &str) -> usize {
+pub(crate) fn damage_file(keystore: &Path, value: &str) -> usize {
     let mut places = 0;
     for path in files(keystore) {
         let mut bytes = fs::read(&path).expect("a file of ours");

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use protocol::event::Subscribe;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::recorder::Orders;
 use super::scenarios::Scene;
@@ -35,16 +35,11 @@ fn scene(name: &str) -> Scene {
     let slowly = json!({"op": "admin", "action": "set", "name": "copy_bytes_per_s",
         "value": COPY_BYTES_PER_S});
     assert_eq!(client.call(&slowly).expect("an answer")["ok"], true);
-    let wants = Subscribe { max_per_s: 2, ..Subscribe::default() };
-    Scene::of(cluster, RATE, Orders { wants, little: false })
+    Scene::of(cluster, RATE, Orders { wants: wants(), little: false })
 }
 
-/// Asks the coordinator, as somebody with a name.
-fn ask_for(scene: &Scene, request: &Value) {
-    let mut conn = Conn::open(scene.cluster.addr()).expect("it is there");
-    conn.call(&json!({"op": "hello", "client": "ada at the console"})).expect("an answer");
-    let answer = conn.call(request).expect("an answer");
-    assert_eq!(answer["ok"], true, "{request}: {answer}");
+fn wants() -> Subscribe {
+    Subscribe { max_per_s: 2, ..Subscribe::default() }
 }
 
 /// Waits until nothing is on its way, after a change that has begun.
@@ -71,10 +66,14 @@ pub(super) fn evict(name: &str) -> Vec<u8> {
     scene.finish()
 }
 
-/// One more node joins.
+/// One more node joins; who comes meanwhile is told how far it is.
 pub(super) fn add(name: &str) -> Vec<u8> {
     let scene = scene(name);
-    ask_for(&scene, &json!({"op": "admin", "action": "add"}));
+    scene.ask_coordinator(&json!({"op": "admin", "action": "add"}));
+    scene.recorder.until("something copied", |_, event| {
+        event["event"] == "transfer" && event["keys_done"].as_u64() > Some(0)
+    });
+    scene.recorder.want(wants());
     settled(&scene, 1);
     scene.pass(1_500);
     scene.over()
@@ -83,7 +82,7 @@ pub(super) fn add(name: &str) -> Vec<u8> {
 /// A node gives away what it has, and leaves.
 pub(super) fn remove(name: &str) -> Vec<u8> {
     let scene = scene(name);
-    ask_for(&scene, &json!({"op": "admin", "action": "remove", "node": "n2"}));
+    scene.ask_coordinator(&json!({"op": "admin", "action": "remove", "node": "n2"}));
     settled(&scene, 1);
     scene.pass(3_000);
     scene.over()

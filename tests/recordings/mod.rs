@@ -2,7 +2,8 @@
 //! console is tested with. Are they whole, and is all in them that the contract names?
 //!
 //! * `schema`: kinds and fields of events, as the contract names them
-//! * `recorder`, `scenarios`, `clients`: how they were made, and are made anew:
+//! * `recorder`, `scenarios`, `membership`, `rot`, `orders`, `clients`: how they were made, and are
+//!   made anew:
 //!
 //! ```sh
 //! cargo test --test main record_scenarios -- --ignored --nocapture
@@ -24,7 +25,9 @@ use self::schema::Paths;
 
 mod clients;
 mod membership;
+mod orders;
 mod recorder;
+mod rot;
 mod scenarios;
 mod schema;
 
@@ -32,15 +35,38 @@ mod schema;
 const WITHOUT_FIELDS: [&str; 3] = ["txn_open", "txn_resolved", "cache_totals"];
 /// What is not in the recordings, by its beginning, and why.
 const NOT_RECORDED: &[(&str, &str)] = &[
-    ("transfer.bytes_total", "nodes did not tell how long values are when they were made"),
-    ("divergence", "no disk rots while a scenario runs"),
-    ("txn.votes.vote=lost", "what is finished has all votes; `txn_in_doubt` has it"),
-    ("ring_epoch.moves.bytes", "nodes did not tell how long values are when they were made"),
-    ("member_recovery.phase=copy", "`transfer` tells of it"),
-    ("member_state.reason=admin", "`ring_epoch` tells of it"),
-    ("snapshot.transfers", "all of them begin before the membership changes"),
-    ("snapshot.incidents_open", "nothing has gone wrong"),
-    ("envelope.incident", "nothing has gone wrong"),
+    ("member_recovery.phase=copy", "who was evicted copies, and `transfer` tells of it"),
+    ("envelope.incident", "no server gives it: incidents have their nodes, range and keys"),
+];
+/// What section 4 lets administrators ask for, and what is answered: a quote, and what shows it.
+const ORDERS: &[(&str, &str)] = &[
+    ("`evict {node}`", "admin.action=evict"),
+    ("`remove {node}`", "admin.action=remove"),
+    ("`add {}`", "admin.action=add"),
+    ("`rebalance`", "admin.action=rebalance"),
+    ("`repair`", "admin.action=repair"),
+    ("`scrub {}`", "admin.action=scrub"),
+    ("`cancel {change}`", "admin.action=cancel"),
+    ("`set {name,value}`", "admin.action=set"),
+    ("(else `conflict`)", "admin.result=conflict"),
+    ("`refused` says why", "admin.result=refused"),
+    ("`busy` names the running change", "admin.result=busy"),
+    ("start stop restart kill pause resume logs inject", "admin.action=start"),
+    ("start stop restart kill pause resume logs inject", "admin.action=stop"),
+    ("start stop restart kill pause resume logs inject", "admin.action=restart"),
+    ("start stop restart kill pause resume logs inject", "admin.action=kill"),
+    ("start stop restart kill pause resume logs inject", "admin.action=pause"),
+    ("start stop restart kill pause resume logs inject", "admin.action=resume"),
+    ("start stop restart kill pause resume logs inject", "admin.action=inject"),
+    ("logs inject shutdown", "admin.action=shutdown"),
+    ("`already` for a kill of a dead one", "admin.result=already"),
+    ("`refuse_prepare`", "inject.fault=refuse_prepare"),
+    ("`sync_delay_ms`", "inject.fault=sync_delay_ms"),
+    ("`drop_votes`", "inject.fault=drop_votes"),
+    ("`drop_heartbeats`", "inject.fault=drop_heartbeats"),
+    ("`stop_after: append|sync|vote`", "inject.value=append"),
+    ("`stop_after: append|sync|vote`", "inject.value=sync"),
+    ("`stop_after: append|sync|vote`", "inject.value=vote"),
 ];
 /// What each recording is about.
 const ABOUT: &[(&str, &[&str])] = &[
@@ -55,9 +81,15 @@ const ABOUT: &[(&str, &[&str])] = &[
     ("cache", &["cache_evict.steps.action=second_chance", "cache_evict.server=n2", "cache_set"]),
     ("lagged", &["lagged.dropped.admin", "admin.result=refused"]),
     ("gave-up", &["proc.state=gave_up", "proc.last_lines", "proc.exit_code"]),
-    ("evict", &["transfer.state=copying", "transfer.state=done", "transfer.target=n3"]),
-    ("add", &["transfer.target=n6", "ring_epoch.moves.lose_node", "copies.uncounted"]),
-    ("remove", &["ring_epoch.moves.lose_node=n2", "proc.by=coordinator"]),
+    ("evict", &["transfer.state=copying", "transfer.state=done", "member_state.to=evicted"]),
+    ("add", &["transfer.target=n6", "member_state.to=joining", "snapshot.transfers"]),
+    (
+        "remove",
+        &["ring_epoch.moves.lose_node=n2", "proc.by=coordinator", "member_state.to=leaving"],
+    ),
+    ("rot", &["divergence.kind=checksum", "divergence.kind=hash", "snapshot.incidents_open"]),
+    ("unreadable", &["divergence.kind=unreadable", "member_state.to=evicted"]),
+    ("orders", &["admin.result=conflict", "admin.result=busy", "txn.votes.vote=lost"]),
 ];
 
 /// A recording, read.
@@ -184,7 +216,10 @@ fn recordings_begin_with_snapshots_and_numbers_rise() {
             let at = format!("{}.ndjson:{}", recording.name, at + 2);
             feeds[record.feed as usize].take(&record.what, record.feed, &at);
         }
-        assert!(feeds.iter().all(|feed| feed.connected && feed.seq > 0), "{}", recording.name);
+        // The last order of one stops all.
+        let stops = recording.name == "orders";
+        let whole = |feed: &Progress| feed.connected != stops && feed.seq > 0;
+        assert!(feeds.iter().all(whole), "{}", recording.name);
     }
 }
 
@@ -225,6 +260,10 @@ fn every_field_of_the_contract_is_recorded() {
     let missing: Vec<_> =
         named.iter().filter(|path| !recorded.contains(*path) && !is_excused(path)).collect();
     assert!(missing.is_empty(), "no recording has {missing:#?}");
+    for (quote, path) in ORDERS {
+        assert!(contract.contains(quote), "{quote} is not in the contract");
+        assert!(recorded.contains(*path), "no recording has {path}");
+    }
     for (excused, why) in NOT_RECORDED {
         assert!(named.contains(*excused), "{excused} is not in the contract");
         assert!(!recorded.contains(*excused), "{excused} is recorded, though {why}");

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tui::console::recording::Feed;
 
 use super::clients::{self, Load};
-use super::membership;
 use super::recorder::{Orders, Recorder};
+use super::{membership, orders, rot};
 use crate::e2e::cluster::Cluster;
 use crate::e2e::wire::Conn;
 
@@ -36,6 +36,9 @@ pub(super) const ALL: &[Scenario] = &[
     ("evict", membership::evict),
     ("add", membership::add),
     ("remove", membership::remove),
+    ("rot", rot::rot),
+    ("unreadable", rot::unreadable),
+    ("orders", orders::orders),
 ];
 
 /// Where the recordings are.
@@ -74,14 +77,14 @@ pub(super) struct Scene {
 }
 
 /// What a console asks for that shows some sets of the coordinator's cache.
-fn wants() -> Subscribe {
+pub(super) fn wants() -> Subscribe {
     Subscribe { max_per_s: 10, sets: Some((0, 4)), ..Subscribe::default() }
 }
 
-const RATE: u64 = 60;
+pub(super) const RATE: u64 = 60;
 
 impl Scene {
-    fn new(name: &str, flags: &[&str], rate: u64, orders: Orders) -> Self {
+    pub(super) fn new(name: &str, flags: &[&str], rate: u64, orders: Orders) -> Self {
         let cluster = Cluster::start(name, 5, 2, &[&["--lab"], flags].concat());
         cluster.wait_healthy(None);
         Self::of(cluster, rate, orders)
@@ -96,7 +99,7 @@ impl Scene {
         Self { load, recorder, cluster }
     }
 
-    fn usual(name: &str) -> Self {
+    pub(super) fn usual(name: &str) -> Self {
         Self::new(name, &[], RATE, Orders { wants: wants(), little: false })
     }
 
@@ -108,7 +111,7 @@ impl Scene {
     }
 
     /// Waits until the supervisor tells this of a process.
-    fn until_proc(&self, name: &str, state: &str) -> Value {
+    pub(super) fn until_proc(&self, name: &str, state: &str) -> Value {
         self.recorder.until(&format!("{name} {state}"), |_, event| {
             event["event"] == "proc" && event["name"] == name && event["state"] == state
         })
@@ -127,18 +130,32 @@ impl Scene {
     }
 
     /// Asks the supervisor, as somebody with a name.
-    fn ask(&self, request: &Value) -> Value {
+    pub(super) fn ask(&self, request: &Value) -> Value {
         let mut conn = Conn::open(self.cluster.supervisor_addr()).expect("it is there");
         conn.call(&json!({"op": "hello", "client": "ada at the console"})).expect("an answer");
         conn.call(request).expect("an answer")
     }
 
-    fn order(&self, request: &Value) {
+    pub(super) fn order(&self, request: &Value) {
         let answer = self.ask(request);
         assert_eq!(answer["ok"], true, "{request}: {answer}");
     }
 
-    fn inject(&self, proc: &str, fault: &str, value: Value, count: u64) {
+    /// Asks the coordinator, as somebody with a name: what it answers.
+    pub(super) fn answer(&self, request: &Value) -> Value {
+        let mut conn = Conn::open(self.cluster.addr()).expect("it is there");
+        conn.call(&json!({"op": "hello", "client": "ada at the console"})).expect("an answer");
+        conn.call(request).expect("an answer")
+    }
+
+    /// The same of what it does not refuse.
+    pub(super) fn ask_coordinator(&self, request: &Value) -> Value {
+        let answer = self.answer(request);
+        assert_eq!(answer["ok"], true, "{request}: {answer}");
+        answer
+    }
+
+    pub(super) fn inject(&self, proc: &str, fault: &str, value: Value, count: u64) {
         let mut request = json!({"op": "admin", "action": "inject", "proc": proc, "fault": fault,
             "count": count});
         if !value.is_null() {
@@ -165,14 +182,14 @@ impl Scene {
     }
 
     /// A key with an odd name that this node holds.
-    fn key_of(&self, node: &str) -> &'static str {
+    pub(super) fn key_of(&self, node: &str) -> &'static str {
         let holds = |key: &&str| self.cluster.locate(key).iter().any(|holder| holder == node);
         let key = clients::ODD_KEYS.into_iter().find(holds);
         key.expect("one in two or three keys is on any node")
     }
 
     /// Begins an update that may take long, and waits until it is open for a while: its id.
-    fn begin(&self, key: &str) -> (Conn, Value) {
+    pub(super) fn begin(&self, key: &str) -> (Conn, Value) {
         let mut conn = Conn::open(self.cluster.addr()).expect("the cluster is ready");
         let put = json!({"op": "put", "key": key, "value": "in doubt", "timeout_ms": 60_000});
         conn.send(format!("{put}\n")).expect("it lives");
@@ -183,7 +200,7 @@ impl Scene {
     }
 
     /// Waits until something of this kind is told of a transaction.
-    fn until_tx(&self, kind: &str, tx: &Value) -> Value {
+    pub(super) fn until_tx(&self, kind: &str, tx: &Value) -> Value {
         self.recorder.until(&format!("{kind} of {tx}"), |_, event| {
             event["event"] == kind && event["tx"] == *tx
         })

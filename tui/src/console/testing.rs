@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use protocol::event::Body;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -26,6 +27,18 @@ pub(crate) fn recorded(name: &str) -> Vec<(At, Fed)> {
     let bytes = std::fs::read(root.join(format!("{name}.ndjson"))).expect("it is recorded");
     let (_, records) = recording::read(&bytes).expect("it is a recording");
     records.into_iter().map(<(At, Fed)>::from).collect()
+}
+
+/// When the first such event of a recording came that came not before `from_ms`: milliseconds, so
+/// that it is played by then. No test rests on the times themselves: they differ in each recording.
+pub(crate) fn moment(name: &str, from_ms: u64, is: impl Fn(&Body) -> bool) -> u64 {
+    let is_it = |(at, fed): &&(At, Fed)| {
+        let is_it = matches!(fed, Fed::Event(_, event) if is(&event.body));
+        is_it && at.us() >= from_ms * 1_000
+    };
+    let fed = recorded(name);
+    let (at, _) = fed.iter().find(is_it).expect("it is in the recording");
+    at.us().div_ceil(1_000)
 }
 
 /// A console that was fed a recording up to `until_ms`, with ticks as they would have come.

@@ -60,12 +60,17 @@ const RECORDED: &[(&str, Recorded)] = &[
     ("evicting", ("evict", 3_500, ViewName::Overview, "")),
     ("copying", ("evict", 6_000, ViewName::Overview, "")),
     ("copying-ring", ("evict", 6_000, ViewName::Ring, "")),
-    ("healed", ("evict", 7_800, ViewName::Overview, "")),
-    ("returning", ("evict", 9_040, ViewName::Overview, "")),
-    ("returned", ("evict", 10_500, ViewName::Overview, "")),
+    ("healed", ("evict", 12_300, ViewName::Overview, "")),
+    ("returning", ("evict", 13_550, ViewName::Overview, "")),
+    ("returned", ("evict", 14_500, ViewName::Overview, "")),
     ("adding", ("add", 4_500, ViewName::Ring, "")),
     ("removing", ("remove", 3_500, ViewName::Overview, "")),
-    ("removed", ("remove", 5_500, ViewName::Overview, "")),
+    ("removed", ("remove", 9_300, ViewName::Overview, "")),
+    ("rot-found", ("rot", 3_900, ViewName::Overview, "")),
+    ("rot-events", ("rot", 3_900, ViewName::Events, "")),
+    ("rot-repaired", ("rot", 5_900, ViewName::Overview, "")),
+    ("rot-over", ("rot", 11_500, ViewName::Events, "")),
+    ("unreadable", ("unreadable", 4_500, ViewName::Overview, "")),
 ];
 
 /// Of so many of them, the first, every view is kept.
@@ -106,7 +111,7 @@ fn prepared(recording: &str, until_ms: u64, view: ViewName) -> Console {
         "coordinator" | "coordinator-killed" | "recovering" | "cache" => "coordinator".into(),
         "calm" | "lagged" => "n1".into(),
         "add" => "n6".into(),
-        "remove" => "n2".into(),
+        "remove" | "rot" | "unreadable" => "n2".into(),
         _ => "n3".into(),
     };
     if view != ViewName::Overview {

@@ -126,8 +126,7 @@ impl Model {
             }
             Body::RingEpoch(told) => self.ring_in_force(told, now),
             Body::Transfer(told) => self.moving.transfer(told, now),
-            // The events view tells it.
-            Body::Divergence(_) => {}
+            Body::Divergence(told) => self.damage.told(told, now),
             Body::Txn(txn) => self.txns.finished(txn, now),
             Body::TxnOpen(open) => self.txns.opened(&open.0, now),
             Body::TxnInDoubt(told) => self.txns.in_doubt(told, now),
@@ -173,6 +172,7 @@ impl Model {
         let number = format!("{}.{}", told.ring.epoch.0, told.ring.counter);
         let durable_on = told.durable_on.iter().map(|node| node.as_str().to_owned());
         self.ring = Ring::new(number, &told.points, durable_on.collect());
+        self.damage.ring(&self.ring);
         let after = self.ring.shares();
         self.moving.ring(&told.moves, now);
         let mut news = News::default();
@@ -258,7 +258,7 @@ impl Model {
         self.copies.uncounted.clone_from(&status.copies_uncounted);
         self.copies.unwritable = status.copies_unwritable;
         self.keys_in_doubt = status.keys_in_doubt;
-        self.defects.clone_from(&snapshot.incidents_open);
+        self.damage.snapshot(&snapshot.incidents_open, now);
         self.txns.snapshot(&snapshot.txns_open, &status.txns, now);
         let nodes = &self.nodes;
         self.txns.doubts_found(|name| nodes.get(name).and_then(Node::gone_since));

@@ -6,7 +6,7 @@
 //!
 //! - `feed`: what comes in; `record`: all of it, kept for a while; `sentence`: each as a sentence
 //! - `node`, `servers`: nodes, coordinator, processes; `ring`, `moving`; `txns`, `caches`,
-//!   `figures`
+//!   `figures`; `damage`: copies that are wrong
 //! - `story`: incidents: what happened, how far it has healed, what to do
 //! - `clock`, `rate`: moments and figures for a person
 //!
@@ -15,6 +15,7 @@
 mod apply;
 pub mod caches;
 pub mod clock;
+pub mod damage;
 pub mod feed;
 pub mod figures;
 pub mod moving;
@@ -31,10 +32,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::event::{Admin, Copies};
 use protocol::reply::Role;
-use protocol::status::{ClusterStatus, CoordinatorState, IncidentStatus};
+use protocol::status::{ClusterStatus, CoordinatorState};
 
 use caches::Caches;
 use clock::At;
+use damage::Damage;
 use feed::{Feed, FeedName, FeedState};
 use figures::Figures;
 use moving::Moving;
@@ -93,8 +95,8 @@ pub struct Model {
     pub caches: Caches,
     /// What administrators did, the newest last, at most 50.
     pub admin: Vec<(FeedName, Admin)>,
-    /// Defects that a server met.
-    pub defects: Vec<IncidentStatus>,
+    /// Copies that are wrong.
+    pub damage: Damage,
     /// Whether faults may be ordered.
     pub lab: bool,
     /// What has come in.
@@ -147,7 +149,7 @@ impl Model {
     pub fn is_well(&self) -> bool {
         let (up, all) = self.nodes_up();
         let whole = self.copies.unwritable == 0 && self.keys_short() == 0;
-        self.is_served() && up == all && whole
+        self.is_served() && up == all && whole && self.damage.all().next().is_none()
     }
 
     /// For how long what is shown of the cluster has not been renewed, milliseconds; none: it is
@@ -252,6 +254,8 @@ fn forbidden_to(role: Role) -> Option<&'static str> {
 
 #[cfg(test)]
 mod late_tests;
+#[cfg(test)]
+mod rot_tests;
 #[cfg(test)]
 mod story_tests;
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::clock::{ago, count, micros};
 use super::feed::FeedState;
 use super::node::is_missed_by_nobody;
 use super::record::{Entry, What};
+use super::story::rot::{range_words, what_is_wrong, what_mends};
 
 /// A sentence, and what it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,21 +185,27 @@ fn of_member(body: &Body) -> Sentence {
 fn of_divergence(found: &Divergence) -> Sentence {
     let nodes: Vec<&str> = found.nodes.iter().map(NodeName::as_str).collect();
     let keys: Vec<&str> = found.keys.iter().map(Key::as_str).collect();
-    let keys = match keys.as_slice() {
-        [] => String::new(),
-        keys => format!(": {}", keys.join(", ")),
-    };
-    let nodes = nodes.join(", ");
-    let (mood, text) = match found.kind {
-        _ if found.repaired > 0 => {
-            let repaired = count(found.repaired);
-            (Mood::Good, format!("{repaired} damaged records of {nodes} were replaced{keys}"))
+    let (nodes, keys) = (nodes.join(", "), keys.join(", "));
+    let range = range_words(found).map_or(String::new(), |range| format!("; {range}"));
+    let text = match (found.repaired, found.kind) {
+        (0, kind) => {
+            let (node, text) = what_is_wrong(found);
+            return made(&node, "rot", Mood::Bad, format!("{text}; {}{range}", what_mends(kind)));
         }
-        DivergenceKind::Checksum => (Mood::Bad, format!("{nodes} has damaged records{keys}")),
-        DivergenceKind::Unreadable => (Mood::Bad, format!("{nodes} cannot read its keystore")),
-        _ => (Mood::Bad, format!("the copies of {nodes} differ{keys}")),
+        (_, DivergenceKind::Unreadable) => "can read all of its keystore again".to_owned(),
+        (1, DivergenceKind::Checksum) if !keys.is_empty() => {
+            format!("a whole copy is in the place of the damaged record of {keys}")
+        }
+        (n, DivergenceKind::Checksum) if !keys.is_empty() => {
+            format!("whole copies are in the place of {} damaged records, of {keys}", count(n))
+        }
+        (_, DivergenceKind::Checksum) => format!("has no damaged record any more{range}"),
+        _ => {
+            let text = format!("the copies on {nodes} are alike again{range}");
+            return made("", "rot", Mood::Good, text);
+        }
     };
-    made(found.nodes.first().map_or("", NodeName::as_str), "copies", mood, text)
+    made(&nodes, "rot", Mood::Good, text)
 }
 
 fn of_state(change: &MemberState) -> Sentence {

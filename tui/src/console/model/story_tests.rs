@@ -1,11 +1,14 @@
 //! Tests of the story of the membership: an eviction until all is healed, a return, one more node,
 //! one less; and of nodes that have not counted their keys.
 
+use protocol::event::{Body, ProcState};
+use protocol::status::NodeState;
+
 use super::clock::At;
 use super::feed::{Fed, FeedName, FeedState};
 use super::story::{Cause, StepView, Weight};
 use super::*;
-use crate::console::testing::played;
+use crate::console::testing::{moment, played};
 
 /// The story of a recording at a moment: its headline, its steps.
 fn told(name: &str, at_ms: u64) -> (String, String, Weight) {
@@ -25,56 +28,103 @@ fn has(text: &str, words: &[&str]) {
     }
 }
 
+/// A third of what one node is to copy is there, and not all of it yet.
+fn part_copied(name: &str, from_ms: u64) -> u64 {
+    moment(name, from_ms, |body| {
+        matches!(body, Body::Transfer(told)
+            if told.keys_total.is_some_and(|all| told.keys_done * 3 > all && told.keys_done < all))
+    })
+}
+
+/// The next ring in which nothing is learned.
+fn at_rest(name: &str, from_ms: u64) -> u64 {
+    moment(name, from_ms, |body| matches!(body, Body::RingEpoch(told) if told.moves.is_empty()))
+}
+
+fn becomes(node: &str, state: NodeState) -> impl Fn(&Body) -> bool {
+    move |body| {
+        let Body::MemberState(told) = body else { return false };
+        told.node.as_str() == node && told.to == state
+    }
+}
+
+fn is_proc(node: &str, state: ProcState) -> impl Fn(&Body) -> bool {
+    move |body| matches!(body, Body::Proc(told) if told.name == node && told.state == state)
+}
+
 #[test]
 fn an_eviction_is_told_until_every_key_has_its_copies_again() {
-    // The kill is two seconds after the recording began, the eviction three after that.
-    let (headline, steps, weight) = told("evict", 3_500);
+    let killed = moment("evict", 0, is_proc("n3", ProcState::Killed));
+    let (headline, steps, weight) = told("evict", killed + 1_500);
     has(&headline, &["n3 was killed (kill -9)", "cannot be written meanwhile"]);
-    has(&steps, &["done killed", "done DOWN", "now evicts in 1.5 s", "ahead copied again"]);
+    has(&steps, &["done killed", "done DOWN", "now evicts in 1.", "ahead copied again"]);
     assert_eq!(weight, Weight::Alarm);
-    let (headline, steps, weight) = told("evict", 6_400);
-    let words = "evicted: n3, its 20 % of the keys are copied again · 792 of about ";
-    has(&headline, &[words, " s left", "updates flow", "n3 was killed"]);
-    has(&steps, &["done evicted", "now 8", " % copied", "ahead healed"]);
+    let evicted = moment("evict", killed, becomes("n3", NodeState::Evicted));
+    let (headline, steps, weight) = told("evict", part_copied("evict", evicted));
+    has(&headline, &["evicted: n3, its 20 % of the keys are copied again · ", " of about "]);
+    has(&headline, &[" s left", "updates flow", "n3 was killed"]);
+    has(&steps, &["done evicted", " % copied", "ahead healed"]);
     assert_eq!(weight, Weight::Warning);
-    let (headline, steps, weight) = told("evict", 7_800);
+    let healed = at_rest("evict", evicted);
+    let (headline, steps, weight) = told("evict", healed + 300);
     has(&headline, &["healed: all keys have 3 copies again", "n3 is evicted: R on it"]);
-    has(&steps, &["done killed 0.0", "done evicted", "done copying", "done healed 5.2"]);
+    has(&steps, &["done killed 0.0", "done evicted", "done copying", "done healed "]);
     assert_eq!(weight, Weight::Healed);
-    let model = played("evict", 8_500).model;
+    let model = played("evict", healed + 300).model;
     assert_eq!(model.nodes_up(), (4, 4), "who has no place is not missed");
     assert_eq!(model.nodes["n3"].word(), "EVICTED");
 }
 
 #[test]
 fn a_return_copies_what_was_missed() {
-    let (headline, steps, _) = told("evict", 9_000);
+    let started = moment("evict", 0, is_proc("n3", ProcState::Spawned));
+    let joins = moment("evict", started, becomes("n3", NodeState::Joining));
+    let copies = moment("evict", joins, |body| matches!(body, Body::Transfer(_)));
+    let (headline, steps, _) = told("evict", copies);
     has(&headline, &["n3 is back: it copies what it missed"]);
     has(&steps, &["done back", "done started", "done copying", "ahead healthy"]);
-    let (headline, _, weight) = told("evict", 9_500);
-    has(&headline, &["healthy: n3 is back: it got a place again in 0."]);
+    assert_eq!(played("evict", copies).model.nodes["n3"].word(), "JOINING");
+    let rest = at_rest("evict", copies);
+    let back = moment("evict", 0, becomes("n3", NodeState::Up)).max(rest);
+    let (headline, _, weight) = told("evict", back + 300);
+    has(&headline, &["healthy: n3 is back: it got a place again in "]);
     assert_eq!(weight, Weight::Healed);
-    // Until it has counted its keys, nobody knows how many there are.
-    let model = played("evict", 9_300).model;
+}
+
+/// Until it has counted its keys, nobody knows how many there are.
+#[test]
+fn what_is_not_counted_yet_is_said() {
+    let started = moment("evict", 0, is_proc("n3", ProcState::Spawned));
+    let counts = |body: &Body| {
+        let Body::Copies(told) = body else { return false };
+        told.uncounted.iter().any(|one| one.as_str() == "n3")
+    };
+    let model = played("evict", moment("evict", started, counts)).model;
     assert!(!model.copies.uncounted.is_empty());
-    has(&told("evict", 9_300).0, &["at least ", " keys have 3 copies, n3 not counted yet"]);
+    let words = model.copies_words().expect("there are keys");
+    has(&words, &["at least "]);
 }
 
 #[test]
 fn one_more_node_and_one_less_are_changes_and_no_incidents() {
-    let (headline, steps, weight) = told("add", 4_500);
-    let words = "n6 joins by ada at the console: it copies its 10 % of the keys · 396 of about 852";
-    has(&headline, &[words, "updates flow"]);
-    has(&steps, &["done joins", "now 46 % copied", "ahead joined"]);
+    let part = part_copied("add", 0);
+    let (headline, steps, weight) = told("add", part);
+    has(&headline, &["n6 joins by ada at the console: it copies its 10 % of the keys · "]);
+    has(&headline, &[" of about ", "updates flow"]);
+    has(&steps, &["done joins", " % copied", "ahead joined"]);
     assert_eq!(weight, Weight::Changing);
-    assert_eq!(played("add", 4_500).model.nodes["n6"].word(), "JOINING");
-    has(&told("add", 8_000).0, &["n6 has joined by ada at the console after 4.9 s"]);
-    let (headline, steps, _) = told("remove", 3_500);
-    has(&headline, &["n2 leaves by ada at the console: others copy its 20 % of the keys · 792 of"]);
+    assert_eq!(played("add", part).model.nodes["n6"].word(), "JOINING");
+    let joined = moment("add", part, becomes("n6", NodeState::Up)).max(at_rest("add", part));
+    has(&told("add", joined + 300).0, &["n6 has joined by ada at the console after "]);
+
+    let part = part_copied("remove", 0);
+    let (headline, steps, _) = told("remove", part);
+    has(&headline, &["n2 leaves by ada at the console: others copy its 20 % of the keys · "]);
     has(&steps, &["done leaves", "ahead left"]);
-    assert_eq!(played("remove", 3_500).model.nodes["n2"].word(), "LEAVING");
-    let model = played("remove", 6_000).model;
-    has(&told("remove", 6_000).0, &["n2 has left by ada at the console after 2."]);
+    assert_eq!(played("remove", part).model.nodes["n2"].word(), "LEAVING");
+    let left = moment("remove", part, becomes("n2", NodeState::Evicted)) + 1_000;
+    has(&told("remove", left).0, &["n2 has left by ada at the console after "]);
+    let model = played("remove", left).model;
     assert!(!model.nodes.contains_key("n2") && !model.procs.contains_key("n2"));
     let causes: Vec<_> = model.story.all().map(|one| one.cause.clone()).collect();
     assert_eq!(causes, [Cause::Leaves], "its end was no incident");
@@ -87,7 +137,8 @@ fn feed(model: &mut Model, at_ms: u64, line: serde_json::Value) {
 
 #[test]
 fn a_console_may_come_in_the_middle_of_a_change() {
-    let mut model = played("evict", 6_400).model;
+    let evicted = moment("evict", 0, becomes("n3", NodeState::Evicted));
+    let mut model = played("evict", part_copied("evict", evicted)).model;
     let snapshot = model.record.control().find_map(|entry| match &entry.what {
         record::What::Event(event) => match &event.body {
             protocol::event::Body::Snapshot(told) => Some(told.clone()),
@@ -192,10 +243,12 @@ fn who_waits_to_be_added_and_goes_is_missed_by_nobody() {
 /// story.
 #[test]
 fn a_return_that_is_told_before_its_ring_is_a_return() {
-    let mut model = played("evict", 8_500).model;
+    let evicted = moment("evict", 0, becomes("n3", NodeState::Evicted));
+    let healed = at_rest("evict", evicted) + 300;
+    let mut model = played("evict", healed).model;
     assert_eq!(model.nodes["n3"].word(), "EVICTED");
     let before = model.story.all().count();
-    feed(&mut model, 8_600, told_state(90_000, "n3", "evicted", "joining", "registered"));
+    feed(&mut model, healed + 100, told_state(90_000, "n3", "evicted", "joining", "registered"));
     assert_eq!(model.nodes["n3"].word(), "JOINING");
     assert_eq!(model.story.all().count(), before);
     let mut points = points(&model);
@@ -204,7 +257,7 @@ fn a_return_that_is_told_before_its_ring_is_a_return() {
         "gain_node": "n3", "source": "n1", "keys": 1, "bytes": 1}]);
     let ring = serde_json::json!({"event": "ring_epoch", "seq": 90_001, "source": "coordinator",
         "ring": {"epoch": 1, "counter": 99}, "points": points, "moves": moves});
-    feed(&mut model, 8_700, ring);
+    feed(&mut model, healed + 200, ring);
     let causes: Vec<_> = model.story.open().map(|one| one.cause.clone()).collect();
     assert_eq!(causes, [Cause::Returns]);
 }

@@ -9,6 +9,7 @@ mod change;
 mod found;
 mod incident;
 mod moved;
+pub(super) mod rot;
 mod words;
 
 pub use incident::{Cause, Impact, Incident, Step};

@@ -12,7 +12,7 @@ use super::super::{COORDINATOR, Model};
 use super::{Cause, Incident, Step};
 
 /// For how long an incident that is over is still told, milliseconds.
-const TOLD_AFTER_MS: u64 = 20_000;
+pub(super) const TOLD_AFTER_MS: u64 = 20_000;
 
 /// How loud something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,8 +63,15 @@ impl Model {
             let advice = vec!["q ends the console".to_owned()];
             return Told { weight: Weight::Calm, headline, chain: Vec::new(), advice };
         }
-        match self.story.foremost() {
-            Some(incident) if incident.is_open() => self.told_of(incident),
+        let foremost = self.story.foremost();
+        if let Some(incident) = foremost.filter(|incident| incident.is_open()) {
+            return self.told_of(incident);
+        }
+        // Copies that are wrong are so until they are mended: they wait for servers only.
+        if let Some(told) = self.rot().or_else(|| self.righted()) {
+            return told;
+        }
+        match foremost {
             Some(incident) if self.was_just_closed(incident) => self.healed(incident),
             last => self.calm(last),
         }
@@ -91,6 +98,7 @@ impl Model {
             headline.extend(self.without_node(incident));
         }
         headline.extend(doubts(incident));
+        headline.extend(self.other_rot(0));
         let weight = match incident.cause {
             Cause::Joins | Cause::Leaves => Weight::Changing,
             _ if incident.is_returning() || incident.is_change() => Weight::Warning,
@@ -323,7 +331,7 @@ impl Model {
         Told { weight: Weight::Healed, headline, chain: reached(incident).collect(), advice }
     }
 
-    pub(super) fn copies_words(&self) -> Option<String> {
+    pub(in super::super) fn copies_words(&self) -> Option<String> {
         let (replicas, keys) = (self.copies_wanted(), self.keys());
         let copies = if replicas == 1 { "copy" } else { "copies" };
         let counting: Vec<String> =

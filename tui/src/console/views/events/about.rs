@@ -2,7 +2,7 @@
 //!
 //! Part of the view Events.
 
-use protocol::event::Body;
+use protocol::event::{Body, DivergenceKind};
 
 use crate::console::model::record::What;
 
@@ -34,10 +34,22 @@ pub(super) fn about(what: &What) -> &'static str {
             "How many copies of the keys are on nodes that are up. A key is written only while all \
              of its nodes are up."
         }
-        Body::Divergence(_) => {
-            "Copies of keys that should be alike are not, or a record on a disk is not what was \
-             written. A damaged one is never served: another copy is."
-        }
+        Body::Divergence(told) => match told.kind {
+            DivergenceKind::Unreadable => {
+                "A node's disk gives back no more of its keystore. Other copies are served. \
+                 Nothing mends that file: the node is to be stopped, evicted, and started with \
+                 an empty directory."
+            }
+            DivergenceKind::Checksum => {
+                "A record on a disk is not what was written. It is never served: another copy is. \
+                 `piazza admin repair` puts a whole copy in its place."
+            }
+            _ => {
+                "Copies of keys that should be alike are not, though each is whole, and nothing \
+                 says which is right. `piazza locate KEY --copies` shows them; whoever knows what \
+                 is right writes the key again. `piazza admin repair` leaves them alone."
+            }
+        },
         Body::CoordinatorState(_) => {
             "A coordinator claims an epoch, shuts out its predecessors, finds out what they left \
              undecided, and then serves."

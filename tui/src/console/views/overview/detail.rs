@@ -207,6 +207,7 @@ fn of_coordinator(model: &Model) -> Vec<Vec<Span>> {
 fn of_node(model: &Model, server: &str, node: &Node) -> Vec<Vec<Span>> {
     let tone = if model.stale_ms().is_some() || !node.is_well() { Tone::Stale } else { Tone::Dim };
     let mut first = Vec::new();
+    first.extend(model.what_rots_at(server));
     first.extend(stands_in(model, server));
     first.extend(node.status.as_ref().and_then(|status| status.addr.as_deref()).map(address));
     let process = model.procs.get(server);
