@@ -221,10 +221,7 @@ impl Coordinator {
         let ours = self.record.as_deref().cloned();
         let told = self.newest_ring().into_iter().chain(register.ring.clone()).chain(ours);
         let ring = told.max_by_key(|ring| ring.number);
-        let member = |record: &RingRecord| {
-            record.members.iter().find(|member| member.uuid == register.uuid).map(|m| m.id)
-        };
-        let id = ring.as_ref().and_then(member);
+        let id = ring.as_ref().and_then(|ring| self.counts_as(ring, register.uuid));
         if id.is_some_and(|id| self.is_expelled(id)) {
             let reason = "its store has lost data that other nodes rely on: its directory must \
                           not be used again";
@@ -263,6 +260,21 @@ impl Coordinator {
             )));
         }
         Ok(())
+    }
+
+    /// The number by which a store counts in the claim of this ring, or is a member of it. Until it
+    /// is in force the one before it may be, in which whoever it leaves out still counts.
+    fn counts_as(&self, ring: &RingRecord, store: Uuid) -> Option<MemberId> {
+        let in_force = match self.phase {
+            Phase::Gathering { .. } | Phase::Claiming { .. } | Phase::Installing { .. } => false,
+            Phase::Recovering { .. } | Phase::Active => true,
+            Phase::Stopping { .. } | Phase::Stopped => true,
+        };
+        let is_it = |out: &&Departed| out.uuid == store && (in_force || out.lost);
+        match ring.outgoing.iter().find(is_it) {
+            Some(_) => None,
+            None => number_in(ring, store),
+        }
     }
 
     /// Whether a node that never was a member has gone: nobody waits for it.

@@ -32,7 +32,7 @@ impl World {
 
     pub(super) fn admin(&mut self, action: Action) -> ClientId {
         let op = AdminOp { action, dry_run: false, if_ring: None };
-        self.request(0, 9, ClientOp::Admin(op), 5_000)
+        self.request(self.sides.len() - 1, 9, ClientOp::Admin(op), 5_000)
     }
 
     /// The places of the machines whose members hold a key.

@@ -1,6 +1,7 @@
 //! What an earlier coordinator left open is decided (R6), what a store has lost is noticed (R7), and
 //! what is decided everywhere is forgotten (R8).
 
+use super::super::Action;
 use super::*;
 
 /// What a node may show of a transaction of an epoch that is over.
@@ -296,4 +297,52 @@ fn watches_are_told_of_what_was_left_open_in_the_order_of_ids() {
         .map(|(nth, line)| line.contains(&format!("\"1.{nth}\"")))
         .collect();
     assert_eq!(versions, [true, true], "{told:?}");
+}
+
+/// H42: whoever is about to leave is needed until it is known that the ring without it is in force.
+#[test]
+fn h42_who_is_left_out_by_a_ring_that_is_not_in_force_counts_in_the_claim_of_it() {
+    let mut world = World::blank();
+    world.nodes.push(machine::blank(3));
+    world.start(Config { nodes: 4, ..config(100) });
+    world.run();
+    world.advance(20);
+    world.put_all("v1");
+    world.admin(Action::Remove("n4".into()));
+    let about_to_leave = |world: &World| {
+        let record = world.sides[0].core.record.as_ref().expect("in force");
+        record.learning.is_empty() && record.members[3].points.is_empty()
+    };
+    while !about_to_leave(&world) {
+        world.deaf.clear();
+        assert_eq!(world.members(), [1, 2, 3, 4], "it has not left yet");
+        world.advance(10);
+        world.deaf = BTreeSet::from([1, 2, 3]);
+    }
+    world.advance(50);
+    let told = |node: usize| world.nodes[node].meta.ring.as_ref().expect("founded");
+    assert!(told(0).outgoing.is_some() && told(3).outgoing.is_none(), "{:?}", told(3));
+    // Of the four that may be its members still three make a majority.
+    world.kill(0);
+    world.deaf.clear();
+    world.crash(2);
+    world.start(Config { nodes: 4, ..successor(200) });
+    world.run();
+    world.advance(50);
+    assert!(world.sides[1].active, "{:?}", world.sides[1].refusals);
+    world.restart(2);
+    world.register(1, 2);
+    world.run();
+    world.settle();
+    assert_eq!(
+        (world.members(), &*world.sides[1].removed),
+        (vec![1, 2, 3], &["n4".to_owned()][..])
+    );
+    // Now that it is, it is told.
+    world.crash(3);
+    world.restart(3);
+    world.register(1, 3);
+    assert!(world.sides[1].refusals[0].contains("n4 was removed"), "{:?}", world.sides[1].refusals);
+    world.crash(3);
+    world.assert_whole(2, "v1");
 }
