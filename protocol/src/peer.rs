@@ -24,7 +24,9 @@ pub use self::copy::{
 pub use self::heartbeat::Heartbeat;
 pub use self::line::Message;
 pub use self::placement::Placement;
-pub use self::ring::{Departed, Learning, RingMember, RingRecord, Span};
+pub use self::ring::{
+    ChangeKind, Departed, Learning, OpenChange, OpenChanges, RingMember, RingRecord, Span,
+};
 pub use self::session::{
     Greeting, Open, PEER_PROTOCOL, PEER_PROTOCOL_MIN, Register, Registered, too_far_apart,
 };

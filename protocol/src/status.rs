@@ -360,7 +360,8 @@ pub struct OpsStatus {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ChangeStatus {
-    /// Its name, as in `c7`.
+    /// Its name, as in `c7`: no other change of this cluster ever has it. Numbers rise, with gaps
+    /// where a coordinator took over; it goes on with what had begun under the same names.
     pub change: String,
     /// What it does: `evict`, `remove`, `add`, `rebalance`, `repair`.
     pub action: String,

@@ -1,6 +1,8 @@
 //! What a subscriber makes of the coordinator's events: how each node is, folded over what `status`
 //! said when it began. After whatever happens that must be what `status` says then, one row a name.
 //!
+//! And a name that a change has no other change may have, of this coordinator or another one.
+//!
 //! Half of the coordinators have such a subscriber, so that the others show that nothing hangs on
 //! one.
 
@@ -48,6 +50,26 @@ impl Seen {
     }
 }
 
+/// What a change does, and the node that it is about, if that is known.
+pub(crate) type Known = (String, Option<String>);
+
+/// Holds the changes that are shown against what their names stood for before.
+fn misnamed(known: &mut BTreeMap<String, Known>, status: &Status) -> Option<String> {
+    let mut wrong = None;
+    for change in &status.changes {
+        let is = (change.action.clone(), change.node.clone());
+        let was = known.entry(change.change.clone()).or_insert_with(|| is.clone());
+        if was.1.is_none() {
+            // It waited for a node then.
+            was.1.clone_from(&is.1);
+        }
+        if was.0 != is.0 || is.1.is_some() && was.1 != is.1 {
+            wrong = Some(format!("{} was {was:?} and is {is:?} now", change.change));
+        }
+    }
+    wrong
+}
+
 impl World {
     /// Somebody subscribes at a coordinator that has just started, at every other one.
     pub(crate) fn subscribe(&mut self, coordinator: usize) {
@@ -86,6 +108,7 @@ impl World {
         if looks {
             let status = self.coordinators[coordinator].status(self.now);
             wrong = wrong.or(seen.differs(&status));
+            wrong = wrong.or_else(|| misnamed(&mut self.changes, &status));
         }
         self.coordinators[coordinator].seen = Some(seen);
         if let Some(what) = wrong {

@@ -257,6 +257,8 @@ pub(crate) struct World {
     pub(crate) abandoned: bool,
     /// The one node of the run whose directory is tampered with.
     pub(crate) victim: Option<usize>,
+    /// What the names of changes stand for, whichever coordinator told them.
+    pub(crate) changes: BTreeMap<String, super::seen::Known>,
     /// By node and member: the mark that the node holds, durably.
     pub(crate) marks: BTreeMap<(usize, MemberId), GroupSeq>,
     /// What a power loss does to all machines alike, while one that hits them all is under way.
@@ -310,6 +312,7 @@ impl World {
             rotten: None,
             abandoned: false,
             victim: None,
+            changes: BTreeMap::new(),
             marks: BTreeMap::new(),
             power_style: None,
             finals: BTreeMap::new(),

@@ -46,6 +46,9 @@ pub struct RingRecord {
     /// Stores that were members once, by ascending id: these ids are never given again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub departed: Vec<Departed>,
+    /// What the next coordinator must know to go on with changes under their names.
+    #[serde(default)]
+    pub changes: OpenChanges,
 }
 
 impl RingRecord {
@@ -53,6 +56,59 @@ impl RingRecord {
     pub fn departed(&self) -> impl Iterator<Item = &Departed> {
         self.departed.iter().chain(&self.outgoing)
     }
+}
+
+/// Changes of the membership, as a ring that is part of them says it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OpenChanges {
+    /// Whoever makes a ring of this one gives higher numbers than this to new changes: those up to
+    /// it are given, or may have been.
+    pub taken: u64,
+    /// Those under way, by ascending number.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<OpenChange>,
+    /// Keys that were copied for them, of the stretches that are learned by now.
+    pub keys: u64,
+    /// Bytes of those.
+    pub bytes: u64,
+}
+
+/// A change that has begun, and may have come to its end with this ring.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenChange {
+    /// As in `c7`.
+    pub number: u64,
+    /// What it does.
+    pub kind: ChangeKind,
+    /// The node that it is about, if it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeName>,
+    /// An administrator asked for it: it did not begin by itself.
+    #[serde(default)]
+    pub asked: bool,
+    /// It is cancelled: whether the ring that leads back is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leads_back: Option<bool>,
+    /// Where the points of those members were before that have others now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<(MemberId, Vec<Point>)>,
+}
+
+/// What a change of the membership does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// A member loses its place.
+    Evict,
+    /// One that was evicted has a place again.
+    Return,
+    /// A node becomes a member.
+    Add,
+    /// A member gives away what it has, and leaves.
+    Remove,
+    /// Shares become as equal as they can be.
+    Rebalance,
 }
 
 /// A stretch of the ring: its first and its last point, both included.

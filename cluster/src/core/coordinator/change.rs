@@ -6,12 +6,14 @@
 //! another is `busy`. Evictions and returns come as they must, also while another one is running.
 //!
 //! * this file: what is asked for, and its first step
+//! * `carried`: what another coordinator goes on with
 //! * `cancel`: the way back
 //! * `course`: what is shown of changes, and their ends
 //!
 //! Never: makes a step itself (`heal` does).
 
 mod cancel;
+mod carried;
 mod course;
 
 use std::collections::VecDeque;
@@ -111,6 +113,8 @@ struct Change {
     began: Time,
     /// An administrator asked for it: it did not begin by itself.
     asked: bool,
+    /// An earlier coordinator began it; `began` is when this one went on with it.
+    carried_on: bool,
     keys: u64,
     bytes: u64,
     /// The points before its first step.
@@ -188,6 +192,11 @@ fn busy(open: &Change) -> ErrorReply {
     ErrorReply { change: Some(name), ..ErrorReply::new(ErrorCode::Busy, sentence) }
 }
 
+/// What members' points were.
+fn of(places: &Places, member: MemberId) -> Option<&Vec<Point>> {
+    places.iter().find(|(id, _)| *id == member).map(|(_, points)| points)
+}
+
 impl Coordinator {
     /// An administrator asks for something.
     pub(super) fn on_admin(&mut self, now: Time, client: ClientId, op: AdminOp) {
@@ -256,6 +265,7 @@ impl Coordinator {
             let preview = next.map(|next| self.preview(&record, &next, &kind));
             return Ok(AdminReply { preview, ..AdminReply::default() });
         }
+        self.has_number()?;
         let number = self.open_change(now, kind.clone(), true, State::Waiting(None));
         if let (Kind::Add(_), None) = (&kind, &next) {
             self.effects.push(Effect::WantNode);
@@ -282,6 +292,7 @@ impl Coordinator {
         if dry_run {
             return Ok(AdminReply::default());
         }
+        self.has_number()?;
         let mends = kind == Kind::Repair;
         // Where scrubs follow each other without a pause, an order would find no room.
         self.end_scrub_change(now, State::Cancelled, "an order takes its place and reads all anew");
@@ -292,7 +303,8 @@ impl Coordinator {
 
     /// A scrub that nobody asked for, if none is running.
     pub(super) fn scrub_by_itself(&mut self, now: Time) {
-        if !self.changes.open.iter().any(|change| change.kind.is_scrub()) {
+        let scrubs = self.changes.open.iter().any(|change| change.kind.is_scrub());
+        if !scrubs && self.has_number_for_itself() {
             self.open_change(now, Kind::Scrub, false, State::Running);
             self.begin_scrub(now, false);
         }
@@ -484,8 +496,17 @@ impl Coordinator {
     fn open_change(&mut self, now: Time, kind: Kind, asked: bool, state: State) -> u64 {
         self.changes.last += 1;
         let number = self.changes.last;
-        let (began, keys, bytes, before) = (now, 0, 0, Places::new());
-        self.changes.open.push(Change { number, kind, state, began, asked, keys, bytes, before });
+        self.changes.open.push(Change {
+            number,
+            kind,
+            state,
+            began: now,
+            asked,
+            carried_on: false,
+            keys: 0,
+            bytes: 0,
+            before: Places::new(),
+        });
         number
     }
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use protocol::error::ErrorReply;
 use protocol::ids::{Epoch, MemberId, RingNumber, Uuid};
-use protocol::peer::{DownBody, RingMember, RingRecord};
+use protocol::peer::{DownBody, OpenChanges, RingMember, RingRecord};
 
 use super::super::lease::{self, Lease};
 use super::super::planted::{Bug, planted};
@@ -197,7 +197,9 @@ impl Coordinator {
             None => return,
         };
         let number = RingNumber { epoch: self.epoch, counter: 0 };
-        let record = Arc::new(RingRecord { number, ..record });
+        self.go_on_with_changes(now, &record);
+        let changes = self.carried(&record);
+        let record = Arc::new(RingRecord { number, changes, ..record });
         self.ring = Some(Arc::new(ring_of(&record)));
         let members = || record.members.iter().map(|member| member.id);
         self.lease = Some(Lease::new(members(), self.config.lease_ms));
@@ -235,6 +237,7 @@ impl Coordinator {
             outgoing: None,
             incoming: None,
             departed: Vec::new(),
+            changes: OpenChanges::default(),
         }
     }
 

@@ -56,6 +56,9 @@ impl Coordinator {
         if record.incoming.is_some() || record.outgoing.is_some() {
             return Some((next::settled(record), None));
         }
+        if self.numbers_are_low(record) {
+            return Some((record.clone(), None));
+        }
         // First: who is to stay after all and is silent is evicted as the member that it is again.
         if let Some(next) = self.due_way_back(now, record) {
             return Some((next, None));

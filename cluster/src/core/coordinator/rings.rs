@@ -120,7 +120,8 @@ impl Coordinator {
         let (Some(before), Some(old)) = (self.record.clone(), self.ring.clone()) else { return };
         let counter = before.number.counter + 1;
         let number = RingNumber { epoch: self.epoch, counter };
-        let mut record = RingRecord { number, ..record };
+        let changes = self.carried(&record);
+        let mut record = RingRecord { number, changes, ..record };
         // Every write in which a new learner takes part will have a higher id.
         let from = Version::new(self.epoch, self.counter + 1);
         let begins = |learning: &&mut Learning| learning.from == Version::ZERO;

@@ -12,8 +12,8 @@ use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, MemberId, NodeName, Point
 use protocol::ids::{Once, RingNumber, Version};
 use protocol::peer::TxnState;
 use protocol::peer::{
-    Down, DownBody, Fence, Greeting, Heartbeat, OnceEntry, Placement, Refusal, Register,
-    Registered, RingMember, RingRecord, Up,
+    Down, DownBody, Fence, Greeting, Heartbeat, OnceEntry, OpenChanges, Placement, Refusal,
+    Register, Registered, RingMember, RingRecord, Up,
 };
 use protocol::status::{NodeFigures, NodeState};
 
@@ -30,6 +30,7 @@ use super::{
 mod audit;
 mod cache_events;
 mod cancel;
+mod carried;
 mod conditions;
 mod events;
 mod explain;

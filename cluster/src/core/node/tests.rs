@@ -5,8 +5,9 @@ use std::sync::Arc;
 use protocol::ids::{Epoch, GroupSeq, Incarnation, Key, MemberId, NodeName, Point, RingNumber};
 use protocol::ids::{Once, Uuid, Value, Version};
 use protocol::peer::{
-    Abort, Batch, CopyPut, Down, DownBody, Due, Extent, Fence, Greeting, Learning, Open, Placement,
-    Prepare, ReadAsk, Report, RingMember, RingRecord, Settled, TxnState, Up, WireValue, WireWrite,
+    Abort, Batch, CopyPut, Down, DownBody, Due, Extent, Fence, Greeting, Learning, Open,
+    OpenChanges, Placement, Prepare, ReadAsk, Report, RingMember, RingRecord, Settled, TxnState,
+    Up, WireValue, WireWrite,
 };
 
 use super::super::cache::{Cache, CacheShape};
@@ -80,6 +81,7 @@ fn record() -> RingRecord {
         members: (0..2).map(member).collect(),
         learning: Vec::new(),
         outgoing: None,
+        changes: OpenChanges::default(),
         incoming: None,
         departed: Vec::new(),
     }

@@ -7,6 +7,10 @@ use super::{Ring, parts_of};
 
 /// Points times stretches that are learned, at most: what is said by others must not take long.
 const WORK_MAX: usize = 1 << 26;
+/// Highest number of a change.
+const CHANGES_MAX: u64 = 1 << 52;
+/// Changes under way at most beside evictions.
+const OTHERS_MAX: usize = 4;
 
 /// Whether a record describes a ring at all: to be asked of each one that comes from outside,
 /// before anything is made of it.
@@ -28,6 +32,20 @@ pub fn is_ring(record: &RingRecord) -> bool {
         && record.outgoing.iter().all(|member| !ids.contains(&member.id))
         && (record.placement == Placement::Ring || record.learning.is_empty())
         && learns(record)
+        && are_changes(record)
+}
+
+/// Whether changes have numbers of their own, all of them taken, and are no more than can be.
+fn are_changes(record: &RingRecord) -> bool {
+    let changes = &record.changes;
+    // Each member's going, and what else is under way.
+    let most = record.members.len() + record.departed.len() + OTHERS_MAX;
+    let numbers: Vec<u64> = changes.open.iter().map(|change| change.number).collect();
+    let highest = numbers.last().copied().unwrap_or_default();
+    numbers.len() <= most
+        && rises(&numbers)
+        && highest <= changes.taken
+        && changes.taken <= CHANGES_MAX
 }
 
 /// Whether learners are members with points, and each stretch has somebody else who has it.

@@ -5,7 +5,7 @@
 //! points are where they were, and nobody has to learn what is not given away yet. What has been
 //! switched in already is learned again by whoever held it, from those who have it now. A step that
 //! is on its way into force comes into force first. Should the coordinator end meanwhile, its
-//! successor goes on from whichever ring it finds: forth, or back once that step is made.
+//! successor goes on from whichever ring it finds: forth, or back once a ring says so.
 //!
 //! Whoever is to stay and is silent meanwhile is a member again first, and then evicted like any
 //! other: it comes back by itself. An eviction is not taken back: what was decided without its
@@ -20,7 +20,7 @@ use super::super::super::ring::next::{self, Refused};
 use super::super::super::ring::{propose_join, ring_of};
 use super::super::super::time::Time;
 use super::super::Coordinator;
-use super::{Change, Kind, Places, State, refused};
+use super::{Change, Kind, Places, State, of, refused};
 
 type Refusal = Box<ErrorReply>;
 
@@ -188,10 +188,6 @@ impl Kind {
                 .to_owned()),
         }
     }
-}
-
-fn of(places: &Places, member: MemberId) -> Option<&Vec<Point>> {
-    places.iter().find(|(id, _)| *id == member).map(|(_, points)| points)
 }
 
 /// Whether nobody has any of these points.

@@ -27,11 +27,10 @@ impl Coordinator {
                 self.changes.open.push(change);
                 continue;
             };
-            let how = end.told();
+            let (named, how) = (change.named(), end.told());
             let took_ms = now.since_us(change.began) / 1_000;
-            let node = change.kind.node().map_or_else(String::new, |node| format!(" {node}"));
-            let (number, action) = (change.number, change.kind.action());
-            self.note(Note::Change(format!("c{number} ({action}{node}) {how} after {took_ms} ms")));
+            let since = if change.carried_on { " with this coordinator" } else { "" };
+            self.note(Note::Change(format!("{named} {how} after {took_ms} ms{since}")));
             change.state = end;
             self.end_change(change);
         }
@@ -94,8 +93,14 @@ impl Coordinator {
 }
 
 impl Change {
+    /// Its name, and in brackets what it does.
+    pub(super) fn named(&self) -> String {
+        let node = self.kind.node().map_or_else(String::new, |node| format!(" {node}"));
+        format!("c{} ({}{node})", self.number, self.kind.action())
+    }
+
     /// How it ends, if nothing of it is left under this ring.
-    fn end(&self, record: &RingRecord) -> Option<State> {
+    pub(super) fn end(&self, record: &RingRecord) -> Option<State> {
         if !record.learning.is_empty() || record.incoming.is_some() || record.outgoing.is_some() {
             return None;
         }

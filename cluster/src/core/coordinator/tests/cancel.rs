@@ -12,7 +12,7 @@ use super::*;
 
 /// What is changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
+pub(super) enum What {
     Add,
     Remove,
     Rebalance,
@@ -23,7 +23,7 @@ const MOMENTS: u64 = 60;
 
 impl World {
     /// A cluster with keys, in which copying takes its time.
-    fn slow() -> Self {
+    pub(super) fn slow() -> Self {
         let mut world = living();
         world.put_all("v1");
         world.admin(Action::SetCopyRate(10_000));
@@ -39,7 +39,7 @@ impl World {
     }
 
     /// Asks for a change; where the points were before.
-    fn begin(&mut self, what: What) -> BTreeMap<NodeName, Vec<Point>> {
+    pub(super) fn begin(&mut self, what: What) -> BTreeMap<NodeName, Vec<Point>> {
         if what == What::Rebalance {
             self.admin(Action::Add);
             self.join();
@@ -59,7 +59,7 @@ impl World {
         before
     }
 
-    fn places(&self) -> BTreeMap<NodeName, Vec<Point>> {
+    pub(super) fn places(&self) -> BTreeMap<NodeName, Vec<Point>> {
         let record = self.record();
         record.members.iter().map(|m| (m.name.clone(), m.points.clone())).collect()
     }

@@ -290,6 +290,7 @@ fn points_of_a_stretch_are_learned_and_kept_until_then() {
             .collect(),
         learning: Vec::new(),
         outgoing: None,
+        changes: OpenChanges::default(),
         incoming: None,
         departed: Vec::new(),
     };

@@ -43,6 +43,7 @@ fn record() -> RingRecord {
         members: (0..3).map(member).collect(),
         learning: Vec::new(),
         outgoing: None,
+        changes: OpenChanges::default(),
         incoming: None,
         departed: Vec::new(),
     }
