@@ -19,6 +19,7 @@
 //! `cluster 3 nodes 2 copies`           | first in each script: founded and at rest, time is zero
 //! ... `cache 1x1`                      | sets and ways of the coordinator's cache (16x4)
 //! ... `batches 2`                      | prepare messages out at a node at a time (1)
+//! ... `portions of 2`                  | keys that a source looks at for a portion of a copy (many)
 //! ... `ascii-sum`                      | how keys are placed (by the ring)
 //! ... `serial`                         | one update at a time
 //! ... `1 more`                         | machines that are not started and found nothing

@@ -235,6 +235,7 @@ impl World {
                     process.key_jobs.push_back(KeyJob::Scan(token, scan));
                 }
                 Effect::Copy { token, ask, looks_max } => {
+                    let looks_max = looks_max.min(self.setting.portion_keys);
                     let copy = CopyScan::of(ask, looks_max);
                     process.key_jobs.push_back(KeyJob::Copy(token, copy));
                 }

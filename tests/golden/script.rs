@@ -189,6 +189,8 @@ pub(super) struct Setting {
     pub(super) cache: (u32, u16),
     /// Prepare messages out at a node at a time.
     pub(super) batches: usize,
+    /// Keys that a source looks at for a portion, at most.
+    pub(super) portion_keys: usize,
     /// Who is silent for so long is evicted, milliseconds.
     pub(super) evict_after_ms: Option<u64>,
     /// How keys are placed.
@@ -304,6 +306,7 @@ fn setting(words: &[&str]) -> Result<Setting, String> {
         copies: 2,
         cache: (16, 4),
         batches: 1,
+        portion_keys: usize::MAX,
         evict_after_ms: None,
         placement: Placement::Ring,
         serial: false,
@@ -335,6 +338,10 @@ fn setting(words: &[&str]) -> Result<Setting, String> {
             }
             [n, "batches", rest @ ..] => {
                 setting.batches = usize::from(number(n)?);
+                rest
+            }
+            ["portions", "of", n, rest @ ..] => {
+                setting.portion_keys = usize::from(number(n)?);
                 rest
             }
             ["cache", shape, rest @ ..] => {

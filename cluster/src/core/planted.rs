@@ -132,11 +132,15 @@ pub enum Bug {
     SweptUnseen,
     /// What is copied whole is copied onto what is left of an earlier time (H38).
     CopiedOntoOld,
+    /// A copy is gone on with from where one of an earlier learning had come (R10, H39).
+    GoneOnFromAnother,
+    /// A copy is gone on with from where it had come before the learner started anew (R15).
+    GoneOnPastStart,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 61] = [
+    pub const ALL: [Self; 63] = [
         Self::VoteBeforeSync,
         Self::ReportBeforeSync,
         Self::LowerEpochHeard,
@@ -198,6 +202,8 @@ impl Bug {
         Self::DroppedBeforeInForce,
         Self::SweptUnseen,
         Self::CopiedOntoOld,
+        Self::GoneOnFromAnother,
+        Self::GoneOnPastStart,
     ];
 }
 
