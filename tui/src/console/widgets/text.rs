@@ -27,11 +27,13 @@ pub fn span(text: impl Into<String>, tone: Tone) -> Span {
 /// The graphemes of `text` as they are drawn, each with its columns. An escape is several.
 fn cells<'a>(look: &Look, text: &'a str) -> impl Iterator<Item = (Cow<'a, str>, usize)> {
     let ascii = look.glyphs.ascii;
-    text.graphemes(true).flat_map(move |grapheme| {
+    graphemes(text).flat_map(move |grapheme| {
+        if is_plain(grapheme.as_bytes()) {
+            return Some((Cow::Borrowed(grapheme), 1)).into_iter().chain(Vec::new());
+        }
         let first = grapheme.chars().next().map_or(0, char::len_utf8);
         let long = grapheme.len() > GRAPHEME_BYTES_MAX;
         let (one, several) = match text::shown(if long { &grapheme[..first] } else { grapheme }) {
-            Cow::Borrowed(one) if one.len() == 1 => (Some((Cow::Borrowed(one), 1)), Vec::new()),
             shown if ascii && !shown.is_ascii() => {
                 (None, apart(&Glyphs::plain(&shown, text::width(&shown))))
             }
@@ -46,6 +48,25 @@ fn cells<'a>(look: &Look, text: &'a str) -> impl Iterator<Item = (Cow<'a, str>, 
     })
 }
 
+/// Whether every byte is a character of one column that stands for itself.
+fn is_plain(text: &[u8]) -> bool {
+    text.iter().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
+/// The graphemes of `text`. Nearly all that is drawn is plain, and a plain character before another
+/// ASCII one is a grapheme: only what follows some other character has to be looked up.
+fn graphemes(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let bytes = rest.as_bytes();
+        let plain = bytes.get(..1).is_some_and(is_plain) && bytes.get(1).is_none_or(u8::is_ascii);
+        let length = if plain { 1 } else { rest.graphemes(true).next()?.len() };
+        let (grapheme, after) = rest.split_at(length);
+        rest = after;
+        Some(grapheme)
+    })
+}
+
 /// The graphemes of what is shown.
 fn apart<'a>(shown: &str) -> Vec<(Cow<'a, str>, usize)> {
     shown.graphemes(true).map(|one| (Cow::Owned(one.to_owned()), text::width(one))).collect()
@@ -53,7 +74,11 @@ fn apart<'a>(shown: &str) -> Vec<(Cow<'a, str>, usize)> {
 
 /// The columns that `text` takes when it is drawn.
 pub fn width(look: &Look, text: &str) -> u16 {
-    let columns: usize = cells(look, text).map(|(_, columns)| columns).sum();
+    let columns: usize = if is_plain(text.as_bytes()) {
+        text.len()
+    } else {
+        cells(look, text).map(|(_, columns)| columns).sum()
+    };
     u16::try_from(columns).unwrap_or(u16::MAX)
 }
 
@@ -178,10 +203,9 @@ pub fn shortened(look: &Look, text: &str, columns: u16) -> String {
 /// to be cut; the columns they took.
 pub fn put_spans(look: &Look, area: Rect, buf: &mut Buffer, spans: &[Span]) -> u16 {
     let area = area.intersection(buf.area);
-    let mut taken = 0;
-    for (at, (text, tone)) in spans.iter().enumerate() {
+    let (mut taken, whole) = (0, spans_width(look, spans) <= area.width);
+    for (text, tone) in spans {
         let rest = Rect { x: area.x + taken, width: area.width - taken, ..area };
-        let whole = spans_width(look, &spans[at..]) <= rest.width;
         if !whole && width(look, text) >= rest.width {
             return taken + put(look, rest, buf, &ended(look, text, rest.width), *tone);
         }
@@ -268,6 +292,20 @@ mod tests {
         assert_eq!(put(4, "a漢字b"), "a漢");
         assert_eq!(put(9, "a\x1b[31m"), "a\\u{1b}[3");
         assert_eq!(put(20, "x\u{202e}y\u{200b}"), "x\\u{202e}y\\u{200b}");
+    }
+
+    #[test]
+    fn what_is_plain_is_no_grapheme_of_its_own_where_something_joins_it() {
+        let parts = ["a", " ", "~", "\r", "\n", "\t", "é", "e", "\u{301}", "漢", "\u{200d}"];
+        let more =
+            ["\u{1f468}", "\u{1f1e9}", "\u{1f3fd}", "\u{600}", "\u{fe0f}", "\u{915}", "\u{94d}"];
+        let parts: Vec<&str> = parts.into_iter().chain(more).collect();
+        for number in 0..parts.len().pow(4) {
+            let part = |place| parts[number / parts.len().pow(place) % parts.len()];
+            let text: String = (0..4).map(part).collect();
+            let ours: Vec<&str> = graphemes(&text).collect();
+            assert_eq!(ours, text.graphemes(true).collect::<Vec<_>>(), "of {text:?}");
+        }
     }
 
     #[test]
