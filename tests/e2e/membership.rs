@@ -3,11 +3,14 @@
 //! written, and can be written again.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::time::Duration;
 
+use protocol::ids::Version;
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
+use super::copies;
 use super::procs::wait_for;
 use super::ran::piazza;
 use super::wire::ask;
@@ -15,6 +18,8 @@ use super::wire::ask;
 /// How long a change may take on a machine that stalls.
 const CHANGE_MAX: Duration = Duration::from_secs(60);
 const KEYS: usize = 60;
+/// Keys that are deleted while a node that held them is away.
+const DOOMED: usize = 12;
 const REPLICAS: usize = 3;
 
 /// What was written last, and its version.
@@ -32,6 +37,37 @@ impl Book<'_> {
             let answer = ask(self.cluster.addr(), &put).expect("an answer");
             assert_eq!(answer["ok"], true, "{put}: {answer}");
             self.written.insert(key, (value, answer["version"].clone()));
+        }
+    }
+
+    /// Writes other keys, and gives them.
+    fn write_doomed(&self) -> Vec<String> {
+        let keys = (0..DOOMED).map(|number| format!("doomed-{number}"));
+        let put = |key: String| {
+            let put = json!({"op": "put", "key": key, "value": "doomed", "timeout_ms": 30_000});
+            let answer = ask(self.cluster.addr(), &put).expect("an answer");
+            assert_eq!(answer["ok"], true, "{put}: {answer}");
+            key
+        };
+        keys.map(put).collect()
+    }
+
+    /// Deletes `keys`, and gives the version of the last deletion.
+    fn delete(&self, keys: &[String]) -> Version {
+        let deleted = keys.iter().map(|key| {
+            let del = json!({"op": "del", "key": key, "timeout_ms": 30_000});
+            let answer = ask(self.cluster.addr(), &del).expect("an answer");
+            assert_eq!(answer["ok"], true, "{del}: {answer}");
+            answer["version"].as_str().expect("a version").parse().expect("a version")
+        });
+        deleted.max().expect("keys")
+    }
+
+    /// Nobody holds any of `keys`.
+    fn check_deleted(&self, keys: &[String]) {
+        for key in keys {
+            let get = ask(self.cluster.addr(), &json!({"op": "get", "key": key})).expect("a reply");
+            assert_eq!(get["code"], "not_found", "{key}: {get}");
         }
     }
 
@@ -61,6 +97,18 @@ impl Book<'_> {
     }
 }
 
+/// Of deletions below this version nothing may be left at `node`, as its state file says.
+fn swept(cluster: &Cluster, node: &str) -> Version {
+    let one = |suffix: &str| {
+        let file = cluster.data().join(node).join("log").join(format!("state.{suffix}"));
+        let state = String::from_utf8_lossy(&fs::read(file).ok()?).into_owned();
+        let (_, after) = state.split_once("\"swept\":")?;
+        serde_json::from_str(after.split_once('}')?.0).ok()
+    };
+    // The older of the two copies may be being replaced.
+    ["a", "b"].into_iter().filter_map(one).max().unwrap_or(Version::ZERO)
+}
+
 fn listed(cluster: &Cluster) -> Vec<String> {
     let list = cluster.supervised();
     let procs = list["procs"].as_array().expect("a list").iter();
@@ -83,19 +131,29 @@ fn a_cluster_heals_grows_and_shrinks() {
     let mut book = Book { cluster: &cluster, written: BTreeMap::new() };
     book.write("founded");
     book.check();
+    let doomed = book.write_doomed();
 
     run(&cluster, &["admin", "kill", "n3"]).ended(0);
     cluster.wait_settled("n3", "evicted", CHANGE_MAX);
     assert!(!cluster.ring().names().contains("n3"));
+    let deleted = book.delete(&doomed);
     book.check();
     book.write("without n3");
     book.check();
     let shown = run(&cluster, &["status"]).ended(0).out;
     assert!(shown.contains("others have the place of n3"), "{shown}");
 
+    // It is away for so long that nobody else remembers what was deleted.
+    for node in ["n1", "n2", "n4", "n5"] {
+        cluster.restart(node);
+        cluster.wait_settled(node, "up", CHANGE_MAX);
+        let what = format!("{node} to have dropped the tombstones");
+        wait_for(&what, CHANGE_MAX, || (swept(&cluster, node) > deleted).then_some(()));
+    }
     run(&cluster, &["admin", "start", "n3"]).ended(0);
     cluster.wait_settled("n3", "up", CHANGE_MAX);
     book.check();
+    book.check_deleted(&doomed);
     book.write("with n3");
 
     let added = run(&cluster, &["admin", "add", "--json"]).ended(0).objects();
@@ -126,5 +184,10 @@ fn a_cluster_heals_grows_and_shrinks() {
     cluster.wait_healthy(None);
     assert_eq!(listed(&cluster), ["coordinator", "n1", "n3", "n4", "n5", "n6"]);
     assert!(cluster.data().join("n2").exists(), "what it left stays");
-    Book { cluster: &cluster, written }.check();
+    let book = Book { cluster: &cluster, written };
+    book.check();
+    book.check_deleted(&doomed);
+    let ring = cluster.ring();
+    cluster.stop();
+    assert_eq!(copies::compare(&cluster.data(), &ring), Ok(KEYS), "what was deleted came back");
 }
