@@ -24,7 +24,8 @@ pub struct ChangePreview {
     pub bytes: Option<u64>,
     /// How fast one node copies from another at most, bytes a second.
     pub copy_bytes_per_s: u64,
-    /// About how long the copying takes at that pace, milliseconds.
+    /// About how long the copying takes at that pace, milliseconds: it takes longer while clients
+    /// are served.
     pub eta_ms: Option<u64>,
     /// The part of all keys that would get another primary, 0 to 1.
     pub primaries_moved: f64,

@@ -61,10 +61,11 @@ fn copied(preview: &ChangePreview) -> String {
 }
 
 fn takes(preview: &ChangePreview) -> String {
-    let pace = format!("{}/s", size(preview.copy_bytes_per_s));
+    let pace =
+        format!("at most {}/s, less while clients are served", size(preview.copy_bytes_per_s));
     match preview.eta_ms {
-        Some(ms) => format!("time: about {}, at most {pace}", time(ms)),
-        None => format!("time: unknown, at most {pace}"),
+        Some(ms) => format!("time: at least {}: {pace}", time(ms)),
+        None => format!("time: unknown: {pace}"),
     }
 }
 
@@ -116,7 +117,7 @@ mod tests {
         let text = text(&preview());
         for line in [
             "  copied: about 1234 keys, about 3906 KiB, in 2 stretches of the ring\n",
-            "  time: about 61 s, at most 64 KiB/s\n",
+            "  time: at least 61 s: at most 64 KiB/s, less while clients are served\n",
             "  copies at risk: until then about 700 keys, 50.0 %, have one complete copy only\n",
             "  primaries: 12.5 % of the keys get another one; afterwards the largest share is 1.50",
             "  n\\u{1b}1: about 9 keys, about 9 B, share 0.0 % -> about 8 keys, unknown bytes",

@@ -147,7 +147,7 @@ fn previewed(preview: &ChangePreview) -> Vec<String> {
         percent(preview.primaries_moved)
     )];
     if let Some(ms) = preview.eta_ms.filter(|_| preview.arcs > 0) {
-        said.push(format!("That takes about {}.", ago(ms)));
+        said.push(format!("That takes at least {}, longer while clients are served.", ago(ms)));
     }
     let mut gains: BTreeMap<&str, u64> = BTreeMap::new();
     for moved in &preview.moves {
