@@ -132,7 +132,8 @@ pub enum Bug {
     SweptUnseen,
     /// What is copied whole is copied onto what is left of an earlier time (H38).
     CopiedOntoOld,
-    /// A copy is gone on with from where one of an earlier learning had come (R10, H39).
+    /// A copy is gone on with from where another one had come, of whatever stretch and learning
+    /// (R10, H39).
     GoneOnFromAnother,
     /// A copy is gone on with from where it had come before the learner started anew (R15).
     GoneOnPastStart,

@@ -43,7 +43,7 @@ const AWAITED_MS: u64 = 2_000;
 /// Whether this is the progress of the very copy that is to be made.
 pub(super) fn is_of(progress: &CopyProgress, learning: &Learning) -> bool {
     let same = (progress.since, progress.from) == (learning.since, learning.from);
-    progress.spans.contains(&learning.span) && (same || planted(Bug::GoneOnFromAnother))
+    progress.spans.contains(&learning.span) && same || planted(Bug::GoneOnFromAnother)
 }
 
 impl Coordinator {
