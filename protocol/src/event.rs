@@ -207,14 +207,19 @@ pub struct Stamp<'a> {
     pub wall_ms: u64,
 }
 
-/// All of an event's line that does not depend on the subscriber, newline included.
-pub fn tail(stamp: &Stamp<'_>, body: &Body) -> Bytes {
+/// All of an event's line that does not depend on the subscriber, newline included; with the
+/// incident that it is part of, if it is.
+pub fn tail(stamp: &Stamp<'_>, incident: Option<&str>, body: &Body) -> Bytes {
     let mut out = Vec::with_capacity(TAIL_BYTES);
     out.put_slice(b",\"source\":");
     json::write_string(&mut out, stamp.source);
     write_field(&mut out, b",\"epoch\":", u64::from(stamp.epoch.0));
     write_field(&mut out, b",\"at_us\":", stamp.at_us);
     write_field(&mut out, b",\"wall_ms\":", stamp.wall_ms);
+    if let Some(incident) = incident {
+        out.put_slice(b",\"incident\":");
+        json::write_string(&mut out, incident);
+    }
     let fields = out.len();
     body.write(&mut out).expect("plain data always serializes");
     // Its fields follow those of the envelope, if it has any.

@@ -36,6 +36,8 @@ pub struct Event {
     pub number: u64,
     /// The number of the event that led to it.
     pub cause: Option<u64>,
+    /// The incident that it is part of.
+    pub incident: Option<String>,
     /// The coordinator's epoch.
     pub epoch: Epoch,
     /// It is not to be sampled: aborted, slow or watched.
@@ -49,7 +51,8 @@ pub struct Event {
 impl Event {
     /// One that no other names as its cause.
     pub fn plain(epoch: Epoch, body: Body) -> Self {
-        Self { number: 0, cause: None, epoch, always: false, window: None, body }
+        let (cause, incident, window) = (None, None, None);
+        Self { number: 0, cause, incident, epoch, always: false, window, body }
     }
 }
 

@@ -160,7 +160,9 @@ impl Subscribers {
     /// Offers an event to all; those that have lost too much are to begin anew.
     pub(crate) fn offer(&self, now: Time, stamp: &Stamp<'_>, event: &Event) -> Vec<(u64, Lagged)> {
         let text = OnceCell::new();
-        let tail = || text.get_or_init(|| event::tail(stamp, &event.body)).clone();
+        let tail = || {
+            text.get_or_init(|| event::tail(stamp, event.incident.as_deref(), &event.body)).clone()
+        };
         let mut lagging = Vec::new();
         for (conn, subscriber) in &self.all {
             let mut waiting = subscriber.lock();
@@ -187,8 +189,8 @@ impl Subscribers {
         snapshot: &Body,
     ) {
         let Some(subscriber) = self.all.get(&conn) else { return };
-        let lagged = lagged.map(|lagged| event::tail(stamp, &Body::Lagged(lagged)));
-        let snapshot = event::tail(stamp, snapshot);
+        let lagged = lagged.map(|lagged| event::tail(stamp, None, &Body::Lagged(lagged)));
+        let snapshot = event::tail(stamp, None, snapshot);
         if let Some(accepted) = subscriber.lock().as_mut() {
             accepted.subscription.restart(lagged, snapshot);
         }

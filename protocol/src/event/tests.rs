@@ -9,7 +9,7 @@ fn stamp() -> Stamp<'static> {
 
 fn line(seq: u64, cause: Option<u64>, body: &Body) -> Vec<u8> {
     let mut out = Vec::new();
-    write_line(&mut out, body.name(), seq, cause, &tail(&stamp(), body));
+    write_line(&mut out, body.name(), seq, cause, &tail(&stamp(), None, body));
     out
 }
 

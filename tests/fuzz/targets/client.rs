@@ -310,10 +310,16 @@ pub fn event(data: &[u8]) {
 }
 
 fn event_line(event: &Event) -> Vec<u8> {
-    let Event { seq, source, epoch, at_us, wall_ms, incident: _, cause, body } = event;
+    let Event { seq, source, epoch, at_us, wall_ms, incident, cause, body } = event;
     let stamp = Stamp { source, epoch: *epoch, at_us: *at_us, wall_ms: *wall_ms };
     let mut line = Vec::new();
-    event::write_line(&mut line, body.name(), *seq, *cause, &event::tail(&stamp, body));
+    event::write_line(
+        &mut line,
+        body.name(),
+        *seq,
+        *cause,
+        &event::tail(&stamp, incident.as_deref(), body),
+    );
     line
 }
 

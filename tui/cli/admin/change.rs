@@ -12,10 +12,9 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use protocol::client::{Client, ClientError};
 use protocol::event::Transfer;
-use protocol::ids::Epoch;
 use protocol::reply::AdminReply;
 use protocol::request::{Admin, AdminAction};
-use protocol::status::ChangeStatus;
+use protocol::status::{ChangeStatus, CoordinatorState};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -52,7 +51,6 @@ async fn ask(args: ChangeArgs, action: AdminAction<'_>) -> Result<Exit, Failure>
     let client = print::connect_once(&args.common).await?;
     // So that whoever watches reads who it was; an older server need not know the word.
     let _ = client.hello("piazza admin", false).await;
-    let epoch = client.status().await?.coordinator.epoch;
     let (name, dry_run) = (action.name(), args.dry_run);
     let (follow, cancels) = (!args.no_wait, matches!(action, AdminAction::Cancel { .. }));
     let reply = client.admin(Admin { action, dry_run, if_ring_epoch: None }).await;
@@ -72,7 +70,7 @@ async fn ask(args: ChangeArgs, action: AdminAction<'_>) -> Result<Exit, Failure>
         print::output(format!("  {}\n", print::escaped(note.as_bytes(), false)).as_bytes())?;
     }
     match change.filter(|_| follow) {
-        Some(change) => Following::new(change, epoch, cancels, &args.common).follow(client).await,
+        Some(change) => Following::new(change, cancels, &args.common).follow(client).await,
         None => Ok(Exit::Done),
     }
 }
@@ -110,8 +108,6 @@ fn uncertain(error: ClientError, dry_run: bool) -> Failure {
 /// A change on its way to its end.
 struct Following<'a> {
     name: &'a str,
-    /// The coordinator that knows it by this name.
-    epoch: Epoch,
     /// It was just cancelled.
     cancels: bool,
     common: &'a Common,
@@ -121,10 +117,10 @@ struct Following<'a> {
 }
 
 impl<'a> Following<'a> {
-    fn new(name: &'a str, epoch: Epoch, cancels: bool, common: &'a Common) -> Self {
+    fn new(name: &'a str, cancels: bool, common: &'a Common) -> Self {
         let shows = io::stderr().is_terminal() && !common.json;
         let bar = if shows { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-        Self { name, epoch, cancels, common, bar, told: None, told_at: None }
+        Self { name, cancels, common, bar, told: None, told_at: None }
     }
 
     async fn follow(mut self, client: Client) -> Result<Exit, Failure> {
@@ -158,14 +154,18 @@ impl<'a> Following<'a> {
         };
         let status = client.insert(connection).status().await?;
         let known = status.changes.into_iter().find(|change| change.change == self.name);
-        let same = status.coordinator.epoch == self.epoch;
-        known.filter(|_| same).ok_or_else(|| {
+        known.ok_or_else(|| {
+            // Until it is active, a coordinator does not know what had begun.
+            let code = match status.coordinator.state {
+                CoordinatorState::Active => "forgotten",
+                _ => "recovering",
+            };
             let text = format!(
-                "another coordinator serves now, which does not know {}: what had begun goes on, \
-                 what had not is forgotten; see piazza status",
+                "another coordinator serves now, which does not know {}: either it had not begun, \
+                 and is forgotten, or it is over; see piazza status",
                 self.name
             );
-            Failure::new(Exit::Unknown, "forgotten", text)
+            Failure::new(Exit::Unknown, code, text)
         })
     }
 

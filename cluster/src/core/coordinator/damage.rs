@@ -48,6 +48,11 @@ struct Incident {
 }
 
 impl Incident {
+    /// Its name, as `status` says it.
+    fn id(&self) -> String {
+        format!("d{}", self.number)
+    }
+
     /// More of it was found.
     fn add(&mut self, more: &Divergence) {
         let Divergence { nodes, keys, .. } = &mut self.found;
@@ -145,7 +150,7 @@ impl Damage {
         let mut shown: Vec<&Incident> = self.incidents.values().collect();
         shown.sort_by_key(|incident| incident.number);
         let status = |incident: &Incident| IncidentStatus {
-            id: format!("d{}", incident.number),
+            id: incident.id(),
             what: incident.what.clone(),
             wall_ms: incident.at.0 / 1_000,
             divergence: Some(incident.found.clone()),
@@ -212,13 +217,15 @@ impl Coordinator {
             self.note(Note::Change(what));
         }
         if self.events.on(Topic::Member) {
-            self.tell_event(None, Body::Divergence(told));
+            let incident = self.damage.incidents.get(&(finding.span, finding.kind));
+            self.tell_of_incident(incident.map(Incident::id), Body::Divergence(told));
         }
     }
 
     /// A stretch is found to be right: news where it was known not to be.
     pub(super) fn found_right(&mut self, span: Span, kind: DivergenceKind) {
         let Some(incident) = self.damage.incidents.remove(&(span, kind)) else { return };
+        let id = incident.id();
         let Divergence { range, nodes, keys, .. } = incident.found;
         let names: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();
         let ((first, last), names) = (span, names.join(", "));
@@ -227,7 +234,7 @@ impl Coordinator {
         if self.events.on(Topic::Member) {
             let (repaired, keys) = (keys.len().max(1) as u64, Vec::new());
             let body = Divergence { range, nodes, kind, keys, repaired };
-            self.tell_event(None, Body::Divergence(body));
+            self.tell_of_incident(Some(id), Body::Divergence(body));
         }
     }
 

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use protocol::event::{RecoveryPhase, Topic};
+use protocol::event::Topic;
 use protocol::ids::{COUNTER_BITS, Epoch, GroupSeq, MemberId, RingNumber, Version};
 use protocol::peer::{
     Abort, AuditAsk, Batch, CacheAsk, CopyAsk, CopyPut, DownBody, OnceAsk, Prepare, ReadAsk,
@@ -556,7 +556,7 @@ impl Coordinator {
         }
         if up.caught_up {
             self.nodes[place].caught_up = true;
-            self.tell_recovery(now, place, RecoveryPhase::Ready, (0, 0));
+            self.tell_caught_up(now, place);
             self.watch_members(now);
         }
         self.uncramp();

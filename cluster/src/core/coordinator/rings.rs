@@ -227,6 +227,7 @@ impl Coordinator {
         self.scrub_follows_ring();
         self.damage_follows_ring();
         self.tell_ring();
+        self.tell_who_copies(now);
         self.end_changes(now);
     }
 

@@ -10,7 +10,7 @@ use protocol::status::NodeFigures;
 use super::*;
 
 fn event(number: u64, body: Body) -> Event {
-    Event { number, cause: None, epoch: Epoch(1), always: false, window: None, body }
+    Event { number, ..Event::plain(Epoch(1), body) }
 }
 
 fn node(name: &str) -> NodeName {

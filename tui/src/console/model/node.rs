@@ -5,7 +5,9 @@
 
 use std::collections::VecDeque;
 
-use protocol::event::{Heartbeat, HeartbeatMissed, MemberRecovery, MemberState, NodeLoad};
+use protocol::event::{
+    Heartbeat, HeartbeatMissed, MemberRecovery, MemberState, NodeLoad, RecoveryPhase,
+};
 use protocol::status::{NodeFigures, NodeState, NodeStatus};
 
 use super::clock::{At, Since};
@@ -150,7 +152,9 @@ impl Node {
     }
 
     pub(super) fn member_recovery(&mut self, step: &MemberRecovery) {
-        self.recovery = Some(step.clone());
+        // Whoever is up has come to the end of it before.
+        let is_over = step.phase == RecoveryPhase::Ready && self.seen == Some(NodeState::Up);
+        self.recovery = (!is_over).then(|| step.clone());
     }
 
     /// It is seen so. A state that speaks of its place alone says that it is well otherwise, but

@@ -432,10 +432,7 @@ fn serde_name(value: &protocol::event::LinkState) -> &'static str {
 /// How far the copying from one node to another is.
 fn copied(told: &Transfer) -> String {
     let of = told.keys_total.map(|total| format!(" of about {total}")).unwrap_or_default();
-    format!(
-        "{} copies from {}: {}{of} keys, {}",
-        told.target, told.source, told.keys_done, told.state
-    )
+    format!("copies from {}: {}{of} keys, {}", told.source, told.keys_done, told.state)
 }
 
 #[cfg(test)]

@@ -6,9 +6,11 @@ use protocol::event::{
 };
 use protocol::ids::MemberId;
 use protocol::peer;
+use protocol::status::NodeState;
 
 use super::super::super::ring::RING_POINTS;
 use super::super::super::time::Time;
+use super::super::estimate::Amount;
 use super::super::members::Node;
 use super::super::{Coordinator, Phase};
 
@@ -99,6 +101,44 @@ impl Coordinator {
         let body = Body::MemberRecovery(MemberRecovery { node, phase, done, total, ms });
         let number = self.tell_event(self.events.latest.get(&place).copied(), body);
         self.events.latest.insert(place, number);
+    }
+
+    /// A node knows all decisions: it has what it needs, or copies that.
+    pub(in super::super) fn tell_caught_up(&mut self, now: Time, place: usize) {
+        // Before a crash it may have been at that, too.
+        self.events.copying.remove(&place);
+        if !self.tell_copying(now, place) {
+            self.tell_recovery(now, place, RecoveryPhase::Ready, (0, 0));
+        }
+    }
+
+    /// Another ring is in force: some that have come copy from now on, some have all.
+    pub(in super::super) fn tell_who_copies(&mut self, now: Time) {
+        for place in 0..self.nodes.len() {
+            let is_here = self.nodes[place].caught_up && self.nodes[place].id.is_some();
+            let copies = is_here && self.tell_copying(now, place);
+            if !copies && self.events.copying.remove(&place) && is_here {
+                self.tell_recovery(now, place, RecoveryPhase::Ready, (0, 0));
+            }
+        }
+    }
+
+    /// Whether a node that has come has yet to copy what it is to hold; told once.
+    fn tell_copying(&mut self, now: Time, place: usize) -> bool {
+        let (Some(record), node) = (self.record.clone(), &self.nodes[place]) else { return false };
+        let own = record.learning.iter().filter(|one| Some(one.learner) == node.id);
+        if own.clone().next().is_none() {
+            return false;
+        }
+        let is_told = self.events.copying.contains(&place);
+        let begins = !is_told && self.state_of(node) == NodeState::Joining;
+        if begins {
+            let all = own.map(|learning| self.amount_to_learn(learning));
+            let total = all.fold(Amount::NONE, Amount::plus).keys.unwrap_or(0);
+            self.events.copying.insert(place);
+            self.tell_recovery(now, place, RecoveryPhase::Copy, (0, total));
+        }
+        begins || is_told
     }
 
     /// The copies, if they have changed since that was told.

@@ -79,6 +79,8 @@ pub(super) struct Events {
     number: u64,
     /// The last event about each node, by its place: what comes next of it comes of that.
     latest: BTreeMap<usize, u64>,
+    /// Places of the nodes that came and were told to copy what they missed.
+    copying: BTreeSet<usize>,
     /// How the link to each node was last told to be.
     links: BTreeMap<usize, LinkState>,
     /// How many heartbeats in a row each node was told to have missed.
@@ -180,9 +182,17 @@ impl Coordinator {
     ) -> u64 {
         self.events.number += 1;
         let (number, epoch) = (self.events.number, self.epoch);
-        let event = Event { number, cause, epoch, always, window, body };
+        let event = Event { number, cause, incident: None, epoch, always, window, body };
         self.effects.push(Effect::Event(Box::new(event)));
         number
+    }
+
+    /// Tells something that is part of an incident.
+    pub(super) fn tell_of_incident(&mut self, incident: Option<String>, body: Body) {
+        self.events.number += 1;
+        let number = self.events.number;
+        let event = Event { number, incident, ..Event::plain(self.epoch, body) };
+        self.effects.push(Effect::Event(Box::new(event)));
     }
 
     /// What is worth a line in the log may be worth an event.

@@ -53,7 +53,11 @@ impl Follower {
             Body::Divergence(told) => Some(told.clone()),
             _ => None,
         };
-        for told in pick(&world.heard(), divergence) {
+        let heard = world.heard();
+        for event in heard.iter().filter(|event| divergence(&event.body).is_some()) {
+            assert!(event.incident.is_some(), "{event:?}");
+        }
+        for told in pick(&heard, divergence) {
             let is_same = |one: &Divergence| (&one.range, one.kind) == (&told.range, told.kind);
             let known = self.0.iter().position(is_same);
             match (known, told.repaired) {

@@ -1,7 +1,7 @@
 //! How nodes are told to be: whoever folds `member_state` over a snapshot has what `status` says,
 //! after each input; and why each change is told.
 
-use protocol::event::{Body, Subscribe, Topic};
+use protocol::event::{Body, RecoveryPhase, Subscribe, Topic};
 use protocol::status::NodeStatus;
 
 use super::super::Action;
@@ -80,6 +80,31 @@ fn an_eviction_by_itself_is_told_with_why_the_node_was_down_and_its_return_step_
     world.advance(1_000);
     world.settle();
     assert_eq!(world.told_of("n3"), ["evicted joining: registered", "joining up: caught_up"]);
+}
+
+#[test]
+fn who_has_come_is_told_to_copy_until_it_has_all_and_nobody_else_is() {
+    let mut world = living();
+    world.put_all("v1");
+    world.heard();
+    let steps = |world: &mut World| {
+        pick(&world.heard(), |body| match body {
+            Body::MemberRecovery(step) => Some((step.node.to_string(), step.phase, step.total)),
+            _ => None,
+        })
+    };
+    world.crash(2);
+    world.advance(4_000);
+    world.settle();
+    assert_eq!(steps(&mut world), [], "others copy what they are to hold now");
+    world.restart(2);
+    world.advance(1_000);
+    world.settle();
+    let told = steps(&mut world);
+    assert!(told.iter().all(|(node, ..)| node == "n3"), "{told:?}");
+    let phases: Vec<_> = told.iter().map(|(_, phase, _)| *phase).collect();
+    use RecoveryPhase::{Copy, Decisions, Log, Ready};
+    assert_eq!(phases, [Log, Decisions, Copy, Ready]);
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub(super) fn line(entry: &Entry) -> String {
 }
 
 fn event_line(event: &Event) -> String {
-    let Event { seq, source, epoch, at_us, wall_ms, cause, body, .. } = event;
+    let Event { seq, source, epoch, at_us, wall_ms, incident, cause, body } = event;
     let stamp = Stamp { source, epoch: *epoch, at_us: *at_us, wall_ms: *wall_ms };
     let plain = |name: &&String| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     let name = match body {
@@ -32,7 +32,7 @@ fn event_line(event: &Event) -> String {
         _ => body.name(),
     };
     let mut out = Vec::new();
-    write_line(&mut out, name, *seq, *cause, &tail(&stamp, body));
+    write_line(&mut out, name, *seq, *cause, &tail(&stamp, incident.as_deref(), body));
     out.pop_if(|last| *last == b'\n');
     String::from_utf8_lossy(&out).into_owned()
 }

@@ -156,6 +156,8 @@ fn recovery(node: &Node) -> Option<String> {
         phase => sentence::recovery_words(phase),
     };
     let of = match step.total {
+        // That it has begun: how far it is, its transfers tell.
+        _ if step.phase == RecoveryPhase::Copy && step.done == 0 => String::new(),
         0 => String::new(),
         total => format!(": {} of {}", count(step.done), count(total)),
     };
