@@ -404,10 +404,12 @@ fn how_a_node_is_is_told_as_status_says_it(site: &Site) {
         assert_eq!(known, event["from"], "{event}");
     }
     wait_for("it to be gone", CHANGE_MAX, || (well(site) == before).then_some(()));
-    let procs = own(site).supervised()["procs"].clone();
-    let process = procs.as_array().expect("a list").iter().find(|one| one["name"] == *newcomer);
-    let ended = |process: &Value| process["state"] == "dead" && process["pid"].is_null();
-    assert!(process.is_none_or(ended), "it is stopped and not restarted: {procs}");
+    wait_for("its process to be stopped, for good", CHANGE_MAX, || {
+        let procs = own(site).supervised()["procs"].clone();
+        let process = procs.as_array()?.iter().find(|one| one["name"] == *newcomer);
+        let ended = |process: &Value| process["state"] == "dead" && process["pid"].is_null();
+        process.is_none_or(ended).then_some(())
+    });
     for name in before {
         assert_eq!(states[&name], node(site, &name)["state"], "{name}");
     }

@@ -54,6 +54,10 @@ impl World {
             Registered::Refused { reason, .. } if reason.contains("was removed") => {
                 self.node_left(node);
             }
+            Registered::Refused { later: true, .. } => {
+                self.process(node).registration = None;
+                self.register_again(node);
+            }
             Registered::Refused { reason, .. } => {
                 self.fail(Failure::Refused(format!("node {node} may not register: {reason}")));
             }

@@ -236,10 +236,12 @@ impl Coordinator {
             // Members' names differ: another store under one came before any ring was known, and
             // is in nobody's way.
             if ring.is_none() && node.uuid != register.uuid && node.name == register.name {
-                return Err(Unwelcome::for_ever(format!(
-                    "another store registered under the name {}",
-                    node.name
-                )));
+                let reason = format!("another store registered under the name {}", node.name);
+                // Where that one has gone, its disk may be what was wiped: a ring will tell.
+                return Err(match node.registered_on {
+                    Some(_) => Unwelcome::for_ever(reason),
+                    None => Unwelcome::for_now(reason),
+                });
             }
             let known = node.register.as_ref().filter(|_| node.uuid == register.uuid);
             if let Some(known) = known {

@@ -292,8 +292,9 @@ impl World {
                 let twice = it.answers.insert(client, answer).is_some();
                 assert!(!twice, "{client:?} was answered twice");
             }
-            Effect::Registered { answer: Registered::Refused { reason, .. }, .. } => {
-                it.refusals.push(reason);
+            Effect::Registered { answer: Registered::Refused { reason, later }, .. } => {
+                let when = if later { " (for now)" } else { "" };
+                it.refusals.push(format!("{reason}{when}"));
             }
             Effect::Registered { answer: Registered::Welcome(greeting), .. } => {
                 it.greetings.push(greeting);
