@@ -271,6 +271,11 @@ fn there_is_one_change_at_a_time(site: &Site) {
     let late = admin(json!({"action": "rebalance", "if_ring_epoch": ring}));
     let conflict = talk.refused(late.to_string(), "conflict");
     assert!(conflict["reason"].is_string(), "{conflict}");
+    let cancel = json!({"action": "cancel", "change": name, "dry_run": true});
+    let tried = talk.ok(&admin(cancel));
+    assert!(tried["change"].is_null() && tried["note"].is_string(), "{tried}");
+    assert!(tried["preview"].is_object(), "the way back: {tried}");
+    assert_eq!(shown(site, &name)["state"], "running");
     assert_eq!(change(&mut talk, json!({"action": "cancel", "change": name})), name);
     let_go(site, &mut talk, &name, "cancelled");
     assert_eq!(node(site, &leaver)["state"], "up");
