@@ -372,6 +372,25 @@ for _ in range(50):
 """
 
 
+class Stolen:
+    """What part of the machine's time its host gave to others, since the last look."""
+
+    def __init__(self):
+        self.before = self._ticks()
+
+    @staticmethod
+    def _ticks():
+        with open("/proc/stat") as file:
+            # user nice system idle iowait irq softirq steal; guests are in user already
+            ticks = [int(tick) for tick in file.readline().split()[1:9]]
+        return ticks[7], sum(ticks)
+
+    def percent(self):
+        (stolen, all_), before = self._ticks(), self.before
+        self.before = stolen, all_
+        return 100 * (stolen - before[0]) / max(1, all_ - before[1])
+
+
 def cpu_ns(pids):
     """Processor time of all threads of these processes, nanoseconds.
 

@@ -3,13 +3,14 @@ clients, against windows in which it has not.
 
 The load is `piazza bench --rate`, with latencies from when an operation was meant to start, one
 run a window. Beside it one connection asks on between the runs, since copying takes all the time
-when nobody asks for anything.
+when nobody asks for anything. A window in which the host took much of the machine (STEAL) says
+little about what ran in it.
 """
 
 import threading
 import time
 
-from .cluster import Cluster, Conn, Failed, milliseconds, nothing_moves, say
+from .cluster import Cluster, Conn, Failed, Stolen, milliseconds, nothing_moves, say
 from .figures import median, quantile, shown, table
 from .options import count, seconds
 
@@ -88,7 +89,7 @@ class Windows:
         with Asking(self.cluster.addr):
             self.measure()
         head = ["WINDOW", "GET P50 us", "P99", "P99.9", "PUT P50 us", "P99", "P99.9", "ERRORS",
-                "UNSENT", self.task.unit]
+                "UNSENT", "STEAL %", self.task.unit]
         table(head, self.rows)
         print()
         self.summary()
@@ -120,7 +121,9 @@ class Windows:
         """Measures one; whether it counts."""
         busy = name != "quiet"
         before = self.task.done() if busy else None
+        stolen = Stolen()
         report = self.bench(self.args.window, self.args.rate)
+        steal = f"{stolen.percent():.1f}"
         if busy and not self.task.goes_on():
             say(f"{name} ended within the window, which does not count")
             return False
@@ -131,7 +134,7 @@ class Windows:
             latency = report["kinds"].get(op, {}).get("latency", {})
             cells += [shown(latency.get(f"p{part}_us")) for part in (50, 99, 999)]
         errors = sum(report["errors"].values())
-        self.rows.append([name, *cells, errors, report["unsent"], did])
+        self.rows.append([name, *cells, errors, report["unsent"], steal, did])
         return True
 
     def bench(self, seconds, rate):
