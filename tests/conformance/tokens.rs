@@ -300,6 +300,7 @@ fn no_forged_heartbeat_counts(site: &Site) {
         uuid: text("uuid").parse().expect("a uuid"),
         incarnation: Incarnation(before["incarnation"].as_u64().expect("a number")),
         seq: 1 << 40,
+        ring: None,
         figures: NodeFigures { log_bytes: 1 << 50, ..NodeFigures::default() },
     };
     let forged = serde_json::to_string(&forged).expect("plain data");

@@ -189,6 +189,7 @@ pub(crate) fn heartbeat(core: &NodeCore, seq: u64, interval_ms: u64, log_bytes: 
         uuid: meta.store,
         incarnation: meta.incarnation,
         seq,
+        ring: meta.ring.as_ref().map(|ring| ring.number),
         figures: NodeFigures {
             interval_ms,
             undecided: core.undecided().0,

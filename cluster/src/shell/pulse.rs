@@ -61,6 +61,7 @@ impl Pulse {
             uuid: meta.store,
             incarnation: meta.incarnation,
             seq: self.seq,
+            ring: meta.ring.as_ref().map(|ring| ring.number),
             figures: NodeFigures {
                 interval_ms: ms(self.interval),
                 uptime_ms: ms(self.started.elapsed()),
@@ -82,19 +83,19 @@ impl Pulse {
     }
 }
 
-/// Live keys in the ranges of which `me` is the first replica, and in the others that it holds;
-/// `None` before anything was counted. Until the keys are counted by the ring's own ranges, each
-/// range of before is as its end is.
+/// Live keys in the ranges of which `me` is the first replica in sync, and in the others that it
+/// holds or learns; `None` before anything was counted. Until the keys are counted by the ring's
+/// own ranges, each range of before is as its end is.
 fn keys(counts: &[(Point, u64)], ring: &Ring, me: MemberId) -> Option<(u64, u64)> {
     if counts.is_empty() {
         return None;
     }
     let (mut primary, mut replica) = (0, 0);
     for (end, keys) in counts {
-        match ring.replicas_at(*end).iter().position(|holder| *holder == me) {
-            Some(0) => primary += keys,
-            Some(_) => replica += keys,
-            None => {}
+        if ring.in_sync_at(*end).first() == Some(&me) {
+            primary += keys;
+        } else if ring.replicas_at(*end).contains(&me) {
+            replica += keys;
         }
     }
     Some((primary, replica))

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Incarnation, Uuid};
+use crate::ids::{Incarnation, RingNumber, Uuid};
 use crate::status::NodeFigures;
 
 /// A heartbeat: sent by a node, never answered, trusted for nothing but display and liveness
@@ -19,6 +19,9 @@ pub struct Heartbeat {
     pub incarnation: Incarnation,
     /// Rises with each heartbeat of the incarnation.
     pub seq: u64,
+    /// The ring by which it counted its keys; none: it has none, or is older than this field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ring: Option<RingNumber>,
     /// What it tells of itself.
     #[serde(flatten)]
     pub figures: NodeFigures,

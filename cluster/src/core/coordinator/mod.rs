@@ -32,6 +32,7 @@
 //! * `watch`: who is told of changes
 //! * `explain`: which way a request takes
 //! * `estimate`: how much a change copies, and how far that is
+//! * `census`: how many live copies the keys have
 //! * `status`: the picture of it all
 //! * `events`: what those who subscribed are told
 //!
@@ -41,6 +42,7 @@
 //! shows an undecided write.
 
 mod audit;
+mod census;
 mod change;
 mod claim;
 mod conditions;
@@ -184,6 +186,7 @@ pub struct Coordinator {
     barriers: Vec<rings::Barrier>,
     copies: copying::Copies,
     pace: pace::Pace,
+    census: census::Census,
     audits: audit::Audits,
     scrubs: scrub::Scrubs,
     damage: damage::Damage,
@@ -275,6 +278,7 @@ impl Coordinator {
             barriers: Vec::new(),
             copies: copying::Copies::default(),
             pace: pace::Pace::new(),
+            census: census::Census::default(),
             audits: audit::Audits::new(now),
             scrubs: scrub::Scrubs::default(),
             damage: damage::Damage::default(),

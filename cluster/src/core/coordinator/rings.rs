@@ -194,6 +194,9 @@ impl Coordinator {
             self.lease = Some(joint);
         }
         self.tell_removed(&record);
+        if let (Some(record), Some(ring)) = (self.record.take(), self.ring.take()) {
+            self.census.keep(record, ring);
+        }
         self.record = Some(record);
         self.ring = Some(ring);
         self.take_numbers();
@@ -289,6 +292,7 @@ impl Coordinator {
         self.copies = super::copying::Copies::default();
         self.changes = super::change::Changes::default();
         self.refused.clear();
+        self.census = super::census::Census::default();
     }
 
     /// Whether an update waits for a new ring.

@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::event::Copies;
 use protocol::ids::{Key, MemberId, NodeName};
 use protocol::peer::{RingMember, RingRecord};
 use protocol::status::{
@@ -249,40 +248,6 @@ impl Coordinator {
                 undecided: 0,
             })
             .collect()
-    }
-
-    /// Keys by how many of their copies are on nodes that are up: each node's primary keys are
-    /// told by its heartbeat, and have as many live copies as their replicas in sync are up. Their
-    /// writes are refused where any holder, also one that is still learning them, is not up or has
-    /// a full disk. With several points a node this is an estimate: its keys are shared out as its
-    /// arcs are.
-    pub(super) fn copies(&self) -> Copies {
-        let mut copies = Copies::default();
-        let (Some(ring), Some(record)) = (&self.ring, &self.record) else { return copies };
-        let up = |member: &MemberId| self.node_of(*member).is_some_and(Node::is_up);
-        let writable = |member: &MemberId| self.node_of(*member).is_some_and(Node::takes_writes);
-        for member in &record.members {
-            let node = self.nodes.iter().find(|node| node.uuid == member.uuid);
-            let Some(figures) = node.and_then(counted) else {
-                copies.uncounted.push(member.name.clone());
-                continue;
-            };
-            let keys = figures.keys_primary;
-            let arcs = member.points.len() as u64;
-            for (nth, point) in (0..arcs).zip(&member.points) {
-                let live = ring.in_sync_at(*point).iter().filter(|m| up(m)).count() as u32;
-                let share = keys / arcs + u64::from(nth < keys % arcs);
-                if share > 0 {
-                    // A heartbeat may say anything.
-                    let sum: &mut u64 = copies.by_live_copies.entry(live).or_default();
-                    *sum = sum.saturating_add(share);
-                }
-                if !ring.replicas_at(*point).iter().all(writable) {
-                    copies.unwritable = copies.unwritable.saturating_add(share);
-                }
-            }
-        }
-        copies
     }
 
     /// Keys with an update that an earlier epoch left open, or that waits for the vote of a

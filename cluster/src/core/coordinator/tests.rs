@@ -31,6 +31,7 @@ mod audit;
 mod cache_events;
 mod cancel;
 mod carried;
+mod census;
 mod conditions;
 mod events;
 mod explain;

@@ -346,6 +346,7 @@ impl World {
             uuid: meta.store,
             incarnation: meta.incarnation,
             seq: self.nodes[node].beats,
+            ring: meta.ring.as_ref().map(|ring| ring.number),
             figures: NodeFigures { interval_ms: HEARTBEAT_MS, ..self.nodes[node].figures.clone() },
         }
     }

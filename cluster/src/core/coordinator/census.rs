@@ -1,0 +1,132 @@
+//! How many keys there are, and how many copies of them are on nodes that are up: for display only
+//! (R15).
+//!
+//! Each node counts the keys for which it is the first replica in sync, by the ring that it has,
+//! and tells their number with its heartbeats. Right after a change some have counted by the new
+//! ring, and some have not yet. So each arc of the ring in force is looked up in the newest ring in
+//! which somebody has counted it: none is counted twice, and none is left out that anybody knows.
+//! With several arcs a node this is an estimate: its keys are shared out as its arcs are wide.
+//!
+//! Called by `status` and `events`. Never: decides anything.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use protocol::event::Copies;
+use protocol::ids::MemberId;
+use protocol::peer::RingRecord;
+
+use super::super::ring::{Range, Ring};
+use super::Coordinator;
+use super::members::Node;
+use super::status::counted;
+
+/// Rings before the one in force that are kept: a node counts by the newest within a heartbeat.
+const EARLIER_MAX: usize = 4;
+
+/// The rings that were in force before, the newest last.
+#[derive(Debug, Default)]
+pub(super) struct Census {
+    earlier: VecDeque<(Arc<RingRecord>, Arc<Ring>)>,
+}
+
+impl Census {
+    /// This ring is in force no more.
+    pub(super) fn keep(&mut self, record: Arc<RingRecord>, ring: Arc<Ring>) {
+        if self.earlier.len() == EARLIER_MAX {
+            self.earlier.pop_front();
+        }
+        self.earlier.push_back((record, ring));
+    }
+}
+
+/// The keys that one node has counted, on their way to its arcs.
+#[derive(Debug)]
+struct Share {
+    keys: u64,
+    /// How wide its arcs are together, and those that have had their part.
+    width: u128,
+    behind: u128,
+}
+
+impl Share {
+    /// The part of an arc. All parts together are all keys: what rounding takes from one the next
+    /// one has.
+    fn take(&mut self, width: u128) -> u64 {
+        let (keys, whole) = (self.keys as f64, self.width.max(1) as f64);
+        let up_to = |width: u128| (keys * (width as f64 / whole).min(1.0)).round() as u64;
+        let before = up_to(self.behind);
+        self.behind += width;
+        up_to(self.behind).saturating_sub(before)
+    }
+}
+
+/// What was counted by one ring.
+struct Count<'a> {
+    ring: &'a Ring,
+    shares: BTreeMap<MemberId, Share>,
+}
+
+impl Count<'_> {
+    /// The keys in a range, if whoever was the first in sync for it has counted.
+    fn keys_in(&mut self, range: Range) -> Option<u64> {
+        let first = self.ring.in_sync_at(range.last).first()?;
+        self.shares.get_mut(first).map(|share| share.take(range.width()))
+    }
+}
+
+impl Coordinator {
+    /// Keys by how many of their copies are on nodes that are up, and those whose writes are
+    /// refused since a holder, also one that is still learning them, is not up or has a full disk.
+    pub(super) fn copies(&self) -> Copies {
+        let mut copies = Copies::default();
+        let (Some(ring), Some(record)) = (&self.ring, &self.record) else { return copies };
+        let up = |member: &MemberId| self.node_of(*member).is_some_and(Node::is_up);
+        let writable = |member: &MemberId| self.node_of(*member).is_some_and(Node::takes_writes);
+        let next = self.step.as_ref().map(|step| (&step.record, &step.ring));
+        let earlier = self.census.earlier.iter().rev().map(|(record, ring)| (record, ring));
+        let rings = [(record, ring)].into_iter().chain(next).chain(earlier);
+        let mut counts: Vec<Count<'_>> =
+            rings.map(|(record, ring)| self.count_by(record, ring)).collect();
+        for arc in ring.arcs() {
+            let Some(keys) = counts.iter_mut().find_map(|count| count.keys_in(arc.range)) else {
+                let who = self.node_name(arc.in_sync[0]);
+                if !copies.uncounted.contains(&who) {
+                    copies.uncounted.push(who);
+                }
+                continue;
+            };
+            let live = arc.in_sync.iter().filter(|member| up(member)).count() as u32;
+            if keys > 0 {
+                // A heartbeat may say anything.
+                let sum: &mut u64 = copies.by_live_copies.entry(live).or_default();
+                *sum = sum.saturating_add(keys);
+            }
+            if !arc.holders.iter().all(writable) {
+                copies.unwritable = copies.unwritable.saturating_add(keys);
+            }
+        }
+        copies
+    }
+
+    /// What was counted by this ring.
+    fn count_by<'a>(&self, record: &RingRecord, ring: &'a Ring) -> Count<'a> {
+        let in_force = self.record.as_ref().is_some_and(|now| now.number == record.number);
+        let mut shares = BTreeMap::new();
+        for member in &record.members {
+            let node = self.nodes.iter().find(|node| node.uuid == member.uuid);
+            let told = node.and_then(|node| node.heartbeat.as_ref());
+            let by = told.map(|told| told.ring.map_or(in_force, |by| by == record.number));
+            if let Some(figures) = node.and_then(counted).filter(|_| by == Some(true)) {
+                let share = Share { keys: figures.keys_primary, width: 0, behind: 0 };
+                shares.insert(member.id, share);
+            }
+        }
+        for arc in ring.arcs() {
+            if let Some(share) = shares.get_mut(&arc.in_sync[0]) {
+                share.width += arc.range.width();
+            }
+        }
+        Count { ring, shares }
+    }
+}
