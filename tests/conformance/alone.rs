@@ -48,7 +48,7 @@ fn no_majority_no_change(site: &Site) {
     wait_for("its death to be known", CHANGE_MAX, || {
         cluster.node_state("n2").filter(|state| state == "down")
     });
-    let why = "a cluster of 2 nodes cannot do without one of them, add a third";
+    let why = "a cluster of 2 nodes cannot do without one of them";
     let refusal = |action: &str| json!({"action": action, "node": "n2"});
     refused(&mut talk, refusal("evict"), "the only complete copy");
     refused(&mut talk, json!({"action": "rebalance"}), why);

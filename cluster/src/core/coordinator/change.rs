@@ -24,11 +24,12 @@ use protocol::peer::RingRecord;
 use protocol::reply::{self, AdminReply};
 
 use super::super::ring::next::{self, Newcomer};
-use super::super::ring::{propose, propose_join, ring_of};
+use super::super::ring::{Ring, propose, propose_join, ring_of};
 use super::super::time::Time;
 use super::copying::no_room;
 use super::heal::as_founded;
 use super::members::Node;
+use super::preview::max_over_mean;
 use super::{Answer, ClientId, Coordinator, Effect, Note, Phase};
 
 /// Changes that are shown after their end.
@@ -119,6 +120,8 @@ struct Change {
     bytes: u64,
     /// The points before its first step.
     before: Places,
+    /// What there is to say of its end.
+    remark: Option<String>,
 }
 
 /// All that were asked for or began by themselves.
@@ -171,6 +174,18 @@ fn supposed(record: &RingRecord) -> Option<RingRecord> {
     next::with(record, newcomer).ok().map(|(next, _)| next)
 }
 
+/// Every member's points, with shares as equal as they can be: those that it has if they are.
+fn balanced(record: &RingRecord) -> Vec<Vec<Point>> {
+    let own: Vec<Vec<Point>> = record.members.iter().map(|member| member.points.clone()).collect();
+    let equal = propose(record.members.len() as u16, record.tokens);
+    let uneven = |points: &[Vec<Point>]| {
+        let ids = record.members.iter().map(|member| member.id);
+        let all = ids.zip(points).flat_map(|(id, own)| own.iter().map(move |point| (*point, id)));
+        max_over_mean(&Ring::new(all.collect(), record.replicas))
+    };
+    if uneven(&own) <= uneven(&equal) + 1e-6 { own } else { equal }
+}
+
 fn places(record: &RingRecord) -> Places {
     record.members.iter().map(|member| (member.id, member.points.clone())).collect()
 }
@@ -189,7 +204,8 @@ fn busy(open: &Change) -> ErrorReply {
     let name = format!("c{}", open.number);
     let action = open.kind.action();
     let sentence = format!("{name} ({action}) is running: wait for its end, or cancel it");
-    ErrorReply { change: Some(name), ..ErrorReply::new(ErrorCode::Busy, sentence) }
+    let reason = Some("another change".into());
+    ErrorReply { change: Some(name), reason, ..ErrorReply::new(ErrorCode::Busy, sentence) }
 }
 
 /// What members' points were.
@@ -295,7 +311,8 @@ impl Coordinator {
         self.has_number()?;
         let mends = kind == Kind::Repair;
         // Where scrubs follow each other without a pause, an order would find no room.
-        self.end_scrub_change(now, State::Cancelled, "an order takes its place and reads all anew");
+        let overtaken = "an order takes its place and reads all anew";
+        self.end_scrub_change(now, State::Cancelled, (overtaken, None));
         let number = self.open_change(now, kind, true, State::Running);
         self.begin_scrub(now, mends);
         Ok(AdminReply { change: Some(format!("c{number}")), ..AdminReply::default() })
@@ -311,7 +328,12 @@ impl Coordinator {
     }
 
     /// The scrub that is under way, if any, has come to this end.
-    pub(super) fn end_scrub_change(&mut self, now: Time, end: State, result: &str) {
+    pub(super) fn end_scrub_change(
+        &mut self,
+        now: Time,
+        end: State,
+        (result, remark): (&str, Option<String>),
+    ) {
         let Some(place) = self.changes.open.iter().position(|change| change.kind.is_scrub()) else {
             return;
         };
@@ -322,7 +344,7 @@ impl Coordinator {
         let took_ms = now.since_us(change.began) / 1_000;
         let (number, action, how) = (change.number, change.kind.action(), end.told());
         self.note(Note::Change(format!("c{number} ({action}) {how} after {took_ms} ms: {result}")));
-        change.state = end;
+        (change.state, change.remark) = (end, remark);
         self.end_change(change);
     }
 
@@ -402,7 +424,7 @@ impl Coordinator {
                 next::leaving(record, id)
             }
             Kind::Add(_) => match self.candidate() {
-                None => return Ok(None),
+                None => return self.why_not_add(record).map_or(Ok(None), |why| Err(refuse(why))),
                 Some(node) => {
                     let points = propose_join(&ring_of(record), record.tokens);
                     let (uuid, name) = (node.uuid, node.name.clone());
@@ -410,10 +432,7 @@ impl Coordinator {
                         .map(|(next, _)| next)
                 }
             },
-            Kind::Rebalance => {
-                let members = record.members.len() as u16;
-                next::with_points(record, propose(members, record.tokens))
-            }
+            Kind::Rebalance => next::with_points(record, balanced(record)),
         };
         let name = kind.node().unwrap_or("a node");
         let next = next.map_err(|why| refuse(self.told(why, name)))?;
@@ -432,6 +451,11 @@ impl Coordinator {
             None => Ok(Some(next)),
             Some(why) => Err(refuse(why)),
         }
+    }
+
+    /// What stands against a node that is not there yet, and will when it is.
+    fn why_not_add(&self, record: &RingRecord) -> Option<String> {
+        self.why_not(record, &supposed(record)?, None)
     }
 
     /// The next step of what was asked for, if it can be made now.
@@ -506,6 +530,7 @@ impl Coordinator {
             keys: 0,
             bytes: 0,
             before: Places::new(),
+            remark: None,
         });
         number
     }

@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use protocol::ids::{MemberId, NodeName, Uuid, Version};
 use protocol::peer::{Departed, Placement, RingRecord, Span};
 
+use super::super::detector::Reason;
 use super::super::planted::{Bug, planted};
 use super::super::ring::next::{self, Newcomer, Refused};
 use super::super::ring::{propose_join, ring_of};
@@ -110,15 +111,11 @@ impl Coordinator {
             Some(node) if node.is_up() => None,
             Some(node) => {
                 let lost = node.id.is_some_and(|id| self.has_lost(id));
-                let ready = node.link.phase == LinkPhase::Ready && !self.is_stuck(node);
+                let ready = node.link.phase == LinkPhase::Ready && !is_stuck(node);
                 (lost || !ready).then_some(node.silent_since)
             }
             None => Some(self.active_since),
         }
-    }
-
-    fn is_stuck(&self, node: &Node) -> bool {
-        !node.is_up() && node.caught_up
     }
 
     /// The ring without a member, or the sentence that says why there is none.
@@ -172,9 +169,9 @@ impl Coordinator {
         next: &RingRecord,
         out: Option<MemberId>,
     ) -> Option<String> {
-        let ready = |uuid: Uuid| {
+        let answers = |uuid: Uuid| {
             let node = self.nodes.iter().find(|node| node.uuid == uuid);
-            node.is_some_and(|node| node.link.phase == LinkPhase::Ready)
+            node.is_some_and(|node| node.link.phase == LinkPhase::Ready && !is_stuck(node))
         };
         if let Some(why) = as_founded(record) {
             return Some(why.to_owned());
@@ -182,16 +179,17 @@ impl Coordinator {
         for members in [&record.members, &next.members] {
             let there = members
                 .iter()
-                .filter(|member| ready(member.uuid) || Some(member.id) == next.incoming);
+                .filter(|member| answers(member.uuid) || Some(member.id) == next.incoming);
             let (there, needed) = (there.count(), members.len() / 2 + 1);
             if there < needed {
                 let hint = if record.members.len() == 2 {
-                    ": a cluster of 2 nodes cannot do without one of them, add a third"
+                    "a cluster of 2 nodes cannot do without one of them; bring it back first, and \
+                     add a third while both are there"
                 } else {
-                    ": start those that are down first"
+                    "bring back those that do not first"
                 };
                 return Some(format!(
-                    "{there} of {} nodes are connected, and {needed} must agree{hint}",
+                    "{there} of {} nodes answer, and {needed} must agree: {hint}",
                     members.len()
                 ));
             }
@@ -263,6 +261,12 @@ impl Coordinator {
         let early = planted(Bug::SwitchedInEarly);
         learning.filter(|done| early || self.copies.is_done(done)).collect()
     }
+}
+
+/// Whether a node that is connected does not answer: it is not on its way to be up, or it is and
+/// nothing is heard of it.
+fn is_stuck(node: &Node) -> bool {
+    !node.is_up() && (node.caught_up || node.reason == Reason::Silence.name())
 }
 
 /// Why the members of a cluster never change; `None` where they may. A change would give nearly

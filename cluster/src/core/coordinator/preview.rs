@@ -171,7 +171,7 @@ fn shares(record: &RingRecord, ring: &Ring) -> BTreeMap<String, f64> {
 }
 
 /// The largest share over the mean of all.
-fn max_over_mean(ring: &Ring) -> f64 {
+pub(super) fn max_over_mean(ring: &Ring) -> f64 {
     let shares = ring.shares();
     let max = shares.values().copied().max().unwrap_or(0) as f64;
     max * shares.len() as f64 / RING_POINTS as f64

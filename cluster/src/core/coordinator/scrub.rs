@@ -109,7 +109,8 @@ impl Coordinator {
     pub(super) fn scrub_step(&mut self, now: Time) {
         if self.phase != Phase::Active {
             if self.scrubs.running.is_some() {
-                self.end_scrub_change(now, State::Done, "it ends with this coordinator's epoch");
+                let end = "it ends with this coordinator's epoch";
+                self.end_scrub_change(now, State::Done, (end, None));
             }
             self.scrubs = Scrubs::default();
             return;
@@ -199,18 +200,17 @@ impl Coordinator {
         let Some(scrub) = &self.scrubs.running else { return };
         let left = scrub.nodes.iter().filter(|(_, progress)| !progress.done);
         let left: Vec<String> = left.map(|(member, _)| self.name_of(*member)).collect();
-        let away = match left.is_empty() {
-            true => String::new(),
-            false => format!("; {} could not be read", left.join(", ")),
-        };
+        let away = (!left.is_empty())
+            .then(|| format!("{} could not be asked: read it when it is back", left.join(", ")));
         let ill: Vec<String> = self.damage.unreadable().map(|id| self.name_of(id)).collect();
-        let ill = match ill.is_empty() {
-            true => String::new(),
-            false => format!("; {} cannot read its keystore on: see the incidents", ill.join(", ")),
-        };
+        let ill = (!ill.is_empty())
+            .then(|| format!("{} cannot read its keystore on: see the incidents", ill.join(", ")));
+        let remarks: Vec<String> = away.into_iter().chain(ill).collect();
         let (keys, damaged) = (scrub.keys, scrub.damaged);
-        let result = format!("{keys} records were read, {damaged} are damaged{away}{ill}");
-        self.end_scrub_change(now, State::Done, &result);
+        let mut result = vec![format!("{keys} records were read, {damaged} are damaged")];
+        result.extend_from_slice(&remarks);
+        let remark = (!remarks.is_empty()).then(|| remarks.join("; "));
+        self.end_scrub_change(now, State::Done, (&result.join("; "), remark));
         self.scrubs.running = None;
         self.audits.hurry();
     }

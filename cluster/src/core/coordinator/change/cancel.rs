@@ -169,8 +169,8 @@ impl Kind {
     pub(super) fn once_cancelled(&self) -> Result<String, String> {
         match self {
             Self::Evict(node) => Err(format!(
-                "{node}'s place is given to others, and updates may rest on that: it cannot be \
-                 taken back; once {node} is there again it gets its place again by itself"
+                "{node}'s place goes to others, and updates may rest on that: it cannot be taken \
+                 back; once {node} is there again it gets its place again by itself"
             )),
             Self::Return(node) => Err(format!(
                 "{node} has its place again: to take it away once more use `evict` or `remove`"

@@ -142,6 +142,7 @@ impl Change {
             keys: 0,
             bytes: 0,
             before: open.before.clone(),
+            remark: None,
         }
     }
 }

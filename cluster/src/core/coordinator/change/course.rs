@@ -45,7 +45,7 @@ impl Coordinator {
                 State::Waiting(why) => ("waiting", why.clone()),
                 State::Running => ("running", None),
                 State::GoingBack { .. } => ("running", Some("it is taken back".to_owned())),
-                State::Done => ("done", None),
+                State::Done => ("done", change.remark.clone()),
                 State::Cancelled => ("cancelled", None),
                 State::Failed(why) => ("failed", Some(why.clone())),
             };

@@ -343,3 +343,49 @@ fn placed_by_the_sum_of_bytes_members_stay_as_they_were_founded() {
     };
     assert!(world.sides[0].notes.iter().any(said), "{:?}", world.sides[0].notes);
 }
+
+#[test]
+fn nothing_is_begun_that_a_node_which_is_silent_on_an_open_link_must_agree_to() {
+    let mut world = living();
+    world.crash(2);
+    world.advance(3_500);
+    world.settle();
+    assert_eq!(world.members(), [1, 2]);
+    world.deaf.insert(1);
+    world.silent.insert(1);
+    world.advance(1_800);
+    let evict = Action::Evict("n2".into());
+    for (action, dry_run) in [(evict.clone(), true), (evict, false), (Action::Add, false)] {
+        let op = AdminOp { action, dry_run, if_ring: None };
+        let asked = world.request(0, 9, ClientOp::Admin(op), 5_000);
+        let refused = text(world.answer(asked));
+        let why = "1 of 2 nodes answer, and 2 must agree: a cluster of 2 nodes cannot do without";
+        assert!(refused.contains("code: Refused") && refused.contains(why), "{refused}");
+    }
+    // Nor by itself, so that updates are refused at once and do not wait for it.
+    world.advance(5_000);
+    assert!(world.sides[0].core.step.is_none());
+    let put = world.put(1, &key("key-0"), "v2");
+    world.run();
+    assert!(text(world.answer(put)).contains("ReplicaDown"), "{}", text(world.answer(put)));
+    world.deaf.clear();
+    world.silent.clear();
+    world.advance(1_000);
+    let put = world.put(1, &key("key-0"), "v2");
+    world.run();
+    assert!(is_ok(world.answer(put)), "{}", text(world.answer(put)));
+}
+
+#[test]
+fn shares_that_are_equal_are_not_moved() {
+    let mut world = living();
+    world.put_all("v1");
+    let before = world.sides[0].core.ring_status().points;
+    let asked = world.admin(Action::Rebalance);
+    assert!(is_ok(world.answer(asked)), "{}", text(world.answer(asked)));
+    world.settle();
+    assert_eq!(world.sides[0].core.ring_status().points, before);
+    let changes = world.sides[0].core.changes_status(world.now);
+    let done = changes.last().expect("it is shown");
+    assert_eq!((&*done.action, &*done.state, done.keys_done), ("rebalance", "done", 0));
+}
