@@ -179,17 +179,24 @@ fn status_of_the_nodes(site: &Site) {
 
 fn status_of_the_cache(site: &Site) {
     let (mut talk, key) = (site.open(), site.key());
-    let hits = |talk: &mut Talk| {
+    let count = |talk: &mut Talk, field: &str| {
         let cache = talk.ok(&json!({"op": "status"}))["cache"].clone();
         counts(&cache, "sets ways hits misses evictions");
-        cache["hits"].as_u64()
+        cache[field].as_u64().expect("a number")
     };
-    let before = hits(&mut talk);
+    let before = count(&mut talk, "misses");
+    for _ in 0..10 {
+        talk.refused(json!({"op": "get", "key": key}).to_string(), "not_found");
+    }
+    // Nobody else asks for anything here.
+    let missed = count(&mut talk, "misses") - before;
+    assert!((1..=10).contains(&missed), "{missed} misses of ten reads");
+    let before = count(&mut talk, "hits");
     talk.ok(&json!({"op": "put", "key": key, "value": "1"}));
     for _ in 0..10 {
         talk.ok(&json!({"op": "get", "key": key}));
     }
-    assert!(hits(&mut talk) > before, "ten reads of a key in a row");
+    assert!(count(&mut talk, "hits") > before, "ten reads of a key in a row");
 }
 
 fn status_counts_operations(site: &Site) {

@@ -200,12 +200,18 @@ impl Cache {
     /// What is cached for `key`, to be told: counts, and sets the second-chance bit. It neither
     /// allocates nor waits for other readers.
     pub fn get(&self, key: &str) -> Option<(Version, Bytes)> {
+        let hit = self.hit(key);
+        if hit.is_none() {
+            self.set_of(key).misses.fetch_add(1, Relaxed);
+        }
+        hit
+    }
+
+    /// The same for a look after which somebody else `get`s: a miss is counted there, once.
+    pub fn hit(&self, key: &str) -> Option<(Version, Bytes)> {
         let set = self.set_of(key);
         let ways = set.read();
-        let Some(entry) = ways.find(key).map(|(_, entry)| entry) else {
-            set.misses.fetch_add(1, Relaxed);
-            return None;
-        };
+        let (_, entry) = ways.find(key)?;
         set.hits.fetch_add(1, Relaxed);
         entry.hits.fetch_add(1, Relaxed);
         // Read first: many readers of one hot key share its line instead of fighting for it.

@@ -340,7 +340,7 @@ impl Connection {
         }
         let shared = &self.shared;
         let may_tell = || clock::now() < Time(shared.lease_until.load(Ordering::Acquire));
-        match shared.cache.get(key) {
+        match shared.cache.hit(key) {
             Some((_, tail)) if may_tell() => {
                 self.answer(request.id, 0, None, tail);
                 true

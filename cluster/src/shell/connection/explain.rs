@@ -50,7 +50,7 @@ impl Connection {
         if self.slots.is_in_core(ops::hash(key)) {
             return CacheLook::None;
         }
-        let found = self.shared.cache.get(key);
+        let found = self.shared.cache.hit(key);
         let at = clock::now();
         match found {
             Some((version, tail)) if at < Time(self.shared.lease_until.load(Ordering::Acquire)) => {
