@@ -190,7 +190,7 @@ fn what_is_asked_of_the_coordinator_is_an_event(site: &Site) {
     assert_eq!(event(&mut talk)["source"], "coordinator");
     other.ok(&json!({"op": "hello", "client": "conformance"}));
     // Whatever becomes of it: nothing is done that anybody would notice.
-    let answer = other.ask(r#"{"op":"admin","action":"evict","node":"nobody","dry_run":true}"#);
+    let answer = other.ask(r#"{"op":"admin","action":"evict","node":"nobody"}"#);
     other.ok(&json!({"op": "hello", "read_only": true}));
     other.refused(r#"{"op":"admin","action":"add"}"#, "forbidden");
     let result = if answer["ok"] == true { json!("ok") } else { answer["code"].clone() };

@@ -75,8 +75,7 @@ impl Administered {
             Answer::Error(error) => Some(error.code),
             _ => None,
         };
-        let is_told = refused.is_some() || !dry_run;
-        is_told.then(|| self.recent.keep(answered(admin, refused)))
+        (!dry_run).then(|| self.recent.keep(answered(admin, refused)))
     }
 }
 

@@ -132,7 +132,12 @@ pub struct Refusal {
 
 impl Refusal {
     pub(super) fn new(code: &'static str, error: impl Into<String>) -> Self {
-        Self { code, error: error.into(), fields: json!({}) }
+        let error = error.into();
+        let fields = match code {
+            "no_such_node" | "already" | "refused" => json!({ "reason": error }),
+            _ => json!({}),
+        };
+        Self { code, error, fields }
     }
 }
 

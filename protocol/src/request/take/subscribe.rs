@@ -3,7 +3,7 @@
 use super::super::fields::{Field, Name};
 use super::super::{SAMPLES_PER_S_MAX, TIMEOUT_MS_MAX, bad_field, fields};
 use super::{Object, Place, Taken};
-use crate::event::{Only, SETS_MAX, Subscribe, Topic, Topics};
+use crate::event::{Only, Outcome, SETS_MAX, Subscribe, Topic, Topics};
 
 /// Highest number of a set.
 const SET_MAX: u64 = u32::MAX as u64;
@@ -78,6 +78,17 @@ impl Object<'_, '_> {
         }
     }
 
+    /// How a transaction ended.
+    fn outcome(&mut self) -> Taken<Option<String>> {
+        let all = [Outcome::Committed, Outcome::Aborted, Outcome::Refused].map(Outcome::as_str);
+        match self.text(Name::Outcome)? {
+            Some(wanted) if !all.contains(&&*wanted) => {
+                Err(self.wrong(Name::Outcome, format_args!("must be one of {}", all.join(", "))))
+            }
+            wanted => Ok(wanted.map(Into::into)),
+        }
+    }
+
     fn only(&mut self) -> Taken<Only> {
         let raw = match self.fields.take(Name::Only) {
             None => return Ok(Only::default()),
@@ -89,7 +100,7 @@ impl Object<'_, '_> {
         let read = Only {
             node: only.text(Name::Node)?.map(Into::into),
             key_prefix: only.key_part(Name::KeyPrefix)?.map(Into::into),
-            outcome: only.text(Name::Outcome)?.map(Into::into),
+            outcome: only.outcome()?,
             slower_us: only.whole(Name::SlowerUs, longest_us)?,
         };
         only.check_empty("only")?;

@@ -85,8 +85,8 @@ fn in_doubt(
 ) -> TxnInDoubt {
     let names: Vec<&str> = missing.iter().map(|name| name.as_str()).collect();
     let safe_action = format!(
-        "Start {} again: what it holds decides. To learn the outcome ask for {id}, or repeat the \
-         update with the same once.",
+        "Bring {} back (start it, or resume it if it is paused): what it holds decides. To learn \
+         the outcome ask for {id}, or repeat the update with the same once.",
         names.join(", ")
     );
     TxnInDoubt { tx: Some(id), key, votes, missing, meaning: meaning.to_owned(), safe_action }
