@@ -9,7 +9,9 @@ use std::fmt::Write as _;
 use protocol::client::{Client, ClientError};
 use protocol::peer::Placement;
 use protocol::request::Op;
-use protocol::status::{CacheStatus, CoordinatorState, LabStatus, NodeState, NodeStatus, Status};
+use protocol::status::{
+    CacheStatus, ChangeStatus, CoordinatorState, LabStatus, NodeState, NodeStatus, Status,
+};
 use protocol::supervisor::Injected;
 
 use crate::admin::change;
@@ -102,45 +104,76 @@ fn advice(status: &Status) -> String {
     match missing(status, Goal::Healthy) {
         None => spare(status),
         Some(missing) => {
-            let is = |state| status.nodes.iter().any(|node| node.state == state);
-            let then = if let Some(why) = held_up(status) {
-                return format!("{missing}: {why}");
-            } else if is(NodeState::Leaving) {
-                "it gives away what it has, and keys are read and updated meanwhile; wait with \
-                 `piazza wait healthy`"
-            } else if is(NodeState::Joining) {
-                "it learns what it shall hold, and keys are read and updated meanwhile; wait with \
-                 `piazza wait healthy`"
-            } else if !is(NodeState::Suspect) && !is(NodeState::Down) {
-                "wait with `piazza wait healthy`"
-            } else if !is(NodeState::Down) {
-                "it is silent, or back and learning what it missed; wait with `piazza wait \
-                 healthy`, and see `piazza logs` if that does not end; until then updates of its \
-                 keys are refused"
-            } else if status.cluster.evict_after_ms.is_some() {
-                "start the node again, or wait until its keys have been copied elsewhere; until \
-                 then updates of its keys are refused"
-            } else {
-                "start the node again; until then updates of its keys are refused"
-            };
-            format!("{missing}: {then}")
+            let then = held_up(status).or_else(|| to_bring_back(status));
+            format!("{missing}: {}", then.unwrap_or_else(|| while_it_lasts(status).to_owned()))
         }
+    }
+}
+
+/// The names of the nodes of which something holds, with commas.
+fn named(status: &Status, of: impl Fn(&NodeStatus) -> bool) -> Option<String> {
+    let names = status.nodes.iter().filter(|node| of(node)).map(|node| node.name.to_string());
+    let names: Vec<String> = names.collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+/// What an operator can do about members that do not answer, and what that costs meanwhile.
+fn to_bring_back(status: &Status) -> Option<String> {
+    let of = |wanted: &dyn Fn(&NodeStatus) -> bool| {
+        named(status, |node| is_counted_on(node) && wanted(node))
+    };
+    let stopped = of(&|node| node.state == NodeState::Down && !node.paused);
+    let paused = of(&|node| node.paused);
+    let ways: Vec<String> = [
+        stopped.map(|names| format!("start {names} again")),
+        paused.map(|names| format!("let {names} go on with `piazza admin resume`")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let ways = (!ways.is_empty()).then(|| ways.join(", and "))?;
+    let up = status.nodes.iter().filter(|node| node.state == NodeState::Up && !node.paused);
+    let cluster = &status.cluster;
+    // Whether the others can do without: they have its keys, and are a majority.
+    let heals = cluster.evict_after_ms.is_some()
+        && cluster.replicas > 1
+        && up.count() > cluster.nodes as usize / 2;
+    let or = if heals { ", or wait until others have copied the keys" } else { "" };
+    let meanwhile = match cluster.replicas {
+        1 => "keys that only it has are neither read nor updated",
+        _ => "updates of keys that it holds are refused",
+    };
+    Some(format!("{ways}{or}; until then {meanwhile}"))
+}
+
+/// What goes on while nobody needs to do anything.
+fn while_it_lasts(status: &Status) -> &'static str {
+    let is = |state| status.nodes.iter().any(|node| is_counted_on(node) && node.state == state);
+    if is(NodeState::Suspect) {
+        "it is silent, or back and learning what it missed; wait with `piazza wait healthy`, and \
+         see `piazza logs` if that does not end; until then updates of its keys are refused"
+    } else if is(NodeState::Leaving) {
+        "it gives away what it has, and keys are read and updated meanwhile; wait with `piazza \
+         wait healthy`"
+    } else if is(NodeState::Joining) {
+        "it learns what it shall hold, and keys are read and updated meanwhile; wait with `piazza \
+         wait healthy`"
+    } else {
+        "wait with `piazza wait healthy`"
     }
 }
 
 /// Nothing is missing; whoever is there and has no place could have one.
 fn spare(status: &Status) -> String {
-    let named = |of: &dyn Fn(&NodeStatus) -> bool| {
-        let names = status.nodes.iter().filter(|node| of(node)).map(|node| node.name.to_string());
-        let names: Vec<String> = names.collect();
-        (!names.is_empty()).then(|| names.join(", "))
-    };
-    let evicted = named(&|node| node.state == NodeState::Evicted);
-    let waits = named(&|node| node.state == NodeState::Joining && node.id.is_none());
+    let evicted =
+        |paused| named(status, |node| node.state == NodeState::Evicted && node.paused == paused);
+    let waits = named(status, |node| node.state == NodeState::Joining && node.id.is_none());
     let mut text = "all is well".to_owned();
-    if let Some(names) = evicted {
-        let _ =
-            write!(text, "; others have the place of {names}, to be had back by starting again");
+    let ways = [(false, "starting it again"), (true, "`piazza admin resume`")];
+    for (paused, way) in ways {
+        if let Some(names) = evicted(paused) {
+            let _ = write!(text, "; others have the place of {names}, to be had back by {way}");
+        }
     }
     if let Some(names) = waits {
         let _ = write!(text, "; {names} can be added: piazza admin add");
@@ -160,12 +193,15 @@ fn held_up(status: &Status) -> Option<String> {
     Some(format!("{why}; take it back with `piazza admin cancel {name}` if that does not end"))
 }
 
-/// The changes of the membership that are under way.
+/// The changes of the membership that are under way, and the last one if it failed.
 fn changes(out: &mut String, status: &Status) {
+    let ended = |change: &&ChangeStatus| !matches!(change.state.as_str(), "running" | "waiting");
+    let last = status.changes.iter().rfind(ended).map(|change| change.change.clone());
     for change in &status.changes {
         let what = match change.state.as_str() {
             "running" => change::under_way(change),
             "waiting" => change::waits(change),
+            "failed" if last.as_ref() == Some(&change.change) => change::failed(change),
             _ => continue,
         };
         let _ = writeln!(out, "change {}: {what}", change::title(change));
@@ -420,9 +456,27 @@ all is well
         ill.nodes[0].state = NodeState::Down;
         assert_eq!(missing(&ill, Goal::Ready), None);
         assert_eq!(missing(&ill, Goal::Healthy).as_deref(), Some("node n1 is down"));
-        assert!(advice(&ill).starts_with("node n1 is down: start the node again, or wait until"));
+        // The other one of two is no majority.
+        assert!(advice(&ill).starts_with("node n1 is down: start n1 again; until then updates"));
+        let third = r#"{"name":"n3","state":"up"}"#;
+        ill.nodes.push(serde_json::from_str(third).unwrap());
+        ill.cluster.nodes = 3;
+        assert!(advice(&ill).starts_with("node n1 is down: start n1 again, or wait until others"));
+        ill.nodes[2].state = NodeState::Joining;
+        ill.nodes[2].id = Some(protocol::ids::Point(1));
+        let mixed = "node n1 is down, n3 is joining: start n1 again; until then updates";
+        assert!(advice(&ill).starts_with(mixed), "{}", advice(&ill));
+        ill.nodes.truncate(2);
+        ill.cluster.nodes = 2;
         ill.cluster.evict_after_ms = None;
-        assert!(advice(&ill).starts_with("node n1 is down: start the node again; until"));
+        ill.nodes[0].paused = true;
+        let paused = "node n1 is down (paused): let n1 go on with `piazza admin resume`; until";
+        assert!(advice(&ill).starts_with(paused), "{}", advice(&ill));
+        ill.nodes[0].paused = false;
+        ill.cluster.replicas = 1;
+        let alone = "start n1 again; until then keys that only it has are neither read nor";
+        assert!(advice(&ill).contains(alone), "{}", advice(&ill));
+        ill.cluster.replicas = 2;
         ill.nodes[0].state = NodeState::Suspect;
         assert!(advice(&ill).starts_with("node n1 is suspect: it is silent, or back and"));
         ill.nodes.remove(0);
@@ -480,7 +534,7 @@ all is well
         spare.nodes.extend(more);
         assert_eq!(missing(&spare, Goal::Healthy), None);
         let expected = "all is well; others have the place of n3, to be had back by starting \
-                        again; n4 can be added: piazza admin add";
+                        it again; n4 can be added: piazza admin add";
         assert_eq!(advice(&spare), expected);
     }
 

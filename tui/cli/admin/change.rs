@@ -59,7 +59,7 @@ async fn ask(args: ChangeArgs, action: AdminAction<'_>) -> Result<Exit, Failure>
     let shown = change.map(|change| print::escaped(change.as_bytes(), false));
     let line = match (args.common.json, &shown) {
         (true, _) => format!("{}\n", answer(&reply)),
-        (false, _) if dry_run => format!("{name} can be done; nothing was\n{}", would(&reply)),
+        (false, _) if dry_run => format!("{name} can be done, and was not yet\n{}", would(&reply)),
         (false, Some(change)) if follow => format!("{name} has begun as {change}\n"),
         (false, Some(change)) if cancels => format!("{change} is being taken back\n"),
         (false, Some(change)) => format!("{name} has begun as {change}: see piazza status\n"),
@@ -201,7 +201,8 @@ impl<'a> Following<'a> {
             }
             other => {
                 let state = print::escaped(other.as_bytes(), false);
-                let text = format!("{name} is {state}: see piazza status");
+                let why = change.reason.as_deref().unwrap_or("see piazza status");
+                let text = format!("{name} is {state}: {}", print::escaped(why.as_bytes(), false));
                 Some(Err(Failure::new(Exit::Other, "failed", text)))
             }
         })
@@ -236,6 +237,9 @@ fn sentence(change: &ChangeStatus) -> String {
         state => {
             let state = print::escaped(state.as_bytes(), false);
             let _ = write!(text, " is {state}: {}", copied(change));
+            if let Some(reason) = &change.reason {
+                let _ = write!(text, "; {}", print::escaped(reason.as_bytes(), false));
+            }
         }
     }
     text
@@ -252,6 +256,12 @@ pub(crate) fn title(change: &ChangeStatus) -> String {
 pub(crate) fn waits(change: &ChangeStatus) -> String {
     let why = change.reason.as_deref().unwrap_or("its turn has not come");
     format!("waits: {}", print::escaped(why.as_bytes(), false))
+}
+
+/// Why one came to nothing.
+pub(crate) fn failed(change: &ChangeStatus) -> String {
+    let why = change.reason.as_deref().unwrap_or("nobody says why");
+    format!("has failed: {}", print::escaped(why.as_bytes(), false))
 }
 
 /// How far one that is running is, how fast, and what there is to say of it.
