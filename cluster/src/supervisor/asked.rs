@@ -205,7 +205,11 @@ impl Fleet {
     ) -> Result<(), Refusal> {
         let this = &self.procs[proc];
         if this.pid.is_some() {
-            return Err(already(format!("{} runs; `restart` ends it first", this.name)));
+            let how = match this.paused {
+                true => "is paused: `resume` lets it go on",
+                false => "runs; `restart` ends it first",
+            };
+            return Err(already(format!("{} {how}", this.name)));
         }
         self.restart(proc, waiter, by, out);
         Ok(())

@@ -203,7 +203,10 @@ fn refused(code: ErrorCode, reason: impl Into<String>, sentence: impl Into<Strin
 fn busy(open: &Change) -> ErrorReply {
     let name = format!("c{}", open.number);
     let action = open.kind.action();
-    let sentence = format!("{name} ({action}) is running: wait for its end, or cancel it");
+    let may_end = !matches!(open.state, State::GoingBack { .. });
+    let cancel = may_end && open.kind.once_cancelled().is_ok();
+    let or = if cancel { ", or cancel it" } else { "" };
+    let sentence = format!("{name} ({action}) is running: wait for its end{or}");
     let reason = Some("another change".into());
     ErrorReply { change: Some(name), reason, ..ErrorReply::new(ErrorCode::Busy, sentence) }
 }

@@ -39,7 +39,7 @@ impl Coordinator {
         let change = &self.changes.open[place];
         let (waits, scrubs) = (matches!(change.state, State::Waiting(_)), change.kind.is_scrub());
         let (note, preview) = match waits {
-            true => ("nothing of it was done".to_owned(), None),
+            true => (change.kind.left_undone().to_owned(), None),
             false => self.what_cancelling_means(name, change)?,
         };
         let note = Some(note);
@@ -165,6 +165,16 @@ impl Coordinator {
 }
 
 impl Kind {
+    /// What comes of it when it is cancelled before it has begun.
+    fn left_undone(&self) -> &'static str {
+        match self {
+            Self::Add(_) => {
+                "nobody has a place by it yet; a node that was started for it waits to be added"
+            }
+            _ => "nothing of it was done",
+        }
+    }
+
     /// What comes of it when it is cancelled once it has begun, or why that cannot be.
     pub(super) fn once_cancelled(&self) -> Result<String, String> {
         match self {
