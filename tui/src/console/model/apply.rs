@@ -91,8 +91,10 @@ impl Model {
         match &event.body {
             Body::Snapshot(snapshot) => self.snapshot(now, snapshot),
             Body::Heartbeat(beat) => {
+                let began = self.coordinator.began.unwrap_or_default();
+                let listens = began.max(self.coordinator_feed.since);
                 if let Some(node) = self.node(beat.node.as_str()) {
-                    node.heartbeat(beat, now);
+                    node.heartbeat(beat, listens, now);
                 }
             }
             Body::HeartbeatMissed(missed) => {

@@ -70,6 +70,8 @@ pub struct Feed {
     pub role: Option<Role>,
     /// Since when.
     pub since: At,
+    /// Until when it was live last; none: it is, or never was.
+    pub live_until: Option<At>,
     /// When the last event came.
     pub last: Option<At>,
     /// The number of the last event of this connection.
@@ -97,6 +99,11 @@ impl Feed {
 
     pub(super) fn link(&mut self, state: &FeedState, now: At) {
         if self.state != *state {
+            match (&self.state, state) {
+                (_, FeedState::Live) => self.live_until = None,
+                (FeedState::Live, _) => self.live_until = Some(now),
+                _ => {}
+            }
             self.state = state.clone();
             self.since = now;
         }

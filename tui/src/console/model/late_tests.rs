@@ -5,6 +5,7 @@ use protocol::status::NodeState;
 
 use super::clock::At;
 use super::feed::{Fed, FeedName, FeedState};
+use super::node::Beat;
 use super::story::StepView;
 use super::*;
 use crate::console::testing::recorded;
@@ -273,4 +274,49 @@ fn a_console_that_stood_still_does_not_take_old_news_for_new() {
     assert_eq!(awake_of.1, late_of.1);
     let heard = |model: &Model| model.now.ms_since(model.nodes["n3"].heard.unwrap());
     assert!(heard(&awake).abs_diff(heard(&late)) < 50);
+}
+
+/// Another process serves in the place of the one before: none of its figures are the other's.
+#[test]
+fn a_coordinator_that_was_started_anew_is_active_no_longer_than_it_runs() {
+    let (mut coordinator, supervisor) = snapshots();
+    let mut model = late(&(coordinator.clone(), supervisor), false);
+    model.tick(At(900_000_000));
+    let status = &mut coordinators(&mut coordinator).status.coordinator;
+    (status.epoch.0, status.uptime_ms, status.pid) = (status.epoch.0 + 1, 9_600, Some(7));
+    coordinator.seq += 1;
+    coordinator.at_us += 900_000_000;
+    model.apply(At(900_200_000), &Fed::Event(FeedName::Coordinator, Box::new(coordinator)));
+    let began = model.coordinator.began.expect("it is told");
+    assert!(model.coordinator.since.latest() >= began, "{:?}", model.coordinator);
+}
+
+/// What was missed stays in the strip, whatever a node that goes on sends at once.
+#[test]
+fn a_burst_of_heartbeats_hides_no_silence() {
+    let mut model = late(&snapshots(), false);
+    let mut beat = recorded("calm").into_iter().find_map(|(_, fed)| match fed {
+        Fed::Event(FeedName::Coordinator, event) if matches!(event.body, Body::Heartbeat(_)) => {
+            Some(event)
+        }
+        _ => None,
+    });
+    let beat = beat.as_mut().expect("it is told");
+    let Body::Heartbeat(told) = &mut beat.body else { panic!("no heartbeat") };
+    told.figures.interval_ms = 500;
+    let name = told.node.as_str().to_owned();
+    let stamp = beat.at_us;
+    let mut send = |model: &mut Model, after_ms: u64| {
+        beat.seq += 1_000;
+        beat.at_us = stamp + after_ms * 1_000;
+        let at = At::after_us(1_000_000 + after_ms * 1_000);
+        model.apply(at, &Fed::Event(FeedName::Coordinator, beat.clone()));
+    };
+    (0..10).for_each(|n| send(&mut model, n * 500));
+    // Of twenty seconds in which it stood still, nobody told.
+    (0..40).for_each(|n| send(&mut model, 24_500 + 2 * n));
+    let beats = &model.nodes[&name].beats;
+    let missed = beats.iter().filter(|beat| **beat == Beat::Missed).count();
+    assert!((38..=40).contains(&missed), "{missed} of {beats:?}");
+    assert!(matches!(beats.back(), Some(Beat::Came(_))) && beats[beats.len() - 2] == Beat::Missed);
 }

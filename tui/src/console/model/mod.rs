@@ -7,6 +7,7 @@
 //! - `feed`: what comes in; `record`: all of it, kept for a while; `sentence`: each as a sentence
 //! - `node`, `servers`: nodes, coordinator, processes; `ring`, `moving`; `txns`, `caches`,
 //!   `figures`; `damage`: copies that are wrong
+//! - `holders`: whose keys have which nodes, and who of them is there
 //! - `story`: incidents: what happened, how far it has healed, what to do
 //! - `clock`, `rate`: moments and figures for a person
 //!
@@ -18,6 +19,7 @@ pub mod clock;
 pub mod damage;
 pub mod feed;
 pub mod figures;
+pub mod holders;
 pub mod moving;
 pub mod node;
 pub mod rate;
@@ -194,6 +196,11 @@ impl Model {
         one.copied().unwrap_or(0)
     }
 
+    /// Keys with no live copy: nobody can read them.
+    pub fn keys_unread(&self) -> u64 {
+        self.copies.by_live_copies.get(&0).copied().unwrap_or(0)
+    }
+
     /// Keys with fewer live copies than they can have, whether they can be written or not.
     pub fn keys_short(&self) -> u64 {
         let short = self.copies.by_live_copies.range(..self.copies_wanted());
@@ -234,6 +241,13 @@ impl Model {
     /// Whether our token does not even allow to change keys.
     pub fn forbids_updates(&self) -> bool {
         matches!(self.coordinator_feed.role, Some(Role::Viewer | Role::Other))
+    }
+
+    /// Whether neither the coordinator nor the supervisor can be reached, of which there was one:
+    /// most likely somebody has stopped all of the cluster.
+    pub fn is_unheard(&self) -> bool {
+        let is_lost = |feed: &Feed| matches!(feed.state, FeedState::Lost(_));
+        is_lost(&self.coordinator_feed) && is_lost(&self.supervisor_feed)
     }
 
     /// Whether the supervisor's connection is there: only then can servers be killed and started.

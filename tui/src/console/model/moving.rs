@@ -31,6 +31,16 @@ pub struct Stretch {
     pub keys: Option<u64>,
 }
 
+impl Stretch {
+    /// Whether a point is in it; it may go over the top.
+    pub fn has(&self, point: u64) -> bool {
+        match self.from <= self.to {
+            true => (self.from..=self.to).contains(&point),
+            false => point >= self.from || point <= self.to,
+        }
+    }
+}
+
 /// How far something is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {

@@ -19,6 +19,9 @@ pub(super) const DOWN_INTERVALS: u64 = 2 * SUSPECT_INTERVALS;
 /// Heartbeats that are kept for the strip.
 pub const BEATS_MAX: usize = 120;
 
+/// A heartbeat that comes sooner after another than this part of an interval is one of a burst.
+const BURST_PART: u64 = 8;
+
 /// One interval, as it was seen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Beat {
@@ -79,6 +82,8 @@ pub struct Node {
     pub heard: Option<At>,
     /// Missed in a row.
     pub missed: u64,
+    /// Missed ones in the strip since the last one came.
+    missed_shown: u64,
     /// What it told of itself last.
     pub figures: Option<NodeFigures>,
     /// Reads and writes a second, of its figures.
@@ -117,8 +122,20 @@ impl Node {
         self.status = Some(status.clone());
     }
 
-    pub(super) fn heartbeat(&mut self, beat: &Heartbeat, now: At) {
+    /// Takes a heartbeat; before `listens` nobody could have heard one.
+    pub(super) fn heartbeat(&mut self, beat: &Heartbeat, listens: At, now: At) {
         let interval_us = beat.figures.interval_ms.max(1).saturating_mul(1_000);
+        let gap_us = self.heard.map_or(interval_us, |heard| now.us_since(heard));
+        // That one was missed is not told of a node that nobody waits for.
+        let silent_us = gap_us.min(now.us_since(listens));
+        let missed = (silent_us / interval_us).saturating_sub(1).saturating_sub(self.missed_shown);
+        (0..missed.min(BEATS_MAX as u64)).for_each(|_| self.push(Beat::Missed));
+        let comes_after_one = matches!(self.beats.back(), Some(Beat::Came(_)));
+        if comes_after_one && gap_us < interval_us / BURST_PART {
+            // One that stood still sends what it owes at once: that is one moment still.
+            self.beats.pop_back();
+        }
+        self.missed_shown = 0;
         self.push(Beat::Came((beat.delay_us as f64 / interval_us as f64) as f32));
         self.heard = self.heard.max(Some(now));
         self.missed = 0;
@@ -133,6 +150,7 @@ impl Node {
 
     pub(super) fn heartbeat_missed(&mut self, missed: &HeartbeatMissed) {
         self.push(Beat::Missed);
+        self.missed_shown += 1;
         self.missed = missed.missed;
     }
 
@@ -224,6 +242,16 @@ impl Node {
         self.state == Some(NodeState::Up) && !self.paused
     }
 
+    /// Whether nothing is heard of it now, as far as known.
+    pub fn is_silent(&self) -> bool {
+        self.paused || self.seen == Some(NodeState::Down)
+    }
+
+    /// Whether it serves what it holds, whatever becomes of its place.
+    pub fn is_there(&self) -> bool {
+        self.seen == Some(NodeState::Up) && !self.paused && !self.is_evicted()
+    }
+
     /// Whether others have its place, or had it until it began to learn anew.
     pub(super) fn had_lost_its_place(&self) -> bool {
         self.lost_its_place
@@ -254,7 +282,14 @@ impl Node {
     /// Its state in one word for a person.
     pub fn word(&self) -> &'static str {
         match self.state {
-            _ if self.paused => "PAUSED",
+            _ if self.paused && !self.is_evicted() => "PAUSED",
+            _ => self.seen_word(),
+        }
+    }
+
+    /// How the coordinator counts it, in one word, whether it stands still or not.
+    pub fn seen_word(&self) -> &'static str {
+        match self.state {
             Some(NodeState::Up) => "UP",
             Some(NodeState::Suspect) if self.recovery.is_some() => "BACK",
             Some(NodeState::Suspect) => "SUSPECT",

@@ -246,13 +246,18 @@ pub fn recovery_words(phase: RecoveryPhase) -> &'static str {
     }
 }
 
+/// How long a step of a return took, in words.
+pub fn took(ms: u64) -> String {
+    if ms < 1_000 { format!("{ms} ms") } else { ago(ms) }
+}
+
 fn of_recovery(step: &MemberRecovery) -> Sentence {
     let what = recovery_words(step.phase);
     let of = match step.total {
         0 => String::new(),
         total => format!(" {} of {total}", step.done),
     };
-    let text = format!("{what}{of}, {} ms after it registered", step.ms);
+    let text = format!("{what}{of}, {} after it registered", took(step.ms));
     made(step.node.as_str(), "member", Mood::Plain, text)
 }
 

@@ -44,19 +44,30 @@ impl Coordinator {
     pub(super) fn snapshot(&mut self, status: &CoordinatorStatus, now: At) {
         self.name.clone_from(&status.name);
         self.version.clone_from(&status.version);
-        self.pid = status.pid;
+        let pid = std::mem::replace(&mut self.pid, status.pid);
         self.began = Some(now.minus_ms(status.uptime_ms));
+        if status.epoch.0 > self.epoch || status.pid != pid {
+            self.is_another();
+        }
         self.epoch = self.epoch.max(status.epoch.0);
         self.set(status.state, Since::found(now));
     }
 
     pub(super) fn told(&mut self, told: &Told, epoch: u32, now: At) {
+        if epoch > self.epoch {
+            self.is_another();
+        }
         self.epoch = self.epoch.max(epoch);
         self.answers = Some((told.answered, told.needed));
         self.in_doubt = told.in_doubt;
         self.resolved = told.resolved;
         self.serving_share = told.serving_share;
         self.set(told.state, Since::at(now));
+    }
+
+    /// What was known of the one before says nothing of this one.
+    fn is_another(&mut self) {
+        (self.state, self.answers) = (None, None);
     }
 
     fn set(&mut self, state: CoordinatorState, since: Since) {

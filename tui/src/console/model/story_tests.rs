@@ -261,3 +261,36 @@ fn a_return_that_is_told_before_its_ring_is_a_return() {
     let causes: Vec<_> = model.story.open().map(|one| one.cause.clone()).collect();
     assert_eq!(causes, [Cause::Returns]);
 }
+
+/// A second node ends that stands in for the first: nobody reads what only they hold.
+#[test]
+fn a_node_that_is_away_answers_for_nobody() {
+    let mut model = played("calm", 6_000).model;
+    model.cluster.as_mut().expect("it is told").evict_after_ms = Some(1_000);
+    let hash = model.ring.points.iter().find(|point| point.node == "n3").expect("a place").hash;
+    let behind: Vec<String> = model.ring.walk(hash).iter().map(|one| one.node.clone()).collect();
+    let (first, second) = (behind[1].clone(), behind[2].clone());
+    let down = |seq: u64, node: &str, by: &str| {
+        let mut told = told_state(seq, node, "up", "down", "tcp_reset");
+        (told["ring_share"], told["reads_by"]) = (0.2.into(), serde_json::json!([by]));
+        told
+    };
+    feed(&mut model, 6_100, down(90_000, "n3", &first));
+    assert_eq!(model.stand_ins("n3"), Some(vec![first.clone()]));
+    feed(&mut model, 6_200, down(90_001, &first, &second));
+    let copies = serde_json::json!({"event": "copies", "seq": 90_002, "source": "coordinator",
+        "by_live_copies": {"0": 8_163, "1": 20_173, "2": 12_000}, "unwritable": 28_336});
+    feed(&mut model, 6_300, copies);
+    assert_eq!(model.stand_ins("n3"), Some(Vec::new()));
+    assert_eq!(model.stand_ins(&first), Some(vec![second]));
+    let of_n3 = model.story.open().find(|one| one.server == "n3").expect("it is away").clone();
+    let said = model.without_node(&of_n3).join(" · ");
+    has(&said, &["nobody can answer reads of its 20 %", "8,163 keys have no live copy"]);
+    has(&said, &["20,173 keys have one copy and cannot be written"]);
+    // It is not evicted, and the story says why and what helps.
+    let mut both = ["n3".to_owned(), first];
+    both.sort();
+    let words = model.evicts_words(&of_n3).expect("it would be");
+    let back = format!("R on {}", both.join(" or "));
+    assert_eq!(words, format!("not safe to evict, 8,163 keys have no live copy: {back}"));
+}

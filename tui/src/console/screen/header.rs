@@ -57,7 +57,9 @@ fn left(console: &Console, seen: &Seen<'_>) -> Vec<Vec<Span>> {
     let mut parts = vec![vec![span(title, Tone::Bright)], vec![liveness(seen)]];
     let (up, all) = model.nodes_up();
     let tone = if up == all { Tone::Good } else { Tone::Bad };
-    if all > 0 {
+    if all > 0 && model.is_unheard() {
+        parts.push(vec![span(format!("?/{all} up"), Tone::Bad)]);
+    } else if all > 0 {
         parts.push(vec![span(format!("{up}/{all} up"), tone)]);
     }
     if let Some(ops) = model.figures.ops_per_s() {

@@ -11,6 +11,7 @@ use crate::console::action::Action;
 use crate::console::effect::Effect;
 use crate::console::look::ThemeName;
 use crate::console::model::COORDINATOR;
+use crate::console::model::node::Node;
 use crate::console::views::View as _;
 
 impl Console {
@@ -150,7 +151,12 @@ impl Console {
             return;
         }
         // What only brings a server back harms nobody.
-        let is_harmless = matches!(action, ProcAction::Start(_) | ProcAction::Resume(_));
+        let is_away = is_paused || self.model.nodes.get(&server).is_some_and(Node::is_evicted);
+        let is_harmless = match action {
+            ProcAction::Start(_) | ProcAction::Resume(_) => true,
+            ProcAction::Restart(_) => is_away,
+            _ => false,
+        };
         if is_harmless || !self.confirm {
             return self.order(action, out);
         }

@@ -205,15 +205,6 @@ fn shares(preview: &ChangePreview) -> Vec<String> {
     told.take(NAMED_MAX).collect()
 }
 
-/// What becomes of a node that stays away, in a sentence; none: it is waited for for ever.
-pub(super) fn evicted_later(model: &Model) -> Option<String> {
-    let after_ms = model.cluster.as_ref()?.evict_after_ms.filter(|ms| *ms > 0)?;
-    Some(format!(
-        "After {} others get its place and copy what it held: then updates flow again.",
-        ago(after_ms)
-    ))
-}
-
 #[cfg(test)]
 #[path = "membership_tests.rs"]
 mod tests;

@@ -57,14 +57,7 @@ fn impact(model: &Model, name: &str) -> Option<Impact> {
     if model.moving.is_under_way() {
         return None;
     }
-    let is_up = |name: &str| model.nodes.get(name).is_some_and(Node::is_well);
-    let replicas = usize::try_from(model.replicas()).unwrap_or(usize::MAX);
-    let mut reads_by: Vec<String> = Vec::new();
-    for point in model.ring.points.iter().filter(|point| point.node == name) {
-        let holders = model.ring.walk(point.hash).into_iter().take(replicas);
-        let first = holders.map(|holder| &holder.node).find(|node| is_up(node));
-        reads_by.extend(first.filter(|node| !reads_by.contains(node)).cloned());
-    }
+    let reads_by = model.reads_by(name);
     Some(Impact { share, reads_by })
 }
 

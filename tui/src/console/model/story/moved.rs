@@ -3,7 +3,8 @@
 //! Part of `words`, for incidents that are over only when all is copied.
 
 use super::super::Model;
-use super::super::clock::ago;
+use super::super::clock::{ago, count};
+use super::super::holders::Blocked;
 use super::super::servers::Process;
 use super::words::{StepView, done_word};
 use super::{Cause, Incident, Step};
@@ -55,21 +56,43 @@ impl Model {
         vec![StepView::Now(now), StepView::Ahead(done_word(Step::Healthy, incident))]
     }
 
-    /// When a node that is away loses its place, if it does and nothing else comes first.
-    pub(super) fn evicts_words(&self, incident: &Incident) -> Option<String> {
+    /// How long until a node that is away is due to lose its place, milliseconds; none: it is not
+    /// counted as away, or never loses it.
+    pub fn evicts_in_ms(&self, server: &str) -> Option<u64> {
         let after_ms = self.cluster.as_ref()?.evict_after_ms.filter(|ms| *ms > 0)?;
-        let missed = incident.missed_since()?;
+        let of = |one: &&Incident| one.server == server && !one.is_returning();
+        let missed = self.story.open().find(of)?.missed_since()?;
+        Some(missed.latest().plus_ms(after_ms).ms_since(self.now))
+    }
+
+    /// When a node that is away loses its place, if it does and nothing else comes first; or why it
+    /// does not.
+    pub(in super::super) fn evicts_words(&self, incident: &Incident) -> Option<String> {
         let process = self.procs.get(&incident.server);
         let restarts = |process: &Process| process.state == "backoff";
         let is_over = incident.is_coordinator || incident.is_returning();
         if is_over || process.is_some_and(restarts) || self.stale_ms().is_some() {
             return None;
         }
-        let left = missed.latest().plus_ms(after_ms).ms_since(self.now);
-        let most = if missed.is_found() { "at most " } else { "" };
-        Some(match left {
-            0 => "evicts as soon as that is safe".into(),
-            left => format!("evicts in {most}{}", ago(left)),
+        let left_ms = self.evicts_in_ms(&incident.server)?;
+        let most = if incident.missed_since()?.is_found() { "at most " } else { "" };
+        Some(match (self.blocks_eviction(&incident.server), left_ms) {
+            (Some(Blocked::NoCopy(holders)), _) => {
+                let keys = match self.keys_unread() {
+                    0 => "some keys".to_owned(),
+                    keys => format!("{} keys", count(keys)),
+                };
+                let back = match self.can_administer() {
+                    true => format!("R on {}", holders.join(" or ")),
+                    false => format!("start {}", holders.join(" or ")),
+                };
+                format!("not safe to evict, {keys} have no live copy: {back}")
+            }
+            (Some(Blocked::TooFew(there, needed)), _) => {
+                format!("cannot evict: {there} nodes are there, {needed} must agree")
+            }
+            (None, 0) => "evicts as soon as that is safe".into(),
+            (None, left_ms) => format!("evicts in {most}{}", ago(left_ms)),
         })
     }
 

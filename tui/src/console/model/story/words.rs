@@ -83,6 +83,9 @@ impl Model {
     }
 
     fn told_of(&self, incident: &Incident) -> Told {
+        if incident.is_coordinator && self.is_unheard() {
+            return self.told_of_nobody(incident);
+        }
         let mut headline = match incident.is_change() {
             true => self.change_words(incident),
             false => vec![self.what_happened(incident)],
@@ -105,6 +108,24 @@ impl Model {
             _ => Weight::Alarm,
         };
         Told { weight, headline, chain: self.chain(incident), advice: self.advice(incident) }
+    }
+
+    /// Neither the coordinator nor a supervisor is heard: nothing is known of anybody else.
+    fn told_of_nobody(&self, incident: &Incident) -> Told {
+        let since = self.stale_ms().map_or(String::new(), |age| format!(" {} ago", ago(age)));
+        let headline = vec![
+            format!("the cluster was stopped, or cannot be reached: last heard{since}"),
+            "start it with piazza up --dir DIR".into(),
+            "what was acknowledged is safe at the nodes".into(),
+        ];
+        let mut chain: Vec<StepView> = reached(incident).collect();
+        chain.push(StepView::Now("waits for piazza up".into()));
+        chain.push(StepView::Ahead("healthy".into()));
+        let advice = vec![
+            "look: what is shown is the last picture, greyed".into(),
+            "do: piazza up --dir DIR".into(),
+        ];
+        Told { weight: Weight::Alarm, headline, chain, advice }
     }
 
     pub(super) fn what_happened(&self, incident: &Incident) -> String {
@@ -165,27 +186,29 @@ impl Model {
         }
         let mut said = vec!["nothing is read or written without it".to_owned()];
         said.push("what was acknowledged is safe at the nodes".into());
-        if let FeedState::Lost(_) = self.supervisor_feed.state {
-            said.push(
-                "its supervisor is not heard either: piazza up starts all of it again".into(),
-            );
-        }
         if let Some(age) = self.stale_ms() {
             said.push(format!("this picture is {} old", ago(age)));
         }
         said
     }
 
-    fn without_node(&self, incident: &Incident) -> Vec<String> {
+    pub(in super::super) fn without_node(&self, incident: &Incident) -> Vec<String> {
         let mut said = Vec::new();
         if let Some(impact) = &incident.impact {
             let share = format!("{:.0} %", impact.share * 100.0);
-            said.push(match impact.reads_by.as_slice() {
+            let by = self.answers_for(&incident.server, &impact.reads_by);
+            // Of parts that several others stand in for, one may have nobody.
+            let unread = self.unread_share(&incident.server) * 100.0;
+            said.push(match by.as_slice() {
                 [] => format!("nobody can answer reads of its {share} of the keys"),
                 // While it is only suspected, it may be the one to answer still.
                 [only] if *only == incident.server => {
                     format!("it still answers its {share} of the keys")
                 }
+                names if unread >= 1.0 => format!(
+                    "{} now answers reads of its {share} of the keys, nobody those of {unread:.0} %",
+                    list(names)
+                ),
                 names => format!("{} now answers reads of its {share} of the keys", list(names)),
             });
         }
@@ -194,11 +217,12 @@ impl Model {
     }
 
     fn keys_words(&self) -> Vec<String> {
-        let (one, none) = (self.keys_one_copy(), self.copies.by_live_copies.get(&0).copied());
-        let unwritable = self.copies.unwritable;
+        let (one, none) = (self.keys_one_copy(), self.keys_unread());
+        // What cannot be read cannot be written either, and is told once.
+        let unwritable = self.copies.unwritable.saturating_sub(none);
         let mut said = Vec::new();
         let least = self.least();
-        if let Some(none) = none.filter(|none| *none > 0) {
+        if none > 0 {
             said.push(format!("{least}{} keys have no live copy and cannot be read", count(none)));
         }
         if one > 0 && one == unwritable {
@@ -256,6 +280,9 @@ impl Model {
     fn waits_for(&self, incident: &Incident) -> StepView {
         let process = self.procs.get(&incident.server);
         match process {
+            Some(_) if !self.can_administer() => {
+                StepView::Now("waited for: its supervisor is not heard".into())
+            }
             _ if incident.cause == Cause::Paused => StepView::Now("paused: P lets it go on".into()),
             Some(Process { state, retry_at: Some(at), .. }) if state == "backoff" => {
                 let left = at.ms_since(self.now);

@@ -277,7 +277,7 @@ fn event(Shown { told, before, .. }: &Shown) -> Vec<Span> {
     let mut spans = vec![span(about, Tone::Bright)];
     // Of missed heartbeats the sentence itself counts; of the others the first is the best.
     if *before > 0 && told.kind == "2pc" {
-        spans.push(span(format!("{} like this: ", count(before + 1)), Tone::Bright));
+        spans.push(span(format!("{} so far: ", count(before + 1)), Tone::Bright));
     }
     spans.push(span(told.text.as_str(), tone));
     spans

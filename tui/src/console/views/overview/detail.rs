@@ -52,12 +52,19 @@ pub(super) fn away(model: &Model, server: &str) -> Option<String> {
     if incident.is_none() {
         let ended = process.filter(|process| process.pid.is_none());
         said.extend(ended.map(|process| ended_words(model, process)));
+        let by = process.filter(|process| process.paused).and_then(|process| process.by.as_deref());
+        said.extend(by.map(|by| format!("paused (SIGSTOP){}", model.by(Some(by)))));
     }
     if said.is_empty()
         && let Some(node) = model.nodes.get(server)
     {
         let told = node.hint.as_deref().unwrap_or(&node.reason);
-        said.extend((!told.is_empty()).then(|| sentence::reason_words(told).to_owned()));
+        let told = sentence::reason_words(told);
+        // Who did it is told as the servers call them.
+        let by_you =
+            told.strip_suffix(model.own_name.as_str()).filter(|_| !model.own_name.is_empty());
+        let told = by_you.map_or_else(|| told.to_owned(), |what| format!("{what}you"));
+        said.extend((!told.is_empty()).then_some(told));
     }
     said.extend(process.and_then(|process| next(model, process, incident)));
     (!said.is_empty()).then(|| said.join(" · "))
@@ -134,7 +141,9 @@ fn process_row(model: &Model, server: &str) -> Option<Vec<Span>> {
             (Some(pid), true) => format!("pid {pid} was paused"),
             (None, _) => "there was no process".into(),
         };
-        let heard = model.supervisor_feed.last.unwrap_or_default();
+        // It tells changes only: until it was lost, nothing else had become of its processes.
+        let feed = &model.supervisor_feed;
+        let heard = feed.live_until.or(feed.last).unwrap_or_default();
         let since = ago(model.now.ms_since(heard));
         let text = format!("{state} when its supervisor was last heard, {since} ago");
         return Some(vec![span(text, Tone::Text)]);
@@ -161,7 +170,7 @@ fn recovery(node: &Node) -> Option<String> {
         0 => String::new(),
         total => format!(": {} of {}", count(step.done), count(total)),
     };
-    Some(format!("{what}{of}, {} ms after it registered", count(step.ms)))
+    Some(format!("{what}{of}, {} after it registered", sentence::took(step.ms)))
 }
 
 fn joined(parts: Vec<String>, tone: Tone) -> Vec<Span> {
@@ -214,9 +223,17 @@ fn of_node(model: &Model, server: &str, node: &Node) -> Vec<Vec<Span>> {
     first.extend(node.status.as_ref().and_then(|status| status.addr.as_deref()).map(address));
     let process = model.procs.get(server);
     let pid = process.map_or_else(|| node.pid(), |process| process.pid);
+    let ended = process.is_some_and(|process| process.pid.is_none());
     first.extend(pid.map(|pid| format!("pid {pid}")));
     let mut second = Vec::new();
-    if let Some(figures) = &node.figures {
+    if let Some(figures) = node.figures.as_ref().filter(|_| node.is_silent() || ended) {
+        first.push(format!(
+            "when last heard: up {}, undecided {}, log {}",
+            ago(figures.uptime_ms),
+            count(figures.undecided),
+            bytes(figures.log_bytes)
+        ));
+    } else if let Some(figures) = &node.figures {
         first.push(format!("up {}", ago(figures.uptime_ms)));
         first.push(format!("sync {}", micros(figures.fsync_us)));
         first.push(format!("undecided {}", count(figures.undecided)));
@@ -243,7 +260,7 @@ fn of_node(model: &Model, server: &str, node: &Node) -> Vec<Vec<Span>> {
         why => why,
     };
     let since = node.state_since.words(model.now);
-    third.push(format!("{} for {since}: {}", node.word(), sentence::reason_words(why)));
+    third.push(format!("{} for {since}: {}", node.seen_word(), sentence::reason_words(why)));
     third.extend(node.status.as_ref().map(|told| format!("version {}", known(&told.version))));
     third.extend(process.map(|process| format!("{} restarts", count(process.restarts))));
     [first, second, third].map(|parts| joined(parts, tone)).into()
@@ -254,12 +271,10 @@ fn stands_in(model: &Model, server: &str) -> Option<String> {
     if model.stale_ms().is_some() {
         return None;
     }
-    let stands_in = |node: &Node| {
-        let change = node.last_change.as_ref().filter(|_| !node.is_well() && !node.is_evicted());
-        change.is_some_and(|change| change.reads_by.iter().any(|by| by.as_str() == server))
-    };
-    let away = model.nodes.iter().filter(|(_, node)| stands_in(node));
-    let away: Vec<&str> = away.map(|(name, _)| name.as_str()).collect();
+    let stands_in =
+        |name: &str| model.stand_ins(name).is_some_and(|by| by.iter().any(|by| by == server));
+    let away: Vec<&str> =
+        model.nodes.keys().map(String::as_str).filter(|name| stands_in(name)).collect();
     (!away.is_empty()).then(|| format!("answers reads for {}", away.join(" ")))
 }
 

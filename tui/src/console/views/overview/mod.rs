@@ -23,6 +23,7 @@ use crate::console::keys::{self, Binding, bindings};
 use crate::console::look::{State as Glyph, Tone};
 use crate::console::model::COORDINATOR;
 use crate::console::model::clock::ago;
+use crate::console::model::node::Node;
 use crate::console::widgets::frame::Frame;
 use crate::console::widgets::line::Line;
 use crate::console::widgets::text::{self, Span, span};
@@ -266,7 +267,12 @@ pub fn state_spans(seen: &Seen<'_>, server: &str) -> Vec<Span> {
 pub fn state_of(seen: &Seen<'_>, server: &str) -> (Glyph, &'static str, Tone) {
     let model = seen.model;
     let process = model.procs.get(server);
-    if process.is_some_and(|process| process.paused) {
+    if model.is_unheard() && server != COORDINATOR {
+        return (Glyph::Unknown, "UNHEARD", Tone::Dim);
+    }
+    // Whose place others have is not waited for, whether it stands still or not.
+    let is_evicted = model.nodes.get(server).is_some_and(Node::is_evicted);
+    if process.is_some_and(|process| process.paused) && !is_evicted {
         return (Glyph::Paused, "PAUSED", Tone::Bad);
     }
     if server == COORDINATOR {
@@ -284,7 +290,7 @@ pub fn state_of(seen: &Seen<'_>, server: &str) -> (Glyph, &'static str, Tone) {
     }
     let Some(node) = model.nodes.get(server) else { return (Glyph::Unknown, "?", Tone::Dim) };
     let glyph = match node.state {
-        _ if node.paused => Glyph::Paused,
+        _ if node.paused && !is_evicted => Glyph::Paused,
         Some(NodeState::Up) => Glyph::Up,
         Some(NodeState::Suspect) if node.recovery.is_some() => Glyph::Joining,
         Some(NodeState::Suspect) => Glyph::Suspect,

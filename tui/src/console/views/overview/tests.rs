@@ -230,3 +230,74 @@ fn events_of_an_incident_are_marked_and_what_repeats_stands_once() {
     let marked = console.model.record.control().filter(|entry: &&Arc<_>| entry.incident.is_some());
     assert!(marked.count() > 3);
 }
+
+/// Nothing is known of a cluster of which neither coordinator nor supervisor is heard.
+#[test]
+fn of_a_cluster_that_was_stopped_nothing_is_up() {
+    let mut console = played("calm", 6_000);
+    for feed in [FeedName::Coordinator, FeedName::Supervisor] {
+        let lost = FeedState::Lost("it closed the connection".into());
+        console.handle(At(6_100_000), Input::Fed(Fed::Link(feed, lost)));
+    }
+    console.handle(At(9_100_000), Input::Tick);
+    for (columns, rows) in [(120, 36), (80, 24)] {
+        let text = frame(&console, columns, rows);
+        assert!(
+            text.contains("the cluster was stopped, or cannot be reached: last heard 3.1 s ago"),
+            "{text}"
+        );
+        assert!(text.contains("piazza up --dir DIR"), "{text}");
+        assert!(text.contains("?/5 up") && text.contains("? UNHEARD"), "{text}");
+        assert!(!text.contains("● UP") && !text.contains("R on"), "{text}");
+    }
+    let text = frame(&console, 120, 36);
+    assert!(text.contains("ran when its supervisor was last heard, 3.0 s ago"), "{text}");
+}
+
+#[test]
+fn an_evicted_node_that_stands_still_is_evicted_and_by_whom() {
+    let mut console = played("calm", 6_000);
+    console.selected = "n3".into();
+    let state = |seq: u64, from: &str, to: &str| {
+        format!(
+            concat!(
+                r#"{{"event":"member_state","seq":{},"source":"coordinator","node":"n3","#,
+                r#""from":"{}","to":"{}","reason":"silence","paused":true,"#,
+                r#""hint":"paused by recorder"}}"#,
+            ),
+            seq, from, to
+        )
+    };
+    let paused = concat!(
+        r#"{"event":"proc","seq":90000,"source":"supervisor","name":"n3","#,
+        r#""state":"paused","by":"recorder"}"#,
+    );
+    fed(&mut console, 6_100, FeedName::Supervisor, paused);
+    fed(&mut console, 8_100, FeedName::Coordinator, &state(90_001, "up", "down"));
+    console.handle(At(10_100_000), Input::Tick);
+    let text = frame(&console, 120, 36);
+    assert!(text.contains("‖ PAUSED") && text.contains("paused (SIGSTOP) by you 4.0 s"), "{text}");
+    assert!(text.contains("DOWN for 2.0 s") && !text.contains("PAUSED for"), "{text}");
+    fed(&mut console, 10_200, FeedName::Coordinator, &state(90_002, "down", "evicted"));
+    let incident = console.model.story.open().count();
+    assert_eq!(incident, 1);
+    let text = frame(&console, 120, 36);
+    assert!(text.contains("EVICTED") && !text.contains("‖ PAUSED"), "{text}");
+    assert!(text.contains("paused (SIGSTOP) by you"), "{text}");
+}
+
+#[test]
+fn figures_of_a_node_that_is_gone_are_those_that_were_heard_last() {
+    let mut console = played("kill", 4_000);
+    console.selected = "n3".into();
+    let text = frame(&console, 120, 36);
+    assert!(text.contains("when last heard: up "), "{text}");
+    assert!(!text.contains("oldest undecided"), "{text}");
+}
+
+/// The event counts what came; how many are open now is told beside it.
+#[test]
+fn doubts_are_counted_as_those_that_came_so_far() {
+    let text = frame(&played("pause", 5_500), 120, 36);
+    assert!(text.contains(" so far: IN DOUBT"), "{text}");
+}

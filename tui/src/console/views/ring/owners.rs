@@ -99,12 +99,10 @@ fn bar(
     let mut figure = Vec::new();
     if broken && !stale {
         let (_, word, _) = overview::state_of(seen, name);
-        let by = node.and_then(|node| node.last_change.as_ref()).map(|change| &change.reads_by);
-        let by = by.filter(|_| node.is_some_and(|node| !node.is_evicted()));
-        let by: Vec<&str> = by.into_iter().flatten().map(|node| node.as_str()).collect();
-        let words = match by.as_slice() {
-            [] => word.to_owned(),
-            by => format!("{word}, reads by {}", by.join(" ")),
+        let words = match model.stand_ins(name).as_deref() {
+            None => word.to_owned(),
+            Some([]) => format!("{word}, reads by nobody"),
+            Some(by) => format!("{word}, reads by {}", by.join(" ")),
         };
         figure.push(span(format!("{words} "), Tone::Bad));
     }

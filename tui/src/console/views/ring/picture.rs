@@ -289,11 +289,20 @@ pub(in crate::console::views) fn copies_words(seen: &Seen<'_>) -> Vec<Span> {
     spans
 }
 
-/// How many keys cannot be written, or lack a copy; none: all can, and have all of theirs.
+/// How many keys cannot be read, cannot be written, or lack a copy, the worst first; none: all can,
+/// and have all of theirs.
 pub(in crate::console::views) fn unwritable_words(seen: &Seen<'_>) -> Option<Span> {
     let model = seen.model;
     let (unwritable, short) = (model.copies.unwritable, model.keys_short());
     let least = model.least();
+    let unread = model.keys_unread();
+    if unread > 0 {
+        // Those that nobody can read cannot be written either.
+        let read = unwritable.saturating_sub(unread);
+        let words =
+            format!("{least}{} keys not read, {} more not written", count(unread), count(read));
+        return Some(span(words, Tone::Bad));
+    }
     if unwritable > 0 {
         let words = format!("{least}{} keys are read, but cannot be written", count(unwritable));
         return Some(span(words, Tone::Bad));

@@ -287,3 +287,18 @@ fn a_click_selects_the_node_of_a_bar() {
         assert_eq!(console.selected, "n2", "{size:?}");
     }
 }
+
+/// What cannot be read is among what cannot be written, and is said first.
+#[test]
+fn keys_without_a_live_copy_are_not_said_to_be_read() {
+    let mut console = opened("calm", 6_000);
+    let copies = concat!(
+        r#"{"event":"copies","seq":90000,"source":"coordinator","unwritable":28336,"#,
+        r#""by_live_copies":{"0":8163,"1":20173,"2":12000}}"#,
+    );
+    let event = Box::new(protocol::event::decode(copies.as_bytes()).unwrap());
+    console.handle(At(6_100_000), Input::Fed(Fed::Event(FeedName::Coordinator, event)));
+    let text = frame(&console, 120, 36);
+    assert!(text.contains("8,163 keys not read, 20,173 more not written"), "{text}");
+    assert!(!text.contains("keys are read"), "{text}");
+}
