@@ -123,7 +123,11 @@ impl Model {
             return Some(Blocked::NoCopy(holders.into_iter().cloned().collect()));
         }
         let shares = self.ring.shares();
-        let there = shares.keys().filter(|node| answers(node)).count();
+        // Whoever comes back agrees already, while it still learns what it missed.
+        let returns =
+            |node: &String| self.nodes.get(node).is_some_and(|one| one.recovery.is_some());
+        let agrees = |node: &&String| *node != server && (answers(node) || returns(node));
+        let there = shares.keys().filter(agrees).count();
         let needed = shares.len() / 2 + 1;
         (there < needed && !shares.is_empty()).then_some(Blocked::TooFew(there, needed))
     }

@@ -292,5 +292,5 @@ fn a_node_that_is_away_answers_for_nobody() {
     both.sort();
     let words = model.evicts_words(&of_n3).expect("it would be");
     let back = format!("R on {}", both.join(" or "));
-    assert_eq!(words, format!("not safe to evict, 8,163 keys have no live copy: {back}"));
+    assert_eq!(words, format!("not safe: 8,163 keys have no live copy, {back}"));
 }

@@ -128,11 +128,13 @@ fn who_learns_has_no_whole_copy() {
 fn too_few_that_are_left_give_no_place_to_others() {
     let mut console = five();
     becomes(&mut console, "n3", "up", "down");
-    let parts = console.model.parts().expect("nothing moves");
-    assert!((parts.iter().map(|part| part.share).sum::<f64>() - 1.0).abs() < 1e-9);
-    becomes(&mut console, "n1", "up", "down");
-    let text = said(&console, "n5");
-    has(&text, &["Others cannot get its place"], &["After"]);
+    let second = next_of(&console, "n3");
+    becomes(&mut console, &second, "up", "down");
+    // Two further on, so that it shares no key with either of them.
+    let third = next_of(&console, &second);
+    let text = said(&console, &next_of(&console, &third));
+    let cannot = "Others cannot get its place: 2 would be there to agree, and 3 must.";
+    has(&text, &["Its keys will have one copy", cannot], &["After"]);
 }
 
 #[test]

@@ -86,10 +86,10 @@ impl Model {
                     true => format!("R on {}", holders.join(" or ")),
                     false => format!("start {}", holders.join(" or ")),
                 };
-                format!("not safe to evict, {keys} have no live copy: {back}")
+                format!("not safe: {keys} have no live copy, {back}")
             }
             (Some(Blocked::TooFew(there, needed)), _) => {
-                format!("cannot evict: {there} nodes are there, {needed} must agree")
+                format!("cannot evict: {there} of the nodes answer, {needed} must agree")
             }
             (None, 0) => "evicts as soon as that is safe".into(),
             (None, left_ms) => format!("evicts in {most}{}", ago(left_ms)),
