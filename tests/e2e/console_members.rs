@@ -118,12 +118,12 @@ fn one_more(cluster: &Cluster) {
     let mut shown = Shown::of(cluster, &[]);
     let asked = ["Add a node?", "A node is started", "get another primary", "Cancel"];
     shown.confirm("A", "add-asked", &asked);
-    shown.wait("the end", "added", &["n6 has joined by you after|n6, joined in", "6/6 up"]);
+    shown.wait("the end", "added", &["n6 has joined after|n6, joined in", "6/6 up"]);
     cluster.wait_settled("n6", "up", CHANGE_MAX);
     // And leaves again, for good.
     shown.select("n6");
     shown.confirm("D", "remove-asked", &["Remove n6 for good?", "Cancel"]);
-    shown.wait("the end", "removed", &["n6 has left by you after|n6, left in", "5/5 up"]);
+    shown.wait("the end", "removed", &["n6 has left after|n6, left in", "5/5 up"]);
     shown.terminal.type_keys("q");
     assert_eq!(shown.terminal.ended(), 0);
     wait_for("the end of its process", CHANGE_MAX, || {

@@ -69,6 +69,9 @@ pub(super) fn cluster(names: &[String]) -> Console {
     let of = |name: &str| {
         let mut process = coordinator.clone();
         process["name"] = json!(name);
+        if name != "coordinator" {
+            process["pid"] = node["pid"].clone();
+        }
         process
     };
     let all = ["coordinator"].into_iter().chain(names.iter().map(String::as_str));
@@ -77,6 +80,7 @@ pub(super) fn cluster(names: &[String]) -> Console {
     let mut beat = first(Feed::Coordinator, "heartbeat");
     for (at, name) in names.iter().enumerate() {
         beat["node"] = json!(name);
+        beat["incarnation"] = node["incarnation"].clone();
         beat["seq"] = json!(10 + at);
         beat["delay_us"] = json!(at * 7_000);
         tell(&mut console, 100 + at as u64, FeedName::Coordinator, &beat);

@@ -181,6 +181,20 @@ pub fn count(number: u64) -> String {
     out
 }
 
+/// So many things of which one is called `one`: `1 key`, `1,204 keys`, `2 copies`.
+pub fn some(number: u64, one: &str) -> String {
+    format!("{} {}", count(number), plural(number, one))
+}
+
+/// What so many things are called of which one is called `one`: `key`, `keys`, `copies`.
+pub fn plural(number: u64, one: &str) -> String {
+    match one.strip_suffix('y') {
+        _ if number == 1 => one.to_owned(),
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
+        _ => format!("{one}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,6 +213,9 @@ mod tests {
         let shown = [999, 2_449, 12_900, 1_204_000].map(micros);
         assert_eq!(shown, ["999 us", "2.4 ms", "12 ms", "1.20 s"]);
         assert_eq!([7, 999, 1_000, 1_234_567].map(count), ["7", "999", "1,000", "1,234,567"]);
+        let shown = [0, 1, 1_204].map(|keys| some(keys, "key"));
+        assert_eq!(shown, ["0 keys", "1 key", "1,204 keys"]);
+        assert_eq!((some(1, "copy"), some(2, "copy")), ("1 copy".into(), "2 copies".into()));
         assert_eq!([840, 2_048, 16 << 20, 20 << 30].map(bytes), ["840 B", "2 K", "16 M", "20 G"]);
         assert_eq!(At(5_000).ms_since(At(7_000)), 0);
     }

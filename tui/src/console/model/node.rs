@@ -109,7 +109,7 @@ impl Node {
     pub(super) fn snapshot(&mut self, status: &NodeStatus, waits: Waits, now: At) {
         self.paused = status.paused;
         self.hint.clone_from(&status.hint);
-        self.incarnation = self.incarnation.max(status.incarnation.0);
+        self.incarnation = status.incarnation.0;
         if let Some(age_ms) = status.heartbeat_age_ms {
             self.heard = self.heard.max(Some(now.minus_ms(age_ms)));
         }
@@ -141,7 +141,7 @@ impl Node {
         self.missed = 0;
         // What its supervisor said of it is older than this.
         self.paused = false;
-        self.incarnation = self.incarnation.max(beat.incarnation.0);
+        self.incarnation = beat.incarnation.0;
         let at_us = beat.figures.uptime_ms.saturating_mul(1_000);
         self.reads_per_s.count(at_us, beat.figures.reads);
         self.writes_per_s.count(at_us, beat.figures.writes);
@@ -321,6 +321,16 @@ impl Node {
 
     /// Its process.
     pub fn pid(&self) -> Option<u32> {
-        self.status.as_ref()?.pid
+        self.of_this_start()?.pid
+    }
+
+    /// Where it serves; none: not told since it started.
+    pub fn address(&self) -> Option<&str> {
+        self.of_this_start()?.addr.as_deref()
+    }
+
+    /// What was told of it as a whole, if that was of the process that runs now.
+    fn of_this_start(&self) -> Option<&NodeStatus> {
+        self.status.as_ref().filter(|status| status.incarnation.0 == self.incarnation)
     }
 }

@@ -10,7 +10,7 @@ use protocol::event::{
 use protocol::ids::{Key, NodeName, Version};
 use protocol::status::NodeState;
 
-use super::clock::{ago, count, micros};
+use super::clock::{ago, count, micros, plural, some};
 use super::feed::FeedState;
 use super::node::is_missed_by_nobody;
 use super::record::{Entry, What};
@@ -92,7 +92,9 @@ fn of_source(event: &Event) -> Sentence {
     match &event.body {
         Body::Lagged(lagged) => {
             let dropped = lagged.dropped.values().copied().fold(0, u64::saturating_add);
-            let text = format!("the console was too slow: {} events were left out", count(dropped));
+            let were = if dropped == 1 { "was" } else { "were" };
+            let text =
+                format!("the console was too slow: {} {were} left out", some(dropped, "event"));
             made(source, "feed", Mood::Worry, text)
         }
         Body::Admin(admin) => {
@@ -229,7 +231,7 @@ fn of_state(change: &MemberState) -> Sentence {
     let why = reason_words(&change.reason);
     let keys = match change.keys_unwritable {
         0 => String::new(),
-        keys => format!("; {} keys not writable", count(keys)),
+        keys => format!("; {} not writable", some(keys, "key")),
     };
     let text = format!("{now}: {why}{keys}");
     made(change.node.as_str(), "member", mood, text)
@@ -268,13 +270,13 @@ fn of_figures(event: &Event) -> Sentence {
             let mood = if told.serving_share > 0.0 { Mood::Good } else { Mood::Worry };
             let doubts = match (told.in_doubt, told.resolved) {
                 (0, 0) => String::new(),
-                (open, done) => format!("; {open} updates in doubt, {done} decided"),
+                (open, done) => format!("; {} in doubt, {done} decided", some(open, "update")),
             };
             let text = format!(
-                "{} in epoch {}: {} nodes answered, {} needed; {:.0} % of the keys served{doubts}",
+                "{} in epoch {}: {} answered, {} needed; {:.0} % of the keys served{doubts}",
                 told.state,
                 event.epoch,
-                told.answered,
+                some(told.answered.into(), "node"),
                 told.needed,
                 told.serving_share * 100.0
             );
@@ -286,13 +288,17 @@ fn of_figures(event: &Event) -> Sentence {
             "coordinator",
             "stats",
             Mood::Plain,
-            format!("figures: {} updates under way, {} connections", stats.in_flight, stats.conns),
+            format!(
+                "figures: {} under way, {}",
+                some(stats.in_flight, "update"),
+                some(stats.conns, "connection")
+            ),
         ),
         Body::CacheTotals(totals) => made(
             "",
             "cache",
             Mood::Plain,
-            format!("the counters of {} caches", totals.servers.len()),
+            format!("the counters of {}", some(totals.servers.len() as u64, "cache")),
         ),
         Body::CacheSets(sets) => {
             let text = match (sets.sets.first(), sets.sets.last()) {
@@ -324,11 +330,11 @@ fn ring(told: &RingEpoch) -> String {
         n => format!("; {n} stretches are copied"),
     };
     format!(
-        "ring {}.{} is in force: {} points, durable on {} nodes{moves}",
+        "ring {}.{} is in force: {}, durable on {}{moves}",
         told.ring.epoch,
         told.ring.counter,
-        told.points.len(),
-        told.durable_on.len()
+        some(told.points.len() as u64, "point"),
+        some(told.durable_on.len() as u64, "node")
     )
 }
 
@@ -390,8 +396,11 @@ fn of_process(told: &Proc) -> Sentence {
                 (None, Some(code)) => format!(" with exit code {code}"),
                 _ => String::new(),
             };
+            // Who was asked to go and has gone as it should is no failure.
+            let is_as_asked = told.by.is_some() && told.exit_code == Some(0);
+            let mood = if is_as_asked { Mood::Plain } else { Mood::Bad };
             let asked = if told.by.is_some() { by } else { ", unasked".into() };
-            (Mood::Bad, format!("ended{how}{asked}{pid}"))
+            (mood, format!("ended{how}{asked}{pid}"))
         }
         ProcState::Killed => (Mood::Bad, format!("killed with kill -9{by}{pid}")),
         ProcState::Paused => (Mood::Bad, format!("paused (SIGSTOP){by}{pid}")),
@@ -437,7 +446,8 @@ fn serde_name(value: &protocol::event::LinkState) -> &'static str {
 /// How far the copying from one node to another is.
 fn copied(told: &Transfer) -> String {
     let of = told.keys_total.map(|total| format!(" of about {total}")).unwrap_or_default();
-    format!("copies from {}: {}{of} keys, {}", told.source, told.keys_done, told.state)
+    let keys = plural(told.keys_total.unwrap_or(told.keys_done), "key");
+    format!("copies from {}: {}{of} {keys}, {}", told.source, told.keys_done, told.state)
 }
 
 #[cfg(test)]

@@ -109,21 +109,24 @@ fn what_is_not_counted_yet_is_said() {
 fn one_more_node_and_one_less_are_changes_and_no_incidents() {
     let part = part_copied("add", 0);
     let (headline, steps, weight) = told("add", part);
-    has(&headline, &["n6 joins by ada at the console: it copies its 10 % of the keys · "]);
+    has(&headline, &["n6 joins, ordered by ada at the console: it copies its 10 % of the keys · "]);
     has(&headline, &[" of about ", "updates flow"]);
     has(&steps, &["done joins", " % copied", "ahead joined"]);
     assert_eq!(weight, Weight::Changing);
     assert_eq!(played("add", part).model.nodes["n6"].word(), "JOINING");
     let joined = moment("add", part, becomes("n6", NodeState::Up)).max(at_rest("add", part));
-    has(&told("add", joined + 300).0, &["n6 has joined by ada at the console after "]);
+    has(&told("add", joined + 300).0, &["n6 has joined after ", ", ordered by ada at the console"]);
 
     let part = part_copied("remove", 0);
     let (headline, steps, _) = told("remove", part);
-    has(&headline, &["n2 leaves by ada at the console: others copy its 20 % of the keys · "]);
+    has(
+        &headline,
+        &["n2 leaves, ordered by ada at the console: others copy its 20 % of the keys · "],
+    );
     has(&steps, &["done leaves", "ahead left"]);
     assert_eq!(played("remove", part).model.nodes["n2"].word(), "LEAVING");
     let left = moment("remove", part, becomes("n2", NodeState::Evicted)) + 1_000;
-    has(&told("remove", left).0, &["n2 has left by ada at the console after "]);
+    has(&told("remove", left).0, &["n2 has left after ", ", ordered by ada at the console"]);
     let model = played("remove", left).model;
     assert!(!model.nodes.contains_key("n2") && !model.procs.contains_key("n2"));
     let causes: Vec<_> = model.story.all().map(|one| one.cause.clone()).collect();

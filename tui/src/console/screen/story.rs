@@ -55,9 +55,23 @@ pub(super) fn draw(seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
             text::put_spans(seen.look, row(2), buf, &joined(&told.advice, Tone::Dim));
         }
         (_, false) => {
-            let rest = put_parts(seen, row(0), buf, word, tone, &told.headline);
-            text::put_spans(seen.look, row(1), buf, &joined(&told.headline[rest..], Tone::Text));
-            draw_steps(seen, &told, row(2), buf);
+            let begin = span(word, tone);
+            let flowed = |rows| flowed(seen, &begin, &told.headline, inside.width, rows);
+            // What it means goes before the steps, where both have no room.
+            let least = told.headline.len().min(2);
+            let (parts, rows) = match flowed(2) {
+                (parts, rows) if parts >= least => (parts, rows),
+                _ => flowed(3),
+            };
+            if parts == 0 {
+                put_parts(seen, row(0), buf, word, tone, &told.headline);
+            }
+            for (at, spans) in (0..).zip(&rows) {
+                text::put_spans(seen.look, row(at), buf, spans);
+            }
+            if rows.len() < 3 {
+                draw_steps(seen, &told, row(2), buf);
+            }
         }
     }
 }
@@ -99,6 +113,31 @@ pub(super) fn tone(weight: Weight) -> Tone {
 
 fn joined(parts: &[String], tone: Tone) -> Vec<Span> {
     vec![span(parts.join(" · "), tone)]
+}
+
+/// As many whole parts as so many rows hold, and those rows: of two rows each has whole parts if
+/// that is enough, else the parts go on from row to row.
+fn flowed(
+    seen: &Seen<'_>,
+    begin: &Span,
+    parts: &[String],
+    width: u16,
+    rows: usize,
+) -> (usize, Vec<Vec<Span>>) {
+    let line = |parts: &[String]| [vec![begin.clone()], joined(parts, Tone::Text)].concat();
+    let fits = |spans: &[Span]| text::spans_width(seen.look, spans) <= width;
+    let first = (1..parts.len()).rev().find(|n| fits(&line(&parts[..*n])));
+    let in_rows = |n: usize| {
+        let aligned =
+            first.filter(|first| *first < n && fits(&joined(&parts[*first..n], Tone::Text)));
+        match aligned {
+            Some(first) => vec![line(&parts[..first]), joined(&parts[first..n], Tone::Text)],
+            None => text::wrapped(seen.look, &line(&parts[..n]), width),
+        }
+    };
+    let counts = (1..=parts.len()).rev();
+    let whole = counts.map(|n| (n, in_rows(n))).find(|(_, spans)| spans.len() <= rows);
+    whole.unwrap_or_default()
 }
 
 /// Puts as many whole parts as fit into the row, but at least the first; how many.

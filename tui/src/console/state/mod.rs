@@ -13,7 +13,7 @@ mod doing;
 mod membership;
 mod overlay;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use protocol::event::{Body, ProcState, Subscribe};
 use protocol::reply::ChangePreview;
@@ -28,6 +28,7 @@ use super::look::Look;
 use super::model::Model;
 use super::model::clock::At;
 use super::model::feed::{Fed, FeedName};
+use super::model::node::Node;
 use super::shop::Shop;
 use super::views::{self, Out, Pointed, Seen, View as _, Wants};
 use crate::prompt::Key;
@@ -36,6 +37,9 @@ use crate::prompt::Key;
 const TXNS_PER_S: u32 = 200;
 /// A page, for views that have no better: so many times up or down.
 const PAGE: usize = 10;
+/// A node that has started is well for so long before it is asked where it serves, milliseconds:
+/// what is told of its return is not to fall between two subscriptions.
+const SETTLED_MS: u64 = 2_000;
 /// Remarks that are kept, and for how long one is shown, milliseconds.
 const REMARKS_MAX: usize = 8;
 const REMARK_MS: u64 = 6_000;
@@ -130,6 +134,8 @@ pub struct Console {
     pub shop: Option<Shop>,
     /// What the coordinator was asked to tell.
     asked: Wants,
+    /// Nodes with the starts of which it was asked where they serve.
+    sought: BTreeSet<(String, u64)>,
 }
 
 /// One of each view.
@@ -207,6 +213,7 @@ impl Console {
             caption: None,
             shop: None,
             asked: Wants::default(),
+            sought: BTreeSet::new(),
             settings,
         }
     }
@@ -314,8 +321,27 @@ impl Console {
         while self.remarks.front().is_some_and(old) {
             self.remarks.pop_front();
         }
+        self.seek(now, out);
         let view = self.view;
         of_view!(self, view, |state, seen| state.ticked(&seen, out));
+    }
+
+    /// Where one serves that has started, a snapshot says alone: it is asked for once a start.
+    fn seek(&mut self, now: At, out: &mut Out) {
+        let is_new = |(_, node): &(&String, &Node)| {
+            let well_ms = now.ms_since(node.state_since.latest());
+            node.is_well()
+                && node.incarnation > 0
+                && node.address().is_none()
+                && well_ms >= SETTLED_MS
+        };
+        let nodes = self.model.nodes.iter().filter(is_new);
+        let unknown: BTreeSet<_> =
+            nodes.map(|(name, node)| (name.clone(), node.incarnation)).collect();
+        if self.model.is_served() && !unknown.is_subset(&self.sought) {
+            out.effect(Effect::Subscribe(Box::new(self.subscribe())));
+            self.sought = unknown;
+        }
     }
 
     /// Tells the person something for a few seconds.

@@ -214,9 +214,21 @@ pub fn put_spans(look: &Look, area: Rect, buf: &mut Buffer, spans: &[Span]) -> u
     taken
 }
 
-/// `text` in less than `columns` and an ellipsis, though it might fit without one.
+/// `text` in less than `columns` and an ellipsis, though it might fit without one. A number of which
+/// a part would be missing is left out: it would be another one.
 fn ended(look: &Look, text: &str, columns: u16) -> String {
-    elided(look, &format!("{text}{}", look.glyphs.ellipsis), columns)
+    let ellipsis = look.glyphs.ellipsis;
+    let out = elided(look, &format!("{text}{ellipsis}"), columns);
+    let Some(begun) = out.strip_suffix(ellipsis) else { return out };
+    let is_of_number = |c: char| c.is_ascii_digit() || matches!(c, ',' | '.');
+    let goes_on = text.strip_prefix(begun).is_some_and(|rest| rest.starts_with(is_of_number));
+    let whole = begun.trim_end_matches(is_of_number);
+    let word = whole.rsplit(' ').next().unwrap_or_default();
+    // A name with a number at its end is shortened as any other.
+    match goes_on && whole.len() < begun.len() && word.is_empty() {
+        true => format!("{whole}{ellipsis}"),
+        false => out,
+    }
 }
 
 /// As [`put_spans`], at the right end.

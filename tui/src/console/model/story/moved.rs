@@ -16,7 +16,7 @@ impl Model {
         let share = incident.impact.as_ref().map(|impact| impact.share);
         let share = share.filter(|share| *share > 0.0);
         let part = share.map_or("part".into(), |share| format!("{:.0} %", share * 100.0));
-        let by = self.by(incident.by.as_deref());
+        let by = ordered(self.by(incident.by.as_deref()));
         let progress = self.moving.progress(self.now).map(|progress| progress.words());
         let mut said = vec![match incident.cause {
             _ if incident.is_eviction() => {
@@ -104,7 +104,7 @@ impl Model {
         since: &str,
     ) -> Vec<String> {
         let server = &incident.server;
-        let by = self.by(incident.by.as_deref());
+        let by = ordered(self.by(incident.by.as_deref()));
         match incident.cause {
             _ if incident.is_eviction() => {
                 let all = self.keys_short() == 0 && self.copies.uncounted.is_empty();
@@ -116,13 +116,18 @@ impl Model {
                 let again = format!("{server} is evicted: R on it brings it back");
                 vec![format!("healed: {copies}, after {lasted}, {since} ago"), again]
             }
-            Cause::Joins => vec![format!("{server} has joined{by} after {lasted}, {since} ago")],
+            Cause::Joins => vec![format!("{server} has joined after {lasted}, {since} ago{by}")],
             Cause::Leaves => {
-                vec![format!("{server} has left{by} after {lasted}, {since} ago")]
+                vec![format!("{server} has left after {lasted}, {since} ago{by}")]
             }
             _ => vec![format!(
                 "healthy: {server} is back: it got a place again in {lasted}, {since} ago"
             )],
         }
     }
+}
+
+/// Whose order it was: nothing, or `, ordered by you`.
+fn ordered(by: String) -> String {
+    if by.is_empty() { by } else { format!(", ordered{by}") }
 }

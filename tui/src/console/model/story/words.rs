@@ -5,7 +5,7 @@
 
 use protocol::status::CoordinatorState;
 
-use super::super::clock::{ago, count};
+use super::super::clock::{ago, count, some};
 use super::super::feed::FeedState;
 use super::super::servers::Process;
 use super::super::{COORDINATOR, Model};
@@ -193,7 +193,8 @@ impl Model {
     }
 
     pub(in super::super) fn without_node(&self, incident: &Incident) -> Vec<String> {
-        let mut said = Vec::new();
+        // How many keys are touched goes first: it is told where there is little room too.
+        let mut said = self.keys_words();
         if let Some(impact) = &incident.impact {
             let share = format!("{:.0} %", impact.share * 100.0);
             let by = self.answers_for(&incident.server, &impact.reads_by);
@@ -212,7 +213,6 @@ impl Model {
                 names => format!("{} now answers reads of its {share} of the keys", list(names)),
             });
         }
-        said.extend(self.keys_words());
         said
     }
 
@@ -223,23 +223,22 @@ impl Model {
         let mut said = Vec::new();
         let least = self.least();
         if none > 0 {
-            said.push(format!("{least}{} keys have no live copy and cannot be read", count(none)));
+            said.push(format!("{least}{} no live copy and cannot be read", keys_have(none)));
         }
         if one > 0 && one == unwritable {
-            said.push(format!(
-                "{least}{} keys have one copy and cannot be written meanwhile",
-                count(one)
-            ));
+            let have = keys_have(one);
+            said.push(format!("{least}{have} one copy and cannot be written meanwhile"));
         } else if unwritable > 0 && one == 0 {
-            said.push(format!("{least}{} keys cannot be written meanwhile", count(unwritable)));
+            said.push(format!("{least}{} cannot be written meanwhile", some(unwritable, "key")));
         } else if unwritable > 0 {
+            let have = if one == 1 { "has" } else { "have" };
             said.push(format!(
-                "{least}{} keys cannot be written meanwhile, {} have one copy",
-                count(unwritable),
+                "{least}{} cannot be written meanwhile, {} {have} one copy",
+                some(unwritable, "key"),
                 count(one)
             ));
         } else if one > 0 {
-            said.push(format!("{least}{} keys have one copy", count(one)));
+            said.push(format!("{least}{} one copy", keys_have(one)));
         }
         said
     }
@@ -349,6 +348,7 @@ impl Model {
             true => self.changed_words(incident, &lasted, &since),
             false => vec![format!("healthy: {server} is back after {lasted}, {since} ago")],
         };
+        headline.extend(self.how_it_ended(incident));
         // Just after a return the nodes are still counting.
         if let Some(copies) = self.copies_words().filter(|_| self.keys_short() == 0) {
             headline.push(copies);
@@ -358,6 +358,23 @@ impl Model {
         Told { weight: Weight::Healed, headline, chain: reached(incident).collect(), advice }
     }
 
+    /// How a server ended that nobody here had ordered to, and who started it again.
+    fn how_it_ended(&self, incident: &Incident) -> Option<String> {
+        let Cause::Crashed { signal, exit_code } = incident.cause else { return None };
+        let how = match (signal, exit_code) {
+            (Some(9), _) => "it was killed from outside (signal 9)".to_owned(),
+            (Some(signal), _) => format!("it had ended by signal {signal}"),
+            (None, Some(code)) => format!("it had ended with exit code {code}"),
+            (None, None) => "it had ended".to_owned(),
+        };
+        let again = if self.procs.contains_key(&incident.server) {
+            ": its supervisor started it again"
+        } else {
+            ""
+        };
+        Some(format!("{how}, which nobody here ordered{again}"))
+    }
+
     pub(in super::super) fn copies_words(&self) -> Option<String> {
         let (replicas, keys) = (self.copies_wanted(), self.keys());
         let copies = if replicas == 1 { "copy" } else { "copies" };
@@ -365,19 +382,20 @@ impl Model {
             self.copies.uncounted.iter().map(|node| node.as_str().to_owned()).collect();
         match (self.keys_short(), keys) {
             (0, keys) if !counting.is_empty() => Some(format!(
-                "at least {} keys have {replicas} {copies}, {} not counted yet",
-                count(keys),
+                "at least {} {replicas} {copies}, {} not counted yet",
+                keys_have(keys),
                 list(&counting)
             )),
             (_, 0) => None,
             (0, keys) if !self.counts_all() => {
-                Some(format!("at least {} keys have {replicas} {copies}", count(keys)))
+                Some(format!("at least {} {replicas} {copies}", keys_have(keys)))
             }
+            (0, 1) => Some(format!("the only key has {replicas} {copies}")),
             (0, keys) => Some(format!("all {} keys have {replicas} {copies}", count(keys))),
             (short, _) if !counting.is_empty() => {
-                Some(format!("at least {} keys lack a copy", count(short)))
+                Some(format!("at least {} a copy", keys_lack(short)))
             }
-            (short, _) => Some(format!("{} keys lack a copy", count(short))),
+            (short, _) => Some(format!("{} a copy", keys_lack(short))),
         }
     }
 
@@ -505,6 +523,16 @@ fn doubts(incident: &Incident) -> Option<String> {
         )),
         _ => Some(format!("{open} {} in doubt", updates(open))),
     }
+}
+
+/// So many keys, and that they have something.
+fn keys_have(keys: u64) -> String {
+    format!("{} {}", some(keys, "key"), if keys == 1 { "has" } else { "have" })
+}
+
+/// The same, that they lack something.
+fn keys_lack(keys: u64) -> String {
+    format!("{} {}", some(keys, "key"), if keys == 1 { "lacks" } else { "lack" })
 }
 
 pub(super) fn list(names: &[String]) -> String {

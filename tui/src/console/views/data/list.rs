@@ -3,11 +3,16 @@
 //! Part of the view Data. The cluster is asked a tick after the last change, not at each key.
 
 use crate::console::effect::Effect;
+use crate::console::model::Model;
+use crate::console::model::clock::{At, ago, some};
 use crate::console::views::Out;
 use crate::prompt::Key;
 
 /// Keys that are listed.
 pub(super) const KEYS_MAX: usize = 200;
+/// What is shown is asked for again after so long, milliseconds, and its age is said after so long.
+const REFRESH_MS: u64 = 5_000;
+const OLD_MS: u64 = 3 * REFRESH_MS;
 /// What may be typed as the beginning of keys, bytes.
 const PREFIX_BYTES_MAX: usize = 512;
 
@@ -20,6 +25,10 @@ pub(super) struct List {
     pub(super) typing: bool,
     /// It is to be asked for.
     due: bool,
+    /// The beginning of what was asked for and is not answered.
+    awaited: Option<String>,
+    /// When it was answered last.
+    answered: At,
     /// What was found, and whether there are more; or why nothing was.
     found: Option<Result<(Vec<String>, bool), String>>,
     selected: Option<String>,
@@ -68,14 +77,17 @@ impl List {
         self.select(at);
     }
 
-    /// How many there are, in words.
-    pub(super) fn counted(&self) -> String {
-        match &self.found {
-            None => "not asked yet".into(),
-            Some(Err(why)) => format!("not known: {why}"),
+    /// How many there are, in words; how long ago, where that is long.
+    pub(super) fn counted(&self, now: At) -> String {
+        let counted = match &self.found {
+            None => return "not asked yet".into(),
+            Some(Err(why)) => return format!("not known: {why}"),
             Some(Ok((keys, true))) => format!("the first {} of more", keys.len()),
-            Some(Ok((keys, false))) if keys.len() == 1 => "1 key".into(),
-            Some(Ok((keys, false))) => format!("{} keys", keys.len()),
+            Some(Ok((keys, false))) => some(keys.len() as u64, "key"),
+        };
+        match now.ms_since(self.answered) {
+            age_ms if age_ms > OLD_MS => format!("{counted}, {} ago", ago(age_ms)),
+            _ => counted,
         }
     }
 
@@ -92,13 +104,29 @@ impl List {
     /// Asks, if that is due.
     pub(super) fn ask(&mut self, out: &mut Out) {
         if std::mem::take(&mut self.due) {
+            self.awaited = Some(self.prefix.clone());
             out.effect(Effect::Scan(self.prefix.clone(), KEYS_MAX as u32));
         }
     }
 
+    /// Time has passed: others write keys too. What is asked already is not asked again.
+    pub(super) fn ticked(&mut self, model: &Model, out: &mut Out) {
+        let age_ms = model.now.ms_since(self.answered);
+        let is_old = self.found.is_some() && age_ms >= REFRESH_MS;
+        self.due |= is_old && self.awaited.is_none() && model.is_served();
+        self.ask(out);
+    }
+
     /// The cluster's answer: one to an earlier prefix is of no use.
-    pub(super) fn scanned(&mut self, prefix: &str, found: &Result<(Vec<String>, bool), String>) {
+    pub(super) fn scanned(
+        &mut self,
+        prefix: &str,
+        found: &Result<(Vec<String>, bool), String>,
+        now: At,
+    ) {
+        self.awaited.take_if(|awaited| awaited == prefix);
         if prefix == self.prefix {
+            self.answered = now;
             let mut found = found.clone();
             if let Ok((keys, more)) = &mut found {
                 *more |= keys.len() > KEYS_MAX;

@@ -191,7 +191,10 @@ impl State {
         out.effect(Effect::Interrupt);
         let dropped = self.session.drop_waiting();
         if dropped > 0 {
-            out.remark = Some(format!("{dropped} lines that waited are dropped"));
+            out.remark = Some(match dropped {
+                1 => "1 line that waited is dropped".into(),
+                n => format!("{n} lines that waited are dropped"),
+            });
         }
     }
 
@@ -381,7 +384,7 @@ impl View for State {
     fn done(&mut self, done: &Done, seen: &Seen<'_>, out: &mut Out) {
         match done {
             Done::Located(key, found) => self.place.located(key, found, seen.model),
-            Done::Scanned(prefix, found) => self.list.scanned(prefix, found),
+            Done::Scanned(prefix, found) => self.list.scanned(prefix, found, seen.model.now),
             Done::Completed(prefix, found) => self.completed(prefix, found.as_ref()),
             Done::Printed(piece) => self.session.printed(piece),
             Done::Ended(ms) => self.ended(*ms, seen, out),
@@ -410,7 +413,7 @@ impl View for State {
     }
 
     fn ticked(&mut self, seen: &Seen<'_>, out: &mut Out) {
-        self.list.ask(out);
+        self.list.ticked(seen.model, out);
         self.place.ticked(seen.model, out);
     }
 

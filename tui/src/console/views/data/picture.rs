@@ -96,7 +96,7 @@ fn draw_session(state: &State, seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
     } else {
         let remarks = remarks(state, seen);
         let caption = match (state.focused, state.session.below()) {
-            (true, 0) => "Enter runs  Tab completes  up, Ctrl-R: history  Esc leaves the prompt",
+            (true, 0) => "Enter runs  Tab completes  up, Ctrl-R: history  Esc leaves",
             (false, 0) => "i: type a command",
             (_, _) => "earlier lines: PageDown or the wheel goes down again",
         };
@@ -127,7 +127,11 @@ fn remarks(state: &State, seen: &Seen<'_>) -> Vec<Span> {
         remarks.push(span(format!("no word from the coordinator for {} ", ago(age)), Tone::Bad));
     }
     if state.session.waiting() > 0 {
-        remarks.push(span(format!("{} lines wait ", state.session.waiting()), Tone::Info));
+        let waiting = match state.session.waiting() {
+            1 => "1 line waits ".into(),
+            n => format!("{n} lines wait "),
+        };
+        remarks.push(span(waiting, Tone::Info));
     }
     remarks
 }
@@ -236,7 +240,7 @@ fn draw_keys(state: &State, seen: &Seen<'_>, areas: &Areas, buf: &mut Buffer) {
     } else if list.prefix.is_empty() {
         chosen.push(span("all", Tone::Dim));
     }
-    let counted = list.counted();
+    let counted = list.counted(seen.model.now);
     if seen.compact {
         let mut head = vec![span("keys ", Tone::Title)];
         head.extend(chosen);

@@ -228,6 +228,31 @@ fn keys_are_listed_as_their_beginning_is_typed() {
 }
 
 #[test]
+fn what_others_write_is_listed_while_the_keys_are_looked_at() {
+    let mut console = shown();
+    scanned(&mut console, "", &[], false);
+    assert!(text(&console).contains("0 keys"));
+    let (ask, from) = (Effect::Scan(String::new(), 200), console.model.now);
+    let tick = |console: &mut Console, after_ms| {
+        // The cluster goes on telling.
+        console.model.now = from.plus_ms(after_ms);
+        console.model.coordinator_feed.last = Some(console.model.now);
+        console.handle(console.model.now, Input::Tick)
+    };
+    assert_eq!(tick(&mut console, 4_900), [], "not at each tick");
+    assert_eq!(tick(&mut console, 5_000), [ask.clone()]);
+    assert_eq!(tick(&mut console, 10_000), [], "one question at a time");
+    done(&mut console, Done::Scanned(String::new(), Err("not connected".into())));
+    assert!(text(&console).contains("not known: not connected"));
+    assert_eq!(tick(&mut console, 15_000), [ask]);
+    scanned(&mut console, "", &["a", "b"], false);
+    assert!(text(&console).contains("2 keys"));
+    console.model.now = from.plus_ms(45_000);
+    assert_eq!(console.handle(console.model.now, Input::Tick), [], "nobody would answer");
+    assert!(text(&console).contains("2 keys, 30 s ago"));
+}
+
+#[test]
 fn any_key_can_be_taken_from_the_list() {
     for (name, line) in [
         ("-x", "get -- -x"),

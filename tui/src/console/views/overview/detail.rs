@@ -6,7 +6,7 @@
 use protocol::event::RecoveryPhase;
 
 use crate::console::look::Tone;
-use crate::console::model::clock::{ago, bytes, count, micros};
+use crate::console::model::clock::{ago, bytes, count, micros, some};
 use crate::console::model::node::Node;
 use crate::console::model::servers::Process;
 use crate::console::model::story::{Cause, Incident};
@@ -153,7 +153,7 @@ fn process_row(model: &Model, server: &str) -> Option<Vec<Span>> {
         (Some(pid), true) => format!("pid {pid} is paused"),
         (None, _) => "no process".into(),
     };
-    let text = format!("{state}, {} restarts", count(process.restarts));
+    let text = format!("{state}, {}", some(process.restarts, "restart"));
     Some(vec![span(text, Tone::Text), span(" · live, from its supervisor", Tone::Dim)])
 }
 
@@ -191,7 +191,7 @@ fn of_coordinator(model: &Model) -> Vec<Vec<Span>> {
         first.push(if stale { format!("was {state}") } else { format!("{state} for {since}") });
     }
     if let Some((answered, needed)) = coordinator.answers {
-        first.push(format!("{answered} nodes answered, {needed} must"));
+        first.push(format!("{} answered, {needed} must", some(answered.into(), "node")));
         first.push(format!("reads {:.0} %", coordinator.serving_share * 100.0));
     }
     first.push(format!("connections {}", count(stats.conns)));
@@ -209,9 +209,9 @@ fn of_coordinator(model: &Model) -> Vec<Vec<Span>> {
         count(coordinator.resolved)
     ));
     let mut third = vec![format!("ring {}", known(&model.ring.number))];
-    third.push(format!("{} copies a key", model.replicas()));
-    third.push(format!("{} keys in doubt", count(model.keys_in_doubt)));
-    third.push(format!("{} events left out for slow readers", count(stats.dropped)));
+    third.push(format!("{} a key", some(model.replicas().into(), "copy")));
+    third.push(format!("{} in doubt", some(model.keys_in_doubt, "key")));
+    third.push(format!("{} left out for slow readers", some(stats.dropped, "event")));
     [first, second, third].map(|parts| joined(parts, tone)).into()
 }
 
@@ -220,10 +220,11 @@ fn of_node(model: &Model, server: &str, node: &Node) -> Vec<Vec<Span>> {
     let mut first = Vec::new();
     first.extend(model.what_rots_at(server));
     first.extend(stands_in(model, server));
-    first.extend(node.status.as_ref().and_then(|status| status.addr.as_deref()).map(address));
     let process = model.procs.get(server);
     let pid = process.map_or_else(|| node.pid(), |process| process.pid);
     let ended = process.is_some_and(|process| process.pid.is_none());
+    // Until a process that has just begun is heard of, the address is that of the one before.
+    first.extend(node.address().filter(|_| pid.is_some() && pid == node.pid()).map(address));
     first.extend(pid.map(|pid| format!("pid {pid}")));
     let mut second = Vec::new();
     if let Some(figures) = node.figures.as_ref().filter(|_| node.is_silent() || ended) {
@@ -249,7 +250,8 @@ fn of_node(model: &Model, server: &str, node: &Node) -> Vec<Vec<Span>> {
         second.push(format!("{reads:.0} reads/s, {writes:.0} writes/s"));
     }
     let load = &node.load;
-    second.push(format!("owes {} votes, {} confirmations", load.txns, load.unconfirmed));
+    let (votes, more) = (some(load.txns, "vote"), some(load.unconfirmed, "confirmation"));
+    second.push(format!("owes {votes}, {more}"));
     if load.oldest_ms > 0 {
         second.push(format!("oldest {}", ago(load.oldest_ms)));
     }
@@ -262,7 +264,7 @@ fn of_node(model: &Model, server: &str, node: &Node) -> Vec<Vec<Span>> {
     let since = node.state_since.words(model.now);
     third.push(format!("{} for {since}: {}", node.seen_word(), sentence::reason_words(why)));
     third.extend(node.status.as_ref().map(|told| format!("version {}", known(&told.version))));
-    third.extend(process.map(|process| format!("{} restarts", count(process.restarts))));
+    third.extend(process.map(|process| some(process.restarts, "restart")));
     [first, second, third].map(|parts| joined(parts, tone)).into()
 }
 

@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use protocol::event;
+use protocol::event::{self, Body, Event};
+use protocol::ids::NodeName;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::*;
 use crate::console::action::ViewName;
+use crate::console::effect::Effect;
 use crate::console::look::Look;
 use crate::console::model::Model;
 use crate::console::model::clock::At;
 use crate::console::model::feed::{Fed, FeedName, FeedState};
 use crate::console::state::{Console, Input, Settings};
-use crate::console::testing::{frame, played, press};
+use crate::console::testing::{frame, played, press, recorded};
 use crate::text as safe;
 
 /// What a text would do to a terminal that obeys it.
@@ -300,4 +302,52 @@ fn figures_of_a_node_that_is_gone_are_those_that_were_heard_last() {
 fn doubts_are_counted_as_those_that_came_so_far() {
     let text = frame(&played("pause", 5_500), 120, 36);
     assert!(text.contains(" so far: IN DOUBT"), "{text}");
+}
+
+/// What a recording told first of this kind.
+fn first(name: &str, is: impl Fn(&Body) -> bool) -> Event {
+    let told = recorded(name).into_iter().find_map(|(_, fed)| match fed {
+        Fed::Event(_, event) if is(&event.body) => Some(*event),
+        _ => None,
+    });
+    told.expect("it is in the recording")
+}
+
+#[test]
+fn a_node_that_has_started_anew_shows_no_address_of_before() {
+    let mut console = played("calm", 3_000);
+    console.selected = "n1".into();
+    let node = &console.model.nodes["n1"];
+    let (old, status) = (node.address().unwrap().to_owned(), node.status.clone().unwrap());
+    let port = |addr: &str| format!(" {}", addr.trim_start_matches("127.0.0.1"));
+    assert!(frame(&console, 120, 36).contains(&port(&old)), "{old}");
+    let mut seq = 1_000_000;
+    let mut tell = |console: &mut Console, at_ms: u64, mut event: Event| {
+        (event.seq, event.at_us) = (seq, 0);
+        seq += 1;
+        let fed = Fed::Event(FeedName::Coordinator, Box::new(event));
+        console.handle(At::after_us(at_ms * 1_000), Input::Fed(fed));
+    };
+    let mut beat = first("calm", |body| matches!(body, Body::Heartbeat(_)));
+    let Body::Heartbeat(told) = &mut beat.body else { unreachable!() };
+    told.node = NodeName::new("n1").unwrap();
+    told.incarnation.0 = status.incarnation.0 + 1;
+    tell(&mut console, 3_001, beat.clone());
+    assert!(!frame(&console, 120, 36).contains(&port(&old)));
+    let is_asked = |console: &mut Console, at_ms: u64| {
+        let effects = console.handle(At::after_us(at_ms * 1_000), Input::Tick);
+        effects.iter().any(|effect| matches!(effect, Effect::Subscribe(_)))
+    };
+    assert!(is_asked(&mut console, 3_250), "where it serves now");
+    assert!(!is_asked(&mut console, 3_500), "once");
+    let mut snapshot = first("calm", |body| matches!(body, Body::Snapshot(_)));
+    let Body::Snapshot(told) = &mut snapshot.body else { unreachable!() };
+    let node = told.status.nodes.iter_mut().find(|node| node.name.as_str() == "n1").unwrap();
+    node.addr = Some("127.0.0.1:1234".into());
+    node.pid = status.pid;
+    node.incarnation.0 = status.incarnation.0 + 1;
+    tell(&mut console, 3_600, snapshot);
+    let shown = frame(&console, 120, 36);
+    assert!(shown.contains(" :1234 "), "{shown}");
+    assert!(!is_asked(&mut console, 3_750));
 }

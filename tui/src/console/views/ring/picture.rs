@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 
 use super::moves;
 use crate::console::look::Tone;
-use crate::console::model::clock::count;
+use crate::console::model::clock::some;
 use crate::console::model::ring::{OwnedArc, turn};
 use crate::console::model::{COORDINATOR, Model};
 use crate::console::views::{Seen, overview};
@@ -187,7 +187,7 @@ fn centre(seen: &Seen<'_>, place: Option<&Place<'_>>) -> Vec<Vec<Span>> {
         None if model.ring.points.is_empty() => vec![vec![span("no ring known", Tone::Dim)]],
         None => vec![
             vec![span(format!("ring {}", model.ring.number), Tone::Dim)],
-            vec![span(format!("{}{} keys", model.least(), count(model.keys())), Tone::Dim)],
+            vec![span(format!("{}{}", model.least(), some(model.keys(), "key")), Tone::Dim)],
         ],
     }
 }
@@ -279,7 +279,7 @@ pub(in crate::console::views) fn copies_words(seen: &Seen<'_>) -> Vec<Span> {
             copies if copies < model.copies_wanted() => Tone::Warn,
             _ => Tone::Good,
         };
-        spans.push(span(format!("{copies}: {} keys  ", count(*keys)), tone));
+        spans.push(span(format!("{copies}: {}  ", some(*keys, "key")), tone));
     }
     let uncounted = model.copies.uncounted.iter().map(|node| node.as_str());
     let uncounted: Vec<&str> = uncounted.collect();
@@ -304,11 +304,14 @@ pub(in crate::console::views) fn unwritable_words(seen: &Seen<'_>) -> Option<Spa
         return Some(span(words, Tone::Bad));
     }
     if unwritable > 0 {
-        let words = format!("{least}{} keys are read, but cannot be written", count(unwritable));
+        let are = if unwritable == 1 { "is" } else { "are" };
+        let keys = some(unwritable, "key");
+        let words = format!("{least}{keys} {are} read, but cannot be written");
         return Some(span(words, Tone::Bad));
     }
     let made = if model.moving.is_under_way() { ", which is being made" } else { "" };
-    let words = format!("{least}{} keys lack a copy{made}", count(short));
+    let lack = if short == 1 { "lacks" } else { "lack" };
+    let words = format!("{least}{} {lack} a copy{made}", some(short, "key"));
     (short > 0).then(|| span(words, Tone::Warn))
 }
 

@@ -10,7 +10,7 @@ use super::rows::{Fate, Row};
 pub(super) const TEXT_MAX: usize = 200;
 /// How it is written, in a line.
 pub(super) const HELP: &str =
-    "key:user: node:n3 slow:5ms id:1.7 doubt flight committed aborted refused resolved";
+    "n3 user:1 key:user: node:n3 slow:5ms id:1.7 doubt flight committed aborted refused resolved";
 
 /// Outcomes, as one key goes through them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,6 +62,15 @@ impl Outcomes {
         }
     }
 
+    /// What those are that are listed, for a person.
+    pub(super) fn shown(self) -> &'static str {
+        match self {
+            Self::Doubt => "in doubt",
+            Self::Flight => "in flight",
+            other => other.word(),
+        }
+    }
+
     /// Whether it is one of them.
     pub(super) fn passes(self, row: &Row<'_>) -> bool {
         match self {
@@ -84,6 +93,8 @@ pub(super) struct Filter {
     ids: Vec<String>,
     slower_us: u64,
     outcomes: Vec<Outcomes>,
+    /// Plain words: a node's name, a part of a key, or the beginning of an id.
+    words: Vec<String>,
     /// The first word that was not understood.
     pub(super) unknown: Option<String>,
 }
@@ -95,8 +106,9 @@ impl Filter {
         let mut words = text.split_whitespace().peekable();
         while let Some(word) = words.next() {
             let is_last = words.peek().is_none() && text.ends_with(word);
-            let half_typed = is_last && begins_one(word);
-            if !filter.word(word) && !half_typed && filter.unknown.is_none() {
+            let is_whole = Outcomes::EACH.iter().any(|one| one.word() == word);
+            let half_typed = is_last && !is_whole && begins_one(word);
+            if !half_typed && !filter.word(word) && filter.unknown.is_none() {
                 filter.unknown = Some(word.to_owned());
             }
         }
@@ -118,7 +130,7 @@ impl Filter {
                 Some(us) => self.slower_us = us,
                 None => return false,
             },
-            _ => return false,
+            _ => self.words.push(word.to_owned()),
         }
         true
     }
@@ -127,12 +139,14 @@ impl Filter {
     pub(super) fn passes(&self, row: &Row<'_>, model: &Model) -> bool {
         let node = |name: &String| row.votes().iter().any(|vote| vote.node.as_str() == *name);
         let key = |prefix: &String| row.key().is_some_and(|key| key.starts_with(prefix));
+        let has = |part: &String| row.key().is_some_and(|key| key.contains(part.as_str()));
         let id = |id: &String| row.id().starts_with(id);
         let slow = || row.took_us(model).is_some_and(|us| us >= self.slower_us);
         (self.outcomes.is_empty() || self.outcomes.iter().any(|one| one.passes(row)))
             && self.keys.iter().all(key)
             && self.nodes.iter().filter(|name| !name.is_empty()).all(node)
             && self.ids.iter().all(id)
+            && self.words.iter().all(|word| node(word) || has(word) || id(word))
             && (self.slower_us == 0 || slow())
     }
 }
@@ -172,8 +186,9 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_named_and_what_is_half_typed_is_not_wrong() {
-        assert_eq!(Filter::of("key:a aborted wat").unknown.as_deref(), Some("wat"));
-        assert_eq!(Filter::of("re ").unknown.as_deref(), Some("re"), "no more is typed to it");
+        let unknown = |text: &str| Filter::of(text).unknown;
+        assert_eq!(unknown("key:a aborted slow:wat n3").as_deref(), Some("slow:wat"));
+        assert!(Filter::of("re").words.is_empty() && Filter::of("re ").words == ["re"]);
         for text in ["", "slow:", "node:", "key:", "re", "doubt flight", HELP] {
             assert_eq!(Filter::of(text).unknown, None, "{text}");
         }

@@ -53,7 +53,8 @@ fn places(seen: &Seen<'_>, state: &State, inner: Rect, doubts: usize) -> Places 
     };
     let filter = match (state.typing, state.filter_text.is_empty()) {
         (true, _) => 1 + 80u16.div_ceil(inner.width.max(1)).min(3),
-        (false, false) => 1,
+        // What it does not take is said as long as it stands there.
+        (false, false) => 1 + u16::from(state.filter.unknown.is_some()),
         (false, true) => 0,
     };
     let roomy = !seen.compact && inner.height >= PHASES_ROWS + ROWS_WITH_PHASES;
@@ -103,7 +104,7 @@ fn pane(
     let (some, all) = shown;
     let mut remarks = vec![span(format!("{some} of {all}"), Tone::Text)];
     if state.outcomes != Outcomes::All {
-        remarks.push(span(format!("  only: {}", state.outcomes.word()), Tone::Accent));
+        remarks.push(span(format!("  only: {}", state.outcomes.shown()), Tone::Accent));
     }
     if let Some(ms) = seen.model.stale_ms() {
         remarks.push(span(format!("  as it was {} ago", ago(ms)), Tone::Warn));

@@ -222,14 +222,24 @@ fn a_filter_is_typed_and_says_how_many_pass() {
     assert!(!console.views.txns.is_typing());
     let seen = frame(&console, 120, 36);
     assert!(seen.contains(&format!(" 1 of {all}")) && seen.contains("slow:1s"), "{seen}");
-    press(&mut console, "/ wat");
-    assert!(frame(&console, 120, 36).contains("not understood: wat"));
-    press(&mut console, "\u{1b}");
+    press(&mut console, "/ slow:wat");
+    assert!(frame(&console, 120, 36).contains("not understood: slow:wat. Write"));
+    press(&mut console, "\n");
+    assert!(frame(&console, 120, 36).contains("not understood: slow:wat"), "as long as it stands");
+    press(&mut console, "/\u{1b}");
+    for (words, listed) in [("n3 doubt", at_n3), ("no-such-thing", 0)] {
+        press(&mut console, &format!("/{words}\n"));
+        assert!(frame(&console, 120, 36).contains(&format!(" {listed} of {all}")), "{words}");
+        press(&mut console, "/\u{1b}");
+    }
+    assert!(
+        Filter::of(&key[..key.len() - 1]).passes(&rows::all(console.shown())[0], console.shown())
+    );
     assert!(frame(&console, 120, 36).contains(&format!("{all} of {all}")));
     press(&mut console, "ff");
     let seen = frame(&console, 120, 36);
     let some = format!(" {open} of {all}");
-    assert!(seen.contains("only: flight") && seen.contains(&some), "{seen}");
+    assert!(seen.contains("only: in flight") && seen.contains(&some), "{seen}");
     press(&mut console, "f");
     let seen = frame(&console, 120, 36);
     assert!(seen.contains("only: committed") && seen.contains("filter hides it"), "{seen}");
