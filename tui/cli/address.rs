@@ -130,8 +130,8 @@ pub(crate) fn supervisor(common: &Common) -> Option<String> {
 fn client_addresses(file: &ClusterFile, dir: &Path) -> Result<String, Failure> {
     if file.addresses.clients.is_empty() {
         return Err(Failure::usage(format!(
-            "{} names no address for clients: start the cluster once with: piazza up --dir {}",
-            file_path(dir).display(),
+            "the cluster in {} is stopped: start it with: piazza up --dir {}",
+            dir.display(),
             dir.display()
         )));
     }
@@ -249,7 +249,11 @@ mod tests {
         {
             let dir = Dir::new("wrong", text);
             let named = common(None, Some(&dir.0));
-            assert_eq!(choose(&named, None, &missing, |_| true).unwrap_err().exit, exit, "{text}");
+            let failure = choose(&named, None, &missing, |_| true).unwrap_err();
+            assert_eq!(failure.exit, exit, "{text}");
+            // One without addresses stands still.
+            let is_stopped = failure.message.contains("is stopped: start it with: piazza up --dir");
+            assert_eq!(is_stopped, exit == Exit::Usage, "{}", failure.message);
             let unnamed = choose(&common(None, None), None, &dir.0, |_| true).unwrap();
             assert_eq!(unnamed.addresses, DEFAULT_ADDRESS, "{text}");
         }

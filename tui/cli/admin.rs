@@ -165,6 +165,7 @@ struct SetArgs {
     #[arg(value_name = "NAME", value_parser = setting)]
     setting: Setting,
     /// What it is until the coordinator ends.
+    #[arg(value_parser = whole_number)]
     value: u64,
     #[command(flatten)]
     change: ChangeArgs,
@@ -173,6 +174,11 @@ struct SetArgs {
 fn setting(text: &str) -> Result<Setting, String> {
     let [one, other] = Setting::ALL.map(Setting::name);
     Setting::named(text).ok_or_else(|| format!("give {one} or {other}"))
+}
+
+/// What a setting can be.
+fn whole_number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "give a whole number, in the unit of the setting's name".into())
 }
 
 /// A wait that the supervisor keeps: 1 ms to 60 s.
@@ -228,6 +234,12 @@ fn at_supervisor(args: ProcArgs, action: impl FnOnce(String) -> ProcAction) -> E
     print::finish(done, json)
 }
 
+/// Whether it is a start that has not come to its end in time.
+fn is_late(action: &ProcAction, error: &ClientError) -> bool {
+    let starts = matches!(action, ProcAction::Start(_) | ProcAction::Restart(_));
+    starts && error.reply().is_some_and(|reply| reply.code == ErrorCode::Timeout)
+}
+
 async fn act(args: ProcArgs, action: ProcAction) -> Result<Exit, Failure> {
     let token = args.common.credentials.token()?;
     let address = supervised::find(args.supervisor.as_deref(), &args.common).await?;
@@ -242,6 +254,15 @@ async fn act(args: ProcArgs, action: ProcAction) -> Result<Exit, Failure> {
     let pid = match supervisor.act(&action, wait).await {
         Ok(reply) => reply.pid,
         Err(ClientError::Retry(reply)) if args.no_wait && reply.code == ErrorCode::Timeout => None,
+        // The supervisor says where it shows that, which is no command of this program.
+        Err(error) if is_late(&action, &error) => {
+            let proc = print::escaped(args.proc.as_bytes(), false);
+            let message = format!(
+                "{proc} is not ready yet, after {:?}: see piazza status, and piazza logs {proc}",
+                args.timeout
+            );
+            return Err(Failure { message, ..error.into() });
+        }
         Err(error) => return Err(error.into()),
     };
     let ends = matches!(action, ProcAction::Kill(_) | ProcAction::Stop(_));
@@ -361,10 +382,12 @@ mod tests {
             "evict",
             "set evict_after_ms",
             "set x -1",
+            "set evict_after_ms abc",
             "set colour 1",
             "stop n1 --timeout 2m",
         ] {
             assert!(!right(&format!("admin {typed}")), "{typed}");
         }
+        assert!(whole_number("abc").unwrap_err().contains("give a whole number"));
     }
 }

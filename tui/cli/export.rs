@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use protocol::client::{Client, Scan};
 use protocol::reply::Item;
 use protocol::request::SCAN_ITEMS_MAX;
+use tui::text::plural;
 
 use crate::args::ExportArgs;
 use crate::print::{self, Exit, Failure};
@@ -32,7 +33,7 @@ pub(crate) fn run(args: ExportArgs) -> ExitCode {
         let line = if args.common.json {
             format!("{{\"exported\":{done}}}\n")
         } else {
-            format!("exported {done} keys\n")
+            format!("exported {done} {}\n", plural(done, "key"))
         };
         print::output(line.as_bytes())?;
         Ok(Exit::Done)

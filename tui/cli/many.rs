@@ -46,7 +46,8 @@ pub(crate) async fn scan(client: &Client, args: &ScanArgs) -> Result<Exit, Failu
         let Some(page) = scan.next().await? else { break };
         left = left.saturating_sub(page.items.len() as u64);
         let mut out = Vec::new();
-        page.items.iter().for_each(|item| write_item(&mut out, item, args.common.json));
+        let (json, terminal) = (args.common.json, print::on_terminal());
+        page.items.iter().for_each(|item| write_item(&mut out, item, json, terminal));
         print::lines(&out)?;
     }
     Ok(Exit::Done)
@@ -165,7 +166,8 @@ fn write_found(out: &mut Vec<u8>, key: &Key, found: Option<&Versioned>, as_json:
     }
 }
 
-fn write_item(out: &mut Vec<u8>, item: &Item, as_json: bool) {
+/// Where a person reads it, on a `terminal`, an item is one line whatever its key and value are.
+fn write_item(out: &mut Vec<u8>, item: &Item, as_json: bool, terminal: bool) {
     let value = item.value.as_ref().map(|value| value.as_bytes());
     if as_json {
         out.extend_from_slice(b"{\"key\":");
@@ -179,11 +181,15 @@ fn write_item(out: &mut Vec<u8>, item: &Item, as_json: bool) {
         out.extend_from_slice(rest.as_bytes());
         return;
     }
-    out.extend_from_slice(item.key.as_bytes());
+    let safe = |bytes: &[u8]| match terminal {
+        true => print::escaped(bytes, false).into_bytes(),
+        false => bytes.to_vec(),
+    };
+    out.extend(safe(item.key.as_bytes()));
     out.extend_from_slice(format!("\t{}\t{}", item.version, item.bytes).as_bytes());
     if let Some(value) = value {
         out.push(b'\t');
-        out.extend_from_slice(value);
+        out.extend(safe(value));
     }
     out.push(b'\n');
 }
@@ -222,18 +228,22 @@ mod tests {
         let mut text = Vec::new();
         write_found(&mut text, &key(), Some(&found), false);
         write_found(&mut text, &key(), None, false);
-        write_item(&mut text, &item, false);
-        write_item(&mut text, &keys_only, false);
+        write_item(&mut text, &item, false, false);
+        write_item(&mut text, &keys_only, false, false);
         text.extend(change_line(&put, false));
         text.extend(change_line(&del, false));
         let expected = "a\"b\tv\na\"b\na\"b\t3.17\t1\tv\na\"b\t3.17\t1\nput\ta\"b\t3.17\tv\n\
                         del\ta\"b\t3.17\n";
         assert_eq!(String::from_utf8(text).unwrap(), expected);
         let mut text = Vec::new();
+        let split = Item { key: Key::new("a\n\tb").unwrap(), ..item.clone() };
+        write_item(&mut text, &split, false, true);
+        assert_eq!(text, b"a\\n\\tb\t3.17\t1\tv\n", "a line a key");
+        let mut text = Vec::new();
         write_found(&mut text, &key(), Some(&found), true);
         write_found(&mut text, &key(), None, true);
-        write_item(&mut text, &item, true);
-        write_item(&mut text, &keys_only, true);
+        write_item(&mut text, &item, true, true);
+        write_item(&mut text, &keys_only, true, true);
         text.extend(change_line(&put, true));
         text.extend(change_line(&del, true));
         let objects: Vec<serde_json::Value> = String::from_utf8(text)

@@ -13,6 +13,7 @@ use protocol::status::{
     CacheStatus, ChangeStatus, CoordinatorState, LabStatus, NodeState, NodeStatus, Status,
 };
 use protocol::supervisor::Injected;
+use tui::text::plural;
 
 use crate::admin::change;
 use crate::args::{Goal, StatusArgs};
@@ -59,10 +60,15 @@ pub(crate) fn missing(status: &Status, goal: Goal) -> Option<String> {
     let few = keys_below(&status.copies, status.cluster.replicas);
     if few > 0 {
         let least = if status.copies_uncounted.is_empty() { "" } else { "at least " };
-        return Some(format!("{least}{few} keys have too few live copies"));
+        let have = if few == 1 { "has" } else { "have" };
+        return Some(format!("{least}{few} {} {have} too few live copies", plural(few, "key")));
     }
     if status.keys_in_doubt > 0 {
-        return Some(format!("{} keys are in doubt", status.keys_in_doubt));
+        let (doubt, are) = match status.keys_in_doubt {
+            1 => (1, "key is"),
+            n => (n, "keys are"),
+        };
+        return Some(format!("{doubt} {are} in doubt"));
     }
     let running = status
         .changes
@@ -222,7 +228,13 @@ fn render(status: &Status, colour: bool) -> String {
     let name = if cluster.name.is_empty() { "piazza" } else { &cluster.name };
     let mut facts = vec![
         format!("cluster {}", print::escaped(name.as_bytes(), false)),
-        format!("{} nodes, {} copies of each key", cluster.nodes, cluster.replicas),
+        format!(
+            "{} {}, {} {} of each key",
+            cluster.nodes,
+            plural(cluster.nodes.into(), "node"),
+            cluster.replicas,
+            plural(cluster.replicas.into(), "copy")
+        ),
     ];
     if cluster.placement != Placement::Ring {
         facts.push(format!("placed by {}", cluster.placement));

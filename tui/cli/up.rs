@@ -16,7 +16,7 @@ use cluster::config::{
     CACHE_BYTES_DEFAULT, CacheShape, EvictAfter, OrNever, ScrubPeriod, StorageKind, parse_ms,
 };
 use cluster::supervisor;
-use cluster::supervisor::options::{ServerOptions, UpOptions};
+use cluster::supervisor::options::{ServerOptions, TOKENS_MAX, UpOptions};
 use cluster::tokens::TokenFiles;
 use protocol::ids::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use protocol::limits::Limits;
@@ -41,7 +41,7 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "K")]
     replicas: Option<u16>,
     /// Points of each node on the ring [default: 1, or what DIR says]
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", value_parser = tokens)]
     tokens: Option<u16>,
     /// Where nodes keep keys: disk or memory [default: disk, or what DIR says]
     #[arg(long, value_name = "KIND")]
@@ -215,6 +215,12 @@ fn key_bytes(text: &str) -> Result<usize, String> {
 
 fn value_bytes(text: &str) -> Result<usize, String> {
     bounded(text, VALUE_BYTES_MAX)
+}
+
+/// Points of a node: as many as the founding of a cluster takes.
+fn tokens(text: &str) -> Result<u16, String> {
+    let number = text.parse().ok().filter(|number| (1..=TOKENS_MAX).contains(number));
+    number.ok_or_else(|| format!("{text:?} is not a number of tokens from 1 to {TOKENS_MAX}"))
 }
 
 fn bounded(text: &str, max: usize) -> Result<usize, String> {

@@ -37,7 +37,7 @@ async fn wait(args: WaitArgs) -> Result<Exit, Failure> {
             return Err(failure);
         }
         if begun.elapsed() + INTERVAL > args.timeout {
-            return Err(failure.within(&format!("gave up after {:?}", args.timeout)));
+            return Err(failure.within(&gave_up(args.timeout)));
         }
         sleep(INTERVAL).await;
     }
@@ -53,6 +53,13 @@ async fn wait(args: WaitArgs) -> Result<Exit, Failure> {
     };
     print::output(line.as_bytes())?;
     Ok(Exit::Done)
+}
+
+fn gave_up(after: Duration) -> String {
+    match after.is_zero() {
+        true => "looked once and did not wait".into(),
+        false => format!("gave up after {after:?}"),
+    }
 }
 
 /// Looks once, within the time that is left.

@@ -55,6 +55,15 @@ pub fn width(shown: &str) -> usize {
     shown.width()
 }
 
+/// What so many things are called of which one is called `one`: `key`, `keys`, `copies`.
+pub fn plural(number: u64, one: &str) -> String {
+    match one.strip_suffix('y') {
+        _ if number == 1 => one.to_owned(),
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
+        _ => format!("{one}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +75,15 @@ mod tests {
         assert_eq!(escaped(b"one\n\ttwo\r", true), "one\n\ttwo\\r");
         assert_eq!(escaped("é\u{9b}\u{202e}".as_bytes(), true), "é\\u{9b}\\u{202e}");
         assert_eq!(escaped(b"\xff\xfe ok", true), "\\xff\\xfe ok");
+    }
+
+    #[test]
+    fn one_of_a_kind_is_no_plural() {
+        for (number, one, said) in
+            [(0, "key", "keys"), (1, "key", "key"), (2, "copy", "copies"), (1, "copy", "copy")]
+        {
+            assert_eq!(plural(number, one), said);
+        }
     }
 
     #[test]

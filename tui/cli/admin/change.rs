@@ -17,6 +17,7 @@ use protocol::request::{Admin, AdminAction};
 use protocol::status::{ChangeStatus, CoordinatorState};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
+use tui::text::plural;
 
 use super::{ChangeArgs, confirm, preview};
 use crate::args::Common;
@@ -277,21 +278,29 @@ pub(crate) fn under_way(change: &ChangeStatus) -> String {
     text
 }
 
+/// What is copied is called, and what is done with it.
+const KEYS_COPIED: (&str, &str) = ("key", "copied");
+
 /// How much is copied or read, of how much if that is known.
 pub(crate) fn copied(change: &ChangeStatus) -> String {
     let what = match change.action.as_str() {
-        "scrub" | "repair" => "records read",
-        _ => "keys copied",
+        "scrub" | "repair" => ("record", "read"),
+        _ => KEYS_COPIED,
     };
     let (keys, bytes) = (change.keys_done, change.bytes_done);
     so_much((keys, change.keys_total), what, (bytes, change.bytes_total))
 }
 
 /// How many keys, and bytes, each of how many.
-fn so_much(keys: (u64, Option<u64>), what: &str, bytes: (u64, Option<u64>)) -> String {
+fn so_much(
+    keys: (u64, Option<u64>),
+    (one, done): (&str, &str),
+    bytes: (u64, Option<u64>),
+) -> String {
     let of = keys.1.map_or_else(String::new, |total| format!(" of {total}"));
+    let what = plural(keys.1.unwrap_or(keys.0), one);
     let of_bytes = bytes.1.map_or_else(String::new, |total| format!(" of {}", size(total)));
-    format!("{}{of} {what}, {}{of_bytes}", keys.0, size(bytes.0))
+    format!("{}{of} {what} {done}, {}{of_bytes}", keys.0, size(bytes.0))
 }
 
 /// `, 200 left for about 4000 ms`.
@@ -315,7 +324,7 @@ pub(crate) fn transferred(told: &Transfer) -> String {
     };
     let mut text = format!("{} to {} ({ranges}): ", told.source, told.target);
     let (keys, bytes) = ((told.keys_done, told.keys_total), (told.bytes_done, told.bytes_total));
-    text.push_str(&so_much(keys, "keys copied", bytes));
+    text.push_str(&so_much(keys, KEYS_COPIED, bytes));
     match told.state.as_str() {
         "copying" => {
             let _ = write!(text, ", {}/s", size(told.bytes_per_s));
@@ -361,7 +370,7 @@ mod tests {
         assert!(paced(110, None, None, None).ends_with("110 KiB, 50 KiB/s"));
         let paused = paced(110, Some(90), None, Some("no space\u{1b}"));
         assert!(paused.ends_with("50 KiB/s; no space\\u{1b}"), "{paused}");
-        assert_eq!(under_way(&change(1, None)), "1 keys copied, 1024 B");
+        assert_eq!(under_way(&change(1, None)), "1 key copied, 1024 B");
     }
 
     #[test]

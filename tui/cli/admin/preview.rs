@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use protocol::reply::{ChangePreview, LoadPreview};
+use tui::text::plural;
 
 use crate::print::escaped;
 use crate::status::{size, time};
@@ -44,7 +45,10 @@ fn percent(share: f64) -> String {
 }
 
 fn keys(keys: Option<u64>) -> String {
-    keys.map_or_else(|| "an unknown number of keys".into(), |keys| format!("about {keys} keys"))
+    keys.map_or_else(
+        || "an unknown number of keys".into(),
+        |keys| format!("about {keys} {}", plural(keys, "key")),
+    )
 }
 
 fn bytes(bytes: Option<u64>) -> String {

@@ -77,6 +77,10 @@ fn up_has_the_defaults_of_the_contract() {
     }
     assert!(parse("piazza up --detach").is_ok() && parse("piazza up --storage disk").is_ok());
     assert!(parse("piazza up --headless --detach").is_err());
+    for tokens in ["0", "1025", "100000", "x"] {
+        let error = parse(&format!("piazza up --tokens {tokens}")).unwrap_err().to_string();
+        assert!(error.contains("is not a number of tokens from 1 to 1024"), "{error}");
+    }
     let coordinator = shown("piazza coordinator");
     assert!(coordinator.contains(" listen: 127.0.0.1:8080"), "{coordinator}");
     assert!(coordinator.contains("peer_listen: 127.0.0.1:9090"), "{coordinator}");

@@ -183,16 +183,7 @@ pub fn count(number: u64) -> String {
 
 /// So many things of which one is called `one`: `1 key`, `1,204 keys`, `2 copies`.
 pub fn some(number: u64, one: &str) -> String {
-    format!("{} {}", count(number), plural(number, one))
-}
-
-/// What so many things are called of which one is called `one`: `key`, `keys`, `copies`.
-pub fn plural(number: u64, one: &str) -> String {
-    match one.strip_suffix('y') {
-        _ if number == 1 => one.to_owned(),
-        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
-        _ => format!("{one}s"),
-    }
+    format!("{} {}", count(number), crate::text::plural(number, one))
 }
 
 #[cfg(test)]

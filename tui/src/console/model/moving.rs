@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use protocol::event::{RingMove, Transfer};
 use protocol::status::ChangeStatus;
 
-use super::clock::{At, ago, count, plural};
+use super::clock::{At, ago, count};
 
 /// Stretches and transfers that are followed at most.
 const FOLLOWED_MAX: usize = 4_096;
@@ -65,7 +65,7 @@ impl Progress {
     pub fn words(&self) -> String {
         let of = self.total.map_or(String::new(), |total| format!(" of about {}", count(total)));
         let left = self.left_ms.map_or(String::new(), |ms| format!(", {} left", ago(ms)));
-        let keys = plural(self.total.unwrap_or(self.done), "key");
+        let keys = crate::text::plural(self.total.unwrap_or(self.done), "key");
         format!("{}{of} {keys}{left}", count(self.done))
     }
 }

@@ -10,7 +10,7 @@ use protocol::event::{
 use protocol::ids::{Key, NodeName, Version};
 use protocol::status::NodeState;
 
-use super::clock::{ago, count, micros, plural, some};
+use super::clock::{ago, count, micros, some};
 use super::feed::FeedState;
 use super::node::is_missed_by_nobody;
 use super::record::{Entry, What};
@@ -446,7 +446,7 @@ fn serde_name(value: &protocol::event::LinkState) -> &'static str {
 /// How far the copying from one node to another is.
 fn copied(told: &Transfer) -> String {
     let of = told.keys_total.map(|total| format!(" of about {total}")).unwrap_or_default();
-    let keys = plural(told.keys_total.unwrap_or(told.keys_done), "key");
+    let keys = crate::text::plural(told.keys_total.unwrap_or(told.keys_done), "key");
     format!("copies from {}: {}{of} {keys}, {}", told.source, told.keys_done, told.state)
 }
 
