@@ -8,7 +8,7 @@ use super::clock::At;
 use super::feed::{Fed, FeedName, FeedState};
 use super::story::{Cause, StepView, Weight};
 use super::*;
-use crate::console::testing::{moment, played};
+use crate::console::testing::{moment, played, recorded};
 
 /// The story of a recording at a moment: its headline, its steps.
 fn told(name: &str, at_ms: u64) -> (String, String, Weight) {
@@ -215,6 +215,20 @@ fn every_state_has_a_word_of_its_own() {
 }
 
 /// What is told of a node, as a coordinator would.
+#[test]
+fn how_one_ended_is_still_said_when_it_is_back() {
+    let end = recorded("crash").last().unwrap().0.us() / 1_000;
+    let headline = told("crash", end).0;
+    has(
+        &headline,
+        &[
+            "healthy: n3 is back after ",
+            "it was killed from outside (signal 9), which nobody here ordered: its supervisor \
+             started it again",
+        ],
+    );
+}
+
 fn told_state(seq: u64, node: &str, from: &str, to: &str, reason: &str) -> serde_json::Value {
     serde_json::json!({"event": "member_state", "seq": seq, "source": "coordinator", "node": node,
         "from": from, "to": to, "reason": reason, "ring_share": 0.0})

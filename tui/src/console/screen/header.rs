@@ -105,7 +105,7 @@ fn right(console: &Console, seen: &Seen<'_>) -> Vec<Span> {
     let mut spans = Vec::new();
     if let Some(frozen) = &console.frozen {
         let behind = console.model.record.total() - frozen.record.total();
-        spans.push(span(format!("FROZEN +{} ", count(behind)), Tone::Warn));
+        spans.push(span(format!("FROZEN +{}, Space goes on ", count(behind)), Tone::Warn));
     }
     let faults: usize = seen.model.procs.values().map(|process| process.injected.len()).sum();
     if faults > 0 {

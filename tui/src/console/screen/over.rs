@@ -5,7 +5,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::console::action::ViewName;
+use crate::console::action::{Action, ViewName};
 use crate::console::keys::{self, Binding, full_name, key_name};
 use crate::console::look::Tone;
 use crate::console::state::{Console, Overlay, Palette, Question};
@@ -118,6 +118,16 @@ fn help_of(
     said.into_iter().enumerate().map(row).collect()
 }
 
+/// What a binding does, and whether it may now.
+fn said(console: &Console, binding: &Binding) -> String {
+    let is_members = matches!(binding.action, Action::Add | Action::Remove | Action::Evict);
+    let may = if is_members { console.may_change_members() } else { console.may_change() };
+    match binding.changes && !may {
+        true => format!("not now: {}", binding.help),
+        false => binding.help.to_owned(),
+    }
+}
+
 fn draw_palette(
     console: &Console,
     seen: &Seen<'_>,
@@ -126,7 +136,7 @@ fn draw_palette(
     buf: &mut Buffer,
 ) {
     let found = palette.found();
-    let room = PALETTE_ROWS.min(usize::from(area.height.saturating_sub(9))).max(1);
+    let room = PALETTE_ROWS.min(usize::from(area.height.saturating_sub(10))).max(1);
     let first = (palette.focused + 1).saturating_sub(room);
     let mut body = Vec::new();
     for (at, (name, binding)) in found.iter().enumerate().skip(first).take(room) {
@@ -143,13 +153,17 @@ fn draw_palette(
         body.push(vec![
             span(begin, if focused { Tone::Accent } else { Tone::Text }),
             span(keys, Tone::Key),
-            span(text::elided(seen.look, binding.help, rest), Tone::Dim),
+            span(text::elided(seen.look, &said(console, binding), rest), Tone::Dim),
         ]);
+    }
+    let below = found.len().saturating_sub(first + room);
+    if below > 0 {
+        body.push(vec![span(format!("  {below} more below: down, PageDown, End"), Tone::Dim)]);
     }
     // What the focused one does, whole.
     if let Some((_, binding)) = found.get(palette.focused) {
         body.push(Vec::new());
-        body.push(vec![span(binding.help, Tone::Text)]);
+        body.push(vec![span(said(console, binding), Tone::Text)]);
     }
     if found.is_empty() {
         body.push(vec![span("nothing is called so", Tone::Warn)]);

@@ -374,7 +374,13 @@ impl Console {
             (Some(binding), _) => self.act(binding.action, out),
             (None, Key::PageDown) => (0..PAGE).for_each(|_| self.key(&Key::Down, out)),
             (None, Key::PageUp) => (0..PAGE).for_each(|_| self.key(&Key::Up, out)),
-            _ => {}
+            // Whoever leaves what is not there meant nothing else.
+            (None, Key::Escape) => {}
+            (None, Key::Paste(_)) => out.remark = Some("text is typed into nothing here".into()),
+            (None, key) => {
+                let name = super::keys::key_name(key);
+                out.remark = Some(format!("{name} does nothing here; ? shows the keys"));
+            }
         }
     }
 

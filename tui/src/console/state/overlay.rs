@@ -4,7 +4,7 @@
 
 use protocol::supervisor::ProcAction;
 
-use super::Console;
+use super::{Console, PAGE};
 use crate::console::action::Action;
 use crate::console::effect::{Effect, MemberOrder, Quit};
 use crate::console::keys::{self, Binding, full_name};
@@ -156,6 +156,12 @@ impl Console {
                 palette.focused = (palette.focused + 1).min(found.len().saturating_sub(1));
             }
             Key::Up | Key::BackTab => palette.focused = palette.focused.saturating_sub(1),
+            Key::PageDown => {
+                palette.focused = (palette.focused + PAGE).min(found.len().saturating_sub(1));
+            }
+            Key::PageUp => palette.focused = palette.focused.saturating_sub(PAGE),
+            Key::End => palette.focused = found.len().saturating_sub(1),
+            Key::Home => palette.focused = 0,
             Key::Backspace if palette.text.is_empty() => return,
             Key::Backspace => {
                 palette.text.pop();
@@ -189,5 +195,48 @@ impl Console {
             Action::Palette => Some(Overlay::Palette(Palette::default())),
             _ => None,
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::state::Input;
+    use crate::console::testing::{frame, played, press};
+
+    fn key(console: &mut Console, key: Key) {
+        console.handle(console.model.now, Input::Key(key));
+    }
+
+    #[test]
+    fn a_palette_says_that_there_is_more_and_shows_it() {
+        let mut console = played("calm", 2_000);
+        console.size = (120, 36);
+        console.act_now(Action::Palette);
+        let all = Palette::default().found();
+        assert!(frame(&console, 120, 36).contains("more below"));
+        let focused = |console: &Console| match &console.overlay {
+            Some(Overlay::Palette(palette)) => palette.focused,
+            _ => usize::MAX,
+        };
+        key(&mut console, Key::PageDown);
+        assert!(focused(&console) > 1 && focused(&console) < all.len());
+        key(&mut console, Key::End);
+        let shown = frame(&console, 120, 36);
+        assert!(shown.contains(&all[all.len() - 1].0) && !shown.contains("more below"), "{shown}");
+        key(&mut console, Key::Home);
+        assert_eq!(focused(&console), 0);
+        press(&mut console, "kill");
+        assert!(!frame(&console, 120, 36).contains("not now: "));
+        console.read_only = Some("it was started with --read-only".into());
+        assert!(frame(&console, 120, 36).contains("not now: "));
+    }
+
+    #[test]
+    fn a_key_that_does_nothing_says_so() {
+        let mut console = played("calm", 2_000);
+        press(&mut console, "Z");
+        let shown = frame(&console, 120, 36);
+        assert!(shown.contains("Z does nothing here; ? shows the keys"), "{shown}");
     }
 }

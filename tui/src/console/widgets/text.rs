@@ -214,6 +214,13 @@ pub fn put_spans(look: &Look, area: Rect, buf: &mut Buffer, spans: &[Span]) -> u
     taken
 }
 
+/// As many whole parts as so many columns hold, but at least the first.
+pub fn whole_parts(look: &Look, parts: &[Vec<Span>], columns: u16) -> Vec<Span> {
+    let fits = |n: &usize| spans_width(look, &parts[..*n].concat()) <= columns;
+    let most = (1..=parts.len()).rev().find(fits).unwrap_or(1.min(parts.len()));
+    parts[..most].concat()
+}
+
 /// `text` in less than `columns` and an ellipsis, though it might fit without one. A number of which
 /// a part would be missing is left out: it would be another one.
 fn ended(look: &Look, text: &str, columns: u16) -> String {

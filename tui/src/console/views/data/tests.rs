@@ -240,7 +240,7 @@ fn what_others_write_is_listed_while_the_keys_are_looked_at() {
         console.handle(console.model.now, Input::Tick)
     };
     assert_eq!(tick(&mut console, 4_900), [], "not at each tick");
-    assert_eq!(tick(&mut console, 5_000), [ask.clone()]);
+    assert_eq!(tick(&mut console, 5_000), std::slice::from_ref(&ask));
     assert_eq!(tick(&mut console, 10_000), [], "one question at a time");
     done(&mut console, Done::Scanned(String::new(), Err("not connected".into())));
     assert!(text(&console).contains("not known: not connected"));

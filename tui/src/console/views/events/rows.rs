@@ -243,8 +243,22 @@ pub(super) fn mood(look: &Look, mood: Mood) -> (&'static str, Tone) {
 pub(super) fn time_words(seen: &Seen<'_>, entry: &Entry) -> String {
     match &entry.what {
         What::Event(event) if event.wall_ms > 0 => wall_words(event.wall_ms),
-        _ => format!("{} ago", ago(seen.model.now.ms_since(entry.at))),
+        // The console's own connections: by the clock of whichever server was heard last.
+        _ => match wall_at(seen, entry) {
+            Some(wall_ms) => wall_words(wall_ms),
+            None => format!("{} ago", ago(seen.model.now.ms_since(entry.at))),
+        },
     }
+}
+
+/// When an entry without a time came, by the newest that has one.
+fn wall_at(seen: &Seen<'_>, entry: &Entry) -> Option<u64> {
+    let (at, wall_ms) = seen.model.record.control().find_map(|other| match &other.what {
+        What::Event(event) if event.wall_ms > 0 => Some((other.at, event.wall_ms)),
+        _ => None,
+    })?;
+    let after_ms = entry.at.ms_since(at);
+    Some(wall_ms.saturating_add(after_ms).saturating_sub(at.ms_since(entry.at)))
 }
 
 /// A time of day, UTC.

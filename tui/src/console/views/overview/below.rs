@@ -84,18 +84,19 @@ fn per_s(seen: &Seen<'_>, rate: &Rate) -> String {
 }
 
 /// Reads, writes and failures a second, and how long updates take.
-fn figures(seen: &Seen<'_>) -> Vec<Span> {
+fn figures(seen: &Seen<'_>, columns: u16) -> Vec<Span> {
     let figures = &seen.model.figures;
     let failing = figures.failed.per_s().is_some_and(|rate| rate >= 0.5);
     let failed = if failing { Tone::Bad } else { Tone::Dim };
     let part = |name: &str, figure: String, of: Tone| {
-        [span(format!("{name} "), Tone::Dim), span(format!("{figure}  "), tone(seen, of))]
+        vec![span(format!("{name} "), Tone::Dim), span(figure, tone(seen, of))]
     };
-    let mut spans = Vec::new();
-    spans.extend(part("reads", per_s(seen, &figures.reads), Tone::Bright));
-    spans.extend(part("writes", per_s(seen, &figures.writes), Tone::Bright));
-    spans.extend(part("failed", per_s(seen, &figures.failed), failed));
-    spans
+    let parts = [
+        part("reads", per_s(seen, &figures.reads), Tone::Bright),
+        part("  writes", per_s(seen, &figures.writes), Tone::Bright),
+        part("  failed", per_s(seen, &figures.failed), failed),
+    ];
+    text::whole_parts(seen.look, &parts, columns)
 }
 
 /// Draws the throughput of the last minute.
@@ -118,14 +119,15 @@ pub(super) fn throughput(seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
     };
     spark.draw(seen.look, plot, buf);
     let last = Rect { y: area.bottom() - 1, height: 1, ..area };
-    text::put_spans(seen.look, last, buf, &figures(seen));
+    text::put_spans(seen.look, last, buf, &figures(seen, last.width));
 }
 
 /// The same in one row.
 pub(super) fn row_of_throughput(seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
     let label = text::put(seen.look, area, buf, "op/s 60 s ", Tone::Title).min(area.width);
     let rest = Rect { x: area.x + label, width: area.width - label, ..area };
-    let figures = figures(seen);
+    let mut figures = figures(seen, rest.width.saturating_sub(2));
+    figures.push(span("  ", Tone::Text));
     let past = past(seen, rest.width.saturating_sub(text::spans_width(seen.look, &figures) + 1));
     let spark = Spark {
         values: &past.values,
@@ -139,17 +141,15 @@ pub(super) fn row_of_throughput(seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
 }
 
 /// Two-phase commits in one row: what is under way, what came of those that were told, doubts.
-pub(super) fn txns_row(seen: &Seen<'_>) -> Vec<Span> {
-    let mut spans = vec![span("2PC ", Tone::Title)];
+pub(super) fn txns_row(seen: &Seen<'_>, columns: u16) -> Vec<Span> {
     let rows = txns_rows(seen);
     // What is in doubt goes before what is finished.
-    for (at, row) in [0, 2, 1].into_iter().filter_map(|row| rows.get(row)).enumerate() {
-        if at > 0 {
-            spans.push(span(" · ", Tone::Border));
-        }
-        spans.extend_from_slice(row);
-    }
-    spans
+    let rows = [0, 2, 1].into_iter().filter_map(|row| rows.get(row)).enumerate();
+    let part = |(at, row): (usize, &Vec<Span>)| {
+        let begin = if at == 0 { span("2PC ", Tone::Title) } else { span(" · ", Tone::Border) };
+        [&[begin], &row[..]].concat()
+    };
+    text::whole_parts(seen.look, &rows.map(part).collect::<Vec<_>>(), columns)
 }
 
 /// Two-phase commits in rows, the most important first.

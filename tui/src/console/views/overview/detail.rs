@@ -174,7 +174,8 @@ fn recovery(node: &Node) -> Option<String> {
 }
 
 fn joined(parts: Vec<String>, tone: Tone) -> Vec<Span> {
-    vec![span(parts.join(" · "), tone)]
+    let all = parts.into_iter().enumerate();
+    all.map(|(at, part)| span(if at == 0 { part } else { format!(" · {part}") }, tone)).collect()
 }
 
 fn of_coordinator(model: &Model) -> Vec<Vec<Span>> {

@@ -176,12 +176,12 @@ impl View for State {
             return draw_compact(seen, &parts, buf);
         }
         let remarks = stale_words(seen);
-        let frame = Frame {
-            title: "Servers",
-            remarks: &remarks,
-            caption: "heartbeats: newest right, height = how late, x = missed",
-            ..Frame::default()
-        };
+        let glyphs = seen.look.glyphs;
+        let (missed, due) = (glyphs.missed, glyphs.light);
+        let caption =
+            format!("heartbeats: newest right, height = how late, {missed} = missed, {due} = due");
+        let frame =
+            Frame { title: "Servers", remarks: &remarks, caption: &caption, ..Frame::default() };
         rows::draw(seen, frame.draw(seen.look, parts.servers, buf), buf);
         if parts.ring.width > 0 {
             let frame = Frame { title: "Ring", caption: "2 for more", ..Frame::default() };
@@ -230,6 +230,12 @@ fn draw_compact(seen: &Seen<'_>, parts: &Parts, buf: &mut Buffer) {
     if let Some(first) = detail::rows(seen, seen.selected).into_iter().next() {
         detail.extend(first);
     }
+    let whole: Vec<Vec<Span>> = detail.into_iter().map(|part| vec![part]).collect();
+    let whole = match whole.split_first_chunk::<2>() {
+        Some(([name, first], more)) => [&[[&name[..], first].concat()], more].concat(),
+        None => whole,
+    };
+    let detail = text::whole_parts(seen.look, &whole, parts.detail.width);
     text::put_spans(seen.look, parts.detail, buf, &detail);
     let label = text::put(seen.look, parts.ring, buf, "ring ", Tone::Title).min(parts.ring.width);
     let rest = Rect { x: parts.ring.x + label, width: parts.ring.width - label, ..parts.ring };
@@ -250,7 +256,7 @@ fn draw_compact(seen: &Seen<'_>, parts: &Parts, buf: &mut Buffer) {
     }
     text::put_spans(seen.look, below, buf, &words);
     below::row_of_throughput(seen, parts.ops, buf);
-    text::put_spans(seen.look, parts.txns, buf, &below::txns_row(seen));
+    text::put_spans(seen.look, parts.txns, buf, &below::txns_row(seen, parts.txns.width));
     picture::grey(seen, parts.txns, buf);
     below::events(seen, parts.events, buf);
 }

@@ -111,6 +111,8 @@ pub(super) fn draw(seen: &Seen<'_>, area: Rect, buf: &mut Buffer) {
         for (y, row) in (y + 1..y + one.rows).zip(details) {
             let width = body.width.saturating_sub(INDENT);
             let place = Rect { x: body.x + body.width.min(INDENT), y, width, height: 1 };
+            let parts: Vec<Vec<Span>> = row.into_iter().map(|part| vec![part]).collect();
+            let row = text::whole_parts(seen.look, &parts, width);
             text::put_spans(seen.look, place.intersection(body), buf, &row);
         }
     }
