@@ -221,8 +221,8 @@ pub fn whole_parts(look: &Look, parts: &[Vec<Span>], columns: u16) -> Vec<Span> 
     parts[..most].concat()
 }
 
-/// `text` in less than `columns` and an ellipsis, though it might fit without one. A number of which
-/// a part would be missing is left out: it would be another one.
+/// `text` in less than `columns` and an ellipsis, though it might fit without one. A number is left
+/// out of which a part would be missing: it would be another one.
 fn ended(look: &Look, text: &str, columns: u16) -> String {
     let ellipsis = look.glyphs.ellipsis;
     let out = elided(look, &format!("{text}{ellipsis}"), columns);
