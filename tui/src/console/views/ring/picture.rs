@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 
 use super::moves;
 use crate::console::look::Tone;
-use crate::console::model::clock::some;
+use crate::console::model::clock::{count, some};
 use crate::console::model::ring::{OwnedArc, turn};
 use crate::console::model::{COORDINATOR, Model};
 use crate::console::views::{Seen, overview};
@@ -299,8 +299,8 @@ pub(in crate::console::views) fn unwritable_words(seen: &Seen<'_>) -> Option<Spa
     if unread > 0 {
         // Those that nobody can read cannot be written either.
         let read = unwritable.saturating_sub(unread);
-        let words =
-            format!("{least}{} keys not read, {} more not written", count(unread), count(read));
+        let keys = some(unread, "key");
+        let words = format!("{least}{keys} not read, {} more not written", count(read));
         return Some(span(words, Tone::Bad));
     }
     if unwritable > 0 {
