@@ -207,7 +207,7 @@ impl Model {
                     format!("it still answers its {share} of the keys")
                 }
                 names if unread >= 1.0 => format!(
-                    "{} now answers reads of its {share} of the keys, nobody those of {unread:.0} %",
+                    "{} now answers reads of its {share} of the keys, nobody of {unread:.0} %",
                     list(names)
                 ),
                 names => format!("{} now answers reads of its {share} of the keys", list(names)),
