@@ -150,7 +150,7 @@ pub struct MemberRecovery {
     /// Of how much.
     #[serde(default)]
     pub total: u64,
-    /// Since it registered.
+    /// Since its first step.
     #[serde(default)]
     pub ms: u64,
 }

@@ -92,12 +92,17 @@ impl Coordinator {
         phase: RecoveryPhase,
         (done, total): (u64, u64),
     ) {
+        if phase == RecoveryPhase::Log {
+            self.events.recovering.remove(&place);
+        }
+        let began = *self.events.recovering.entry(place).or_insert(now);
+        if phase == RecoveryPhase::Ready {
+            self.events.recovering.remove(&place);
+        }
         if !self.events.on(Topic::Member) {
             return;
         }
-        let node = &self.nodes[place];
-        let ms = now.since_us(node.registered_at) / 1_000;
-        let node = node.name.clone();
+        let (node, ms) = (self.nodes[place].name.clone(), now.since_us(began) / 1_000);
         let body = Body::MemberRecovery(MemberRecovery { node, phase, done, total, ms });
         let number = self.tell_event(self.events.latest.get(&place).copied(), body);
         self.events.latest.insert(place, number);
@@ -117,8 +122,13 @@ impl Coordinator {
         for place in 0..self.nodes.len() {
             let is_here = self.nodes[place].caught_up && self.nodes[place].id.is_some();
             let copies = is_here && self.tell_copying(now, place);
-            if !copies && self.events.copying.remove(&place) && is_here {
+            if copies || !self.events.copying.remove(&place) {
+                continue;
+            }
+            if is_here {
                 self.tell_recovery(now, place, RecoveryPhase::Ready, (0, 0));
+            } else {
+                self.events.recovering.remove(&place);
             }
         }
     }

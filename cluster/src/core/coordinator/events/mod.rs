@@ -81,6 +81,8 @@ pub(super) struct Events {
     latest: BTreeMap<usize, u64>,
     /// Places of the nodes that came and were told to copy what they missed.
     copying: BTreeSet<usize>,
+    /// Since when nodes come back, by place: from their first step until they are ready.
+    recovering: BTreeMap<usize, Time>,
     /// How the link to each node was last told to be.
     links: BTreeMap<usize, LinkState>,
     /// How many heartbeats in a row each node was told to have missed.

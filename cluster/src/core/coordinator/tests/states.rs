@@ -108,6 +108,24 @@ fn who_has_come_is_told_to_copy_until_it_has_all_and_nobody_else_is() {
 }
 
 #[test]
+fn the_time_of_a_return_begins_with_its_first_step() {
+    let mut world = living();
+    world.put_all("v1");
+    world.advance(60_000);
+    world.heard();
+    // Its connections stay as they are: it does not register anew.
+    world.order(Action::Evict("n3".into()));
+    world.advance(500);
+    world.settle();
+    let took_ms = pick(&world.heard(), |body| match body {
+        Body::MemberRecovery(step) => Some((step.phase, step.ms)),
+        _ => None,
+    });
+    assert_eq!(took_ms.last().map(|(phase, _)| *phase), Some(RecoveryPhase::Ready));
+    assert!(took_ms.iter().all(|(_, ms)| *ms < 60_000), "{took_ms:?}");
+}
+
+#[test]
 fn what_an_order_does_is_told_as_that() {
     let mut world = living();
     world.put_all("v1");
