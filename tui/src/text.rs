@@ -60,6 +60,7 @@ pub fn plural(number: u64, one: &str) -> String {
     match one.strip_suffix('y') {
         _ if number == 1 => one.to_owned(),
         Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
+        _ if one.ends_with("ch") => format!("{one}es"),
         _ => format!("{one}s"),
     }
 }

@@ -207,6 +207,7 @@ mod tests {
         let shown = [0, 1, 1_204].map(|keys| some(keys, "key"));
         assert_eq!(shown, ["0 keys", "1 key", "1,204 keys"]);
         assert_eq!((some(1, "copy"), some(2, "copy")), ("1 copy".into(), "2 copies".into()));
+        assert_eq!(some(2, "stretch"), "2 stretches");
         assert_eq!([840, 2_048, 16 << 20, 20 << 30].map(bytes), ["840 B", "2 K", "16 M", "20 G"]);
         assert_eq!(At(5_000).ms_since(At(7_000)), 0);
     }

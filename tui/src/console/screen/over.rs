@@ -63,9 +63,12 @@ fn help(console: &Console, seen: &Seen<'_>, from: usize, area: Rect, buf: &mut B
     let rows = help_rows(console, popup::text_columns(area));
     let room = help_room(area.height);
     let from = from.min(rows.len().saturating_sub(room));
+    let caption = match rows.len().saturating_sub(from + room) {
+        0 => "down, up; Esc closes".to_owned(),
+        below => format!("{below} more below: down, up; Esc closes"),
+    };
     let shown: Vec<Vec<Span>> = rows.into_iter().skip(from).take(room).collect();
-    let popup =
-        Popup { title: "Keys", body: &shown, caption: "down, up; Esc closes", ..Popup::default() };
+    let popup = Popup { title: "Keys", body: &shown, caption: &caption, ..Popup::default() };
     popup.draw(seen.look, area, buf);
 }
 

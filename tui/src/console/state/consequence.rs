@@ -2,7 +2,7 @@
 //!
 //! Used by the question that is asked first. Says only what the model knows.
 
-use crate::console::model::clock::{ago, count};
+use crate::console::model::clock::{ago, some};
 use crate::console::model::holders::{Blocked, Part};
 use crate::console::model::{COORDINATOR, Model};
 
@@ -25,8 +25,8 @@ pub(super) fn of_losing(model: &Model, server: &str, comes_back: &str) -> Vec<St
     let keys = node.and_then(|node| Some(node.keys_primary()? + node.keys_replica()?));
     if let Some(keys) = keys {
         said.push(format!(
-            "It holds {} keys and is the primary of {:.0} % of the ring.",
-            count(keys),
+            "It holds {} and is the primary of {:.0} % of the ring.",
+            some(keys, "key"),
             share * 100.0
         ));
     }

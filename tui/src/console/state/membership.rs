@@ -14,7 +14,7 @@ use super::overlay::{Overlay, Question, Wanted};
 use super::{Console, Out};
 use crate::console::action::Action;
 use crate::console::effect::{Effect, MemberChange, MemberOrder};
-use crate::console::model::clock::{ago, count};
+use crate::console::model::clock::{ago, count, some};
 use crate::console::model::{COORDINATOR, Model};
 
 /// Nodes whose gains and shares are named one by one.
@@ -138,12 +138,11 @@ fn said(model: &Model, change: &MemberChange, preview: Option<&ChangePreview>) -
 /// What the coordinator says that it would do.
 fn previewed(preview: &ChangePreview) -> Vec<String> {
     let percent = |share: f64| format!("{:.0} %", share * 100.0);
-    let known = |keys: u64| format!("About {}", count(keys));
-    let keys = preview.keys.map_or_else(|| "An unknown number of".to_owned(), known);
+    let known = |keys: u64| format!("To copy: about {}", some(keys, "key"));
+    let keys = preview.keys.map_or_else(|| "To copy: an unknown number of keys".to_owned(), known);
     let mut said = vec![format!(
-        "{} keys are copied, in {} stretches; {} of the keys get another primary.",
-        keys,
-        count(preview.arcs),
+        "{keys}, in {}; {} of the keys get another primary.",
+        some(preview.arcs, "stretch"),
         percent(preview.primaries_moved)
     )];
     if let Some(ms) = preview.eta_ms.filter(|_| preview.arcs > 0) {

@@ -58,7 +58,7 @@ fn what_a_change_would_do_is_said_before_it_is_done() {
     let Some(Overlay::Ask(question)) = &console.overlay else { panic!("nothing is asked") };
     let text = question.said.join(" ");
     for words in [
-        "About 1,234 keys are copied, in 2 stretches; 20 % of the keys get another primary.",
+        "To copy: about 1,234 keys, in 2 stretches; 20 % of the keys get another primary.",
         "Who gets them: n4 about 1,200, n5 about 34.",
         "12 % of the keys have one complete copy only",
         "Shares: n3 20 to 0 %, n4 20 to 40 %.",
