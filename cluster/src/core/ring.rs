@@ -214,6 +214,22 @@ impl Ring {
         })
     }
 
+    /// The parts that meet a range, cut to it, in their order from its first point.
+    pub fn cut_to(&self, range: Range) -> impl Iterator<Item = RingArc<'_>> {
+        let from = move |first: Point| {
+            let arc = self.arc_at(first);
+            let rest = Range { first, last: range.last };
+            let end = self.ends[arc];
+            let last = if rest.contains(end) { end } else { range.last };
+            let Part { holders, in_sync } = &self.parts[arc];
+            RingArc { range: Range { first, last }, holders, in_sync }
+        };
+        std::iter::successors(Some(from(range.first)), move |cut| {
+            let last = cut.range.last;
+            (last != range.last).then(|| from(Point(last.0.wrapping_add(1))))
+        })
+    }
+
     /// How many of the ring's 2^64 points each member owns as primary; together all of them.
     pub fn shares(&self) -> BTreeMap<MemberId, u128> {
         let mut shares = BTreeMap::new();

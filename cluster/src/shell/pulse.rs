@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use protocol::ids::{MemberId, Point};
+use protocol::ids::{MemberId, Point, RingNumber};
 use protocol::peer::Heartbeat;
 use protocol::status::NodeFigures;
 
@@ -26,19 +26,31 @@ pub(super) struct Pulse {
     /// Looks into the keystore.
     pub(super) reads: u64,
     pub(super) writes: u64,
-    /// Where the ranges end that were last counted by, and the live keys in each.
+    /// Where the ranges end that were last counted by, rising, and the live keys in each.
     pub(super) counts: Vec<(Point, u64)>,
+    /// What was last counted by the ranges of a ring, and of which.
+    counted: Option<Counted>,
     /// About how many bytes a key took at that time.
     pub(super) key_bytes: Option<u64>,
     /// The cache's counters at that time.
     pub(super) cache: CacheStats,
 }
 
+/// A node's live keys by one ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Counted {
+    ring: RingNumber,
+    /// In the ranges of which it is the first replica in sync.
+    primary: u64,
+    /// In the others that it holds or learns.
+    replica: u64,
+}
+
 impl Pulse {
     pub(super) fn new(gauge: Arc<LogGauge>, interval: Duration) -> Self {
         let (started, counts, cache) = (Instant::now(), Vec::new(), CacheStats::default());
-        let (seq, reads, writes, key_bytes) = (0, 0, 0, None);
-        Self { gauge, interval, started, seq, reads, writes, counts, key_bytes, cache }
+        let (seq, reads, writes, key_bytes, counted) = (0, 0, 0, None, None);
+        Self { gauge, interval, started, seq, reads, writes, counts, counted, key_bytes, cache }
     }
 
     /// The node stops: the log's lane is not to wait for space.
@@ -51,26 +63,28 @@ impl Pulse {
         self.seq += 1;
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let (undecided, oldest) = core.undecided();
-        let placed = ring.zip(core.member());
-        let keys = placed.and_then(|(ring, me)| keys(&self.counts, ring, me));
-        let (keys_primary, keys_replica) = keys.unwrap_or_default();
         let meta = core.meta();
+        let number = meta.ring.as_ref().map(|ring| ring.number);
+        if let (Some(number), Some(ring), Some(me)) = (number, ring, core.member()) {
+            self.count(number, ring, me);
+        }
+        let counted = self.counted;
         let (rss_bytes, cpu_us) = usage();
         Heartbeat {
             cluster: meta.ring.as_ref().map(|ring| ring.cluster),
             uuid: meta.store,
             incarnation: meta.incarnation,
             seq: self.seq,
-            ring: meta.ring.as_ref().map(|ring| ring.number),
+            ring: counted.map(|counted| counted.ring),
             figures: NodeFigures {
                 interval_ms: ms(self.interval),
                 uptime_ms: ms(self.started.elapsed()),
                 fsync_us: self.gauge.sync_us.load(Ordering::Relaxed),
                 undecided,
                 undecided_oldest_ms: oldest.map_or(0, |at| clock::now().since_us(at) / 1000),
-                counting: keys.is_none(),
-                keys_primary,
-                keys_replica,
+                counting: counted.is_none(),
+                keys_primary: counted.map_or(0, |counted| counted.primary),
+                keys_replica: counted.map_or(0, |counted| counted.replica),
                 key_bytes: self.key_bytes,
                 log_bytes: self.gauge.bytes.load(Ordering::Relaxed),
                 reads: self.reads + self.cache.hits,
@@ -81,24 +95,25 @@ impl Pulse {
             },
         }
     }
-}
 
-/// Live keys in the ranges of which `me` is the first replica in sync, and in the others that it
-/// holds or learns; `None` before anything was counted. Until the keys are counted by the ring's
-/// own ranges, each range of before is as its end is.
-fn keys(counts: &[(Point, u64)], ring: &Ring, me: MemberId) -> Option<(u64, u64)> {
-    if counts.is_empty() {
-        return None;
-    }
-    let (mut primary, mut replica) = (0, 0);
-    for (end, keys) in counts {
-        if ring.in_sync_at(*end).first() == Some(&me) {
-            primary += keys;
-        } else if ring.replicas_at(*end).contains(&me) {
-            replica += keys;
+    /// Sums up what was counted, once that is by ranges of which this ring's consist: until then
+    /// what was told by the ring before is still what the node knows.
+    fn count(&mut self, number: RingNumber, ring: &Ring, me: MemberId) {
+        let ends_there =
+            |end: Point| self.counts.binary_search_by_key(&end, |count| count.0).is_ok();
+        if !ring.arcs().all(|arc| ends_there(arc.range.last)) {
+            return;
         }
+        let (mut primary, mut replica) = (0, 0);
+        for (end, keys) in &self.counts {
+            if ring.in_sync_at(*end).first() == Some(&me) {
+                primary += keys;
+            } else if ring.replicas_at(*end).contains(&me) {
+                replica += keys;
+            }
+        }
+        self.counted = Some(Counted { ring: number, primary, replica });
     }
-    Some((primary, replica))
 }
 
 /// Resident bytes and processor time of this process.
@@ -115,14 +130,30 @@ fn usage() -> (u64, u64) {
 
 #[cfg(test)]
 mod tests {
+    use protocol::ids::Epoch;
+
     use super::*;
 
     #[test]
-    fn keys_are_told_once_they_are_counted_by_this_ring() {
-        let ring = Ring::new(vec![(Point(10), MemberId(0)), (Point(20), MemberId(1))], 2);
-        let told = |counts: &[(Point, u64)]| keys(counts, &ring, MemberId(1));
-        assert_eq!(told(&[]), None, "not counted yet");
-        assert_eq!(told(&[(Point(15), 5)]), Some((5, 0)), "by the range of another ring");
-        assert_eq!(told(&[(Point(10), 3), (Point(20), 4)]), Some((4, 3)));
+    fn keys_are_told_by_the_ring_by_whose_ranges_they_were_counted() {
+        let ring = |points: &[(u64, u16)]| {
+            Ring::new(points.iter().map(|(at, id)| (Point(*at), MemberId(*id))).collect(), 1)
+        };
+        let number = |counter| RingNumber { epoch: Epoch(1), counter };
+        let mut pulse = Pulse::new(Arc::default(), Duration::from_millis(100));
+        let mut told = |counts: Vec<(Point, u64)>, counter, ring: &Ring| {
+            pulse.counts = counts;
+            pulse.count(number(counter), ring, MemberId(1));
+            pulse.counted.map(|told| (told.ring.counter, told.primary))
+        };
+        let (one, two) = (ring(&[(10, 0), (20, 1)]), ring(&[(10, 0), (15, 2), (20, 1)]));
+        assert_eq!(told(vec![], 1, &one), None, "not counted yet");
+        assert_eq!(told(vec![(Point(20), 9)], 1, &one), None, "by fewer ranges");
+        let by_one = vec![(Point(10), 3), (Point(20), 6)];
+        assert_eq!(told(by_one.clone(), 1, &one), Some((1, 6)));
+        assert_eq!(told(by_one, 2, &two), Some((1, 6)), "still by the ring before");
+        let by_two = vec![(Point(10), 3), (Point(15), 2), (Point(20), 4)];
+        assert_eq!(told(by_two.clone(), 2, &two), Some((2, 4)));
+        assert_eq!(told(by_two, 3, &one), Some((3, 6)), "ranges of which its own consist");
     }
 }

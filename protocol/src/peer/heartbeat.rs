@@ -19,7 +19,8 @@ pub struct Heartbeat {
     pub incarnation: Incarnation,
     /// Rises with each heartbeat of the incarnation.
     pub seq: u64,
-    /// The ring by which it counted its keys; none: it has none, or is older than this field.
+    /// The ring by which it counted its keys; none: it has counted by none yet, or is older than
+    /// this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ring: Option<RingNumber>,
     /// What it tells of itself.

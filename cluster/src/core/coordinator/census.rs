@@ -3,8 +3,9 @@
 //!
 //! Each node counts the keys for which it is the first replica in sync, by the ring that it has,
 //! and tells their number with its heartbeats. Right after a change some have counted by the new
-//! ring, and some have not yet. So each arc of the ring in force is looked up in the newest ring in
-//! which somebody has counted it: none is counted twice, and none is left out that anybody knows.
+//! ring, and some have not yet. So each arc of the ring in force is looked up in the newest ring by
+//! which all of it was counted, be it in parts: none is counted twice, and none is left out that
+//! anybody knows.
 //! With several arcs a node this is an estimate: its keys are shared out as its arcs are wide.
 //!
 //! Called by `status` and `events`. Never: decides anything.
@@ -16,7 +17,7 @@ use protocol::event::Copies;
 use protocol::ids::MemberId;
 use protocol::peer::RingRecord;
 
-use super::super::ring::{Range, Ring};
+use super::super::ring::{Range, Ring, RingArc};
 use super::Coordinator;
 use super::members::Node;
 use super::status::counted;
@@ -68,10 +69,18 @@ struct Count<'a> {
 }
 
 impl Count<'_> {
-    /// The keys in a range, if whoever was the first in sync for it has counted.
+    /// The keys in a range, if all that were the first in sync for parts of it have counted.
     fn keys_in(&mut self, range: Range) -> Option<u64> {
-        let first = self.ring.in_sync_at(range.last).first()?;
-        self.shares.get_mut(first).map(|share| share.take(range.width()))
+        let counted = |part: RingArc<'_>| self.shares.contains_key(&part.in_sync[0]);
+        if !self.ring.cut_to(range).all(counted) {
+            return None;
+        }
+        let parts = self.ring.cut_to(range);
+        Some(parts.map(|part| self.take(part.in_sync[0], part.range.width())).sum())
+    }
+
+    fn take(&mut self, first: MemberId, width: u128) -> u64 {
+        self.shares.get_mut(&first).map_or(0, |share| share.take(width))
     }
 }
 

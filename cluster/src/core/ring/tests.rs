@@ -447,3 +447,33 @@ fn by_ascii_sum_nearly_every_key_moves_when_a_node_joins() {
     let hashed = moved(&five, &six);
     assert!((200..400).contains(&hashed), "{hashed} of 3000");
 }
+
+#[test]
+fn the_parts_of_a_range_are_it_and_lie_in_arcs_of_their_own_holders() {
+    for seed in 0..200 {
+        let mut numbers = Numbers(seed);
+        let ring = random_ring(&mut numbers);
+        let ends: Vec<Point> = ring.arcs().map(|arc| arc.range.last).collect();
+        let mut point = || match numbers.below(2) {
+            0 => ends[numbers.below(ends.len() as u64) as usize],
+            _ => Point(numbers.next().wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+        };
+        let range = Range { first: point(), last: point() };
+        let parts: Vec<RingArc<'_>> = ring.cut_to(range).collect();
+        let width: u128 = parts.iter().map(|part| part.range.width()).sum();
+        assert_eq!(width, range.width(), "seed {seed}");
+        assert_eq!(
+            (parts[0].range.first, parts[parts.len() - 1].range.last),
+            (range.first, range.last)
+        );
+        for (part, next) in parts.iter().zip(parts.iter().skip(1)) {
+            assert_eq!(part.range.last.0.wrapping_add(1), next.range.first.0, "seed {seed}");
+        }
+        for part in parts {
+            let arc = ring.arc_at(part.range.last);
+            assert_eq!(ring.arc_at(part.range.first), arc, "seed {seed}");
+            let arc = ring.arcs().nth(arc).expect("one of its arcs");
+            assert_eq!((part.holders, part.in_sync), (arc.holders, arc.in_sync));
+        }
+    }
+}

@@ -34,6 +34,30 @@ impl World {
     fn copies(&self) -> Copies {
         self.sides[0].core.copies()
     }
+
+    /// Goes on for so many times 10 ms, in which now and then one of these nodes counts, so that
+    /// rings are in force by which some have not counted. Returns how many rings were.
+    fn count_on(&mut self, steps: usize, nodes: &[usize]) -> usize {
+        let all = keys().len() as u64;
+        let (mut rings, mut ring) = (0, None);
+        for step in 0..steps {
+            self.advance(10);
+            let now = self.sides[0].core.record.as_ref().map(|record| record.number);
+            rings += usize::from(ring != now);
+            ring = now;
+            if step % 5 == 4 {
+                self.counts(nodes[step / 5 % nodes.len()]);
+            }
+            let copies = self.copies();
+            let counted: u64 = copies.by_live_copies.values().sum();
+            // Keys are shared out as arcs are wide: not one by one.
+            assert!(counted <= all + all / 20, "{counted} of {all} by {ring:?}");
+            if copies.uncounted.is_empty() {
+                assert!(counted >= all - all / 20, "{counted} of {all} by {ring:?}");
+            }
+        }
+        rings
+    }
 }
 
 #[test]
@@ -46,26 +70,28 @@ fn while_the_ring_changes_no_key_is_counted_twice_and_none_is_left_out() {
     assert_eq!(world.copies(), whole);
     let asked = world.admin(Action::Remove("n3".into()));
     assert!(is_ok(world.answer(asked)), "{}", text(world.answer(asked)));
-    let (mut rings, mut ring) = (0, None);
-    for step in 0..200 {
-        world.advance(10);
-        let now = world.sides[0].core.record.as_ref().map(|record| record.number);
-        rings += usize::from(ring != now);
-        ring = now;
-        // One after the other, so that rings are in force by which some have not counted.
-        world.counts(step % 3);
-        let copies = world.copies();
-        let counted: u64 = copies.by_live_copies.values().sum();
-        // Keys are shared out as arcs are wide: not one by one.
-        assert!(counted <= all + all / 20, "{counted} of {all}");
-        if copies.uncounted.is_empty() {
-            assert!(counted >= all - all / 20, "{counted} of {all}");
-        }
-    }
+    let rings = world.count_on(200, &[0, 1, 2]);
     assert_eq!(world.members(), [1, 2]);
     (0..2).for_each(|node| world.counts(node));
     assert_eq!(world.copies(), whole);
     assert!(rings >= 3, "{rings} rings were in force");
+}
+
+#[test]
+fn of_a_node_that_is_evicted_and_comes_back_no_key_is_counted_twice_or_left_out() {
+    let mut world = living();
+    world.silent.extend(0..3);
+    (0..3).for_each(|node| world.counts(node));
+    let whole = world.copies();
+    world.crash(2);
+    let rings = world.count_on(500, &[0, 1]);
+    assert!(rings >= 3, "{rings} rings were in force");
+    assert_eq!(world.members(), [1, 2]);
+    assert_eq!(world.copies(), whole);
+    world.restart(2);
+    world.count_on(200, &[2, 0, 1]);
+    assert_eq!(world.members(), [1, 2, 3]);
+    assert_eq!(world.copies(), whole);
 }
 
 #[test]
