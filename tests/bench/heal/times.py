@@ -61,8 +61,10 @@ def run(args):
     for keys in args.keys:
         with Cluster(args, args.nodes, args.replicas, options) as cluster:
             cluster.fill(keys, args.value_bytes)
+            probed = set()
             for number, load in enumerate(args.load):
-                rows.append(measure(args, cluster, keys, load, f"n{number + 2}"))
+                rows.append(measure(args, cluster, keys, load, f"n{number + 2}", probed))
+                say(" ".join(str(cell) for cell in rows[-1]))
     table(["KEYS", "LOAD", "SUSPECT", "DOWN", "EVICTED", "FIRST WRITE", "ALL WRITES", "COPIED",
            "TOLD WHOLE", "KEYS COPIED", "OF THEM/S"], rows)
     print(
@@ -73,16 +75,19 @@ def run(args):
     return True
 
 
-def measure(args, cluster, keys, load, node):
-    """One kill, and the node's return."""
+def measure(args, cluster, keys, load, node, probed):
+    """One kill, and the node's return; `probed`: the keys that probes have put so far."""
     say(f"{keys} keys, load {load}: killing {node}")
     events = cluster.events()
-    probe = Probe(cluster, keys_of(cluster, node))
+    names = keys_of(cluster, node)
+    probed.update(names)
+    total = keys + len(probed)
+    probe = Probe(cluster, names)
     loading = start_load(args, cluster, keys, load)
     try:
         probe.start()
         time.sleep(CALM_S)
-        total = sum(cluster.wait("a whole cluster", cluster.is_whole)["copies"].values())
+        cluster.wait("a whole cluster", lambda: cluster.is_whole(total))
         killed = time.monotonic()
         cluster.order("kill", node)
         silent = "suspect", "down", "evicted"
