@@ -93,7 +93,7 @@ fn evicted_by_hand(cluster: &Cluster) {
     shown.select("n4");
     shown.confirm("P", "evict-pause-asked", &["Pause n4", "Cancel"]);
     shown.wait("the pause", "evict-paused", &["n4 was paused (SIGSTOP) by you", "PAUSED"]);
-    let asked = ["Evict n4?", "Others get the place of n4", "keys are copied, in", "Cancel"];
+    let asked = ["Evict n4?", "Others get the place of n4", "To copy: about", "Cancel"];
     shown.ask("E", "evict-asked", &asked);
     // Cancel is what Enter takes.
     shown.terminal.type_keys("\r");
