@@ -65,8 +65,10 @@ impl Pulse {
         let (undecided, oldest) = core.undecided();
         let meta = core.meta();
         let number = meta.ring.as_ref().map(|ring| ring.number);
-        if let (Some(number), Some(ring), Some(me)) = (number, ring, core.member()) {
-            self.count(number, ring, me);
+        match (number.zip(ring), core.member()) {
+            (Some((number, ring)), Some(me)) => self.count(number, ring, me),
+            // It has no place: what it still has is nobody's copy.
+            _ => self.counted = None,
         }
         let counted = self.counted;
         let (rss_bytes, cpu_us) = usage();
