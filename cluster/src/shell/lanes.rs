@@ -181,8 +181,7 @@ impl LogLane {
     ) -> Arc<Self> {
         Arc::new_cyclic(|lane| {
             let (lane, pause) = (Weak::clone(lane), Duration::ZERO);
-            let mut files = LogFiles { log, state, gauge, lane, pause, faults: faults.clone() };
-            files.prepare_next();
+            let files = LogFiles { log, state, gauge, lane, pause, faults: faults.clone() };
             Self {
                 faults,
                 waiting: Mutex::default(),
@@ -194,8 +193,11 @@ impl LogLane {
         })
     }
 
-    /// Starts the lane's thread.
+    /// Starts the lane's thread, and has the first segments made ahead.
     pub(super) fn start(self: &Arc<Self>, engine: Weak<Engine>) -> std::io::Result<JoinHandle<()>> {
+        if let Ok(mut files) = self.files.lock() {
+            files.prepare_next();
+        }
         let lane = Arc::clone(self);
         let tell = move |done| engine.upgrade().is_some_and(|engine| engine.tell(done));
         thread::Builder::new().name("log".into()).spawn(move || lane.work_off(&tell))
@@ -212,7 +214,9 @@ impl LogLane {
     /// by `call`.
     pub(super) fn leave(&self, job: LogJob) -> bool {
         let mut waiting = self.waiting();
-        let room = !waiting.ended && waiting.jobs.len() < QUEUE_MAX;
+        // Of the helper's there is one at most, and without it no segment would be made again.
+        let fits = waiting.jobs.len() < QUEUE_MAX || matches!(job, LogJob::Made(_));
+        let room = !waiting.ended && fits;
         if room {
             waiting.jobs.push_back(job);
         }
@@ -383,6 +387,11 @@ impl LogFiles {
 
     /// Segments are made ahead, by a thread of its own, which waits if the disk was full.
     fn prepare_next(&mut self) {
+        // Given out and never brought back, no segment would be made again, and prepares would
+        // wait for room without end.
+        if self.lane.strong_count() == 0 {
+            return;
+        }
         let Some(work) = self.log.prepare_next() else { return };
         let (lane, pause) = (Weak::clone(&self.lane), self.pause);
         let make = move |work: NextSegment| {

@@ -28,7 +28,7 @@ fn files(disk: &CrashDisk) -> LogFiles {
     }
 }
 
-/// Files, and the one segment made ahead that they wait for: so they begin no thread.
+/// Files, and a segment that was given out to be made ahead.
 fn files_and_next(disk: &CrashDisk) -> (LogFiles, NextSegment) {
     let mut files = files(disk);
     let next = files.log.prepare_next().unwrap();
@@ -108,9 +108,24 @@ fn what_is_not_done_is_not_told() {
 
 /// A lane without a thread.
 fn log_lane() -> Arc<LogLane> {
-    let mut files = files(&CrashDisk::new());
-    files.prepare_next();
+    let (files, _next) = files_and_next(&CrashDisk::new());
     LogLane::new(files.log, files.state, Arc::default(), None)
+}
+
+#[test]
+fn segments_are_made_ahead_for_a_lane_that_they_reach() {
+    let LogFiles { log, state, .. } = files(&CrashDisk::new());
+    let lane = LogLane::new(log, state, Arc::default(), None);
+    let before = lane.files.lock().unwrap().log.room().bytes;
+    let mut unreached = files(&CrashDisk::new());
+    unreached.prepare_next();
+    for log in [&mut lane.files.lock().unwrap().log, &mut unreached.log] {
+        assert!(log.prepare_next().is_some(), "none was given out to be lost");
+        log.not_made();
+    }
+    // It ends with the first report, as there is no engine.
+    lane.start(Weak::new()).unwrap().join().unwrap();
+    assert!(lane.files.lock().unwrap().log.room().bytes > before);
 }
 
 fn group(seq: u64) -> LogJob {
