@@ -234,7 +234,7 @@ async fn let_shop(
         // The first ones do what is left over.
         let left_over = |all: u64| u64::from(u64::from(number) < all % u64::from(args.shoppers));
         let operations = args.operations.map(|all| all / u64::from(args.shoppers) + left_over(all));
-        let pace = args.rate.map(|rate| Pace::new(rate, number, args.shoppers));
+        let pace = args.rate.map(|rate| Pace::new(rate, seed, number, args.shoppers));
         let shopper = Shopper { shop: shop.clone(), number, cart: number % carts, orders: 0 };
         let plan = Plan::new(seed, number, args.articles);
         shoppers.spawn_local(shopper.shop(plan, operations, pace));

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use protocol::error::ErrorReply;
 use protocol::ids::{InvalidId, Key, Version};
+use protocol::load::Random;
 use protocol::reply::Versioned;
 use protocol::request::{Change, Condition, Op, Write};
 use tokio::sync::watch;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::goods::{Cart, Keys, Lines, Order, decode, encode, encode_stock};
 use super::ledger::{Difference, Held, Ledger};
@@ -45,18 +46,29 @@ pub(crate) struct Shopper {
     pub(crate) orders: u64,
 }
 
-/// How often a shopper does something.
+/// How often a shopper does something: after times that are drawn from a seed, between none and
+/// twice the mean. In turns of equal length no two of them would ever meet.
 #[derive(Debug)]
-pub(crate) struct Pace(Interval);
+pub(crate) struct Pace {
+    random: Random,
+    mean: Duration,
+    due: Instant,
+}
 
 impl Pace {
     /// That of shopper `number`, of so many who do `rate` things a second between them.
-    pub(crate) fn new(rate: u32, number: u32, shoppers: u32) -> Self {
-        let apart = Duration::from_secs(1) / rate.max(1);
-        let mut interval = interval_at(Instant::now() + apart * number, apart * shoppers.max(1));
-        // Who was kept waiting does not make up for it.
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self(interval)
+    pub(crate) fn new(rate: u32, seed: u64, number: u32, shoppers: u32) -> Self {
+        // Not those of the plan, or what is wanted would depend on when.
+        let random = Random::one_of_many(!seed, number);
+        let mean = Duration::from_secs(shoppers.max(1).into()) / rate.max(1);
+        Self { random, mean, due: Instant::now() }
+    }
+
+    /// Waits for the next time. Who was kept waiting does not make up for it.
+    async fn next(&mut self) {
+        let thousandths = self.random.below(2_000);
+        self.due = (self.due + self.mean * thousandths / 1_000).max(Instant::now());
+        sleep_until(self.due).await;
     }
 }
 
@@ -89,9 +101,9 @@ impl Shopper {
         mut pace: Option<Pace>,
     ) {
         for (done, intent) in (0_u64..).zip(plan) {
-            if let Some(Pace(interval)) = &mut pace {
+            if let Some(pace) = &mut pace {
                 tokio::select! {
-                    _ = interval.tick() => {}
+                    () = pace.next() => {}
                     () = self.shop.store.stopped() => {}
                 }
             }
