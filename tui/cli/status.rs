@@ -64,11 +64,9 @@ pub(crate) fn missing(status: &Status, goal: Goal) -> Option<String> {
         return Some(format!("{least}{few} {} {have} too few live copies", plural(few, "key")));
     }
     if status.keys_in_doubt > 0 {
-        let (doubt, are) = match status.keys_in_doubt {
-            1 => (1, "key is"),
-            n => (n, "keys are"),
-        };
-        return Some(format!("{doubt} {are} in doubt"));
+        let doubt = status.keys_in_doubt;
+        let are = if doubt == 1 { "is" } else { "are" };
+        return Some(format!("{doubt} {} {are} in doubt", plural(doubt, "key")));
     }
     let running = status
         .changes

@@ -17,7 +17,7 @@ use protocol::event::Copies;
 use protocol::ids::MemberId;
 use protocol::peer::RingRecord;
 
-use super::super::ring::{Range, Ring, RingArc};
+use super::super::ring::{Range, Ring};
 use super::Coordinator;
 use super::members::Node;
 use super::status::counted;
@@ -71,16 +71,14 @@ struct Count<'a> {
 impl Count<'_> {
     /// The keys in a range, if all that were the first in sync for parts of it have counted.
     fn keys_in(&mut self, range: Range) -> Option<u64> {
-        let counted = |part: RingArc<'_>| self.shares.contains_key(&part.in_sync[0]);
-        if !self.ring.cut_to(range).all(counted) {
+        let parts = self.ring.cut_to(range).map(|part| (part.in_sync[0], part.range.width()));
+        let parts: Vec<(MemberId, u128)> = parts.collect();
+        // Nothing is taken of a range of which a part is not known.
+        if !parts.iter().all(|(first, _)| self.shares.contains_key(first)) {
             return None;
         }
-        let parts = self.ring.cut_to(range);
-        Some(parts.map(|part| self.take(part.in_sync[0], part.range.width())).sum())
-    }
-
-    fn take(&mut self, first: MemberId, width: u128) -> u64 {
-        self.shares.get_mut(&first).map_or(0, |share| share.take(width))
+        let take = |(first, width)| self.shares.get_mut(&first).expect("counted").take(width);
+        Some(parts.into_iter().map(take).sum())
     }
 }
 

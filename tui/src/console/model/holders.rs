@@ -55,7 +55,6 @@ impl Model {
         ends.dedup();
         let mut from = ends.last().copied().unwrap_or(0);
         let part = |end: u64| {
-            let owner = points.partition_point(|point| point.hash < end) % points.len();
             let width = turn(end.wrapping_sub(from));
             from = end;
             let (mut learners, mut losers) = (Vec::new(), Vec::new());
@@ -63,11 +62,13 @@ impl Model {
                 learners.push(one.gain.clone());
                 losers.extend(one.lose.clone());
             }
-            let mut holders = self.ring.holders(owner, replicas);
-            holders.retain(|node| !learners.contains(node));
+            let walk: Vec<String> =
+                self.ring.walk(end).into_iter().map(|point| point.node.clone()).collect();
+            let held = walk.iter().take(replicas).filter(|node| !learners.contains(node));
+            let mut holders: Vec<String> = held.cloned().collect();
             holders.extend(losers);
             let share = if width <= 0.0 { 1.0 } else { width };
-            Part { share, primary: points[owner].node.clone(), holders, learners }
+            Part { share, primary: walk[0].clone(), holders, learners }
         };
         Some(ends.into_iter().map(part).collect())
     }

@@ -85,21 +85,6 @@ impl Ring {
         found
     }
 
-    /// The first `count` nodes from the point at this place of the list on, each once.
-    pub fn holders(&self, at: usize, count: usize) -> Vec<String> {
-        let mut found: Vec<String> = Vec::new();
-        let from_there = self.points.iter().cycle().skip(at).take(self.points.len());
-        for point in from_there {
-            if found.len() == count {
-                break;
-            }
-            if !found.contains(&point.node) {
-                found.push(point.node.clone());
-            }
-        }
-        found
-    }
-
     /// How even the parts are: the largest against the mean.
     pub fn balance(&self) -> Option<f64> {
         let shares = self.shares();

@@ -259,7 +259,7 @@ fn of_recovery(step: &MemberRecovery) -> Sentence {
         0 => String::new(),
         total => format!(" {} of {total}", step.done),
     };
-    let text = format!("{what}{of}, {} after it registered", took(step.ms));
+    let text = format!("{what}{of}, {} after its first step", took(step.ms));
     made(step.node.as_str(), "member", Mood::Plain, text)
 }
 

@@ -214,7 +214,6 @@ fn every_state_has_a_word_of_its_own() {
     assert_eq!(words, ["UP", "SUSPECT", "DOWN", "JOINING", "LEAVING", "EVICTED"]);
 }
 
-/// What is told of a node, as a coordinator would.
 #[test]
 fn how_one_ended_is_still_said_when_it_is_back() {
     let end = recorded("crash").last().unwrap().0.us() / 1_000;
@@ -229,6 +228,7 @@ fn how_one_ended_is_still_said_when_it_is_back() {
     );
 }
 
+/// What is told of a node, as a coordinator would.
 fn told_state(seq: u64, node: &str, from: &str, to: &str, reason: &str) -> serde_json::Value {
     serde_json::json!({"event": "member_state", "seq": seq, "source": "coordinator", "node": node,
         "from": from, "to": to, "reason": reason, "ring_share": 0.0})

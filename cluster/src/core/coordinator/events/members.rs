@@ -92,12 +92,10 @@ impl Coordinator {
         phase: RecoveryPhase,
         (done, total): (u64, u64),
     ) {
-        if phase == RecoveryPhase::Log {
-            self.events.recovering.remove(&place);
-        }
-        let began = *self.events.recovering.entry(place).or_insert(now);
-        if phase == RecoveryPhase::Ready {
-            self.events.recovering.remove(&place);
+        let begun = self.events.returning.remove(&place).filter(|_| phase != RecoveryPhase::Log);
+        let began = begun.map_or(now, |(_, began)| began);
+        if phase != RecoveryPhase::Ready {
+            self.events.returning.insert(place, (phase, began));
         }
         if !self.events.on(Topic::Member) {
             return;
@@ -110,8 +108,6 @@ impl Coordinator {
 
     /// A node knows all decisions: it has what it needs, or copies that.
     pub(in super::super) fn tell_caught_up(&mut self, now: Time, place: usize) {
-        // Before a crash it may have been at that, too.
-        self.events.copying.remove(&place);
         if !self.tell_copying(now, place) {
             self.tell_recovery(now, place, RecoveryPhase::Ready, (0, 0));
         }
@@ -122,15 +118,19 @@ impl Coordinator {
         for place in 0..self.nodes.len() {
             let is_here = self.nodes[place].caught_up && self.nodes[place].id.is_some();
             let copies = is_here && self.tell_copying(now, place);
-            if copies || !self.events.copying.remove(&place) {
+            if copies || !self.is_told_to_copy(place) {
                 continue;
             }
-            if is_here {
-                self.tell_recovery(now, place, RecoveryPhase::Ready, (0, 0));
-            } else {
-                self.events.recovering.remove(&place);
+            match is_here {
+                true => self.tell_recovery(now, place, RecoveryPhase::Ready, (0, 0)),
+                // It has lost its place again.
+                false => _ = self.events.returning.remove(&place),
             }
         }
+    }
+
+    fn is_told_to_copy(&self, place: usize) -> bool {
+        matches!(self.events.returning.get(&place), Some((RecoveryPhase::Copy, _)))
     }
 
     /// Whether a node that has come has yet to copy what it is to hold; told once.
@@ -140,12 +140,11 @@ impl Coordinator {
         if own.clone().next().is_none() {
             return false;
         }
-        let is_told = self.events.copying.contains(&place);
+        let is_told = self.is_told_to_copy(place);
         let begins = !is_told && self.state_of(node) == NodeState::Joining;
         if begins {
             let all = own.map(|learning| self.amount_to_learn(learning));
             let total = all.fold(Amount::NONE, Amount::plus).keys.unwrap_or(0);
-            self.events.copying.insert(place);
             self.tell_recovery(now, place, RecoveryPhase::Copy, (0, total));
         }
         begins || is_told

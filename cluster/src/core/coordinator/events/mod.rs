@@ -25,7 +25,9 @@ mod txns;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::event::{Body, CoordinatorState, Copies, LinkState, Subscribe, Topic, Topics};
+use protocol::event::{
+    Body, CoordinatorState, Copies, LinkState, RecoveryPhase, Subscribe, Topic, Topics,
+};
 use protocol::ids::{Epoch, NodeName, Version};
 use protocol::status::NodeState;
 
@@ -79,10 +81,9 @@ pub(super) struct Events {
     number: u64,
     /// The last event about each node, by its place: what comes next of it comes of that.
     latest: BTreeMap<usize, u64>,
-    /// Places of the nodes that came and were told to copy what they missed.
-    copying: BTreeSet<usize>,
-    /// Since when nodes come back, by place: from their first step until they are ready.
-    recovering: BTreeMap<usize, Time>,
+    /// Nodes that come back, by place: the step that was told last, and when the first one was;
+    /// none that are ready.
+    returning: BTreeMap<usize, (RecoveryPhase, Time)>,
     /// How the link to each node was last told to be.
     links: BTreeMap<usize, LinkState>,
     /// How many heartbeats in a row each node was told to have missed.

@@ -377,7 +377,7 @@ impl Model {
 
     pub(in super::super) fn copies_words(&self) -> Option<String> {
         let (replicas, keys) = (self.copies_wanted(), self.keys());
-        let copies = if replicas == 1 { "copy" } else { "copies" };
+        let copies = crate::text::plural(replicas.into(), "copy");
         let counting: Vec<String> =
             self.copies.uncounted.iter().map(|node| node.as_str().to_owned()).collect();
         match (self.keys_short(), keys) {

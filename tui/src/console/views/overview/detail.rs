@@ -170,7 +170,7 @@ fn recovery(node: &Node) -> Option<String> {
         0 => String::new(),
         total => format!(": {} of {}", count(step.done), count(total)),
     };
-    Some(format!("{what}{of}, {} after it registered", sentence::took(step.ms)))
+    Some(format!("{what}{of}, {} after its first step", sentence::took(step.ms)))
 }
 
 fn joined(parts: Vec<String>, tone: Tone) -> Vec<Span> {

@@ -135,7 +135,7 @@ fn a_returning_node_tells_its_step() {
     fed(&mut console, 4_100, FeedName::Coordinator, line);
     let text = frame(&console, 120, 36);
     assert!(
-        text.contains("copies what it missed: 12 of 3,400, 140 ms after it registered"),
+        text.contains("copies what it missed: 12 of 3,400, 140 ms after its first step"),
         "{text}"
     );
 }
