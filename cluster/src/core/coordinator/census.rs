@@ -14,16 +14,17 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use protocol::event::Copies;
-use protocol::ids::MemberId;
-use protocol::peer::RingRecord;
+use protocol::ids::{MemberId, RingNumber};
+use protocol::peer::{Heartbeat, RingRecord};
 
 use super::super::ring::{Range, Ring};
 use super::Coordinator;
 use super::members::Node;
 use super::status::counted;
 
-/// Rings before the one in force that are kept: a node counts by the newest within a heartbeat.
-const EARLIER_MAX: usize = 4;
+/// Rings before the one in force that are kept: a node counts by the newest within a heartbeat, in
+/// which the steps of some changes may be done.
+const EARLIER_MAX: usize = 16;
 
 /// The rings that were in force before, the newest last.
 #[derive(Debug, Default)]
@@ -38,6 +39,26 @@ impl Census {
             self.earlier.pop_front();
         }
         self.earlier.push_back((record, ring));
+    }
+}
+
+/// The keys for which a node is the first in sync, by one ring.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Counted {
+    ring: RingNumber,
+    keys: u64,
+}
+
+impl Counted {
+    /// What is known of the ring before once this heartbeat is a node's newest.
+    pub(super) fn before(node: &Node, heartbeat: &Heartbeat) -> Option<Self> {
+        let newest = node.heartbeat.as_ref().and_then(|newest| newest.ring);
+        match (newest, counted(node)) {
+            (Some(ring), Some(figures)) if heartbeat.ring != newest => {
+                Some(Self { ring, keys: figures.keys_primary })
+            }
+            _ => node.counted_before,
+        }
     }
 }
 
@@ -93,10 +114,19 @@ impl Coordinator {
         let next = self.step.as_ref().map(|step| (&step.record, &step.ring));
         let earlier = self.census.earlier.iter().rev().map(|(record, ring)| (record, ring));
         let rings = [(record, ring)].into_iter().chain(next).chain(earlier);
-        let mut counts: Vec<Count<'_>> =
-            rings.map(|(record, ring)| self.count_by(record, ring)).collect();
+        // What is known from before helps out where the newest does not do.
+        let before = rings.clone().map(|(record, ring)| self.count_by(record, ring, true));
+        let newest = rings.map(|(record, ring)| self.count_by(record, ring, false));
+        let (mut counts, mut more): (Vec<Count<'_>>, _) = (Vec::new(), newest.chain(before));
         for arc in ring.arcs() {
-            let Some(keys) = counts.iter_mut().find_map(|count| count.keys_in(arc.range)) else {
+            let mut known = counts.iter_mut().find_map(|count| count.keys_in(arc.range));
+            while known.is_none()
+                && let Some(mut count) = more.next()
+            {
+                known = count.keys_in(arc.range);
+                counts.push(count);
+            }
+            let Some(keys) = known else {
                 let who = self.node_name(arc.in_sync[0]);
                 if !copies.uncounted.contains(&who) {
                     copies.uncounted.push(who);
@@ -116,17 +146,20 @@ impl Coordinator {
         copies
     }
 
-    /// What was counted by this ring.
-    fn count_by<'a>(&self, record: &RingRecord, ring: &'a Ring) -> Count<'a> {
+    /// What was counted by this ring; `before`: also by those that count by another one now.
+    fn count_by<'a>(&self, record: &RingRecord, ring: &'a Ring, before: bool) -> Count<'a> {
         let in_force = self.record.as_ref().is_some_and(|now| now.number == record.number);
         let mut shares = BTreeMap::new();
         for member in &record.members {
             let node = self.nodes.iter().find(|node| node.uuid == member.uuid);
             let told = node.and_then(|node| node.heartbeat.as_ref());
             let by = told.map(|told| told.ring.map_or(in_force, |by| by == record.number));
-            if let Some(figures) = node.and_then(counted).filter(|_| by == Some(true)) {
-                let share = Share { keys: figures.keys_primary, width: 0, behind: 0 };
-                shares.insert(member.id, share);
+            let newest = node.and_then(counted).filter(|_| by == Some(true));
+            let earlier = node.and_then(|node| node.counted_before);
+            let earlier = earlier.filter(|told| before && told.ring == record.number);
+            let keys = newest.map(|figures| figures.keys_primary);
+            if let Some(keys) = keys.or(earlier.map(|told| told.keys)) {
+                shares.insert(member.id, Share { keys, width: 0, behind: 0 });
             }
         }
         for arc in ring.arcs() {

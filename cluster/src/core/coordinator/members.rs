@@ -14,6 +14,7 @@ use protocol::status::NodeState;
 use super::super::detector::{self, Observed, Verdict};
 use super::super::ring::{is_ring, number_in};
 use super::super::time::Time;
+use super::census::Counted;
 use super::heal::as_founded;
 use super::links::{Link, LinkPhase};
 use super::{Coordinator, Effect, Note, Phase, RegistrationId};
@@ -56,6 +57,8 @@ pub(super) struct Node {
     pub(super) heartbeat: Option<Heartbeat>,
     pub(super) heartbeat_at: Option<Time>,
     pub(super) heartbeats: u64,
+    /// What it counted last by the ring before that of its newest heartbeat.
+    pub(super) counted_before: Option<Counted>,
     pub(super) state: NodeState,
     /// Why it is seen so, as the event `member_state` says it.
     pub(super) reason: &'static str,
@@ -100,6 +103,7 @@ impl Node {
             heartbeat: None,
             heartbeat_at: None,
             heartbeats: 0,
+            counted_before: None,
             state: NodeState::Suspect,
             reason: "registered",
             caught_up: false,
@@ -178,7 +182,7 @@ impl Coordinator {
         node.redial_at = None;
         if restarted {
             node.caught_up = false;
-            node.heartbeat = None;
+            (node.heartbeat, node.counted_before) = (None, None);
             self.end_link(now, place, false);
             self.void_votes(place);
             if let Some(member) = self.nodes[place].id {
@@ -375,6 +379,7 @@ impl Coordinator {
         node.last_heard = now;
         let before = node.heartbeat_at.replace(now);
         node.heartbeats += 1;
+        node.counted_before = Counted::before(node, heartbeat);
         node.heartbeat = Some(heartbeat.clone());
         self.tell_heartbeat(now, heartbeat, before);
         self.watch_members(now);
