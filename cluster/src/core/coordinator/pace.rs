@@ -2,8 +2,9 @@
 //!
 //! For all that is copied together. It is never faster than `copy_bytes_per_s`. While clients are
 //! served, one portion at a time is on its way, small enough that nobody waits long behind it, and
-//! after each comes a pause [`PAUSES`] times as long as that portion took: so copying has about a
-//! sixth of the time of whoever has to do with it, and where machines are busy, portions take
+//! after each comes a pause: as long as that portion took, twice for each request of a client that
+//! is open on the average, [`PAUSES_MAX`] times at most. So copying beside few requests goes on for
+//! half of the time, and beside many for a sixth; and where machines are busy, portions take
 //! longer, so they get smaller, and the pauses longer. When nobody asks for anything, and when
 //! something that is to be copied has only one copy left, copying has all the time.
 //!
@@ -11,8 +12,11 @@
 
 use super::super::time::Time;
 
-/// Pauses as long as a portion took, after each, while clients are served.
-const PAUSES: u64 = 5;
+/// Pauses as long as a portion took, after each: for each open request, and at most.
+const PAUSES_EACH: f64 = 2.0;
+const PAUSES_MAX: f64 = 5.0;
+/// Looks over which open requests are averaged, about.
+const LOOKS: f64 = 16.0;
 /// What a portion should take while clients are served, and while copying is alone, microseconds.
 const SHARED_US: u64 = 2_000;
 const ALONE_US: u64 = 20_000;
@@ -33,6 +37,8 @@ pub(super) struct Pace {
     /// Requests that clients had made at the last look, if there was one.
     served: Option<u64>,
     shared_until: Time,
+    /// Open requests on the average of the last looks.
+    open: f64,
     /// Something has only one copy left.
     urgent: bool,
     bytes_max: u64,
@@ -41,11 +47,14 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn new() -> Self {
         let (not_before, shared_until) = (Time(0), Time(0));
-        Self { not_before, served: None, shared_until, urgent: false, bytes_max: 4 * BYTES_MIN }
+        // As beside many, until it is known.
+        let (served, open, urgent) = (None, PAUSES_MAX, false);
+        Self { not_before, served, shared_until, open, urgent, bytes_max: 4 * BYTES_MIN }
     }
 
-    /// Clients have made so many requests until now.
-    pub(super) fn look(&mut self, now: Time, served: u64, urgent: bool) {
+    /// Clients have made so many requests until now, and so many are open.
+    pub(super) fn look(&mut self, now: Time, served: u64, open: usize, urgent: bool) {
+        self.open += (open as f64 - self.open) / LOOKS;
         if self.served.is_some_and(|before| served > before) {
             self.shared_until = now.plus_ms(SERVED_MS);
         }
@@ -84,7 +93,8 @@ impl Pace {
             self.bytes_max = (self.bytes_max * 2).min(BYTES_MAX);
         }
         if shared {
-            let pause_us = took_us.saturating_mul(PAUSES).min(PAUSE_US_MAX);
+            let pauses = (PAUSES_EACH * self.open).min(PAUSES_MAX);
+            let pause_us = ((took_us as f64 * pauses) as u64).min(PAUSE_US_MAX);
             self.not_before = self.not_before.max(now.plus_us(pause_us));
         }
     }
@@ -114,7 +124,7 @@ mod tests {
     #[test]
     fn alone_only_the_rate_counts() {
         let mut pace = Pace::new();
-        pace.look(NOW, 0, false);
+        pace.look(NOW, 0, 0, false);
         assert!(asks(&pace, NOW, &[NOW; 3]));
         pace.read(NOW, 500, RATE);
         pace.read(NOW, 500, RATE);
@@ -127,28 +137,43 @@ mod tests {
     #[test]
     fn beside_clients_it_has_a_part_of_the_time() {
         let mut pace = Pace::new();
-        pace.look(NOW, 0, false);
-        pace.look(NOW, 7, false);
+        pace.look(NOW, 0, 9, false);
+        pace.look(NOW, 7, 9, false);
         assert!(asks(&pace, NOW, &[]));
         assert!(!asks(&pace, NOW, &[NOW]), "one at a time");
         assert!(asks(&pace, NOW.plus_us(SILENT_US), &[NOW]), "unless that one is silent");
         pace.taken(NOW, Time(NOW.0 - 3_000));
-        assert_eq!(pace.due(), NOW.plus_us(3_000 * PAUSES));
+        assert_eq!(pace.due(), NOW.plus_us(3_000 * 5));
         pace.taken(NOW, Time(0));
         assert_eq!(pace.due(), NOW.plus_us(PAUSE_US_MAX));
         // The last client has gone.
         let later = NOW.plus_ms(SERVED_MS);
-        pace.look(later, 7, false);
+        pace.look(later, 7, 0, false);
         pace.anew(later);
         pace.taken(later, NOW);
         assert!(asks(&pace, later, &[NOW]));
     }
 
     #[test]
+    fn the_fewer_requests_are_open_the_shorter_are_the_pauses() {
+        let mut pace = Pace::new();
+        let mut pause_us = |open: [usize; 2]| {
+            (0..400).for_each(|n| pace.look(NOW, n, open[n as usize % 2], false));
+            pace.anew(Time(0));
+            pace.taken(NOW, Time(NOW.0 - 1_000));
+            pace.due().since_us(NOW)
+        };
+        assert_eq!(pause_us([20, 20]), 5_000);
+        assert!((900..1_100).contains(&pause_us([0, 1])), "one is open half of the time");
+        assert_eq!(pause_us([0, 0]), 0);
+        assert!((1_900..=2_000).contains(&pause_us([1, 1])));
+    }
+
+    #[test]
     fn a_last_copy_does_not_wait_for_clients() {
         let mut pace = Pace::new();
-        pace.look(NOW, 0, true);
-        pace.look(NOW, 7, true);
+        pace.look(NOW, 0, 9, true);
+        pace.look(NOW, 7, 9, true);
         pace.taken(NOW, Time(NOW.0 - 3_000));
         assert!(asks(&pace, NOW, &[NOW; 3]));
     }
@@ -157,7 +182,7 @@ mod tests {
     fn portions_are_as_long_as_they_may_take() {
         let mut pace = Pace::new();
         let mut take = |us: u64, served: u64| {
-            pace.look(NOW, served, false);
+            pace.look(NOW, served, 9, false);
             (0..20).for_each(|_| pace.taken(NOW, Time(NOW.0 - us)));
             pace.bytes_max()
         };
