@@ -310,6 +310,13 @@ fn a_presenter_presses_enter_and_takes_the_cluster_over() {
     demo.types("4\r", &["The third words.", "[1 Overview]"]);
     demo.types("\x1b", &["the cluster is yours", "LIVE"]);
     demo.types("2", &["[2 Ring]", "1/1 up"]);
+    // A key at the very moment of another size is a key.
+    for columns in 100..110 {
+        demo.terminal.resize(columns);
+        demo.types("1", &["[1 Overview]"]);
+        demo.terminal.resize(columns + 20);
+        demo.types("2", &["[2 Ring]"]);
+    }
     demo.leave();
 }
 
