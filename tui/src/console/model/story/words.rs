@@ -381,6 +381,9 @@ impl Model {
         let counting: Vec<String> =
             self.copies.uncounted.iter().map(|node| node.as_str().to_owned()).collect();
         match (self.keys_short(), keys) {
+            (0, 0) if !counting.is_empty() => {
+                Some(format!("keys are being counted, {} not yet done", list(&counting)))
+            }
             (0, keys) if !counting.is_empty() => Some(format!(
                 "at least {} {replicas} {copies}, {} not counted yet",
                 keys_have(keys),
