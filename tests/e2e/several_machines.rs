@@ -113,7 +113,36 @@ fn servers_are_started_from_files() {
     assert_eq!(said["client"], client);
     wait_healthy(client.parse().expect("an address"));
     assert_eq!(machines.ran(&["get", "k", "--addr", &client]).ended(0).out, "v\n");
+    // What was pushed last is `a`, and before it `c`.
+    let leaver = nodes.remove(1);
+    end_of_removed(&machines, &client, "c", leaver);
     nodes.into_iter().chain([again]).for_each(kill);
+}
+
+/// A node that nobody supervises is removed: it ends by itself and says why, and whoever starts it
+/// again is told the same.
+/// Contract: "`remove {node}` (drain, leave; its process is then stopped and not restarted)"
+fn end_of_removed(machines: &Machines, client: &str, name: &str, mut leaver: Child) {
+    let order = ["admin", "remove", name, "--yes", "--addr", client];
+    let removed = machines.ran(&order).ended(0);
+    assert!(removed.out.contains(&format!("(remove {name}) is done")), "{removed:?}");
+    let end_of = |child: &mut Child| {
+        wait_for(name, WAIT_MAX, || child.try_wait().expect("it is our child")).code()
+    };
+    let said = || {
+        let log = fs::read_to_string(machines.dir.path().join("stderr")).unwrap_or_default();
+        log.matches(&format!("{name} was removed from the cluster")).count()
+    };
+    let code = end_of(&mut leaver);
+    assert!(code.is_some_and(|code| code != 0) && said() > 0, "{code:?}");
+    let before = said();
+    let (mut again, _) = machines.start(&["node", "--config", &format!("{name}.toml")]);
+    assert_eq!(end_of(&mut again), code);
+    assert!(said() > before);
+    let status = ask(client.parse().expect("an address"), &json!({"op": "status"}));
+    let status = status.expect("an answer");
+    let names = status["nodes"].as_array().expect("a list").iter().map(|node| &node["name"]);
+    assert_eq!(names.collect::<Vec<_>>(), ["a", "b"], "{status}");
 }
 
 #[test]

@@ -168,6 +168,7 @@ impl World {
                 self.event(format!("c{name} turns it away: {reason}"));
             }
             Effect::Registered { .. } => {}
+            Effect::RegistrationOver(conn) => self.register_again(number, conn),
             // No script watches.
             Effect::Watched { .. } | Effect::WatchLost(_) => {}
             Effect::Dial { session, addr } => self.dial(number, session, addr),

@@ -176,6 +176,18 @@ impl World {
         self.coordinators[coordinator].inbox.push_back(input);
     }
 
+    /// A registration was ended by its coordinator: the node registers again.
+    pub(super) fn register_again(&mut self, coordinator: usize, conn: RegistrationId) {
+        let is_its = |machine: &Machine| {
+            let process = machine.process.as_ref();
+            process.is_some_and(|process| process.registration == Some((coordinator, conn)))
+        };
+        if let Some(node) = self.machines.iter().position(is_its) {
+            self.event(format!("n{} registers again", node + 1));
+            self.register(coordinator, node);
+        }
+    }
+
     fn unregister(&mut self, node: usize) {
         let process = self.machines[node].process.as_mut();
         let Some((at, conn)) = process.and_then(|p| p.registration.take()) else { return };

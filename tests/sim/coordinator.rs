@@ -202,6 +202,7 @@ impl World {
             Effect::Registered { conn, answer } => {
                 self.answer_registration(coordinator, conn, &answer);
             }
+            Effect::RegistrationOver(conn) => self.end_registration(coordinator, conn.0),
             Effect::Dial { session, addr } => self.dial(coordinator, session, addr),
             Effect::HangUp { session } => {
                 let link = self.coordinators[coordinator].links.get(&session).copied();

@@ -67,6 +67,7 @@ const AT_LEAST: &[(&str, u64)] = &[
     ("nodes clogged", 207),
     ("disks wiped", 46),
     ("strangers refused", 35),
+    ("registrations ended", 30),
     ("directories rolled back", 9),
     ("older copies found lost", 6),
     ("older copies refused", 1),

@@ -73,6 +73,16 @@ impl World {
         }
     }
 
+    /// A coordinator ends a registration that was welcome.
+    pub(crate) fn end_registration(&mut self, coordinator: usize, conn: u64) {
+        let known = &self.coordinators[coordinator].registrations;
+        let Some((node, life)) = known.get(&conn).copied() else { return };
+        self.coverage.met("registrations ended");
+        let wait = self.delay();
+        self.after(wait, Event::RegistrationEnd { node, life, conn });
+        self.after(wait, Event::Unregistered(coordinator, conn));
+    }
+
     /// The node's end of a registration is gone: the coordinator hears of it, sooner or later.
     pub(crate) fn registration_lost(&mut self, conn: u64) {
         let late = if self.plan.net.silent_ends { self.rng.below(3_000) * MS } else { 0 };

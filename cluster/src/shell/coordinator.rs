@@ -19,7 +19,7 @@ use protocol::peer::{Register, Registered};
 use protocol::reply;
 use tokio::net::UdpSocket;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::alarm::Alarm;
 use super::budget::{Budget, FREE_REPLY_BYTES, Share};
@@ -109,8 +109,8 @@ pub(super) enum Event {
         conn: RegistrationId,
         /// Who it is.
         register: Box<Register>,
-        /// Where the answer goes.
-        answer: oneshot::Sender<Registered>,
+        /// Where the answer goes; dropped when the connection is to end.
+        answer: mpsc::Sender<Registered>,
     },
 }
 
@@ -147,7 +147,7 @@ struct Driver {
     alarm: Alarm,
     /// Links by session, and where their messages go once they are up.
     links: HashMap<u64, (Link, Option<Outlet>)>,
-    registrations: HashMap<RegistrationId, oneshot::Sender<Registered>>,
+    registrations: HashMap<RegistrationId, mpsc::Sender<Registered>>,
     released: bool,
 }
 
@@ -330,12 +330,18 @@ impl Driver {
     fn take(&mut self, now: Time, event: Event) {
         match event {
             Event::Core(input) => {
-                if let Input::ClientGone(conn) = input {
-                    self.clients.remove(&conn);
-                    self.administered.gone(conn);
-                    if self.subscribers.remove(conn) {
-                        self.ask_for_events(now);
+                match input {
+                    Input::ClientGone(conn) => {
+                        self.clients.remove(&conn);
+                        self.administered.gone(conn);
+                        if self.subscribers.remove(conn) {
+                            self.ask_for_events(now);
+                        }
                     }
+                    Input::Unregistered(conn) => {
+                        self.registrations.remove(&conn);
+                    }
+                    _ => {}
                 }
                 self.hand_in(now, input);
             }
@@ -480,9 +486,13 @@ impl Driver {
                 }
             }
             Effect::Registered { conn, answer } => {
-                if let Some(waiting) = self.registrations.remove(&conn) {
-                    let _ = waiting.send(answer);
+                // Room for the one answer that there is; nobody waits where it has gone.
+                if let Some(waiting) = self.registrations.get(&conn) {
+                    let _ = waiting.try_send(answer);
                 }
+            }
+            Effect::RegistrationOver(conn) => {
+                self.registrations.remove(&conn);
             }
             Effect::Dial { session, addr } => {
                 let secret = self.shared.tokens.peer().cloned();

@@ -12,7 +12,7 @@ use protocol::proof::PROOF_LINE_BYTES_MAX;
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::coordinator::Event;
 use super::lines::{self, LineReader};
@@ -87,20 +87,26 @@ async fn serve(
             return Err(error);
         }
     };
-    let (answer_in, answer) = oneshot::channel();
+    let (answer_in, mut answers) = mpsc::channel(1);
     let event = Event::Register { conn, register, answer: answer_in };
     let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
     events.send(event).await.map_err(|_| gone())?;
-    let answer = answer.await.map_err(|_| gone())?;
+    let answer = answers.recv().await.ok_or_else(gone)?;
     let mut out = Vec::new();
     lines::write_line(&mut out, &answer);
     lines::send(&mut writer, &mut out).await?;
     if matches!(answer, Registered::Refused { .. }) {
         return Ok(());
     }
-    // Silent from here on: its end is the message.
-    while reader.next::<serde_json::Value>().await?.is_some() {}
-    Ok(())
+    // Silent from here on: its end is the message, whoever ends it.
+    let silence = async {
+        while reader.next::<serde_json::Value>().await?.is_some() {}
+        Ok(())
+    };
+    tokio::select! {
+        ended = silence => ended,
+        _ = answers.recv() => Ok(()),
+    }
 }
 
 /// Answers whoever does not prove the peer token.

@@ -259,6 +259,7 @@ impl Coordinator {
         self.phase = Phase::Recovering { tell_from, marking: false };
         self.take_numbers();
         self.note(Note::Phase("recovering", self.epoch));
+        self.admit_anew(now);
         (0..self.nodes.len()).for_each(|place| self.hear_losses(now, place));
         for place in 0..self.nodes.len() {
             if self.nodes[place].installed == Some(record.number) {

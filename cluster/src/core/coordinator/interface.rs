@@ -160,6 +160,8 @@ pub enum Effect {
         /// The answer.
         answer: Registered,
     },
+    /// End the connection of a registration that was welcome: its node registers again.
+    RegistrationOver(RegistrationId),
     /// Connect to a node.
     Dial {
         /// The session of the new link.

@@ -4,44 +4,24 @@
 //! by its report (`resolve`). Who is a member, the ring in force says (`rings`).
 
 use protocol::event::RecoveryPhase;
-use protocol::ids::{Epoch, Incarnation, MemberId, NodeName, Uuid};
+use protocol::ids::{Incarnation, MemberId, NodeName, Uuid};
 use protocol::peer::{
-    CopyProgress, Departed, Down, DownBody, Greeting, Heartbeat, Open, Register, Registered,
-    Report, RingRecord, too_far_apart,
+    CopyProgress, Down, DownBody, Greeting, Heartbeat, Open, Register, Registered, Report,
+    RingRecord,
 };
 use protocol::status::NodeState;
 
 use super::super::detector::{self, Observed, Verdict};
-use super::super::ring::{is_ring, number_in};
+use super::super::ring::number_in;
 use super::super::time::Time;
+use super::admission::Unwelcome;
 use super::census::Counted;
-use super::heal::as_founded;
 use super::links::{Link, LinkPhase};
 use super::{Coordinator, Effect, Note, Phase, RegistrationId};
 
 /// First wait before a lost link is dialled again, milliseconds; doubles up to the last.
 const REDIAL_MS: u64 = 20;
 const REDIAL_MS_MAX: u64 = 500;
-/// Nodes that are no members and may wait to become some.
-const STRANGERS_MAX: usize = 64;
-
-/// Why a node may not register.
-struct Unwelcome {
-    reason: String,
-    /// It may once something has changed that is no business of its own.
-    later: bool,
-}
-
-impl Unwelcome {
-    fn for_ever(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), later: false }
-    }
-
-    fn for_now(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), later: true }
-    }
-}
-
 /// One node.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -145,13 +125,12 @@ impl Node {
 impl Coordinator {
     pub(super) fn on_register(&mut self, now: Time, conn: RegistrationId, register: Register) {
         if let Err(Unwelcome { reason, later }) = self.admit(&register) {
-            // Who asks again and again says so itself.
-            if !later {
+            // Who was removed is as it was ordered; who asks again and again says so itself.
+            if !self.tell_removed_again(&register) && !later {
                 self.note(Note::Alarm(format!("{} may not register: {reason}", register.name)));
             }
             let answer = Registered::Refused { reason, later };
             self.effects.push(Effect::Registered { conn, answer });
-            self.tell_removed_again(&register);
             return;
         }
         let place = self.nodes.iter().position(|node| node.uuid == register.uuid);
@@ -198,155 +177,12 @@ impl Coordinator {
         self.claim_step(now);
     }
 
-    /// Whether the node may take part, or the sentence that says why not.
-    fn admit(&self, register: &Register) -> Result<(), Unwelcome> {
-        let cluster = self.known_cluster();
-        let far = too_far_apart(&register.greeting, &Greeting::new(cluster));
-        if let Some(reason) = far {
-            return Err(Unwelcome::for_ever(reason));
-        }
-        let theirs = register.greeting.cluster;
-        let in_ring = register.ring.as_ref().map(|ring| ring.cluster);
-        let sound = register.ring.as_ref().is_none_or(is_ring)
-            && (theirs.is_none() || in_ring.is_none() || theirs == in_ring);
-        if !sound || register.fence > Epoch::MAX {
-            return Err(Unwelcome::for_ever(
-                "what it says of its ring or epoch cannot be: its directory is damaged, \
-                        or it is no node of piazza",
-            ));
-        }
-        if let (Some(ours), Some(theirs)) = (cluster, theirs.or(in_ring))
-            && ours != theirs
-        {
-            return Err(Unwelcome::for_ever(format!(
-                "its directory belongs to cluster {theirs}, not to {ours}"
-            )));
-        }
-        let ours = self.record.as_deref().cloned();
-        let told = self.newest_ring().into_iter().chain(register.ring.clone()).chain(ours);
-        let ring = told.max_by_key(|ring| ring.number);
-        let id = ring.as_ref().and_then(|ring| self.counts_as(ring, register.uuid));
-        if id.is_some_and(|id| self.is_expelled(id)) {
-            let reason = "its store has lost data that other nodes rely on: its directory must \
-                          not be used again";
-            return Err(Unwelcome::for_ever(reason));
-        }
-        if let Some(record) = &ring
-            && id.is_none()
-        {
-            self.admit_stranger(record, register)?;
-        }
-        for node in &self.nodes {
-            // Members' names differ: another store under one came before any ring was known, and
-            // is in nobody's way.
-            if ring.is_none() && node.uuid != register.uuid && node.name == register.name {
-                let reason = format!("another store registered under the name {}", node.name);
-                // Where that one has gone, its disk may be what was wiped: a ring will tell.
-                return Err(match node.registered_on {
-                    Some(_) => Unwelcome::for_ever(reason),
-                    None => Unwelcome::for_now(reason),
-                });
-            }
-            let known = node.register.as_ref().filter(|_| node.uuid == register.uuid);
-            if let Some(known) = known {
-                let older = register.incarnation < known.incarnation;
-                let twin = register.incarnation == known.incarnation && register.addr != known.addr;
-                if older || twin {
-                    return Err(Unwelcome::for_ever(
-                        "another process runs on a copy of its directory",
-                    ));
-                }
-            }
-        }
-        let full = ring.is_none() && self.nodes.len() >= usize::from(self.config.nodes);
-        if full && !self.nodes.iter().any(|node| node.uuid == register.uuid) {
-            return Err(Unwelcome::for_ever(format!(
-                "{} nodes have registered already",
-                self.nodes.len()
-            )));
-        }
-        Ok(())
-    }
-
-    /// The number by which a store counts in the claim of this ring, or is a member of it. Until it
-    /// is in force the one before it may be, in which whoever it leaves out still counts.
-    fn counts_as(&self, ring: &RingRecord, store: Uuid) -> Option<MemberId> {
-        let in_force = match self.phase {
-            Phase::Gathering { .. } | Phase::Claiming { .. } | Phase::Installing { .. } => false,
-            Phase::Recovering { .. } | Phase::Active => true,
-            Phase::Stopping { .. } | Phase::Stopped => true,
-        };
-        let is_it = |out: &&Departed| out.uuid == store && (in_force || out.lost);
-        match ring.outgoing.iter().find(is_it) {
-            Some(_) => None,
-            None => number_in(ring, store),
-        }
-    }
-
     /// Whether a node that never was a member has gone: nobody waits for it.
     pub(super) fn is_forgotten(&self, node: &Node) -> bool {
         let Some((record, _)) = self.newest() else { return false };
         let gone = node.registered_on.is_none() && node.link.phase == LinkPhase::Closed;
         let mut known = record.departed.iter().chain(&record.outgoing);
         gone && node.id.is_none() && !known.any(|departed| departed.uuid == node.uuid)
-    }
-
-    /// Whether a store that is no member may wait to become one.
-    fn admit_stranger(&self, record: &RingRecord, register: &Register) -> Result<(), Unwelcome> {
-        let name = &register.name;
-        let gone = record.departed.iter().rev().chain(&record.outgoing);
-        let own = gone.clone().find(|departed| departed.uuid == register.uuid);
-        if own.is_some_and(|own| own.lost) {
-            return Err(Unwelcome::for_ever(
-                "its store has lost data that other nodes rely on: its directory must \
-                        not be used again",
-            ));
-        }
-        if own.is_some_and(|own| own.removed) {
-            return Err(Unwelcome::for_ever(format!(
-                "{name} was removed from the cluster: start a node with an empty directory and \
-                 another name, and add it"
-            )));
-        }
-        if own.is_none() && register.ring.is_some() {
-            return Err(Unwelcome::for_ever(format!(
-                "its directory belongs to this cluster, but {name} is no member of it: it is a \
-                 copy, or was removed long ago; use an empty directory"
-            )));
-        }
-        if record.members.iter().any(|member| member.name == *name) {
-            if as_founded(record).is_some() {
-                return Err(Unwelcome::for_ever(format!(
-                    "{name} is a member with another directory, and this cluster's members stay as \
-                     they were founded: start it with the directory that it had"
-                )));
-            }
-            return Err(Unwelcome::for_now(format!(
-                "{name} is a member with another directory: one that was wiped can only come back \
-                 when {name} has been evicted, or under another name"
-            )));
-        }
-        let known = self.nodes.iter().any(|node| node.uuid == register.uuid);
-        let waits = |node: &&Node| node.id.is_none() && !self.is_forgotten(node);
-        let strangers = self.nodes.iter().filter(waits).count();
-        if !known && strangers >= STRANGERS_MAX {
-            return Err(Unwelcome::for_now(format!("{strangers} nodes wait to be added already")));
-        }
-        Ok(())
-    }
-
-    /// Whoever runs a removed node may have missed that it is one.
-    fn tell_removed_again(&mut self, register: &Register) {
-        let Some(record) = self.record.as_deref() else { return };
-        let (uuid, name) = (register.uuid, &register.name);
-        let is_it = |departed: &Departed| departed.uuid == uuid && departed.removed;
-        // Another store may bear its name by now.
-        let is_other = |node: &Node| node.uuid != uuid && node.name == *name;
-        let taken = record.members.iter().any(|member| member.name == *name)
-            || self.nodes.iter().any(is_other);
-        if record.departed.iter().any(is_it) && !taken {
-            self.effects.push(Effect::NodeRemoved(name.to_string()));
-        }
     }
 
     pub(super) fn known_cluster(&self) -> Option<Uuid> {

@@ -4,6 +4,7 @@
 //! list order. Data flows one way through the modules below, in this order:
 //!
 //! * `members`: who has registered, who is alive; opens and ends links
+//! * `admission`: who may register
 //! * `claim`: epoch, founding, the ring in force, the wait for old leases (R2, R11, R15)
 //! * `links`: sessions with the nodes: batches down, answers up, windows
 //! * `voting`: what awaits votes
@@ -41,6 +42,7 @@
 //! Never: keeps anything that a restart would miss; tells a result before it may (see `claim`);
 //! shows an undecided write.
 
+mod admission;
 mod audit;
 mod census;
 mod change;

@@ -201,6 +201,7 @@ impl Coordinator {
         self.ring = Some(ring);
         self.take_numbers();
         self.note(Note::Ring { number, what: "in force" });
+        self.admit_anew(now);
         self.onces_are_here();
         self.restart_scans();
         for barrier in &mut self.barriers {

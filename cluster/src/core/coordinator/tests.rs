@@ -77,6 +77,8 @@ struct Side {
     wanted: u32,
     /// Nodes that were removed by order.
     removed: Vec<String>,
+    /// Registrations that it ended.
+    over: Vec<RegistrationId>,
     dead: bool,
 }
 
@@ -238,6 +240,7 @@ impl World {
             seen: None,
             wanted: 0,
             removed: Vec::new(),
+            over: Vec::new(),
             dead: false,
         });
         self.sides.len() - 1
@@ -313,6 +316,7 @@ impl World {
             Effect::Event(event) => it.events.push(*event),
             Effect::Active { .. } => it.active = true,
             Effect::Released => it.released = true,
+            Effect::RegistrationOver(conn) => it.over.push(conn),
             Effect::WantNode => it.wanted += 1,
             Effect::NodeRemoved(node) => it.removed.push(node),
             Effect::Dial { session, addr } => self.dial(side, session, addr),

@@ -89,6 +89,7 @@ fn a_member_is_not_turned_away_because_strangers_came_first() {
         let register = Register { name, uuid, addr, ring: None, ..world.registration(0) };
         world.register_as(side, register);
     }
+    let wiped = RegistrationId(world.last_registration);
     // The member of that name comes when the ring is known already.
     for node in [1, 2, 0] {
         world.register(side, node);
@@ -97,6 +98,8 @@ fn a_member_is_not_turned_away_because_strangers_came_first() {
     assert_eq!(world.sides[side].refusals, Vec::<String>::new());
     world.advance(3_000);
     assert!(world.sides[side].active);
+    // Now it is known whose name it is, and the other one is to hear of it; `n9` may wait.
+    assert_eq!(world.sides[side].over, [wiped]);
 }
 
 /// H47: one address an incarnation, and none that is over.
