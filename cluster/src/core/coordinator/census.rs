@@ -114,7 +114,7 @@ impl Coordinator {
         let next = self.step.as_ref().map(|step| (&step.record, &step.ring));
         let earlier = self.census.earlier.iter().rev().map(|(record, ring)| (record, ring));
         let rings = [(record, ring)].into_iter().chain(next).chain(earlier);
-        // What is known from before helps out where the newest does not do.
+        // What is known from before helps out where the newest does not do: counted only then.
         let before = rings.clone().map(|(record, ring)| self.count_by(record, ring, true));
         let newest = rings.map(|(record, ring)| self.count_by(record, ring, false));
         let (mut counts, mut more): (Vec<Count<'_>>, _) = (Vec::new(), newest.chain(before));

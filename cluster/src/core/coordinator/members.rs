@@ -22,6 +22,7 @@ use super::{Coordinator, Effect, Note, Phase, RegistrationId};
 /// First wait before a lost link is dialled again, milliseconds; doubles up to the last.
 const REDIAL_MS: u64 = 20;
 const REDIAL_MS_MAX: u64 = 500;
+
 /// One node.
 #[derive(Debug)]
 pub(super) struct Node {

@@ -52,7 +52,8 @@ impl Pace {
         Self { not_before, served, shared_until, open, urgent, bytes_max: 4 * BYTES_MIN }
     }
 
-    /// Clients have made so many requests until now, and so many are open.
+    /// Clients have made so many requests until now, and so many are open; `urgent`: something has
+    /// only one copy left.
     pub(super) fn look(&mut self, now: Time, served: u64, open: usize, urgent: bool) {
         self.open += (open as f64 - self.open) / LOOKS;
         if self.served.is_some_and(|before| served > before) {

@@ -279,6 +279,26 @@ fn a_return_that_is_told_before_its_ring_is_a_return() {
     assert_eq!(causes, [Cause::Returns]);
 }
 
+/// What is counted is a lower bound while some have yet to count, and of nothing there is none.
+#[test]
+fn keys_that_nobody_has_counted_are_told_as_that() {
+    let mut model = played("calm", 6_000).model;
+    let copies = |seq: u64, counted: serde_json::Value, missing: &[&str]| {
+        serde_json::json!({"event": "copies", "seq": seq, "source": "coordinator",
+            "by_live_copies": counted, "uncounted": missing, "unwritable": 0})
+    };
+    let none = serde_json::json!({});
+    feed(&mut model, 6_100, copies(90_000, none, &["n1", "n2"]));
+    let words = "keys are being counted, n1 and n2 not yet done";
+    assert_eq!(model.copies_words().as_deref(), Some(words));
+    assert!(model.told().headline.iter().any(|said| said == words));
+    feed(&mut model, 6_200, copies(90_001, serde_json::json!({"2": 70}), &["n2"]));
+    let words = "at least 70 keys have 2 copies, n2 not counted yet";
+    assert_eq!(model.copies_words().as_deref(), Some(words));
+    feed(&mut model, 6_300, copies(90_002, serde_json::json!({"2": 99}), &[]));
+    assert_eq!(model.copies_words().as_deref(), Some("all 99 keys have 2 copies"));
+}
+
 /// A second node ends that stands in for the first: nobody reads what only they hold.
 #[test]
 fn a_node_that_is_away_answers_for_nobody() {

@@ -121,10 +121,11 @@ impl Coordinator {
             if copies || !self.is_told_to_copy(place) {
                 continue;
             }
-            match is_here {
-                true => self.tell_recovery(now, place, RecoveryPhase::Ready, (0, 0)),
+            if is_here {
+                self.tell_recovery(now, place, RecoveryPhase::Ready, (0, 0));
+            } else {
                 // It has lost its place again.
-                false => _ = self.events.returning.remove(&place),
+                self.events.returning.remove(&place);
             }
         }
     }
