@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+use std::{fs, io};
 
 mod audit;
 mod disk;
@@ -48,10 +50,19 @@ impl Directory {
         FjallKeystore::open(&self.keystore(), STORE, 1 << 20)
     }
 
+    /// What a kill would leave now. An engine that is open merges tables meanwhile, by threads of
+    /// its own: a copy during which a file came, went or grew is of no one moment.
     fn copy(&self) -> Self {
-        let copy = Self::new();
-        copy_all(&self.0, &copy.0);
-        copy
+        for _ in 0..1_000 {
+            let (before, copy) = (state_of(&self.0), Self::new());
+            let copied = copy_all(&self.0, &copy.0);
+            if let (Ok(before), Ok(()), Ok(after)) = (before, copied, state_of(&self.0))
+                && before == after
+            {
+                return copy;
+            }
+        }
+        panic!("{} is never at rest", self.0.display());
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -75,17 +86,33 @@ impl Drop for Directory {
     }
 }
 
-fn copy_all(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
+fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
         let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_all(&entry.path(), &target);
+        if entry.file_type()?.is_dir() {
+            copy_all(&entry.path(), &target)?;
         } else {
-            fs::copy(entry.path(), target).unwrap();
+            fs::copy(entry.path(), target)?;
         }
     }
+    Ok(())
+}
+
+/// All files below a directory: which they are, how long, and when they were changed last.
+fn state_of(path: &Path) -> io::Result<BTreeMap<PathBuf, (u64, u64, SystemTime)>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(path)? {
+        let path = entry?.path();
+        let about = fs::metadata(&path)?;
+        if about.is_dir() {
+            found.append(&mut state_of(&path)?);
+        } else {
+            found.insert(path, (about.ino(), about.len(), about.modified()?));
+        }
+    }
+    Ok(found)
 }
 
 /// What is counted by.
