@@ -226,6 +226,10 @@ impl Loop<'_> {
         } else if let Some(pid) = pid {
             // It may have ended by itself.
             let _ = super::procs::sigkill(pid);
+            // Until its supervisor has seen that, all seems to be at rest.
+            wait_for(&format!("the end of {victim}; {}", self.repeat), WAIT_MAX, || {
+                (procs_pid(&self.cluster.supervised(), &victim) != Some(pid)).then_some(())
+            });
         }
         victim
     }
