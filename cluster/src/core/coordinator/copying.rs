@@ -227,10 +227,12 @@ impl Coordinator {
         };
         let (_, bytes) = self.copies.copied();
         self.copies.meter.look(now, bytes);
-        let cached = self.cache.stats();
-        let served = cached.hits + cached.misses + self.ops.committed + self.ops.aborted;
-        let urgent = record.learning.iter().any(|learning| self.has_one_copy(learning.span));
-        self.pace.look(now, served, self.txns.len() + self.reads.len(), urgent);
+        if self.pace.is_look_due(now) {
+            let cached = self.cache.stats();
+            let served = cached.hits + cached.misses + self.ops.committed + self.ops.aborted;
+            let urgent = record.learning.iter().any(|learning| self.has_one_copy(learning.span));
+            self.pace.look(now, served, self.txns.len() + self.reads.len(), urgent);
+        }
         self.plan_transfers(now, &record);
         let waiting = |(_, transfer): &(&u64, &Transfer)| transfer.wait == Wait::Turn;
         let ids: Vec<u64> =

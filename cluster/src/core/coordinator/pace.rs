@@ -15,10 +15,14 @@ use super::super::time::Time;
 /// Pauses as long as a portion took, after each: for each open request, and at most.
 const PAUSES_EACH: f64 = 2.0;
 const PAUSES_MAX: f64 = 5.0;
-/// Looks over which open requests are averaged, about.
+/// Time between two looks at what clients do, milliseconds, and over how many of them, about, open
+/// requests are averaged.
+const LOOK_MS: u64 = 5;
 const LOOKS: f64 = 16.0;
 /// What a portion should take while clients are served, and while copying is alone, microseconds.
-const SHARED_US: u64 = 2_000;
+/// Its way from node to node takes a millisecond, however little is in it: a limit near that would
+/// make portions ever smaller, and copying no gentler.
+const SHARED_US: u64 = 4_000;
 const ALONE_US: u64 = 20_000;
 /// Bytes of a portion.
 const BYTES_MIN: u64 = 8 << 10;
@@ -34,6 +38,8 @@ const SILENT_US: u64 = 1_000_000;
 #[derive(Debug)]
 pub(super) struct Pace {
     not_before: Time,
+    /// When what clients do is looked at next.
+    look_at: Time,
     /// Requests that clients had made at the last look, if there was one.
     served: Option<u64>,
     shared_until: Time,
@@ -49,7 +55,13 @@ impl Pace {
         let (not_before, shared_until) = (Time(0), Time(0));
         // As beside many, until it is known.
         let (served, open, urgent) = (None, PAUSES_MAX, false);
-        Self { not_before, served, shared_until, open, urgent, bytes_max: 4 * BYTES_MIN }
+        let (look_at, bytes_max) = (Time(0), 4 * BYTES_MIN);
+        Self { not_before, look_at, served, shared_until, open, urgent, bytes_max }
+    }
+
+    /// Whether it is time to look at what clients do.
+    pub(super) fn is_look_due(&self, now: Time) -> bool {
+        now >= self.look_at
     }
 
     /// Clients have made so many requests until now, and so many are open; `urgent`: something has
@@ -60,6 +72,7 @@ impl Pace {
             self.shared_until = now.plus_ms(SERVED_MS);
         }
         (self.served, self.urgent) = (Some(served), urgent);
+        self.look_at = now.plus_ms(LOOK_MS);
     }
 
     fn is_shared(&self, now: Time) -> bool {
