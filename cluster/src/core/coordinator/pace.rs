@@ -18,7 +18,7 @@ const PAUSES_MAX: f64 = 5.0;
 /// Time between two looks at what clients do, milliseconds, and over how many of them, about, open
 /// requests are averaged.
 const LOOK_MS: u64 = 5;
-const LOOKS: f64 = 16.0;
+const LOOKS: u32 = 8;
 /// What a portion should take while clients are served, and while copying is alone, microseconds.
 /// Its way from node to node takes a millisecond, however little is in it: a limit near that would
 /// make portions ever smaller, and copying no gentler.
@@ -43,8 +43,9 @@ pub(super) struct Pace {
     /// Requests that clients had made at the last look, if there was one.
     served: Option<u64>,
     shared_until: Time,
-    /// Open requests on the average of the last looks.
+    /// Open requests on the average of the last looks, which were so many, [`LOOKS`] at most.
     open: f64,
+    looks: u32,
     /// Something has only one copy left.
     urgent: bool,
     bytes_max: u64,
@@ -53,10 +54,9 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn new() -> Self {
         let (not_before, shared_until) = (Time(0), Time(0));
-        // As beside many, until it is known.
-        let (served, open, urgent) = (None, PAUSES_MAX, false);
+        let (served, open, looks, urgent) = (None, 0.0, 0, false);
         let (look_at, bytes_max) = (Time(0), 4 * BYTES_MIN);
-        Self { not_before, look_at, served, shared_until, open, urgent, bytes_max }
+        Self { not_before, look_at, served, shared_until, open, looks, urgent, bytes_max }
     }
 
     /// Whether it is time to look at what clients do.
@@ -67,7 +67,12 @@ impl Pace {
     /// Clients have made so many requests until now, and so many are open; `urgent`: something has
     /// only one copy left.
     pub(super) fn look(&mut self, now: Time, served: u64, open: usize, urgent: bool) {
-        self.open += (open as f64 - self.open) / LOOKS;
+        if now > self.look_at.plus_ms(SERVED_MS) {
+            // What was so in an earlier copy is not so now.
+            self.looks = 0;
+        }
+        self.looks = (self.looks + 1).min(LOOKS);
+        self.open += (open as f64 - self.open) / f64::from(self.looks);
         if self.served.is_some_and(|before| served > before) {
             self.shared_until = now.plus_ms(SERVED_MS);
         }
@@ -181,6 +186,12 @@ mod tests {
         assert!((900..1_100).contains(&pause_us([0, 1])), "one is open half of the time");
         assert_eq!(pause_us([0, 0]), 0);
         assert!((1_900..=2_000).contains(&pause_us([1, 1])));
+        // After a while nothing is left of what was before, and the first look counts.
+        let later = NOW.plus_ms(2 * SERVED_MS);
+        pace.look(later, 400, 2, false);
+        pace.look(later, 401, 2, false);
+        pace.taken(later, Time(later.0 - 1_000));
+        assert_eq!(pace.due(), later.plus_us(4_000));
     }
 
     #[test]
