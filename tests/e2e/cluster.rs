@@ -3,7 +3,8 @@
 //! Used by the tests of this folder and by the benchmarks. Every process of it is killed and every
 //! file removed on drop; after a failed test its logs stay, and their place is printed. Another
 //! binary than the one just built is tested with `PIAZZA_BIN=path`. Never more than one cluster at
-//! a time in one test program, so that tests do not disturb each other's timing.
+//! a time in one test program, so that tests do not disturb each other's timing; but what mostly
+//! waits, as people at a terminal do, goes on beside its like.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -13,7 +14,7 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
 use std::time::Duration;
 use std::{fs, thread};
 
@@ -30,11 +31,16 @@ const NAME: &str = "piazza-data";
 /// In its directory: where failpoints are armed.
 const FAILPOINTS: &str = "failpoints";
 
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+static CLUSTERS: RwLock<()> = RwLock::new(());
 
 /// No other cluster of this test program runs meanwhile.
-pub(crate) fn alone() -> MutexGuard<'static, ()> {
-    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
+    CLUSTERS.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Only others that asked for this run meanwhile: those that mostly wait.
+pub(crate) fn beside_others() -> RwLockReadGuard<'static, ()> {
+    CLUSTERS.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What `piazza up` printed when it was ready.
@@ -86,7 +92,7 @@ pub(crate) struct Cluster {
     mark: Mark,
     dir: TempDir,
     arguments: Vec<String>,
-    _alone: MutexGuard<'static, ()>,
+    _alone: RwLockWriteGuard<'static, ()>,
 }
 
 impl Cluster {

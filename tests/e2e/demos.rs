@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::cluster::{alone, binary};
+use super::cluster::{beside_others, binary};
 use super::procs::{Mark, TempDir, wait_for};
 use super::ran::Ran;
 use super::terminal::Terminal;
@@ -59,7 +59,7 @@ fn names(dir: &TempDir) -> Vec<String> {
 /// Contract: "piazza demo [NAME|FILE] [--list|--present|--fast|--headless] [--cast FILE.cast] [--json]"
 #[test]
 fn every_demo_is_in_the_list_and_all_it_says_is_so() {
-    let _alone = alone();
+    let _turn = beside_others();
     let dir = TempDir::new("demos");
     let names = names(&dir);
     let files = fs::read_dir(folder()).expect("the demos").flatten();
@@ -186,7 +186,7 @@ fn size_of(header: &Value) -> (NonZeroU16, NonZeroU16) {
 /// shows the screen.
 #[test]
 fn a_demo_whose_cluster_does_otherwise_fails() {
-    let _alone = alone();
+    let _turn = beside_others();
     let dir = TempDir::new("demo-sabotage");
     let text = fs::read_to_string(folder().join("heal.demo")).expect("it is there");
     let sabotaged = text.replace("evict=3s", "evict=never").replace("within 20s", "within 4s");
@@ -220,7 +220,7 @@ fn a_bad_script_is_told_with_its_place_and_nothing_is_started() {
 /// What somebody writes behind the shop's back makes it not add up.
 #[test]
 fn a_shop_that_somebody_meddles_with_fails() {
-    let _alone = alone();
+    let _turn = beside_others();
     let dir = TempDir::new("demo-meddled");
     let text = fs::read_to_string(folder().join("shopping.demo")).expect("it is there");
     // Without the deaths, which are no matter here.
@@ -296,7 +296,7 @@ impl Watched {
 
 #[test]
 fn a_presenter_presses_enter_and_takes_the_cluster_over() {
-    let _alone = alone();
+    let _turn = beside_others();
     let mut demo = Watched::play(&["--present"]);
     demo.sees(&["The first words.", "Enter goes on", "1/1 up"]);
     // Longer than it would leave it to be read.
@@ -322,7 +322,7 @@ fn a_presenter_presses_enter_and_takes_the_cluster_over() {
 
 #[test]
 fn a_viewer_lets_a_demo_stand_looks_back_and_goes_on() {
-    let _alone = alone();
+    let _turn = beside_others();
     let mut demo = Watched::play(&["--cast", "small.cast"]);
     // By itself, as far as the long pause.
     demo.sees(&["The third words.", " 5/7 "]);

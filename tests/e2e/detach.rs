@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::cluster::{alone, binary};
+use super::cluster::{beside_others, binary};
 use super::procs::{Mark, TempDir, wait_for};
 
 /// For a machine that stalls.
@@ -18,7 +18,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Contract: "(files 0600, 32 bytes or more; `piazza token new`)"
 #[test]
 fn up_goes_into_the_background_and_begins_afresh() {
-    let _alone = alone();
+    let _turn = beside_others();
     let dir = TempDir::new("detach");
     let mark = Mark::new();
     let piazza = |arguments: &[&str]| {

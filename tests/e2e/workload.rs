@@ -264,9 +264,11 @@ fn answered(asked: Action, answer: &Value) -> Action {
     }
 }
 
-/// What is written for a value: its number, and a tail so that a mixture of two is noticed.
+/// What is written for a value: its number, and a tail so that a mixture of two is noticed. Tails
+/// have 80 to 2,560 digits: records are small and large, and logs fill soon.
 fn text_of(value: ValueId) -> String {
-    format!("{value}:{:0>80}", value)
+    let digits = 80 << (value % 6);
+    format!("{value}:{value:0>digits$}")
 }
 
 fn value_of(answer: &Value) -> ValueId {
